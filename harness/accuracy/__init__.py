@@ -1,0 +1,58 @@
+"""Accuracy suites. A suite is one module with one class, and one line in SUITES.
+
+Nothing outside this package knows lm-eval, evalplus or alpaca-eval. A suite asks a server the same questions for
+every variant and keeps the answer and the score of each item.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.errors import ConfigError, did_you_mean
+from harness.records import Outcome
+
+SUITES = {  # kind -> module:class; imported when used, the libraries behind them are heavy
+    "lm_eval": "harness.accuracy.lm_eval:LmEval",
+    "humaneval": "harness.accuracy.humaneval:HumanEval",
+    "alpaca_eval": "harness.accuracy.alpaca_eval:AlpacaEval",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a suite may use while it runs."""
+
+    server: Any  # engines.Server
+    tokenizer: str  # directory or hub id of the tokenizer and chat template, the same for every variant
+    data_root: str | None  # None (hub), "pocket" or a directory
+    seed: int
+    concurrency: int
+    work_dir: Path  # private to the cell, removed afterwards
+    progress: Callable[[int, int], None]  # (done, total)
+
+
+class Suite(Protocol):
+    """`config` is the suite's own dataclass; `name` its key in the sweep."""
+
+    name: str
+    config: Any
+
+    def fingerprint(self, data_root: str | None) -> dict[str, Any]:
+        """Everything of the suite and its data that can change a result: settings, data digest, library versions."""
+
+    def problems(self, data_root: str | None) -> list[str]:
+        """What preflight can say without a model: missing data, no sandbox, ..."""
+
+    def planned_items(self) -> int | None:
+        """How many items will be asked, where it is known."""
+
+    def run(self, context: Context) -> Outcome: ...
+
+
+def suite_class(kind: str) -> type:
+    if kind not in SUITES:
+        raise ConfigError(f"unknown suite kind {kind!r}{did_you_mean(kind, list(SUITES))}")
+    module, name = SUITES[kind].split(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,254 @@
+"""Accuracy of a variant against the baseline: the same items, paired, with intervals and a verdict."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from harness.analysis.intervals import (
+    RESAMPLES,
+    Estimate,
+    is_binary,
+    mcnemar_exact,
+    mean_score,
+    percentile_interval,
+    ratio,
+    resample_means,
+)
+from harness.analysis.study import Measured, Study
+from harness.errors import HarnessError
+
+SHOWN, NOT_SHOWN, REFUTED = "shown", "not shown", "refuted"
+
+
+class PairingError(HarnessError):
+    """Two variants were not asked the same questions."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Scores (0..1) of the same items; position i is one item. `groups`: its subject, for clustered errors."""
+
+    baseline: np.ndarray
+    variant: np.ndarray
+    groups: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A variant against the baseline on one suite. `recovery` is None when the baseline scored nothing."""
+
+    difference: Estimate  # variant - baseline, in score (0..1)
+    recovery: Estimate | None  # variant / baseline
+    lost: int  # items whose score fell
+    gained: int
+    p: float | None  # exact McNemar; None unless scores are 0/1
+    verdict: str  # non-inferior at the margin: shown | not shown | refuted
+    noise: Estimate | None  # the same difference between two runs of the baseline
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    variant: str
+    suite: str
+    metric: str
+    score: Estimate
+    items: int
+    population: int | None
+    source: str
+    counts: dict[str, int]
+    other_scores: dict[str, float]
+    valid: bool
+    comparison: Comparison | None
+    not_compared: str | None  # why, where there is no comparison
+
+    @property
+    def partial(self) -> bool:
+        return self.population is not None and self.items < self.population
+
+
+@dataclass(frozen=True)
+class AverageRecovery:
+    """Macro-average over suites; `recovery` is None, and `reason` says why, when a suite has no comparison."""
+
+    recovery: Estimate | None
+    suites: tuple[str, ...]
+    verdict: str | None
+    reason: str | None
+
+
+def pair_rows(baseline_rows: list[dict], rows: list[dict], metric: str, where: str = "") -> Paired:
+    """Joins item rows on (id, doc_hash, prompt_hash); raises PairingError unless both sides have the same keys."""
+    left, right = _by_key(baseline_rows, metric, where), _by_key(rows, metric, where)
+    if left.keys() != right.keys():
+        odd = sorted(left.keys() ^ right.keys(), key=str)
+        raise PairingError(
+            f"{where}: {len(odd)} of {len(left.keys() | right.keys())} items were not asked in the same words to the "
+            f"baseline and the variant (first: id {odd[0][0]!r}): their prompts or items differ; measure both again "
+            "with one tokenizer, chat template and item set"
+        )
+    keys = sorted(left, key=str)
+    return Paired(
+        np.array([left[key][0] for key in keys], dtype=float),
+        np.array([right[key][0] for key in keys], dtype=float),
+        tuple(left[key][1] for key in keys),
+    )
+
+
+def _by_key(rows: list[dict], metric: str, where: str) -> dict[tuple, tuple[float, str | None]]:
+    scores = {}
+    for row in rows:
+        key = (row["id"], row.get("doc_hash"), row.get("prompt_hash"))
+        value = (row.get("scores") or {}).get(metric)
+        if key in scores:
+            raise PairingError(f"{where}: item {row['id']!r} is stored twice; measure the cell again")
+        if value is None:
+            raise PairingError(f"{where}: item {row['id']!r} has no score {metric!r}; measure the cell again")
+        scores[key] = (float(value), row.get("group"))
+    if not scores:
+        raise PairingError(f"{where}: no items are stored; measure the cell again")
+    return scores
+
+
+def compare(paired: Paired, margin: float, seed: list[int], resamples: int = RESAMPLES) -> Comparison:
+    """difference = mean(variant) - mean(baseline), recovery = mean(variant) / mean(baseline), from the same draws."""
+    b, v = paired.baseline, paired.variant
+    b_means, v_means = resample_means(b, v, seed, resamples)
+    difference = percentile_interval(float(v.mean() - b.mean()), v_means - b_means)
+    recovery = None
+    if b.mean() > 0:
+        recovery = percentile_interval(float(v.mean() / b.mean()), ratio(v_means, b_means))
+    lost, gained = int((v < b).sum()), int((v > b).sum())
+    binary = is_binary(b) and is_binary(v)
+    p = mcnemar_exact(lost, gained) if binary else None
+    return Comparison(difference, recovery, lost, gained, p, non_inferiority(recovery, margin), None)
+
+
+def non_inferiority(recovery: Estimate | None, margin: float) -> str:
+    """Shown: the whole interval lies at or above 1 - margin. Refuted: the whole interval lies below. Else not shown."""
+    if recovery is None or recovery.low is None:
+        return NOT_SHOWN
+    if recovery.low >= 1 - margin:
+        return SHOWN
+    return REFUTED if recovery.high is not None and recovery.high < 1 - margin else NOT_SHOWN
+
+
+def average_recovery(pairs: dict[str, Paired], margin: float, seed: int, resamples: int = RESAMPLES) -> AverageRecovery:
+    """Σ variant scores / Σ baseline scores over suites, each suite with equal weight; suites resampled independently.
+
+    The ratio of averages, as model cards give it: the average of ratios would be ruled by the suite that the
+    baseline scores lowest on.
+    """
+    draws = {
+        suite: resample_means(p.baseline, p.variant, seed_of(seed, suite), resamples) for suite, p in pairs.items()
+    }
+    below = sum(p.baseline.mean() for p in pairs.values())
+    if not below:
+        return AverageRecovery(None, tuple(pairs), None, "the baseline scored nothing")
+    value = float(sum(p.variant.mean() for p in pairs.values()) / below)
+    b_means, v_means = (sum(draw[side] for draw in draws.values()) for side in (0, 1))
+    recovery = percentile_interval(value, ratio(v_means, b_means))
+    return AverageRecovery(recovery, tuple(pairs), non_inferiority(recovery, margin), None)
+
+
+def seed_of(seed: int, *names: str) -> list[int]:
+    """A stream of its own for each name, the same in every process."""
+    return [seed, *(crc32(name.encode()) for name in names)]
+
+
+def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dict[str, AverageRecovery]]:
+    """Results by (variant, suite), for suites scored item by item, and the average recovery by variant."""
+    results, pairs = {}, {name: {} for name in study.variants}
+    for suite in study.suites:
+        base = _first(study, study.baseline, suite)
+        noise = _noise(study, suite)
+        for name in study.variants:
+            if (own := _first(study, name, suite)) is None:
+                continue
+            result = _result(own)
+            if name != study.baseline:
+                result, paired = _against(study, result, base, own, noise)
+                if paired is not None:
+                    pairs[name][suite] = paired
+            results[name, suite] = result
+    wanted = [suite for suite in study.suites if (study.baseline, suite) in results]
+    return results, {name: _average(study, pairs[name], wanted) for name in study.compared}
+
+
+def _first(study: Study, variant: str, suite: str) -> Measured | None:
+    """The first run of a suite that has scores (the answers that a judge will score have none)."""
+    return next((m for m in study.find("accuracy", variant, suite) if m.result.get("scores")), None)
+
+
+def _result(measured: Measured) -> SuiteResult:
+    result, metric = measured.result, measured.result["primary"]
+    values = [(row.get("scores") or {}).get(metric) for row in measured.load_rows()]
+    if values and None not in values:
+        score, items = mean_score(np.array(values, dtype=float)), len(values)
+    else:
+        score, items = Estimate(float(result["scores"][metric]["value"])), int(result["scores"][metric]["n"])
+    data = result.get("data") or {}
+    return SuiteResult(
+        variant=measured.cell.variant,
+        suite=measured.cell.suite,
+        metric=metric,
+        score=score,
+        items=items,
+        population=data.get("population"),
+        source=source_name(data),
+        counts={k: int(v) for k, v in (result.get("counts") or {}).items() if isinstance(v, int | float)},
+        other_scores={name: float(s["value"]) for name, s in result["scores"].items() if name != metric},
+        valid=measured.valid,
+        comparison=None,
+        not_compared=None,
+    )
+
+
+def source_name(data: dict[str, Any]) -> str:
+    """``hub openai/gsm8k``, ``pocket/mmlu``: where the items came from."""
+    source, name = str(data.get("source") or ""), str(data.get("name") or "")
+    return name if name.startswith(source) else f"{source} {name}".strip()
+
+
+def _against(study: Study, result: SuiteResult, base: Measured | None, own: Measured, noise: Estimate | None):
+    """The result with its comparison, or with the reason why there is none; and the pairs it rests on."""
+    baseline = study.label(study.baseline)
+    if base is None:
+        return replace(result, not_compared=f"{baseline} was not measured"), None
+    if not (own.valid and base.valid):
+        which = study.label(result.variant) if not own.valid else baseline
+        return replace(result, not_compared=f"the result of {which} is invalid"), None
+    try:
+        if base.result["primary"] != result.metric:
+            raise PairingError(f"{result.suite}: {result.metric!r} is compared with {base.result['primary']!r}")
+        paired = pair_rows(base.load_rows(), own.load_rows(), result.metric, f"{result.suite}, {result.variant}")
+    except PairingError as error:
+        return replace(result, not_compared=str(error)), None
+    comparison = compare(paired, study.margin, seed_of(study.seed, result.suite))
+    return replace(result, comparison=replace(comparison, noise=noise)), paired
+
+
+def _noise(study: Study, suite: str) -> Estimate | None:
+    """Difference between the first two valid runs of the baseline: what a difference of nothing looks like."""
+    runs = [m for m in study.find("accuracy", study.baseline, suite) if m.result.get("scores") and m.valid]
+    if len(runs) < 2:
+        return None
+    try:
+        paired = pair_rows(runs[0].load_rows(), runs[1].load_rows(), runs[0].result["primary"], f"{suite}, baseline")
+    except PairingError:
+        return None
+    return compare(paired, study.margin, seed_of(study.seed, suite, "noise")).difference
+
+
+def _average(study: Study, pairs: dict[str, Paired], wanted: list[str]) -> AverageRecovery:
+    if not wanted:
+        return AverageRecovery(None, (), None, f"{study.label(study.baseline)} has no scored suite")
+    if lacking := [suite for suite in wanted if suite not in pairs]:
+        return AverageRecovery(None, tuple(pairs), None, f"no comparison on {', '.join(lacking)}")
+    return average_recovery(pairs, study.margin, study.seed)
+
+
+def counted(counts: dict[str, Any]) -> str:
+    """``3 truncated, 1 empty``: what a reader must know about a score; nothing when all answers were whole."""
+    return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n and kind != "items")

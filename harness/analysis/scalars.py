@@ -1,0 +1,88 @@
+"""A variant's results as flat numbers, ``section/name``: for MLflow, summary.json and published figures.
+
+Only numbers that may be compared are in it: nothing from invalid cells, no win rate of a judge that is no better than
+chance. Intervals stand beside as `_low` and `_high`.
+"""
+
+from harness.analysis.findings import Findings, capacity_gain
+from harness.analysis.intervals import Estimate
+from harness.analysis.performance import LoadPoint, at, ladder
+from harness.analysis.readings import latency_at_rate
+
+LATENCIES = ("ttft_ms", "itl_ms", "e2e_ms")
+
+
+def scalars(findings: Findings, variant: str) -> dict[str, float]:
+    found = _accuracy(findings, variant)
+    for name, estimate in (
+        ("speedup/e2e_single_stream", findings.latency.get(variant)),
+        ("speedup/output_tok_per_s_throughput", findings.throughput.get(variant)),
+    ):
+        _put(found, name, estimate)
+    for scenario in findings.study.scenarios:
+        found |= _performance(findings, variant, scenario)
+    return found
+
+
+def _accuracy(findings: Findings, variant: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for (name, suite), result in findings.suites.items():
+        if name != variant or not result.valid:
+            continue
+        _put(found, f"accuracy/{suite}", result.score)
+        if result.comparison:
+            _put(found, f"recovery/{suite}", result.comparison.recovery)
+            _put(found, f"difference/{suite}", result.comparison.difference)
+    if variant in findings.averages:
+        _put(found, "recovery/average", findings.averages[variant].recovery)
+    for (name, suite), rate in findings.win_rates.items():
+        if name == variant:
+            _put(found, f"win_rate/{suite}", rate.win_rate)
+    return found
+
+
+def _performance(findings: Findings, variant: str, scenario: str) -> dict[str, float]:
+    points, found = findings.points[variant, scenario], {}
+    single, throughput = at(points, "single_stream"), at(points, "throughput")
+    if single and single.valid:
+        for metric in (f"{latency}_{part}" for latency in LATENCIES for part in ("p50", "p99")):
+            _value(found, f"{scenario}/{metric}_single_stream", single.value(metric))
+    if throughput and throughput.valid:
+        for metric in ("output_tok_per_s", "total_tok_per_s", "achieved_rps"):
+            _value(found, f"{scenario}/{metric}_throughput", throughput.value(metric))
+    for rate in rates(findings, scenario):
+        for metric in (f"{latency}_{part}" for latency in LATENCIES for part in ("p50", "p99")):
+            _value(found, f"{scenario}/{metric}_at_qps_{rate:g}", latency_at_rate(ladder(points), metric, rate).value)
+    _value(found, f"{scenario}/max_qps_at_slo", findings.capacities[variant, scenario].value)
+    if against := findings.against.get((variant, scenario)):
+        for metric, estimate in against.speedups.items():
+            _put(found, f"{scenario}/{metric.removesuffix('_ms_p50')}_speedup_single_stream", estimate)
+        _put(found, f"{scenario}/output_tok_per_s_gain_throughput", against.throughput)
+    if gain := capacity_gain(findings, variant, scenario):
+        _value(found, f"{scenario}/max_qps_at_slo_gain", gain[0])
+    return found
+
+
+def rates(findings: Findings, scenario: str) -> list[float]:
+    """Every rate that was offered to any variant in a scenario."""
+    found = {p.rate_rps for (_, name), ps in findings.points.items() if name == scenario for p in ladder(ps)}
+    return sorted(rate for rate in found if rate is not None)
+
+
+def by_rate(findings: Findings, variant: str, scenario: str, metric: str) -> list[tuple[LoadPoint, float]]:
+    """The valid points of the QPS ladder that have the metric, upwards."""
+    valid = (p for p in ladder(findings.points[variant, scenario]) if p.valid and p.rate_rps is not None)
+    return [(point, value) for point in valid if (value := point.value(metric)) is not None]
+
+
+def _value(found: dict[str, float], name: str, value: float | None) -> None:
+    if value is not None:
+        found[name] = value
+
+
+def _put(found: dict[str, float], name: str, estimate: Estimate | None) -> None:
+    if estimate is None:
+        return
+    found[name] = estimate.value
+    _value(found, f"{name}_low", estimate.low)
+    _value(found, f"{name}_high", estimate.high)

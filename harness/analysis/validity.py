@@ -1,0 +1,137 @@
+"""What a reader must know before believing a number: marks across the page, flags of the cells, engine differences."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analysis.accuracy import SuiteResult
+from harness.analysis.judge import WinRate
+from harness.analysis.study import Measured, Study
+
+LEVELS = ("invalid", "caution", "note")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A word that stands across the page, and why."""
+
+    word: str  # PARTIAL | EMULATED | SIMULATED
+    reason: str
+
+
+@dataclass(frozen=True)
+class FlagGroup:
+    code: str
+    level: str
+    messages: tuple[str, ...]  # distinct, in order of appearance
+    cells: tuple[str, ...]  # titles
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What the engine runs for one layer type."""
+
+    layer: str
+    kernel: str
+    emulated: bool
+
+
+def kernels(engine: dict[str, Any]) -> tuple[Kernel, ...]:
+    """`engine["kernels"]`: a list of {"layer", "kernel", "emulated"}, or {layer: kernel or such an object}."""
+    found = engine.get("kernels") or []
+    if isinstance(found, dict):
+        found = [{"layer": k, **(v if isinstance(v, dict) else {"kernel": v})} for k, v in found.items()]
+    return tuple(
+        Kernel(str(k.get("layer", "")), str(k.get("kernel", "")), bool(k.get("emulated")))
+        for k in (k if isinstance(k, dict) else {"kernel": k} for k in found)
+    )
+
+
+def engines(study: Study) -> dict[str, list[Measured]]:
+    """One measured cell for each distinct engine (version, command, kernels) that served a variant."""
+    found: dict[str, list[Measured]] = {name: [] for name in study.variants}
+    seen = set()
+    for measured in study.measured:
+        if measured.cell.kind == "judge":
+            continue
+        identity = (measured.cell.variant, _identity(measured.engine))
+        if measured.engine and identity not in seen:
+            seen.add(identity)
+            found[measured.cell.variant].append(measured)
+    return found
+
+
+def _identity(engine: dict[str, Any]) -> tuple:
+    return engine.get("kind"), engine.get("version"), command_text(engine), kernels(engine)
+
+
+def command_text(engine: dict[str, Any]) -> str:
+    """The server command as a shell would take it; an API key in it is never shown."""
+    command = engine.get("command") or ""
+    text = shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command)
+    return re.sub(r"(--api-key[ =])\S+", r"\1***", text)
+
+
+def emulated(study: Study) -> tuple[str, ...]:
+    """Variants with a layer that runs on an emulation, by the engine's own words or by a cell's flag."""
+    return tuple(
+        name
+        for name in study.variants
+        if any(
+            any(kernel.emulated for kernel in kernels(m.engine)) or any(f["code"] == "emulated_kernel" for f in m.flags)
+            for m in study.measured
+            if m.cell.variant == name and m.cell.kind != "judge"
+        )
+    )
+
+
+def marks(
+    study: Study, suites: dict[tuple[str, str], SuiteResult], win_rates: dict[tuple[str, str], WinRate]
+) -> tuple[Mark, ...]:
+    found = []
+    if study.missing or study.failures:
+        parts = [f"{len(study.missing)} not measured" if study.missing else ""]
+        parts.append(f"{len(study.failures)} failed" if study.failures else "")
+        total = len(study.measured) + len(study.missing) + len(study.failures)
+        found.append(Mark("PARTIAL", f"of {total} cells, {' and '.join(p for p in parts if p)}"))
+    subsets = {}
+    for result in (*suites.values(), *win_rates.values()):
+        if result.partial:
+            subsets[result.suite] = f"{result.suite} ({result.items} of {result.population} items)"
+    if subsets:
+        found.append(Mark("PARTIAL", "suites measured on a part of their items: " + ", ".join(subsets.values())))
+    if names := emulated(study):
+        labels = ", ".join(study.label(name) for name in names)
+        found.append(Mark("EMULATED", f"{labels}: kernels emulated on this hardware; their speed says nothing"))
+    if any(m.engine.get("kind") == "simulated" for m in study.measured):
+        found.append(Mark("SIMULATED", "a simulated engine answered: no model was measured"))
+    return tuple(found)
+
+
+def flag_groups(study: Study, suites: dict[tuple[str, str], SuiteResult]) -> tuple[FlagGroup, ...]:
+    """Flags of all cells by level and code, and what only the whole study shows (engines that differ, no pairing)."""
+    groups: dict[tuple[str, str], tuple[dict, dict]] = {}
+
+    def add(level: str, code: str, message: str, cell: str) -> None:
+        messages, cells = groups.setdefault((level, code), ({}, {}))
+        messages[message] = cells[cell] = None
+
+    for measured in study.measured:
+        for flag in measured.flags:
+            add(flag["level"], flag["code"], flag.get("message", ""), measured.cell.title)
+    versions = {
+        name: sorted({f"{m.engine.get('kind', '')} {m.engine.get('version', '')}".strip() for m in served})
+        for name, served in engines(study).items()
+    }
+    if len({version for each in versions.values() for version in each}) > 1:
+        for name, each in versions.items():
+            if each:
+                add("caution", "engine_differs", "the variants were not all served by one engine version",
+                    f"{name}: {', '.join(each)}")  # fmt: skip
+    for result in suites.values():
+        if result.not_compared:
+            add("caution", "not_compared", result.not_compared, f"{result.variant} · {result.suite}")
+    rank = {level: position for position, level in enumerate(LEVELS)}
+    ordered = sorted(groups, key=lambda key: (rank.get(key[0], len(LEVELS)), key[1]))
+    return tuple(FlagGroup(code, level, *map(tuple, groups[level, code])) for level, code in ordered)

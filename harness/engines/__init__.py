@@ -1,0 +1,74 @@
+"""Engines: what serves a variant. An engine is one module with one class, and one line in ENGINES.
+
+Nothing outside this package knows vLLM. The harness never imports an engine: it starts it in an environment of its
+own and speaks the OpenAI HTTP protocol with it.
+"""
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.errors import ConfigError, did_you_mean
+
+ENGINES = {
+    "vllm": "harness.engines.vllm:Vllm",
+    "endpoint": "harness.engines.endpoint:Endpoint",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running OpenAI-compatible server."""
+
+    base_url: str  # http://127.0.0.1:8000, without /v1
+    model: str  # the name it serves
+    api_key_env: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)  # version, command, kernels, log: stored with every cell
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The key is read when it is needed, and lives nowhere else."""
+        key = os.environ.get(self.api_key_env) if self.api_key_env else None
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What an engine is asked to serve."""
+
+    name: str  # served model name
+    model: str  # directory or hub id
+    args: tuple[str, ...] = ()
+    revision: str | None = None
+
+
+class Engine(Protocol):
+    config: Any
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The settings that can change a result (ports and time-outs cannot)."""
+
+    def problems(self) -> list[str]:
+        """What preflight can say without starting anything."""
+
+    def prepare(self, log: Path) -> None:
+        """Make the environment, if there is one to make. Raises EngineError."""
+
+    def command(self, deployment: Deployment) -> list[str]:
+        """The exact server command, for the plan; empty for an engine that someone else runs."""
+
+    def serve(self, deployment: Deployment, log: Path) -> AbstractContextManager[Server]:
+        """A healthy server for as long as the context lasts. Raises EngineError with the last lines of its log."""
+
+    def reset_prefix_cache(self, server: Server) -> bool:
+        """True if the cache was reset."""
+
+
+def engine_class(kind: str) -> type:
+    if kind not in ENGINES:
+        raise ConfigError(f"unknown engine kind {kind!r}{did_you_mean(kind, list(ENGINES))}")
+    module, name = ENGINES[kind].split(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,60 @@
+"""A vLLM plugin: FP8 W8A8 with exact arithmetic on CPUs that have no FP8 instructions.
+
+Runs inside the engine's environment, found through PYTHONPATH; never imported by the harness. vLLM 0.32's own CPU
+fallback calls torch._scaled_mm for every layer, which takes about one second a step for a 135M model, and thirty
+milliseconds a *token and layer* on AMX machines, where oneDNN answers with its reference kernel. This kernel keeps
+the FP8 values and multiplies them in BF16, which represents every E4M3 value exactly, with FP32 accumulation:
+
+    y = (q(x / s_x) @ W_q) * s_x * s_w        s_x = max |x| / 448 per token (dynamic) or the stored scale (static)
+
+It is an emulation: it answers what FP8 answers, at BF16's speed or less. Its name says so in the engine's log.
+"""
+
+
+def register() -> None:
+    """Entry point of the group `vllm.general_plugins`."""
+    import torch
+    from vllm.model_executor.kernels.linear import FP8ScaledMMLinearKernel, register_linear_kernel
+    from vllm.platforms import current_platform
+    from vllm.platforms.interface import PlatformEnum
+
+    if not current_platform.is_cpu():
+        return
+
+    class EmulatedFP8ScaledMMLinearKernel(FP8ScaledMMLinearKernel):
+        @classmethod
+        def is_supported(cls, compute_capability=None):
+            return True, None
+
+        @classmethod
+        def can_implement(cls, config):
+            return True, None
+
+        def get_output_padding(self):
+            return None
+
+        def process_weights_after_loading(self, layer) -> None:
+            weight, scale, *_ = self._get_layer_params(layer)  # (in, out) FP8; (out, 1) or one scale
+            layer.emulated_weight = weight.t().to(torch.bfloat16).contiguous()
+            layer.emulated_scale = scale.float().reshape(1, -1)
+            empty = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
+            setattr(layer, self.layer_param_names[0], empty)
+
+        def apply_weights(self, layer, x, bias=None):
+            static = self._get_layer_params(layer)[2]
+            flat = x.reshape(-1, x.shape[-1]).float()
+            if static is not None:
+                scale = static.float().reshape(1, 1)
+            else:
+                scale = flat.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-12) / 448.0
+            quantized = (flat / scale).clamp_(-448.0, 448.0).to(torch.float8_e4m3fn).to(torch.bfloat16)
+            product = torch.nn.functional.linear(quantized, layer.emulated_weight)
+            y = (product.float() * scale * layer.emulated_scale).to(x.dtype)
+            if bias is not None:
+                y = y + bias
+            return y.reshape(*x.shape[:-1], y.shape[-1])
+
+        def apply_scaled_mm(self, **kwargs):
+            raise AssertionError("apply_weights is overridden")
+
+    register_linear_kernel(EmulatedFP8ScaledMMLinearKernel, PlatformEnum.CPU, "fp8")

@@ -1,0 +1,150 @@
+"""From a trace's bytes to token times: server-sent events (WHATWG HTML, 9.2.6) holding OpenAI completion chunks.
+
+A token's time is the arrival of the read that completed its event. What an event is does not depend on how the
+network cut the stream: lines may end in LF, CRLF or CR, and an event, a line, a CRLF or a UTF-8 sequence may be
+split over reads, or many share one.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.load.trace import Failure, Trace
+
+LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What one response said, and when."""
+
+    token_s: list[float]  # arrival of each event that carried a token
+    merged_events: int  # of those, how many came in one read with an earlier one, and so have its time
+    prompt_tokens: int | None  # by the server's usage
+    completion_tokens: int | None
+    error: Failure | None
+
+
+@dataclass(frozen=True)
+class _Event:
+    read: int
+    has_text: bool
+    is_last: bool  # carries the reason why the stream ended
+
+
+def parse(trace: Trace) -> Stream:
+    """The token events of a response. A failure of the connection stands, unless the server itself said why."""
+    reads = [data for _, data in trace.chunks]
+    chunks: list[tuple[int, dict[str, Any]]] = []
+    done = False
+    error = None
+    for read, data in sse_events(reads):
+        if data.strip() == b"[DONE]":
+            done = True
+            continue
+        chunk, problem = _chunk(data)
+        if problem is None:
+            chunks.append((read, chunk))
+        elif error is None or problem.kind == "server_error_object":
+            error = problem
+
+    usage = next((chunk["usage"] for _, chunk in reversed(chunks) if chunk.get("usage")), {})
+    choices = [(read, choice) for read, chunk in chunks for choice in chunk.get("choices") or []]
+    done = done or any(choice.get("finish_reason") is not None for _, choice in choices)
+    events = [event for read, choice in choices if (event := _event(read, choice))]
+    tokens = _token_events(events, usage.get("completion_tokens"))
+    if error is None and trace.error is None and not (done and tokens):
+        error = _unstreamed(reads) or Failure("incomplete_stream", f"it ended after {len(tokens)} tokens")
+    if trace.error is not None and (error is None or error.kind != "server_error_object"):
+        error = trace.error
+    return Stream(
+        token_s=[trace.chunks[event.read][0] for event in tokens],
+        merged_events=len(tokens) - len({event.read for event in tokens}),
+        prompt_tokens=usage.get("prompt_tokens"),
+        completion_tokens=usage.get("completion_tokens"),
+        error=error,
+    )
+
+
+def sse_events(reads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """(index of the read that completed it, data) of each event. One that the stream's end cuts off counts too."""
+    partial: list[bytes] = []  # the line that has not ended
+    data: list[bytes] = []
+    after_cr = False  # a CR ended the last read: an LF that comes next belongs to it
+    read = 0
+    for read, chunk in enumerate(reads):
+        skip = after_cr and chunk.startswith(b"\n")
+        after_cr = chunk.endswith(b"\r")
+        *lines, rest = LINE_END.split(chunk[skip:])
+        for line in lines:
+            if partial:
+                line = b"".join(partial) + line
+                partial.clear()
+            if line:
+                _field(line, data)
+            elif data:
+                yield read, b"\n".join(data)
+                data.clear()
+        if rest:
+            partial.append(rest)
+    if partial:
+        _field(b"".join(partial), data)
+    if data:
+        yield read, b"\n".join(data)
+
+
+def _field(line: bytes, data: list[bytes]) -> None:
+    name, _, value = line.removeprefix(b"\xef\xbb\xbf").partition(b":")  # a comment has an empty name
+    if name == b"data":
+        data.append(value.removeprefix(b" "))
+
+
+def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
+    """An event's JSON, and what is wrong with it."""
+    try:
+        chunk = json.loads(data.decode("utf-8", "replace"))
+    except ValueError:
+        return {}, Failure("invalid_json", repr(data[:200]))
+    if not isinstance(chunk, dict):
+        return {}, Failure("invalid_json", f"not an object: {data[:200]!r}")
+    if chunk.get("error") or chunk.get("object") == "error":
+        return chunk, Failure("server_error_object", str(chunk.get("error") or chunk.get("message"))[:300])
+    choices, usage = chunk.get("choices") or [], chunk.get("usage") or {}
+    if not isinstance(usage, dict) or not all(isinstance(choice, dict) for choice in choices):
+        return {}, Failure("invalid_json", f"not a completion chunk: {data[:200]!r}")
+    return chunk, None
+
+
+def _event(read: int, choice: dict[str, Any]) -> _Event | None:
+    """None for chat's first chunk, which announces the role and is never a token."""
+    delta = choice.get("delta") or {}
+    text = choice.get("text") or delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
+    if not text and delta.get("role"):
+        return None
+    return _Event(read, has_text=bool(text), is_last=choice.get("finish_reason") is not None)
+
+
+def _token_events(events: list[_Event], completion_tokens: int | None) -> list[_Event]:
+    """The events that carried a token: those with text, and of the empty ones as many as the usage still misses.
+
+    vLLM sends an empty event for a token whose bytes are not yet a whole character; other servers send empty events
+    that are no tokens (a first one, heartbeats, llama.cpp's last). Only the server's own count tells them apart.
+    """
+    missing = (completion_tokens or 0) - sum(event.has_text for event in events)
+    first = next((index for index, event in enumerate(events) if event.has_text), len(events))
+    empty = [index for index, event in enumerate(events) if not event.has_text]
+    # most likely a token first: inside the text, then before it (nearest first), then the last event
+    empty.sort(key=lambda index: (events[index].is_last, max(0, first - index), index))
+    counted = set(empty[: max(0, missing)])
+    return [event for index, event in enumerate(events) if event.has_text or index in counted]
+
+
+def _unstreamed(reads: list[bytes]) -> Failure | None:
+    """What a 200 that is no event stream says: an error object, or bytes that are nothing."""
+    body = b"".join(reads).strip()
+    if not body or body.startswith((b"data:", b":", b"event:", b"id:", b"retry:")):
+        return None
+    _, problem = _chunk(body)
+    return problem or Failure("incomplete_stream", "the server answered in one piece instead of streaming")

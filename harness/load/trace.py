@@ -1,0 +1,52 @@
+"""What the planner gives the client, and what the client gives back: the raw columns of a load cell.
+
+All times are seconds since the cell's start on the monotonic clock.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a request did not complete.
+
+    kind: connect | reset | timeout | cancelled | http_<status> | too_large | bad_http | server_error_object |
+    invalid_json | incomplete_stream | client (a fault of this harness)
+    """
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, ready to be sent: its body is encoded before the clock starts."""
+
+    index: int
+    intended_s: float
+    body: bytes
+    max_bytes: int  # of response kept; more fails the request
+
+
+@dataclass(slots=True)
+class Trace:
+    """What happened to one request, unparsed."""
+
+    index: int
+    intended_s: float  # scheduled; in a closed loop, when its turn came
+    sent_s: float | None = None  # when the request was written; None: it never was its turn
+    connect_s: float = 0.0  # of the time before that: opening a connection
+    chunks: list[tuple[float, bytes]] = field(default_factory=list)  # (receive time, body bytes) of each read
+    end_s: float | None = None  # when it ended, well or not
+    status: int | None = None  # HTTP
+    error: Failure | None = None
+    kernel_stamps: bool = True  # every receive time is the kernel's, not this process's
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One run of the client."""
+
+    traces: list[Trace]
+    loop_lag_s: list[float]  # how late the event loop woke from each sampling sleep
+    client_cpu_s: float

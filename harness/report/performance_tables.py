@@ -1,0 +1,130 @@
+"""Tables of serving performance: single stream, throughput, the QPS ladder and its two readings."""
+
+from harness.analysis import Findings
+from harness.analysis.findings import capacity_gain
+from harness.analysis.performance import LoadPoint, at, ladder
+from harness.analysis.readings import latency_at_rate
+from harness.analysis.scalars import rates
+from harness.analysis.validity import emulated
+from harness.report.tables import Table, Td, name_of, table
+from harness.report.words import NONE, number, reading, slo, times
+
+
+def _value(point: LoadPoint | None, metric: str) -> Td:
+    if point is None or point.value(metric) is None:
+        return Td(NONE, "muted")
+    spread = point.spread(metric)
+    note = f"{number(spread[0])} to {number(spread[1])}" if spread else ""
+    return Td(number(point.value(metric)), "" if point.valid else "bad", note if point.valid else "INVALID")
+
+
+def _name(findings: Findings, variant: str) -> Td:
+    return name_of(findings.study, variant, "emulated" if variant in emulated(findings.study) else "")
+
+
+def single_stream_table(findings: Findings) -> Table:
+    metrics = ("ttft_ms_p50", "ttft_ms_p99", "itl_ms_p50", "itl_ms_p99", "e2e_ms_p50", "e2e_ms_p99")
+    rows = []
+    for scenario in findings.study.scenarios:
+        for variant in findings.study.variants:
+            if (point := at(findings.points[variant, scenario], "single_stream")) is None:
+                continue
+            against = findings.against.get((variant, scenario))
+            gains = [
+                Td(times(against.speedups.get(metric)) if against else "baseline", "" if against else "muted")
+                for metric in ("e2e_ms_p50", "tpot_ms_p50", "ttft_ms_p50")
+            ]
+            rows.append([scenario, _name(findings, variant), *(_value(point, m) for m in metrics), *gains])
+    heads = [
+        "Scenario",
+        "Variant",
+        ">TTFT p50, ms",
+        ">TTFT p99",
+        ">ITL p50, ms",
+        ">ITL p99",
+        ">E2E p50, ms",
+        ">E2E p99",
+    ]
+    heads += [">E2E speed-up", ">TPOT speed-up", ">TTFT speed-up"]
+    note = "One request at a time. Speed-up: the baseline's median / the variant's, 95 % bootstrap over requests."
+    return table("Single-stream latency", heads, rows, note, group=0)
+
+
+def throughput_table(findings: Findings) -> Table:
+    rows = []
+    for scenario in findings.study.scenarios:
+        for variant in findings.study.variants:
+            if (point := at(findings.points[variant, scenario], "throughput")) is None:
+                continue
+            against = findings.against.get((variant, scenario))
+            gain = Td("baseline", "muted")
+            if against:
+                one = against.throughput is not None and not against.throughput.bounded
+                gain = Td(times(against.throughput), note="one run each, no interval" if one else "")
+            cells = (_value(point, m) for m in ("output_tok_per_s", "total_tok_per_s", "achieved_rps", "itl_ms_p50"))
+            rows.append([scenario, _name(findings, variant), *cells, gain])
+    heads = ["Scenario", "Variant", ">Output, tok/s", ">Output + prompt, tok/s", ">Requests/s", ">ITL p50, ms", ">Gain"]
+    note = "All requests at once. Gain: output tok/s / the baseline's; an interval needs repeats (load.repeats)."
+    return table("Throughput", heads, rows, note, group=0)
+
+
+def ladder_table(findings: Findings, scenario: str, latency: str) -> Table:
+    """The data behind a latency-against-rate figure; `latency`: itl_ms | ttft_ms."""
+    rows = []
+    for variant in findings.study.variants:
+        for point in ladder(findings.points[variant, scenario]):
+            state = Td("valid") if point.valid else Td("invalid", "bad")
+            if point.valid and not point.reached:
+                state = Td("rate not reached", "warn")
+            values = [_value(point, f"{latency}_{part}") for part in ("p50", "p90", "p95", "p99")]
+            rate = number(point.rate_rps)
+            rows.append(
+                [_name(findings, variant), rate, _value(point, "achieved_rps"), *values, len(point.runs), state]
+            )
+    name = latency.removesuffix("_ms").upper()
+    heads = ["Variant", ">Offered, 1/s", ">Achieved, 1/s", f">{name} p50, ms", ">p90", ">p95", ">p99", ">Runs", "State"]
+    return table(f"{name} by request rate, {scenario}", heads, rows, group=0)
+
+
+def fixed_rate_table(findings: Findings, scenario: str) -> Table:
+    """ITL at fixed QPS, and QPS at fixed ITL: the two readings of the figure."""
+    study, offered = findings.study, rates(findings, scenario)
+    limits = study.scenarios[scenario].slo
+    rows = []
+    for variant in study.variants:
+        points = ladder(findings.points[variant, scenario])
+        cells = []
+        for rate in offered:
+            typical, tail = (latency_at_rate(points, metric, rate) for metric in ("itl_ms_p50", "itl_ms_p99"))
+            value = f"{reading(typical)} / {reading(tail)}" if typical.value is not None else typical.status
+            cells.append(Td(value, "" if typical.value is not None else "muted", typical.note))
+        capacity = findings.capacities[variant, scenario]
+        gain = capacity_gain(findings, variant, scenario)
+        ratio = "baseline" if variant == study.baseline else NONE
+        if gain and variant != study.baseline:
+            ratio = f"{'≥ ' if gain[1] else ''}{gain[0]:.2f}×"
+        tone = "" if capacity.value is not None else "muted"
+        rows.append([_name(findings, variant), *cells, Td(reading(capacity), tone, capacity.note), ratio])
+    heads = ["Variant", *(f">ITL at {rate:g}/s, p50 / p99 ms" for rate in offered), f">QPS at {slo(limits)}", ">Gain"]
+    note = (
+        "≈ read off the monotone curve between two measured rates; ≥ the highest measured rate still keeps the SLO; "
+        "never extrapolated."
+    )
+    return table(f"ITL at fixed QPS, QPS at fixed ITL, {scenario}", heads, rows, note)
+
+
+def front_table(findings: Findings, front) -> Table:
+    study, rows = findings.study, []
+    for variant, (x, y) in front.points.items():
+        beaten = front.dominated.get(variant)
+        state = Td("on the front", "good")
+        if beaten:
+            state = Td("dominated by " + ", ".join(study.label(name) for name in beaten), "muted")
+        recovery = "100 %" if variant == study.baseline else f"{100 * y.value:.1f} %"
+        if y.bounded:
+            recovery += f" [{100 * y.low:.1f}, {100 * y.high:.1f}]"
+        rows.append([_name(findings, variant), recovery, "1" if variant == study.baseline else times(x), state])
+    rows += [
+        [_name(findings, v), Td(NONE, "muted"), Td(NONE, "muted"), Td(why, "warn")] for v, why in front.absent.items()
+    ]
+    return table(f"Average recovery against {front.title}", ["Variant", ">Recovery", ">Gain", "State"], rows)
