@@ -37,9 +37,11 @@ def monotone(values: list[float]) -> np.ndarray:
 
 
 def _sustained(points: tuple[LoadPoint, ...], metrics: list[str]) -> list[LoadPoint]:
-    """Points that may be read, by achieved rate."""
-    usable = [p for p in points if p.valid and p.reached and p.x_rps and all(p.value(m) is not None for m in metrics)]
-    return sorted(usable, key=lambda p: p.x_rps)
+    """Points that may be read, by served rate."""
+    usable = [
+        p for p in points if p.valid and p.reached and p.served_rps and all(p.value(m) is not None for m in metrics)
+    ]
+    return sorted(usable, key=lambda p: p.served_rps)
 
 
 def latency_at_rate(points: tuple[LoadPoint, ...], metric: str, rate_rps: float) -> Reading:
@@ -49,10 +51,10 @@ def latency_at_rate(points: tuple[LoadPoint, ...], metric: str, rate_rps: float)
     if offered is not None and offered in usable:
         return Reading(offered.value(metric), MEASURED)
     if offered is not None and offered.valid and not offered.reached:
-        return Reading(None, NOT_REACHED, f"{offered.x_rps or 0:.2f}/s of {rate_rps:g}/s reached")
+        return Reading(None, NOT_REACHED, f"{offered.served_rps or 0:.2f}/s of {rate_rps:g}/s reached")
     if not usable:
         return Reading(None, NOT_MEASURED)
-    x = [p.x_rps for p in usable]
+    x = [p.served_rps for p in usable]
     if rate_rps > x[-1]:
         return Reading(None, NOT_REACHED, f"highest reached rate {x[-1]:.2f}/s")
     if rate_rps < x[0]:
@@ -73,7 +75,7 @@ def rate_within(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> Read
     if not usable:
         known = [p for p in points if p.valid]
         return Reading(None, BELOW if known else NOT_MEASURED, "no offered rate was reached" if known else "")
-    x = np.array([p.x_rps for p in usable])
+    x = np.array([p.served_rps for p in usable])
     load = monotone([max(p.value(metric) / limit for metric, limit in limits.items()) for p in usable])
     within = int(np.searchsorted(load, 1.0, side="right"))  # how many points keep the limits
     if within == 0:

