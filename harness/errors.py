@@ -32,5 +32,5 @@ class CellError(HarnessError):
 def did_you_mean(name: str, known: list[str]) -> str:
     """``; did you mean 'x'? available: ...`` for an unknown name."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
-    return f"{hint} available: {', '.join(sorted(known)) or 'none'}" if hint else f"; available: {', '.join(sorted(known)) or 'none'}"
+    hint = f" did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+    return f";{hint} available: {', '.join(sorted(known)) or 'none'}"

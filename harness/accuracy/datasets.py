@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.load.corpora import scenarios_dir
+from harness.paths import scenarios_dir
 
 
 @dataclass(frozen=True)

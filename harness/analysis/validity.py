@@ -63,7 +63,9 @@ def engines(study: Study) -> dict[str, list[Measured]]:
 
 
 def _identity(engine: dict[str, Any]) -> tuple:
-    return engine.get("kind"), engine.get("version"), command_text(engine), kernels(engine)
+    """Without the port, which differs from one start to the next and says nothing."""
+    command = re.sub(r"--port[ =]\d+", "", command_text(engine))
+    return engine.get("kind"), engine.get("version"), command, kernels(engine)
 
 
 def command_text(engine: dict[str, Any]) -> str:

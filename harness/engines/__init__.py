@@ -57,6 +57,9 @@ class Engine(Protocol):
     def prepare(self, log: Path) -> None:
         """Make the environment, if there is one to make. Raises EngineError."""
 
+    def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
+        """What decides which server answers for a deployment, where the engine does not start one itself."""
+
     def command(self, deployment: Deployment) -> list[str]:
         """The exact server command, for the plan; empty for an engine that someone else runs."""
 

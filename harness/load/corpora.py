@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import harness
 from harness.errors import ConfigError, did_you_mean
+from harness.paths import scenarios_dir
 
 CORPORA = ("prose", "chat", "code")
 CODE_PIECE_CHARS = 2000
@@ -57,12 +57,6 @@ def load_corpus(text: str) -> Corpus:
     if not texts:
         raise ConfigError(f"corpus {text}: {files[0]} has no text")
     return Corpus(text, texts=texts)
-
-
-def scenarios_dir() -> Path:
-    """Inside the package when it was installed from a wheel, else at the top of the repository."""
-    package = Path(harness.__file__).parent
-    return next((d for d in (package / "scenarios", package.parent / "scenarios") if d.is_dir()), package / "scenarios")
 
 
 def _files(text: str) -> list[Path]:

@@ -32,7 +32,7 @@ def release_notes(findings: Findings) -> str:
     parts += [_table(table) for table in tables if table.rows]
     if study.missing:
         parts += ["## Not measured", "\n".join(f"- {markdown(cell.title)}" for cell in study.missing)]
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", study.command)), default=2))
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", study.command)), default=0))
     parts += ["## Repeat it", f"{fence}\n{' '.join(study.command.split())}\n{fence}"]
     return "\n\n".join(part for part in parts if part) + "\n"
 

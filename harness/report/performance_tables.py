@@ -78,11 +78,9 @@ def ladder_table(findings: Findings, scenario: str, latency: str) -> Table:
                 state = Td("rate not reached", "warn")
             values = [_value(point, f"{latency}_{part}") for part in ("p50", "p90", "p95", "p99")]
             rate = number(point.rate_rps)
-            rows.append(
-                [_name(findings, variant), rate, _value(point, "achieved_rps"), *values, len(point.runs), state]
-            )
+            rows.append([_name(findings, variant), rate, number(point.served_rps), *values, len(point.runs), state])
     name = latency.removesuffix("_ms").upper()
-    heads = ["Variant", ">Offered, 1/s", ">Achieved, 1/s", f">{name} p50, ms", ">p90", ">p95", ">p99", ">Runs", "State"]
+    heads = ["Variant", ">Offered, 1/s", ">Served, 1/s", f">{name} p50, ms", ">p90", ">p95", ">p99", ">Runs", "State"]
     return table(f"{name} by request rate, {scenario}", heads, rows, group=0)
 
 

@@ -23,7 +23,7 @@ def points(estimate: Estimate | None) -> str:
     """A difference of scores in percentage points: ``-0.5 [-1.6, +0.4]``."""
     if estimate is None:
         return NONE
-    return f"{100 * estimate.value + 0.0:+.1f}{_interval(estimate, 100, 1, sign='+')}"
+    return f"{_plain(100 * estimate.value, 1):+.1f}{_interval(estimate, 100, 1, sign='+')}"
 
 
 def times(estimate: Estimate | None) -> str:
@@ -35,10 +35,15 @@ def _interval(estimate: Estimate, scale: float, digits: int, sign: str = "") -> 
     if estimate.low is None and estimate.high is None:
         return ""
     bounds = [
-        "unbounded" if bound is None else f"{scale * bound + 0.0:{sign}.{digits}f}"
+        "unbounded" if bound is None else f"{_plain(scale * bound, digits):{sign}.{digits}f}"
         for bound in (estimate.low, estimate.high)
     ]
     return f" [{', '.join(bounds)}]"
+
+
+def _plain(value: float, digits: int) -> float:
+    """Rounded, and without the sign of a zero."""
+    return round(value, digits) + 0.0
 
 
 def number(value: float | None) -> str:

@@ -58,7 +58,9 @@ def main() -> None:
     data = {}
     if calibration := spec.get("calibration"):
         texts = calibration_texts(calibration, tokenizer)
-        rows = [tokenizer(t, truncation=True, max_length=calibration["max_tokens"], add_special_tokens=False) for t in texts]
+        rows = [
+            tokenizer(t, truncation=True, max_length=calibration["max_tokens"], add_special_tokens=False) for t in texts
+        ]
         data = {
             "dataset": Dataset.from_list([dict(row) for row in rows]),
             "num_calibration_samples": len(rows),

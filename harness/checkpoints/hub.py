@@ -1,0 +1,56 @@
+"""Is a checkpoint on the Hugging Face hub within reach? Asked once a process: an offline machine says so quickly."""
+
+from functools import lru_cache
+
+TIMEOUT_S = 5.0
+
+
+def cached(repository: str, revision: str | None = None) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repository, "config.json", revision=revision), str)
+
+
+@lru_cache(maxsize=1)
+def offline_reason() -> str | None:
+    """None when the hub answers."""
+    import urllib.error
+    import urllib.request
+
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    try:
+        urllib.request.urlopen(constants.ENDPOINT, timeout=TIMEOUT_S).close()
+    except urllib.error.HTTPError:
+        return None  # it answered
+    except OSError as error:
+        return f"{constants.ENDPOINT} cannot be reached ({getattr(error, 'reason', error)})"
+    return None
+
+
+@lru_cache(maxsize=256)
+def missing(repository: str, revision: str | None = None) -> list[str]:
+    if cached(repository, revision):
+        return []
+    if reason := offline_reason():
+        return [
+            f"checkpoint {repository} is not in the local hub cache and {reason}; "
+            "connect, or download it elsewhere and name its directory"
+        ]
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
+    try:
+        HfApi().model_info(repository, revision=revision, timeout=TIMEOUT_S)
+    except GatedRepoError:
+        return [f"checkpoint {repository} is gated; accept its terms on the hub and set HF_TOKEN"]
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "?"
+        return [
+            f"checkpoint {repository}@{revision or 'main'}: the hub answers {status}; correct the id or set HF_TOKEN"
+        ]
+    except OSError as error:
+        return [f"checkpoint {repository}: the hub did not answer ({error}); try again"]
+    return []

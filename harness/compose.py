@@ -1,0 +1,136 @@
+"""From conf/ and the command line to a typed Config: registers the schemas, turns mistakes into messages."""
+
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from harness.accuracy import SUITES, suite_class
+from harness.config import Config
+from harness.engines import ENGINES, engine_class
+from harness.engines.environment import EnvironmentConfig
+from harness.errors import ConfigError, did_you_mean
+from harness.paths import conf_dir, scenarios_dir
+
+GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
+
+
+def register() -> None:
+    """The schemas of the root, the engines and the suites, so that a wrong key or type is refused by name."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for kind in ENGINES:
+        store.store(group="engine", name=f"{kind}_schema", node=engine_class(kind).Config)
+    for kind in SUITES:
+        store.store(group="suite", name=f"{kind}_schema", node=suite_class(kind).Config)
+    store.store(group="compression", name="schema", node=EnvironmentConfig)
+    if not OmegaConf.has_resolver("scenarios"):
+        OmegaConf.register_new_resolver("scenarios", lambda path: str(scenarios_dir() / path))
+
+
+def typed(composed: DictConfig) -> Config:
+    """Raises ConfigError for whatever is missing or contradictory."""
+    try:
+        if OmegaConf.is_missing(composed, "name"):
+            raise ConfigError(
+                f"no sweep chosen: python -m harness +sweep=NAME; available: {', '.join(options('sweep'))}"
+            )
+        config: Config = OmegaConf.to_object(composed)
+    except (MissingMandatoryValue, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from None
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    if not re.fullmatch(r"[\w.-]+", config.name):
+        raise ConfigError(f"name={config.name!r} names a folder under results/; use letters, digits, '_', '-' and '.'")
+    if not config.variants:
+        raise ConfigError(f"sweep {config.name}: no variants; available: {', '.join(options('variant'))}")
+    if config.baseline not in config.variants:
+        raise ConfigError(
+            f"sweep {config.name}: baseline {config.baseline!r} is not among its variants "
+            f"({', '.join(config.variants)}); add it, or set baseline= to one of them"
+        )
+    if not config.suites and not config.scenarios:
+        raise ConfigError(f"sweep {config.name}: neither suites nor scenarios; there is nothing to measure")
+    for name, suite in config.suites.items():
+        if not is_dataclass(suite):
+            raise ConfigError(f"suites.{name}: start its YAML with the defaults of its kind, like conf/suite/mmlu.yaml")
+    for name, variant in config.variants.items():
+        if unknown := set(variant.checkpoints) - set(config.suites) - set(options("suite")):
+            raise ConfigError(f"variants.{name}.checkpoints: no suite {unknown.pop()!r} in this sweep")
+    if config.progress not in ("auto", "rich", "plain"):
+        raise ConfigError(f"progress={config.progress!r}{did_you_mean(config.progress, ['auto', 'rich', 'plain'])}")
+    if config.judge and not config.judge.model and not config.judge.base_url:
+        raise ConfigError("judge: set judge.model (a checkpoint to serve) or judge.base_url (an endpoint)")
+    if config.judge and config.judge.base_url and not config.judge.endpoint_model:
+        raise ConfigError("judge.base_url is set; set judge.endpoint_model to the model that judges there")
+    if any(suite.kind == "alpaca_eval" for suite in config.suites.values()) and not config.judge:
+        raise ConfigError("suite alpaca_eval needs a judge: set judge.model or judge.base_url, or leave the suite out")
+    for name, scenario in config.scenarios.items():
+        if scenario.prompt_tokens < 1 or scenario.output_tokens < 1:
+            raise ConfigError(f"scenarios.{name}: prompt_tokens and output_tokens must be at least 1")
+        if scenario.shared_prefix_tokens >= scenario.prompt_tokens:
+            raise ConfigError(f"scenarios.{name}: shared_prefix_tokens must be less than prompt_tokens")
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def explain(error: Exception) -> str:
+    """A Hydra or OmegaConf error as what, where, what to do."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        if group in GROUPS:
+            return f"no {group} {name!r}{did_you_mean(name, options(group))}"
+        return f"no configuration {error.missing_cfg_file!r}; groups: {', '.join(GROUPS)}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r} on the command line; write KEY=VALUE, as in load.rates_rps=[1,2]"
+    root = error
+    while not isinstance(root, OmegaConfBaseException) and root.__cause__:
+        root = root.__cause__
+    if isinstance(root, OmegaConfBaseException):
+        return _explain_key(root, error)
+    return _first_line(error)
+
+
+def _explain_key(error: OmegaConfBaseException, outer: Exception) -> str:
+    where = error.full_key or ""
+    message = (error.msg or str(error)).splitlines()[0]
+    if is_dataclass(error.object_type) and where:
+        known = [entry.name for entry in fields(error.object_type)]
+        key = where.rpartition(".")[2]
+        if key not in known:
+            return f"unknown key {where!r}{did_you_mean(key, known)}"
+    override = re.search(r"Could not override '([^']+)'", str(outer))
+    where = where or (override[1] if override else "")
+    if "not in struct" in message or "not in '" in message:
+        parent = where.rpartition(".")[0]
+        key = where.rpartition(".")[2]
+        known = [entry.name for entry in fields(Config)] if not parent else []
+        hint = did_you_mean(key, known) if known else f"; is it part of this sweep? chosen: see --cfg job -p {parent}"
+        return f"unknown key {where!r}{hint}"
+    return f"{where}: {message}" if where else message
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def plain(composed: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as JSON-able values, for the record."""
+    return OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
+
+
+def config_path() -> str:
+    return str(Path(conf_dir()))
+
+
+ERRORS = (HydraException, OmegaConfBaseException)

@@ -1,0 +1,58 @@
+"""`dry_run=true`: the plan as a table. Nothing is started, nothing is written."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from harness.checkpoints import source
+from harness.checkpoints.prepare import Workshop
+from harness.engines import Engine
+from harness.estimate import ENGINE_START_S
+from harness.plan import JUDGE, Plan, Session
+from harness.progress import duration
+from harness.store import Store
+
+
+def print_plan(plan: Plan, store: Store, engine: Engine, workshop: Workshop, seconds, problems: list[str]) -> None:
+    """`seconds(cell)` estimates a cell; `problems` are preflight's."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+    grand_total, todo = 0.0, 0
+    for number, session in enumerate(plan.sessions, 1):
+        pending = [cell for cell in session.cells if cell.fingerprint not in store]
+        wait = sum(map(seconds, pending)) + (ENGINE_START_S if pending else 0)
+        grand_total, todo = grand_total + wait, todo + len(pending)
+        state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
+        console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
+        console.print(_command(session, engine, workshop), markup=False, highlight=False)
+        table = Table("cell", "kind", "fingerprint", "state", "estimate")
+        for cell in session.cells:
+            cached = cell.fingerprint in store
+            state, wait = ("cached", "") if cached else ("to measure", duration(seconds(cell)))
+            table.add_row(cell.key, cell.kind, cell.fingerprint, state, wait)
+        console.print(table)
+    cached = len(plan.cells) - todo
+    console.print(
+        f"\n{len(plan.sessions)} sessions, {len(plan.cells)} cells: {cached} cached, {todo} to measure, "
+        f"about {duration(grand_total)} (environments and checkpoints not counted)",
+        style="bold",
+    )
+    if problems:
+        console.print(f"\npreflight would stop this here, {len(problems)} problem(s):", style="bold")
+        for index, problem in enumerate(problems, 1):
+            console.print(f"  {index}. {problem}", markup=False, highlight=False)
+
+
+def _command(session: Session, engine: Engine, workshop: Workshop) -> str:
+    """The exact server command; a checkpoint that is not made yet is named by where it will be."""
+    if session.variant == JUDGE and not session.checkpoint:
+        return "  (the judge is an endpoint)"
+    location = workshop.location(session.checkpoint, session.recipe)
+    command = engine.command(session.deployment(location, getattr(source(session.checkpoint), "revision", None)))
+    if not command:
+        return "  (an endpoint serves it)"
+    made = "" if workshop.is_made(session.checkpoint, session.recipe) else "  # the checkpoint will be made first"
+    home = str(Path.home())
+    return "  $ " + shlex.join(command).replace(home, "~") + made

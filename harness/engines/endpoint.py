@@ -1,0 +1,104 @@
+"""An OpenAI-compatible server that someone else runs."""
+
+import contextlib
+import hashlib
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.engines import Deployment, Server
+from harness.errors import EngineError
+
+TIMEOUT_S = 10.0
+
+
+@dataclass
+class Target:
+    """Where one variant is served; null: the engine's own value."""
+
+    base_url: str | None = None
+    model: str | None = None
+
+
+@dataclass
+class EndpointConfig:
+    """`base_url` without /v1. The key is read from the variable that `api_key_env` names and is never stored."""
+
+    kind: str = "endpoint"
+    base_url: str | None = None
+    model: str | None = None
+    targets: dict[str, Target] = field(default_factory=dict)  # variant -> where
+    api_key_env: str | None = None
+    version: str | None = None  # what runs there, if you know: it is stored with the results
+
+
+class Endpoint:
+    Config = EndpointConfig
+
+    def __init__(self, config: EndpointConfig, cache_dir: Path):
+        self.config = config
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"kind": "endpoint", "version": self.config.version}
+
+    def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
+        base_url, model = self._target(deployment.name)
+        return {"base_url": hashlib.sha256(base_url.encode()).hexdigest()[:16], "model": model}
+
+    def problems(self) -> list[str]:
+        found = []
+        if not self.config.base_url and not self.config.targets:
+            found.append("engine.base_url is not set; give the server's address, like http://127.0.0.1:8000")
+        key = self.config.api_key_env
+        if key and not os.environ.get(key):
+            found.append(f"engine.api_key_env names {key}, which is not set; export {key}=...")
+        return found
+
+    def prepare(self, log: Path) -> None:
+        return None
+
+    def command(self, deployment: Deployment) -> list[str]:
+        return []
+
+    def _target(self, name: str) -> tuple[str, str | None]:
+        target = self.config.targets.get(name)
+        base_url = (target and target.base_url) or self.config.base_url or ""
+        base_url = base_url.rstrip("/").removesuffix("/v1")
+        return base_url, (target and target.model) or self.config.model
+
+    @contextlib.contextmanager
+    def serve(self, deployment: Deployment, log: Path) -> Iterator[Server]:
+        base_url, model = self._target(deployment.name)
+        if not base_url:
+            raise EngineError(f"variant {deployment.name}: no engine.base_url and no engine.targets.{deployment.name}")
+        server = Server(base_url, model or "", self.config.api_key_env)
+        available = list_models(server)
+        model = model or (available[0] if len(available) == 1 else None)
+        if model not in available:
+            raise EngineError(
+                f"{base_url} does not serve {model!r}; it serves {', '.join(available) or 'nothing'}; set engine.model"
+            )
+        facts = {"kind": "endpoint", "version": self.config.version or "unknown", "command": [], "kernels": []}
+        yield Server(base_url, model, self.config.api_key_env, {**facts, "base_url": base_url, "model": model})
+
+    def reset_prefix_cache(self, server: Server) -> bool:
+        return False
+
+
+def list_models(server: Server) -> list[str]:
+    """Raises EngineError when the server does not answer like an OpenAI-compatible one."""
+    request = urllib.request.Request(server.base_url + "/v1/models", headers=server.headers)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            return [entry["id"] for entry in json.load(response)["data"]]
+    except urllib.error.HTTPError as error:
+        hint = "; check the key that engine.api_key_env names" if error.code in (401, 403) else ""
+        raise EngineError(f"{server.base_url}/v1/models answers HTTP {error.code}{hint}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "reason", error)
+        raise EngineError(f"{server.base_url}/v1/models does not answer ({reason}); is the server up?") from None

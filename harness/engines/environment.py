@@ -1,0 +1,112 @@
+"""Isolated Python environments: made once, keyed by what is in them, shared between sweeps.
+
+An engine and the compression tools pin packages that cannot live together, nor with the harness.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+
+@dataclass
+class EnvironmentConfig:
+    """`install`: argument lines for `pip install`, run in order; `uninstall`: packages that must not be there."""
+
+    name: str = "environment"
+    python: str | None = None  # an interpreter that has everything already; nothing is installed then
+    install: list[str] = field(default_factory=list)
+    uninstall: list[str] = field(default_factory=list)
+
+
+def fingerprint(config: EnvironmentConfig) -> dict:
+    if config.python:
+        return {"python": config.python}
+    return {"install": list(config.install), "uninstall": list(config.uninstall)}
+
+
+def directory(config: EnvironmentConfig, cache_dir: Path) -> Path:
+    identity = [fingerprint(config), platform.python_version_tuple()[:2], platform.machine(), sys.platform]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+    return cache_dir / "environments" / f"{config.name}-{key}"
+
+
+def is_ready(config: EnvironmentConfig, cache_dir: Path) -> bool:
+    return bool(config.python) or (directory(config, cache_dir) / "complete").exists()
+
+
+def python_path(config: EnvironmentConfig, cache_dir: Path) -> Path:
+    return Path(config.python) if config.python else directory(config, cache_dir) / "bin" / "python"
+
+
+def problems(config: EnvironmentConfig) -> list[str]:
+    if config.python and not shutil.which(config.python):
+        return [f"{config.name}: python {config.python} is not an executable file; correct it, or leave it out"]
+    if not config.python and not config.install:
+        return [f"{config.name}: neither python nor install is set; say where it is or what to install"]
+    return []
+
+
+def ensure(config: EnvironmentConfig, cache_dir: Path, log: Path) -> Path:
+    """The environment's interpreter; makes the environment first where it is missing. Raises HarnessError."""
+    if is_ready(config, cache_dir):
+        return python_path(config, cache_dir)
+    home = directory(config, cache_dir)
+    with locked(home.with_suffix(".lock")):
+        if not is_ready(config, cache_dir):  # someone else may have made it while we waited
+            shutil.rmtree(home, ignore_errors=True)  # a half-made one: pip cannot be trusted to mend it
+            _make(config, home, log)
+    return python_path(config, cache_dir)
+
+
+def _make(config: EnvironmentConfig, home: Path, log: Path) -> None:
+    python = str(home / "bin" / "python")
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    run_logged([sys.executable, "-m", "venv", str(home)], log, config.name)
+    run_logged([*pip, "install", "--quiet", "--upgrade", "pip"], log, config.name)
+    for line in config.install:
+        run_logged([*pip, "install", *shlex.split(line)], log, config.name)
+    if config.uninstall:
+        run_logged([*pip, "uninstall", "--yes", *config.uninstall], log, config.name)
+    (home / "complete").write_text(json.dumps(fingerprint(config), indent=1))
+
+
+def run_logged(command: list[str], log: Path, what: str, env: dict[str, str] | None = None) -> None:
+    """Runs to the end, output to `log`. Raises HarnessError with the end of the log."""
+    from harness.engines.process import log_tail
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        output.write(f"\n$ {shlex.join(command)}\n".encode())
+        output.flush()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env)
+        try:
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait(30)
+            raise
+    if code != 0:
+        raise HarnessError(
+            f"{what}: {shlex.join(command[:6])} ... failed with exit code {code}; the end of its log:\n"
+            f"{log_tail(log)}\n  the whole log: {log}"
+        )
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time; the kernel lets go when the holder dies, however it dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,91 @@
+"""A server in a process of its own: started, watched, and never left behind (see watchdog.py)."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import EngineError
+
+WATCHDOG = Path(__file__).with_name("watchdog.py")
+TAIL_LINES = 15
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def port_in_use(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def log_tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """The last lines that say something, and any line that looks like the cause before them."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        return "(no log)"
+    useful = [line.rstrip()[:240] for line in text.splitlines() if line.strip()]
+    tail = useful[-lines:]
+    causes = [line for line in useful[:-lines] if "Error" in line and "Traceback" not in line][-3:]
+    return "\n".join(f"    | {line}" for line in [*causes, *tail])
+
+
+class ServerProcess:
+    """`command` running under the watchdog, its output appended to `log`."""
+
+    def __init__(self, command: list[str], env: dict[str, str], log: Path, grace_s: float):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log, self.grace_s = log, grace_s
+        with log.open("ab") as output:
+            output.write(f"\n$ {' '.join(command)}\n".encode())
+            output.flush()
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(WATCHDOG), str(grace_s), *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **env},
+                start_new_session=True,  # Ctrl-C is ours to handle, not the engine's
+            )
+
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def wait_ready(self, ready: Callable[[], bool], timeout_s: float, what: str) -> float:
+        """Seconds until `ready`; EngineError with the end of the log when it dies first or is too slow."""
+        start = time.monotonic()
+        while time.monotonic() - start < timeout_s:
+            if (code := self.exit_code()) is not None:
+                raise EngineError(
+                    f"{what} died at start with exit code {code}; the end of its log:\n{log_tail(self.log)}\n"
+                    f"  the whole log: {self.log}"
+                )
+            if ready():
+                return time.monotonic() - start
+            time.sleep(0.25)
+        raise EngineError(
+            f"{what} was not ready after {timeout_s:.0f} s (engine.startup_timeout_s); the end of its log:\n"
+            f"{log_tail(self.log)}\n  the whole log: {self.log}"
+        )
+
+    def stop(self) -> None:
+        """Close the pipe: SIGTERM, then SIGKILL after the grace period. Returns when nothing is left."""
+        if self._process.stdin and not self._process.stdin.closed:
+            self._process.stdin.close()
+        try:
+            self._process.wait(self.grace_s + 15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

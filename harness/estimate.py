@@ -1,0 +1,47 @@
+"""How long the plan will take: what the same cells took before, else a rule of thumb that says so."""
+
+from collections.abc import Callable
+from statistics import mean
+
+from harness.accuracy import Suite
+from harness.config import Config
+from harness.plan import Cell, Plan
+from harness.store import Store
+
+ENGINE_START_S = 60.0
+SECONDS_PER_ITEM = 1.0
+SECONDS_PER_TOKEN = 0.03
+
+
+def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store) -> Callable[[Cell], float]:
+    """Seconds a cell will take: the mean of this sweep's stored cells of the same suite or load point, if any."""
+    known: dict[str, list[float]] = {}
+    for cell in plan.cells:
+        if cell.fingerprint in store:
+            known.setdefault(_what(cell), []).append(store.record(cell.fingerprint)["duration_s"])
+
+    def seconds(cell: Cell) -> float:
+        if _what(cell) in known:
+            return mean(known[_what(cell)])
+        if cell.kind != "load":
+            return 10.0 + (suites[cell.suite].planned_items() or 1000) * SECONDS_PER_ITEM
+        tokens = config.scenarios[cell.scenario].output_tokens
+        if cell.point.rate_rps:
+            return cell.point.requests / cell.point.rate_rps + tokens * SECONDS_PER_TOKEN
+        streams = 1 if cell.point.profile == "single_stream" else 8
+        return cell.point.requests * tokens * SECONDS_PER_TOKEN / streams
+
+    return seconds
+
+
+def _what(cell: Cell) -> str:
+    return cell.key.partition("/")[2]
+
+
+def total(plan: Plan, store: Store, seconds: Callable[[Cell], float]) -> float:
+    """Seconds for what is still to be measured, engine starts included."""
+    result = 0.0
+    for session in plan.sessions:
+        pending = [cell for cell in session.cells if cell.fingerprint not in store]
+        result += sum(map(seconds, pending)) + (ENGINE_START_S if pending else 0.0)
+    return result

@@ -1,0 +1,61 @@
+"""Facts about this machine, without importing a GPU library. An absent GPU is absent data, not zero."""
+
+import csv
+import os
+import platform
+import shutil
+import subprocess
+from functools import lru_cache
+from typing import Any
+
+
+@lru_cache(maxsize=1)
+def facts() -> dict[str, Any]:
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "gpus": gpus(),
+    }
+
+
+def identity() -> dict[str, Any]:
+    """What a measurement depends on: results of another machine are other cells."""
+    known = facts()
+    return {"cpu": known["cpu"], "cores": known["cores"], "gpus": [gpu["name"] for gpu in known["gpus"]]}
+
+
+@lru_cache(maxsize=1)
+def gpus() -> list[dict[str, Any]]:
+    """[{name, compute_capability, memory_gib, driver}] from nvidia-smi; empty where there is none."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = "name,compute_cap,memory.total,driver_version"
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [
+        {"name": name, "compute_capability": float(capability), "memory_gib": float(memory) / 1024, "driver": driver}
+        for name, capability, memory, driver in csv.reader(output.splitlines(), skipinitialspace=True)
+    ]
+
+
+def _cpu_model() -> str:
+    """Model name and the instruction sets that decide which kernels an engine takes."""
+    name, flags = platform.processor() or "unknown CPU", set()
+    try:
+        for line in open("/proc/cpuinfo"):
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            elif key.strip() == "flags":
+                flags = set(value.split())
+                break
+    except OSError:
+        return name
+    seen = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return f"{name} ({', '.join(seen)})" if seen else name

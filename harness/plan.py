@@ -1,0 +1,178 @@
+"""The plan: engine sessions, each an ordered list of cells. Pure; this is what `dry_run=true` prints.
+
+An engine is expensive and lives across many cells, so a session is one (variant, checkpoint), and the cells that need
+it. Answers are judged in a session of the judge's own, after the variants'.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness import host
+from harness.accuracy import Suite
+from harness.checkpoints.prepare import identity
+from harness.config import Config, Scenario, Variant
+from harness.engines import Deployment, Engine
+from harness.load import LoadPoint, load_points
+from harness.load.corpora import corpus_digest
+
+MEASUREMENT = 1  # raised when the code changes what a stored number means
+JUDGE = "judge"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The unit of work and of storage. `fingerprint`: of everything that can change its result, and nothing else."""
+
+    key: str
+    kind: str  # accuracy | load | judge
+    variant: str
+    fingerprint: str
+    inputs: dict[str, Any] = field(repr=False)
+    suite: str | None = None
+    scenario: str | None = None
+    point: LoadPoint | None = None
+    repeat: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        known = {"key": self.key, "kind": self.kind, "variant": self.variant, "fingerprint": self.fingerprint}
+        if self.suite:
+            known["suite"] = self.suite
+        if self.scenario:
+            known |= {"scenario": self.scenario, "point": asdict(self.point), "repeat": self.repeat}
+        return known
+
+
+@dataclass(frozen=True)
+class Session:
+    """One engine start. `checkpoint` and `recipe` say what it serves."""
+
+    name: str
+    variant: str
+    checkpoint: str
+    recipe: dict[str, Any] | None
+    engine_args: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+    def deployment(self, location: str, revision: str | None = None) -> Deployment:
+        return Deployment(self.variant, location, self.engine_args, revision)
+
+
+@dataclass(frozen=True)
+class Plan:
+    sessions: tuple[Session, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [cell for session in self.sessions for cell in session.cells]
+
+
+def fingerprint(inputs: dict[str, Any]) -> str:
+    text = json.dumps({"measurement": MEASUREMENT, **inputs}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def build_plan(config: Config, engine: Engine, suites: dict[str, Suite]) -> Plan:
+    """The baseline first, then the variants in the sweep's order, then the judge."""
+    order = sorted(config.variants, key=lambda name: name != config.baseline)
+    sessions: list[Session] = []
+    for name in order:
+        sessions += _variant_sessions(config, engine, suites, name)
+    answers = {cell.key: cell for session in sessions for cell in session.cells}
+    judging = _judge_session(config, engine, suites, answers, order)
+    return Plan(tuple(sessions + ([judging] if judging else [])))
+
+
+def checkpoint_of(config: Config, variant: Variant, suite: str | None = None) -> str:
+    return (suite and variant.checkpoints.get(suite)) or variant.checkpoint or config.model
+
+
+def recipe_of(variant: Variant) -> dict[str, Any] | None:
+    return asdict(variant.recipe) if variant.recipe else None
+
+
+def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], name: str) -> list[Session]:
+    variant = config.variants[name]
+    served: dict[str, list[Cell]] = {}
+    # Load cells first: they want the engine as it started, and they are the shorter wait for a first look.
+    if config.scenarios:
+        checkpoint = checkpoint_of(config, variant)
+        base = _base_inputs(config, engine, name, checkpoint)
+        cells = served.setdefault(checkpoint, [])
+        for scenario_name, scenario in config.scenarios.items():
+            cells += _load_cells(config, base, name, scenario_name, scenario)
+    for suite_name, suite in suites.items():
+        checkpoint = checkpoint_of(config, variant, suite_name)
+        inputs = _base_inputs(config, engine, name, checkpoint)
+        inputs |= {"suite": suite.fingerprint(config.data.root), "seed": config.seed}
+        inputs |= {"concurrency": config.concurrency, "tokenizer": _tokenizer_identity(config)}
+        key = f"{name}/{suite_name}"
+        cell = Cell(key, "accuracy", name, fingerprint(inputs), inputs, suite=suite_name)
+        served.setdefault(checkpoint, []).append(cell)
+    recipe, args = recipe_of(variant), tuple(variant.engine_args)
+    several = len(served) > 1
+    return [
+        Session(f"{name}@{checkpoint}" if several else name, name, checkpoint, recipe, args, tuple(cells))
+        for checkpoint, cells in served.items()
+    ]
+
+
+def _load_cells(config: Config, base: dict, variant: str, scenario_name: str, scenario: Scenario) -> list[Cell]:
+    shape = {"prompt_tokens": scenario.prompt_tokens, "output_tokens": scenario.output_tokens}
+    shape |= {"shared_prefix_tokens": scenario.shared_prefix_tokens, "corpus": corpus_digest(scenario.text)}
+    limits = {"request_timeout_s": config.load.request_timeout_s, "cell_timeout_s": config.load.cell_timeout_s}
+    cells = []
+    for point in load_points(config.load, scenario):
+        inputs = {**base, "scenario": {"name": scenario_name, **shape}, "point": asdict(point), "seed": config.seed}
+        inputs |= {"limits": limits, "tokenizer": _tokenizer_identity(config)}
+        key = f"{variant}/{scenario_name}/{point.slug}"
+        found = {"scenario": scenario_name, "point": point, "repeat": point.repeat}
+        cells.append(Cell(key, "load", variant, fingerprint(inputs), inputs, **found))
+    return cells
+
+
+def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> dict[str, Any]:
+    variant = config.variants[name]
+    deployment = Deployment(name, checkpoint, tuple(variant.engine_args))
+    inputs = {"engine": engine.fingerprint(), "engine_args": list(variant.engine_args), "host": host.identity()}
+    inputs |= engine.deployment_fingerprint(deployment)
+    if config.engine.kind != "endpoint":
+        inputs["weights"] = identity(checkpoint, recipe_of(variant), config.compression)
+    return inputs
+
+
+def _tokenizer_identity(config: Config) -> dict[str, Any]:
+    return identity(config.model, None, config.compression)
+
+
+def _judge_session(
+    config: Config, engine: Engine, suites, answers: dict[str, Cell], order: list[str]
+) -> Session | None:
+    """One judge cell a variant for every suite that only gathers answers."""
+    judged = {name: suite for name, suite in suites.items() if suite.config.kind == "alpaca_eval"}
+    if not judged or config.judge is None:
+        return None
+    judge = config.judge
+    if judge.base_url:
+        identity_of_judge = {"base_url": fingerprint({"url": judge.base_url}), "model": judge.endpoint_model}
+    else:
+        identity_of_judge = {
+            "weights": identity(judge.model, None, config.compression),
+            "engine": engine.fingerprint(),
+            "engine_args": list(judge.engine_args),
+        }
+    cells = []
+    for suite_name, suite in judged.items():
+        against_baseline = suite.config.reference == "baseline"
+        for name in order:
+            if against_baseline and name == config.baseline:
+                continue  # its win rate against itself is one half by definition
+            inputs = {"judge": identity_of_judge, "prompt": judge.prompt, "seed": config.seed, "host": host.identity()}
+            inputs["suite"] = suite.fingerprint(config.data.root)
+            inputs["answers"] = answers[f"{name}/{suite_name}"].fingerprint
+            if against_baseline:
+                inputs["reference"] = answers[f"{config.baseline}/{suite_name}"].fingerprint
+            key = f"{name}/{suite_name}/judge"
+            cells.append(Cell(key, "judge", name, fingerprint(inputs), inputs, suite=suite_name))
+    return Session(JUDGE, JUDGE, judge.model or "", None, tuple(judge.engine_args), tuple(cells)) if cells else None

@@ -1,0 +1,115 @@
+"""Everything that can be known before a model loads; all failures at once."""
+
+import re
+import shutil
+from pathlib import Path
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from harness import host
+from harness.accuracy import Suite
+from harness.checkpoints import source
+from harness.checkpoints.prepare import Workshop
+from harness.config import Config
+from harness.engines import Engine, environment
+from harness.plan import Plan
+
+
+def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
+    """What this machine lacks for the cells that are still to be measured; empty when it can start."""
+    found = engine.problems()
+    found += _hardware(config)
+    for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
+        found += _needs(config, name)
+    found += _checkpoints(config, plan, workshop)
+    for name, suite in suites.items():
+        found += [f"suite {name}: {problem}" for problem in suite.problems(config.data.root)]
+    found += _judge(config)
+    found += _lengths(config)
+    found += _disk(config)
+    return list(dict.fromkeys(found))
+
+
+def _hardware(config: Config) -> list[str]:
+    present = len(host.gpus())
+    if config.engine.kind != "endpoint" and config.hardware.gpus > present:
+        return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (nvidia-smi)"]
+    return []
+
+
+def _needs(config: Config, name: str) -> list[str]:
+    needs, found = config.variants[name].needs, []
+    if config.engine.kind == "endpoint":
+        return []
+    if needs.compute_capability is not None:
+        best = max((gpu["compute_capability"] for gpu in host.gpus()), default=None)
+        if best is None or best < needs.compute_capability:
+            found.append(
+                f"variant {name} needs compute capability {needs.compute_capability}; this machine: {best or 'none'}"
+            )
+    if needs.engine:
+        found += _engine_need(name, needs.engine, config.engine.kind, getattr(config.engine, "version", None))
+    return found
+
+
+def _engine_need(name: str, need: str, kind: str, version: str | None) -> list[str]:
+    match = re.fullmatch(r"([a-z_]+)\s*(.*)", need)
+    try:
+        wanted = SpecifierSet(match[2]) if match else None
+        if wanted is None:
+            raise InvalidSpecifier(need)
+        fits = match[1] == kind and (not version or Version(version) in wanted)
+    except (InvalidSpecifier, InvalidVersion):
+        return [f"variants.{name}.needs.engine: cannot read {need!r}; write it like 'vllm<0.19'"]
+    return [] if fits else [f"variant {name} needs {need}; this engine: {kind} {version or ''}".rstrip()]
+
+
+def _checkpoints(config: Config, plan: Plan, workshop: Workshop) -> list[str]:
+    found = list(source(config.model).problems())  # its tokenizer cuts every prompt
+    if config.engine.kind == "endpoint":
+        return found
+    making = False
+    for session in plan.sessions:
+        if not session.checkpoint or workshop.is_made(session.checkpoint, session.recipe):
+            making_needed = False
+        else:
+            making_needed = True
+        found += source(session.checkpoint).problems() if session.checkpoint else []
+        file = ((session.recipe or {}).get("calibration") or {}).get("file")
+        if file and not Path(file).is_file():
+            found.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
+        making |= making_needed
+    return found + (environment.problems(config.compression) if making else [])
+
+
+def _judge(config: Config) -> list[str]:
+    if not config.judge or not config.judge.model:
+        return []
+    served = {config.model} | {variant.checkpoint for variant in config.variants.values()}
+    served |= {reference for variant in config.variants.values() for reference in variant.checkpoints.values()}
+    if config.judge.model in served:
+        return [f"judge.model {config.judge.model} is one of the models under test; a variant never judges itself"]
+    return []
+
+
+def _lengths(config: Config) -> list[str]:
+    limit = getattr(config.engine, "max_model_len", None)
+    return [
+        f"scenario {name} needs {scenario.prompt_tokens + scenario.output_tokens} tokens; "
+        f"engine.max_model_len is {limit}"
+        for name, scenario in config.scenarios.items()
+        if limit and scenario.prompt_tokens + scenario.output_tokens > limit
+    ]
+
+
+def _disk(config: Config) -> list[str]:
+    found = []
+    for setting in ("results_dir", "cache_dir"):
+        path = Path(getattr(config, setting)).expanduser().resolve()
+        existing = next(parent for parent in (path, *path.parents) if parent.exists())
+        free_gb = shutil.disk_usage(existing).free / 1e9
+        wanted = config.hardware.min_free_disk_gb if setting == "cache_dir" else 0.5
+        if free_gb < wanted:
+            found.append(f"{setting} {path}: {free_gb:.1f} GB free, {wanted:g} GB wanted; free some or set {setting}=")
+    return found

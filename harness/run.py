@@ -1,0 +1,211 @@
+"""Runs a plan: per session environment, checkpoint and engine up; per cell measure and store; engine down."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness import host
+from harness.accuracy import Context, Suite
+from harness.checkpoints import Checkpoint
+from harness.checkpoints.prepare import Workshop
+from harness.config import Config
+from harness.engines import Engine, Server
+from harness.engines.endpoint import list_models
+from harness.errors import CellError, EngineError, HarnessError
+from harness.plan import JUDGE, Cell, Plan, Session
+from harness.progress import Progress
+from harness.records import SCHEMA, Flag, Outcome, flag_dicts
+from harness.store import DiskFull, Store, slug
+
+ENGINE_STARTS = 2  # an engine that a cell killed is started once more for the cells after it
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Run:
+    """One run of one plan. `failed` holds the cells that could not be measured, with the reason."""
+
+    config: Config
+    plan: Plan
+    suites: dict[str, Suite]
+    engine: Engine
+    store: Store
+    workshop: Workshop
+    progress: Progress
+    seconds: Callable[[Cell], float]
+    failed: dict[str, str] = field(default_factory=dict)
+    _tokenizers: dict[str, Any] = field(default_factory=dict)
+
+    def execute(self) -> dict[str, str]:
+        """Measures what is missing. Returns {cell key: error}. DiskFull and KeyboardInterrupt pass through."""
+        for session in self.plan.sessions:
+            pending = self._pending(session)
+            if not pending:
+                continue
+            try:
+                self._session(session)
+            except DiskFull:
+                raise
+            except HarnessError as error:
+                for cell in self._pending(session):
+                    self._fail(cell, str(error), self._log_of(session))
+        return self.failed
+
+    def _pending(self, session: Session) -> list[Cell]:
+        return [c for c in session.cells if c.fingerprint not in self.store and c.key not in self.failed]
+
+    def _log_of(self, session: Session) -> Path:
+        return self.store.logs / f"{slug(session.name)}.log"
+
+    def _session(self, session: Session) -> None:
+        checkpoint = self._prepare(session)
+        server_log = self._log_of(session)
+        for start in range(ENGINE_STARTS):
+            if not self._pending(session):
+                return
+            self.progress.say(f"{session.name}: starting the engine" + (" again" if start else ""))
+            began = time.monotonic()
+            with self._serve(session, checkpoint, server_log) as server:
+                self.progress.say(f"{session.name}: ready after {time.monotonic() - began:.0f} s")
+                self._warm_up(session, server)
+                for cell in self._pending(session):
+                    self._cell(cell, server, checkpoint, server_log)
+                    if cell.key in self.failed and not _alive(server):
+                        self.progress.say(f"{session.name}: the engine died; its log: {server_log}")
+                        break
+        for cell in self._pending(session):
+            self._fail(cell, f"not run: the engine died {ENGINE_STARTS} times in this session", server_log)
+
+    def _prepare(self, session: Session) -> Checkpoint:
+        setup_log = self.store.logs / "setup.log"
+        if not getattr(self.engine, "is_ready", lambda: True)():
+            self.progress.say("installing the engine's environment (once)")
+        self.engine.prepare(setup_log)
+        if self.config.engine.kind == "endpoint" or not session.checkpoint:
+            return Checkpoint(session.checkpoint, session.checkpoint)
+        return self.workshop.prepare(session.checkpoint, session.recipe)
+
+    def _serve(self, session: Session, checkpoint: Checkpoint, server_log: Path) -> AbstractContextManager[Server]:
+        judge = self.config.judge
+        if session.variant == JUDGE and judge.base_url:
+            facts = {"kind": "endpoint", "base_url": judge.base_url, "model": judge.endpoint_model, "kernels": []}
+            url = judge.base_url.rstrip("/").removesuffix("/v1")
+            return nullcontext(Server(url, judge.endpoint_model, judge.api_key_env, facts))
+        return self.engine.serve(session.deployment(checkpoint.location, checkpoint.revision), server_log)
+
+    def _warm_up(self, session: Session, server: Server) -> None:
+        """The first load cell must not pay for lazy initialisation."""
+        first = next((cell for cell in self._pending(session) if cell.kind == "load"), None)
+        if first is None:
+            return
+        from harness.load.measure import warm_up
+
+        scenario = self.config.scenarios[first.scenario]
+        try:
+            warm_up(server, self._tokenizer(), first.scenario, scenario, self.config.load, self.config.seed)
+        except CellError as error:
+            log.warning("%s: warm-up failed: %s", session.name, error)  # the cells will say it themselves
+
+    def _cell(self, cell: Cell, server: Server, checkpoint: Checkpoint, server_log: Path) -> None:
+        self.progress.cell(cell.key, self.seconds(cell))
+        started_at, began = datetime.now(UTC), time.monotonic()
+        try:
+            outcome = self._measure(cell, server)
+        except Exception as error:  # one cell's failure must not take the others with it
+            if not isinstance(error, HarnessError):
+                log.exception("%s", cell.key)
+            message = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            self._fail(cell, message, server_log, time.monotonic() - began)
+            return
+        elapsed = time.monotonic() - began
+        flags = outcome.flags + _kernel_flags(cell, server)
+        record = {
+            "schema": SCHEMA,
+            "cell": cell.as_dict(),
+            "fingerprint": cell.fingerprint,
+            "inputs": cell.inputs,
+            "result": outcome.result,
+            "flags": flag_dicts(flags),
+            "engine": {**server.facts, "checkpoint": asdict(checkpoint)},
+            "host": host.facts(),
+            "started_at": started_at.isoformat(timespec="seconds"),
+            "duration_s": round(elapsed, 3),
+            "harness": harness.__version__,
+        }
+        self.store.write(record, outcome.rows)
+        invalid = [flag.code for flag in flags if flag.level == "invalid"]
+        self.progress.cell_done(cell.key, f"invalid ({', '.join(invalid)})" if invalid else "measured", elapsed)
+
+    def _measure(self, cell: Cell, server: Server) -> Outcome:
+        if cell.kind == "load":
+            from harness.load.measure import measure
+
+            self.engine.reset_prefix_cache(server)
+            scenario = self.config.scenarios[cell.scenario]
+            arguments = (server, self._tokenizer(), cell.scenario, scenario, cell.point, self.config.load)
+            return measure(*arguments, self.config.seed, self.progress.advance)
+        with tempfile.TemporaryDirectory(prefix="harness-") as work_dir:
+            context = Context(
+                server=server,
+                tokenizer=self._tokenizer_location(),
+                data_root=self.config.data.root,
+                seed=self.config.seed,
+                concurrency=self.config.concurrency,
+                work_dir=Path(work_dir),
+                progress=self.progress.advance,
+            )
+            if cell.kind == "accuracy":
+                return self.suites[cell.suite].run(context)
+            return self._judge(cell, context)
+
+    def _judge(self, cell: Cell, context: Context) -> Outcome:
+        answers = {c.variant: c for c in self.plan.cells if c.kind == "accuracy" and c.suite == cell.suite}
+        for needed in {cell.variant, self.config.baseline}:
+            if answers[needed].fingerprint not in self.store:
+                raise CellError(f"{answers[needed].key} has no answers to judge; see its own failure")
+        rows = {
+            name: self.store.rows(self.store.record(answers[name].fingerprint))
+            for name in {cell.variant, self.config.baseline}
+        }
+        suite = self.suites[cell.suite]
+        return suite.judge(context, self.config.judge, rows[cell.variant], rows[self.config.baseline])
+
+    def _tokenizer_location(self) -> str:
+        return self.workshop.prepare(self.config.model, None).location
+
+    def _tokenizer(self) -> Any:
+        location = self._tokenizer_location()
+        if location not in self._tokenizers:
+            from harness.load.prompts import load_tokenizer
+
+            self._tokenizers[location] = load_tokenizer(location)
+        return self._tokenizers[location]
+
+    def _fail(self, cell: Cell, error: str, server_log: Path, seconds: float = 0.0) -> None:
+        self.failed[cell.key] = error
+        where = str(server_log) if server_log.exists() else None
+        self.store.write_failure(cell.key, error, where)
+        log.error("%s failed: %s", cell.key, error)
+        self.progress.cell_done(cell.key, f"FAILED: {error.splitlines()[0]}", seconds)
+
+
+def _alive(server: Server) -> bool:
+    try:
+        return server.model in list_models(server)
+    except EngineError:
+        return False
+
+
+def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:
+    emulated = sorted({entry["kernel"] for entry in server.facts.get("kernels", []) if entry["emulated"]})
+    if not emulated:
+        return []
+    level = "caution" if cell.kind == "load" else "note"
+    return [Flag("emulated_kernel", level, f"{', '.join(emulated)}: the scheme is emulated; its speed says nothing")]

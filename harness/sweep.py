@@ -1,0 +1,136 @@
+"""One sweep from its configuration to its report: plan, preflight, run, store, track, report."""
+
+import logging
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+import harness
+from harness import compose, host, preflight
+from harness.accuracy import suite_class
+from harness.checkpoints.prepare import Workshop
+from harness.config import Config
+from harness.dry_run import print_plan
+from harness.engines import engine_class
+from harness.errors import HarnessError, PreflightError
+from harness.estimate import estimator, total
+from harness.plan import Plan, build_plan, checkpoint_of
+from harness.progress import make_progress
+from harness.run import Run
+from harness.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def run_sweep(composed: DictConfig, argv: list[str]) -> int:
+    """The exit code: 0 complete, 1 some cells failed. Raises ConfigError and PreflightError before anything starts."""
+    config = compose.typed(composed)
+    cache_dir = Path(config.cache_dir).expanduser().resolve()
+    engine = engine_class(config.engine.kind)(config.engine, cache_dir)
+    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
+    plan = build_plan(config, engine, suites)
+    store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
+    progress = make_progress(config.progress)
+    workshop = Workshop(config.compression, cache_dir, store.logs / "setup.log", progress.say)
+    found = preflight.problems(config, plan, engine, suites, workshop)
+    seconds = estimator(config, plan, suites, store)
+    if config.dry_run:
+        print_plan(plan, store, engine, workshop, seconds, found)
+        return 0
+    missing = [cell for cell in plan.cells if cell.fingerprint not in store]
+    if found and missing:  # a complete sweep reports anywhere
+        raise PreflightError(found)
+    with store.locked():
+        _start_log(store, config.log_level)
+        manifest = make_manifest(config, compose.plain(composed), plan, argv)
+        store.write_manifest(manifest)
+        progress.start(len(missing), total(plan, store, seconds))
+        try:
+            failed = Run(config, plan, suites, engine, store, workshop, progress, seconds).execute()
+        finally:
+            progress.stop()
+    report = _report(store, config, manifest["command"])
+    _summary(config, failed, report)
+    return 1 if failed or report is None else 0
+
+
+def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: list[str]) -> dict[str, Any]:
+    """What the sweep meant to measure; with the records, all that a report needs."""
+    variants = {
+        name: {
+            "label": variant.label,
+            "scheme": asdict(variant.scheme),
+            "checkpoint": checkpoint_of(config, variant),
+            "checkpoint_bytes": None,  # known once a cell was measured: in its record
+        }
+        for name, variant in config.variants.items()
+    }
+    scenarios = {
+        name: {"prompt_tokens": s.prompt_tokens, "output_tokens": s.output_tokens, "slo": asdict(s.slo)}
+        for name, s in config.scenarios.items()
+    }
+    return {
+        "name": config.name,
+        "description": config.description,
+        "baseline": config.baseline,
+        "variants": variants,
+        "suites": list(config.suites),
+        "scenarios": scenarios,
+        "margin": config.margin,
+        "published": config.published,
+        "command": shlex.join(["python", "-m", "harness", *argv[1:]]),
+        "config": composed,
+        "cells": [cell.as_dict() for cell in plan.cells],
+        "host": host.facts(),
+        "harness": harness.__version__,
+        "data": config.data.root or "hub",
+    }
+
+
+def _start_log(store: Store, level: str) -> None:
+    store.logs.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(store.logs / "harness.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("harness")
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    root.propagate = False
+
+
+def _report(store: Store, config: Config, command: str) -> Path | None:
+    """The sinks. Each may fail alone: it is said, with the command that repeats it, and the store is whole."""
+    from harness.analysis.load import load_study
+    from harness.report import write_report
+
+    study = load_study(store.root)
+    out = Path(config.reports_dir).expanduser().resolve() / config.name
+    try:
+        report = write_report(study, out)
+    except OSError as error:
+        again = f"python -m harness.report {shlex.quote(str(store.root))}"
+        print(f"the report could not be written ({error}); repeat it with: {again}", file=sys.stderr)
+        return None
+    if config.mlflow.enabled:
+        from harness.tracking import track
+
+        try:
+            track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment)
+        except HarnessError as error:
+            print(f"MLflow: {error}", file=sys.stderr)
+    return report
+
+
+def _summary(config: Config, failed: dict[str, str], report: Path | None) -> None:
+    if failed:
+        print(f"\n{len(failed)} cells failed:")
+        for key, error in failed.items():
+            print(f"  {key}: {error}")
+        print("the same command measures them again, and nothing else")
+    if report:
+        print(f"\nreport:  {report}")
+    if config.mlflow.enabled:
+        print(f"compare: mlflow ui --backend-store-uri {shlex.quote(config.mlflow.tracking_uri)}")

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+
+from harness.analysis import pareto
+from harness.analysis.intervals import Estimate
+from harness.analysis.performance import LoadPoint, gain, geometric_mean, median_ratio_draws, served_rps, speedup
+from harness.analysis.readings import (
+    AT_LEAST,
+    BELOW,
+    INTERPOLATED,
+    MEASURED,
+    NOT_MEASURED,
+    NOT_REACHED,
+    latency_at_rate,
+    monotone,
+    rate_within,
+)
+from harness.analysis.study import Cell, Measured, Point
+
+
+def point(rate, p99, served=None, valid=True, repeats=None):
+    runs = []
+    for repeat, value in enumerate(repeats or [p99]):
+        cell = Cell(f"{rate}-{repeat}", "load", "v", None, "chat", Point("server", rate, 32), repeat, None)
+        result = {"itl_ms_p99": value, "achieved_rps": rate if served is None else served}
+        runs.append(Measured(cell, result, (), {}, {}, {}, "", None, "", list))
+    return LoadPoint("v", "chat", "server", rate, valid, tuple(runs))
+
+
+def test_a_measured_rate_is_read_as_measured():
+    points = (point(1.0, 10.0), point(2.0, 20.0))
+    assert latency_at_rate(points, "itl_ms_p99", 2.0).status == MEASURED
+    assert latency_at_rate(points, "itl_ms_p99", 2.0).value == 20.0
+
+
+def test_between_measured_rates_by_a_straight_line():
+    reading = latency_at_rate((point(1.0, 10.0), point(3.0, 30.0)), "itl_ms_p99", 2.0)
+    assert (reading.status, reading.value) == (INTERPOLATED, pytest.approx(20.0))
+
+
+def test_never_beyond_the_measured_rates():
+    points = (point(1.0, 10.0), point(3.0, 30.0))
+    assert latency_at_rate(points, "itl_ms_p99", 3.5).status == NOT_REACHED
+    assert latency_at_rate(points, "itl_ms_p99", 0.5).status == NOT_MEASURED
+    assert latency_at_rate((), "itl_ms_p99", 1.0).status == NOT_MEASURED
+
+
+def test_a_rate_that_the_server_missed_is_not_read():
+    reading = latency_at_rate((point(1.0, 10.0), point(4.0, 300.0, served=2.5)), "itl_ms_p99", 4.0)
+    assert reading.value is None and reading.status == NOT_REACHED and "2.50/s of 4/s" in reading.note
+
+
+def test_capacity_lies_where_the_curve_crosses_the_limit():
+    points = (point(1.0, 20.0), point(2.0, 40.0), point(4.0, 80.0))
+    reading = rate_within(points, {"itl_ms_p99": 50.0})
+    assert (reading.status, reading.value) == (INTERPOLATED, pytest.approx(2.5))
+
+
+def test_capacity_is_at_least_the_highest_measured_rate():
+    reading = rate_within((point(1.0, 20.0), point(2.0, 30.0)), {"itl_ms_p99": 50.0})
+    assert (reading.status, reading.value) == (AT_LEAST, 2.0)
+
+
+def test_capacity_stops_at_the_last_rate_that_was_reached():
+    reading = rate_within((point(1.0, 20.0), point(4.0, 25.0, served=2.0)), {"itl_ms_p99": 50.0})
+    assert (reading.status, reading.value) == (AT_LEAST, 1.0)
+    assert "4/s was offered and not reached" in reading.note
+
+
+def test_capacity_below_the_ladder_is_said():
+    assert rate_within((point(1.0, 60.0), point(2.0, 80.0)), {"itl_ms_p99": 50.0}).status == BELOW
+    assert rate_within((), {"itl_ms_p99": 50.0}).status == NOT_MEASURED
+    assert rate_within((point(1.0, 60.0),), {}).status == NOT_MEASURED
+
+
+def test_invalid_points_are_not_read():
+    points = (point(1.0, 20.0), point(2.0, 30.0, valid=False))
+    assert rate_within(points, {"itl_ms_p99": 50.0}).value == 1.0
+
+
+def test_a_limit_that_is_met_exactly_is_kept():
+    assert rate_within((point(1.0, 50.0), point(2.0, 90.0)), {"itl_ms_p99": 50.0}).value == pytest.approx(1.0)
+
+
+def test_monotone_is_the_isotonic_least_squares_fit():
+    assert monotone([1, 3, 2, 4]).tolist() == [1, 2.5, 2.5, 4]
+    assert monotone([3, 2, 1]).tolist() == [2, 2, 2]
+    assert monotone([]).size == 0
+
+
+def test_a_run_that_keeps_up_serves_what_is_offered_although_it_drains():
+    """32 requests at 4/s and 5 s an answer: the last token comes 12.75 s after the first send."""
+    result = {"achieved_rps": 32 / 12.75, "requests_completed": 32, "duration_s": 12.75, "e2e_ms_p50": 5000.0}
+    assert served_rps(result, 4.0) == pytest.approx(4.0)
+
+
+def test_a_run_that_falls_behind_serves_less():
+    result = {"achieved_rps": 32 / 25.0, "requests_completed": 32, "duration_s": 25.0, "e2e_ms_p50": 9000.0}
+    assert served_rps(result, 4.0) == pytest.approx(32 / 25.0)
+    assert served_rps({"achieved_rps": 1.5}, 4.0) == 1.5
+    assert served_rps({}, 4.0) is None
+
+
+def test_repeats_are_averaged_and_their_spread_kept():
+    three = point(1.0, None, repeats=[10.0, 12.0, 14.0])
+    assert three.value("itl_ms_p99") == 12.0 and three.spread("itl_ms_p99") == (10.0, 14.0)
+    assert point(1.0, 10.0).spread("itl_ms_p99") is None
+
+
+def test_more_than_one_is_better_for_latency_and_for_rates():
+    slow, fast = point(1.0, 20.0), point(2.0, 10.0)
+    assert speedup(slow, fast, "itl_ms_p99").value == pytest.approx(2.0)
+    assert gain(slow, fast, "achieved_rps").value == pytest.approx(2.0)
+
+
+def test_nothing_is_compared_with_an_invalid_or_missing_point():
+    assert speedup(point(1.0, 20.0, valid=False), point(1.0, 10.0), "itl_ms_p99") is None
+    assert gain(None, point(1.0, 10.0), "achieved_rps") is None
+
+
+def test_bootstrap_of_medians_covers_the_true_ratio():
+    rng, hits = np.random.default_rng(0), 0
+    for study in range(200):
+        draws = median_ratio_draws(rng.normal(200, 10, 32), rng.normal(100, 5, 32), [study])
+        low, high = np.quantile(draws, [0.025, 0.975])
+        hits += low <= 2.0 <= high
+    assert 0.9 <= hits / 200 <= 1.0
+
+
+def test_few_requests_give_no_interval():
+    assert median_ratio_draws(np.ones(4), np.ones(40), [0]) is None
+
+
+def test_geometric_mean_with_and_without_intervals():
+    both = geometric_mean([Estimate(2.0, 1.9, 2.1), Estimate(0.5, 0.45, 0.55)])
+    assert both.value == pytest.approx(1.0) and both.low < 1.0 < both.high
+    assert not geometric_mean([Estimate(2.0, 1.9, 2.1), Estimate(0.5)]).bounded
+    assert geometric_mean([]) is None
+
+
+def test_pareto_front_and_what_dominates():
+    points = {"base": (1.0, 1.0), "good": (1.5, 0.99), "bad": (1.2, 0.97), "fast": (2.0, 0.9), "twin": (1.5, 0.99)}
+    assert pareto.front(points) == ["base", "good", "twin", "fast"]
+    assert pareto.dominated(points) == {"bad": ["good", "twin"]}
+    assert pareto.front({}) == []

@@ -1,0 +1,100 @@
+import pytest
+from synthetic_study import build, parts, synthetic_study
+
+from harness.analysis import analyse
+from harness.analysis.intervals import Estimate
+from harness.analysis.readings import AT_LEAST, NOT_REACHED, Reading
+from harness.report.accuracy_tables import judge_table, published_table, recovery_table
+from harness.report.style import styles
+from harness.report.tables import best
+from harness.report.words import number, p_value, percent, points, reading, size, slo, times, verdicts
+
+
+def test_numbers_carry_unit_and_interval():
+    assert percent(Estimate(0.992, 0.981, 1.004)) == "99.2 % [98.1, 100.4]"
+    assert points(Estimate(-0.005, -0.016, 0.004)) == "-0.5 [-1.6, +0.4]"
+    assert points(Estimate(-1e-9, -1e-9, 0.0)) == "+0.0 [+0.0, +0.0]"
+    assert times(Estimate(1.48, 1.44, 1.52)) == "1.48× [1.44, 1.52]"
+    assert times(Estimate(1.48)) == "1.48×" and times(None) == "–"
+    assert percent(Estimate(3.0, 0.5, None)) == "300.0 % [50.0, unbounded]"
+    assert [number(x) for x in (0.01234, 1.234, 12.34, 123.4, 1234.5, None)] == [
+        "0.0123",
+        "1.23",
+        "12.3",
+        "123",
+        "1,234",
+        "–",
+    ]
+    assert (size(269_000_000), size(16_060_000_000), size(None)) == ("269 MB", "16.06 GB", "–")
+    assert (p_value(0.0002), p_value(0.0456), p_value(None)) == ("< 0.001", "0.046", "–")
+    assert (reading(Reading(4.0, AT_LEAST)), reading(Reading(None, NOT_REACHED))) == ("≥ 4.00", "not reached")
+    assert slo({"itl_ms_p99": 50.0, "ttft_ms_p99": 500.0}) == "p99 ITL ≤ 50 ms and p99 TTFT ≤ 500 ms"
+
+
+def test_a_verdict_says_when_there_is_no_difference_and_when_there_is():
+    texts = {v.variant: v.text for v in verdicts(analyse(synthetic_study()))}
+    assert "no significant difference; non-inferior at a margin of 1 %: not shown" in texts["fp8"]
+    assert "a significant loss; non-inferior at a margin of 1 %: refuted" in texts["sparse_fp8"]
+    assert "kernels are emulated" in texts["fp8"] and "emulated" not in texts["int4"]
+    assert "one run each, no interval" in texts["int4"]
+
+
+def test_a_variant_equal_to_the_baseline_is_said_to_be_equal():
+    manifest, records, rows = parts()
+    for suite in ("mmlu", "gsm8k", "humaneval"):
+        rows[f"accuracy-int4-{suite}"] = rows[f"accuracy-bf16-{suite}"]
+    findings = analyse(build(manifest, records, rows))
+    (text,) = (v.text for v in verdicts(findings) if v.variant == "int4")
+    assert "keeps 100.0 %" in text and "no significant difference" in text
+    assert findings.averages["int4"].recovery.low < 1.0, "no flip in some hundred items is still no proof"
+
+
+def test_a_weak_judge_shows_no_win_rate():
+    table = judge_table(analyse(synthetic_study()))
+    assert table.rows[0][1].text == (
+        "not shown: the judge is no better than chance on known pairs (54.0 % [42.0, 66.0])"
+    )
+
+
+def test_a_good_judge_shows_it_against_fifty_percent():
+    manifest, records, rows = parts()
+    for record in records:
+        if record["cell"]["kind"] == "judge":
+            record["result"]["details"]["calibration"] = {"accuracy": 0.92, "low": 0.82, "high": 0.97, "pairs": 60}
+    findings = analyse(build(manifest, records, rows))
+    cell = judge_table(findings).rows[0][1]
+    assert "[" in cell.text and "50 %" in cell.note
+    assert "On alpaca_eval it wins" in verdicts(findings)[0].text
+    assert recovery_table(findings).rows[-4][0].text == "alpaca_eval"
+
+
+def test_noise_floor_from_a_second_run_of_the_baseline():
+    manifest, records, rows = parts()
+    first = next(r for r in records if r["cell"]["key"] == "accuracy-bf16-mmlu")
+    cell = {**first["cell"], "key": "again", "repeat": 1, "fingerprint": "again"}
+    manifest["cells"].append(cell)
+    records.append({**first, "cell": cell, "fingerprint": "again"})
+    rows["again"] = rows["accuracy-bf16-mmlu"]
+    comparison = analyse(build(manifest, records, rows)).suites["int4", "mmlu"].comparison
+    assert comparison.noise.value == 0.0 and comparison.noise.bounded
+
+
+def test_published_scores_in_percent_and_metrics():
+    texts = [[td.text for td in row] for row in published_table(analyse(synthetic_study())).rows]
+    assert texts[0][2] == "66.3 %" and texts[0][4].endswith("points")
+    assert texts[1][2:4] == ["1.70", "1.62"]
+
+
+def test_the_best_is_marked_only_where_it_is_clear():
+    clear = {"a": Estimate(1.0), "b": Estimate(1.5, 1.4, 1.6), "c": Estimate(1.2, 1.1, 1.3)}
+    assert best(clear) == "b"
+    assert best(clear | {"c": Estimate(1.45, 1.2, 1.5)}) is None
+    assert best({"a": Estimate(1.0), "b": Estimate(2.0)}) is None, "no interval, no winner"
+
+
+@pytest.mark.parametrize("count", [1, 4, 12])
+def test_variants_look_different(count):
+    names = [f"v{i}" for i in range(count)]
+    looks = styles(names, "v0")
+    assert len({(look.light, look.marker) for look in looks.values()}) == count
+    assert looks["v0"].light == "#1b1e23"
