@@ -14,15 +14,17 @@ from omegaconf import DictConfig
 from harness import compose
 from harness.errors import ConfigError, HarnessError, PreflightError
 
-outcome = 0  # hydra.main returns nothing
+outcomes: list[int | Exception] = []  # hydra.main returns nothing, and adds its own line to what passes through it
 
 
 @hydra.main(version_base="1.3", config_path=compose.config_path(), config_name="config")
 def sweep(composed: DictConfig) -> None:
-    global outcome
     from harness.sweep import run_sweep  # plans, runs, reports: not needed for --help
 
-    outcome = max(outcome, run_sweep(composed, sys.argv))
+    try:
+        outcomes.append(run_sweep(composed, sys.argv))
+    except (HarnessError, *compose.ERRORS) as error:
+        outcomes.append(error)
 
 
 def main() -> int:
@@ -31,6 +33,9 @@ def main() -> int:
     compose.register()
     try:
         sweep()
+        for failure in outcomes:
+            if isinstance(failure, Exception):
+                raise failure
     except KeyboardInterrupt:
         print("\ninterrupted; what was measured is stored: the same command goes on from there", file=sys.stderr)
         return 130
@@ -45,7 +50,7 @@ def main() -> int:
         return 1
     except BrokenPipeError:
         return 1
-    return outcome
+    return max(outcomes, default=0)
 
 
 if __name__ == "__main__":

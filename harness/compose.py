@@ -37,14 +37,24 @@ def typed(composed: DictConfig) -> Config:
     """Raises ConfigError for whatever is missing or contradictory."""
     try:
         if OmegaConf.is_missing(composed, "name"):
-            raise ConfigError(
-                f"no sweep chosen: python -m harness +sweep=NAME; available: {', '.join(options('sweep'))}"
-            )
+            raise ConfigError(f"no sweep chosen: add +sweep=NAME; available: {', '.join(options('sweep'))}")
+        for group, key in (("variant", "label"), ("suite", "kind"), ("scenario", "prompt_tokens")):
+            _drop_unchosen(composed[f"{group}s"], group, key)
         config: Config = OmegaConf.to_object(composed)
     except (MissingMandatoryValue, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None
     _check(config)
     return config
+
+
+def _drop_unchosen(chosen: DictConfig, group: str, key: str) -> None:
+    """A sweep's own settings of a variant, suite or scenario that the command line has left out, like variant=[bf16]."""
+    for name in list(chosen):
+        if OmegaConf.is_missing(chosen[name], key) or key not in chosen[name]:
+            if name not in options(group):
+                raise ConfigError(f"{group}s.{name}: no {group} of that name{did_you_mean(name, options(group))}")
+            OmegaConf.set_struct(chosen, False)
+            del chosen[name]
 
 
 def _check(config: Config) -> None:

@@ -55,7 +55,7 @@ class Recipe:
     sparsity: Sparsity | None = None
     quantization: Quantization | None = None
     calibration: Calibration | None = None
-    ignore: list[str] = field(default_factory=lambda: ["lm_head"])
+    ignore: list[str] = field(default_factory=lambda: ["re:.*lm_head"])
 
 
 @dataclass

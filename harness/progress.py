@@ -21,18 +21,18 @@ def duration(seconds: float) -> str:
 
 
 class Remaining:
-    """Time left: what is left of the estimate, scaled by how true it was so far."""
+    """Time left: what is left of the estimate, scaled by how true it was for the cells so far."""
 
     def __init__(self, estimate_s: float):
-        self.estimate_s, self.done_s, self.start = estimate_s, 0.0, time.monotonic()
+        self.estimate_s, self.expected_s, self.spent_s = estimate_s, 0.0, 0.0
 
-    def finished(self, estimate_s: float) -> None:
-        self.done_s += estimate_s
+    def finished(self, expected_s: float, spent_s: float) -> None:
+        self.expected_s += expected_s
+        self.spent_s += spent_s
 
     def seconds(self) -> float:
-        spent = time.monotonic() - self.start
-        scale = spent / self.done_s if self.done_s else 1.0
-        return max(0.0, self.estimate_s - self.done_s) * scale
+        scale = self.spent_s / self.expected_s if self.expected_s > 10 else 1.0
+        return max(0.0, self.estimate_s - self.expected_s) * min(max(scale, 0.2), 5.0)
 
 
 class PlainProgress:
@@ -60,7 +60,7 @@ class PlainProgress:
 
     def cell_done(self, key: str, outcome: str, seconds: float) -> None:
         self.number += 1
-        self.remaining.finished(self.estimate_s)
+        self.remaining.finished(self.estimate_s, seconds)
         left = f", {duration(self.remaining.seconds())} left" if self.number < self.total else ""
         self.say(f"{self.number}/{self.total} {key}: {outcome} in {seconds:.1f} s{left}")
 

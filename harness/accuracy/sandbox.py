@@ -41,16 +41,16 @@ ENVIRONMENT = {
 _STAGE = """
 import ctypes, os, random, resource, sys
 cpu, memory, file_size, processes = map(int, sys.argv[1:5])
+libc = ctypes.CDLL(None)
+libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+for capability in range(64):
+    libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: the exec below leaves none
 if os.getuid() == 0:
     user = random.randrange(61184, 65520)  # systemd's range for dynamic users: nobody's
     try:
         os.setgroups([]), os.setresgid(user, user, user), os.setresuid(user, user, user)
     except OSError:
         pass  # root of a user namespace that maps no other id
-libc = ctypes.CDLL(None)
-libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-for capability in range(64):
-    libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 limits = [(resource.RLIMIT_CPU, cpu), (resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, file_size),
           (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 256)]
 if processes:
@@ -65,11 +65,13 @@ os.execv(sys.argv[5], sys.argv[5:])
 # unshare's way. Arguments: an empty folder, bytes of /tmp, then "source target" pairs up to "--", then the command.
 _MOUNTS = """
 set -e
+PATH=$PATH:/usr/sbin:/sbin
 root=$1; size=$2; shift 2
 mount -t tmpfs -o mode=755,size=1m tmpfs "$root"
 mkdir -p "$root/tmp" "$root/proc" "$root/dev" "$root/old"
 mount -t tmpfs -o mode=1777,size=$size,nosuid,nodev tmpfs "$root/tmp"
-mount -t proc proc "$root/proc"
+mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
+mount -o remount,bind,ro,nosuid,nodev,noexec "$root/proc"
 for name in null zero full random urandom; do : > "$root/dev/$name"; mount --bind "/dev/$name" "$root/dev/$name"; done
 mkdir "$root/dev/shm"
 mount -t tmpfs -o mode=1777,size=$size,nosuid,nodev tmpfs "$root/dev/shm"
@@ -77,15 +79,15 @@ while [ "$1" != "--" ]; do
     if [ -L "$1" ]; then ln -s "$(readlink "$1")" "$root$2"
     else
         if [ -d "$1" ]; then mkdir -p "$root$2"; else mkdir -p "$(dirname "$root$2")"; : > "$root$2"; fi
-        mount --bind "$1" "$root$2"
-        options=$(awk -v at="$root$2" '$5 == at {print $6}' /proc/self/mountinfo | tail -n 1 | sed 's/^rw/ro/')
-        mount -o "remount,bind,$options" "$root$2"
+        mount --rbind "$1" "$root$2"
+        awk -v at="$root$2" '$5 == at || index($5, at "/") == 1 {sub("^rw", "ro", $6); print $6, $5}' \\
+            /proc/self/mountinfo | while read -r options at; do mount -o "remount,bind,$options" "$at"; done
     fi
     shift 2
 done
 shift
 cd "$root"
-mount -o remount,ro "$root"
+mount -o remount,bind,ro "$root"
 pivot_root . old
 umount -l old
 cd /tmp
@@ -167,8 +169,9 @@ class Sandbox:
         pairs = [part for pair in visible for part in pair]
         mount_point = str(work_dir.resolve())
         return [
-            *(self.program, "--user", "--map-root-user", "--net", "--ipc", "--uts", "--mount"),
-            *("--pid", "--fork", "--kill-child=KILL", "sh", "-c", _MOUNTS, "sh"),
+            *(self.program, "--net", "--ipc", "--uts", "--mount", "--pid", "--fork", "--kill-child=KILL"),
+            *([] if os.getuid() == 0 else ["--user", "--map-root-user"]),
+            *("sh", "-c", _MOUNTS, "sh"),
             *(mount_point, str(limits.tmp_bytes), *pairs, "--", *stage),
         ]
 
@@ -256,13 +259,16 @@ def _visible() -> list[str]:
 def _bubblewrap_arguments(visible: list[tuple[str, str]], limits: Limits) -> list[str]:
     line = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if os.getuid() == 0:
-        line += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        line += ["--cap-drop", "ALL", *(part for name in ("SETUID", "SETGID", "SETPCAP") for part in ("--cap-add", "CAP_" + name))]
     else:
         line += ["--unshare-user"]
     size = str(int(limits.tmp_bytes))
     line += ["--die-with-parent", "--new-session", "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev"]
     for folder in ("/tmp", "/dev/shm"):
         line += ["--perms", "1777", "--size", size, "--tmpfs", folder]
+    parents = {str(parent) for _, target in visible for parent in Path(target).parents} - {"/", "/tmp"}
+    for folder in sorted(parents):  # bwrap would make them for root alone
+        line += ["--perms", "0755", "--dir", folder]
     for source, target in visible:
         if os.path.islink(source) and source == target:
             line += ["--symlink", os.readlink(source), target]

@@ -63,17 +63,20 @@ class LoadPoint:
 def served_rps(result: dict, offered_rps: float | None) -> float | None:
     """The rate at which a run's requests were served, without the drain after its last arrival.
 
-    `achieved_rps` divides by a duration that ends with the last token, so a short run of long answers would never
-    reach its rate however fast the server is. A server that keeps up ends one E2E after the last arrival: n requests
-    are n - 1 gaps in duration - E2E p50, and never more than was offered. In a run that falls behind E2E grows with
-    its length, so there (below 95 %) the plain `achieved_rps` stands.
+    `achieved_rps` divides by a duration D that ends with the last token, so a short run of long answers would never
+    reach its rate however fast the server is. With arrivals over a span S and the median E2E m, D - m is S where the
+    server keeps up: it serves offered / stretch, stretch = (D - m) / S. Where it falls behind by a factor r, its queue
+    and E2E grow evenly: D = r S + E0 and m = E0 + (r - 1) S / 2, hence r = 2 stretch - 1.
     """
-    achieved, completed = result.get("achieved_rps"), result.get("requests_completed") or 0
-    drain_s, duration_s = 1e-3 * (result.get("e2e_ms_p50") or 0.0), result.get("duration_s") or 0.0
-    if achieved is None or offered_rps is None or completed < 2 or duration_s <= drain_s:
-        return achieved
-    steady = min(offered_rps, (completed - 1) / (duration_s - drain_s))
-    return steady if steady >= REACHED * offered_rps else min(achieved, steady)
+    completed, sent = result.get("requests_completed") or 0, result.get("requests_sent") or 0
+    duration_s, median_s = result.get("duration_s"), 1e-3 * (result.get("e2e_ms_p50") or 0.0)
+    if offered_rps is None or sent < 2 or duration_s is None or duration_s <= median_s:
+        return result.get("achieved_rps")
+    span_s = result.get("arrival_span_s") or (sent - 1) / offered_rps
+    stretch, share = max(1.0, (duration_s - median_s) / span_s), completed / sent
+    if share / stretch >= REACHED:
+        return offered_rps * share / stretch
+    return offered_rps * share / (2 * stretch - 1)
 
 
 def load_points(study: Study) -> dict[tuple[str, str], tuple[LoadPoint, ...]]:

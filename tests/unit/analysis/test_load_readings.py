@@ -88,15 +88,33 @@ def test_monotone_is_the_isotonic_least_squares_fit():
     assert monotone([]).size == 0
 
 
-def test_a_run_that_keeps_up_serves_what_is_offered_although_it_drains():
-    """32 requests at 4/s and 5 s an answer: the last token comes 12.75 s after the first send."""
-    result = {"achieved_rps": 32 / 12.75, "requests_completed": 32, "duration_s": 12.75, "e2e_ms_p50": 5000.0}
+def run(rate, capacity, seconds, service_s):
+    """A queue with one server per `capacity` that answers in `service_s`, fed at a constant rate: the cell's result."""
+    n = round(rate * seconds)
+    arrive = np.arange(n) / rate
+    leave = np.maximum.accumulate(np.maximum(arrive, np.arange(n) / capacity)) + service_s
+    end = leave[-1] - arrive[0]
+    result = {"requests_sent": n, "requests_completed": n, "duration_s": end, "achieved_rps": n / end}
+    return result | {"e2e_ms_p50": 1e3 * float(np.median(leave - arrive)), "arrival_span_s": arrive[-1]}
+
+
+@pytest.mark.parametrize("service_s", [0.5, 5.0])
+def test_a_run_that_keeps_up_serves_what_is_offered_although_it_drains(service_s):
+    result = run(4.0, 6.0, 10, service_s)
+    assert result["achieved_rps"] < 3.95
     assert served_rps(result, 4.0) == pytest.approx(4.0)
 
 
-def test_a_run_that_falls_behind_serves_less():
-    result = {"achieved_rps": 32 / 25.0, "requests_completed": 32, "duration_s": 25.0, "e2e_ms_p50": 9000.0}
-    assert served_rps(result, 4.0) == pytest.approx(32 / 25.0)
+@pytest.mark.parametrize("capacity", [1.0, 2.0, 3.0])
+def test_a_run_that_falls_behind_serves_what_the_server_can(capacity):
+    assert served_rps(run(4.0, capacity, 20, 5.0), 4.0) == pytest.approx(capacity, rel=0.02)
+
+
+def test_failed_requests_are_not_served():
+    assert served_rps(run(4.0, 6.0, 10, 1.0) | {"requests_completed": 20}, 4.0) == pytest.approx(2.0)
+
+
+def test_without_what_it_takes_the_achieved_rate_stands():
     assert served_rps({"achieved_rps": 1.5}, 4.0) == 1.5
     assert served_rps({}, 4.0) is None
 

@@ -1,0 +1,177 @@
+"""Which items are asked: lm-eval's built-in tasks, their data from the hub or from a mirror, and a seeded subset.
+
+A mirror replaces nothing but the data. For each task a small YAML is written which includes the built-in file and
+swaps the data set, so that prompts, few-shot examples, filters and scores stay lm-eval's own. What is read without
+lm-eval (names, subjects, problems) is for preflight: importing lm-eval is slow.
+"""
+
+import csv
+import json
+import os
+import random
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.accuracy.datasets import Source
+from harness.errors import CellError, did_you_mean
+
+HUB_NAMES = {"mmlu": "cais/mmlu", "gsm8k": "openai/gsm8k"}  # mirror folder -> data set on the hub
+TASK_FOLDERS = {"mmlu": "mmlu/default", "gsm8k": "gsm8k"}  # mirror folder -> the built-in tasks that read its data
+NAME = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([\w.+-]+)["']?[ \t]*$""", re.MULTILINE)
+LISTED = re.compile(r"""^["']?tag["']?:[ \t]*\n((?:[ \t]*-[ \t]*.+\n)+)""", re.MULTILINE)
+
+
+def builtin_folder(data: str | None) -> Path | None:
+    """lm-eval's tasks for this data (all for None), found without importing it. None: it is not installed."""
+    spec = find_spec("lm_eval")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "tasks" / TASK_FOLDERS.get(data or "", "")
+
+
+def known_names(folder: Path) -> dict[str, Path]:
+    """Names of the tasks, groups and tags under a task folder, each with a file that says it; 1 s for all 14,000."""
+    names: dict[str, Path] = {}
+    for directory, _, files in os.walk(folder):
+        for file in sorted(files):
+            if file.endswith(".yaml"):
+                path = Path(directory) / file
+                text = path.read_text(encoding="utf-8")
+                listed = [line.strip(" \t-\"'") for block in LISTED.findall(text) for line in block.splitlines()]
+                names.update(dict.fromkeys(NAME.findall(text) + listed, path))
+    return names
+
+
+def subjects(task: str, folder: Path, mirror: Path) -> dict[str, Path]:
+    """The built-in file of every MMLU subject that `task` (mmlu, mmlu_stem, mmlu_anatomy) means and the mirror has."""
+    chosen = {}
+    for path in sorted(folder.glob("mmlu_*.yaml")):
+        config = yaml.safe_load(path.read_text())
+        subject = config["task"].removeprefix("mmlu_")
+        wanted = task in ("mmlu", config["task"]) or config.get("tag") == f"{task}_tasks"
+        if wanted and (mirror / "test" / f"{subject}_test.csv").is_file():
+            chosen[subject] = path
+    return chosen
+
+
+def problems(task: str, data: str | None, fewshot: int, source: Source) -> list[str]:
+    """What is wrong with the task's name or its data, as far as files on this machine tell."""
+    folder = builtin_folder(data)
+    if folder is None:
+        return ["lm-eval is not installed; pip install lm-eval==0.4.13"]
+    names = known_names(folder)
+    if task not in names:
+        where = f"lm-eval has no task {task!r}" + (f" on {data} data" if data else "")
+        close = did_you_mean(task, list(names))
+        return [where + (close if len(names) < 200 else close.split(" available:")[0].rstrip(";"))]
+    if source.directory is None:
+        return []
+    if data == "gsm8k":
+        return source.problems("test.jsonl") or _too_few_shots(source.directory / "train.jsonl", fewshot)
+    if missing := source.problems("test/*_test.csv"):
+        return missing
+    chosen = subjects(task, folder, source.directory)
+    if not chosen:
+        return [f"data: {source.directory}/test has no subject of {task}; ask for another task, or take another mirror"]
+    dev = source.directory / "dev"
+    return [problem for subject in chosen for problem in _too_few_shots(dev / f"{subject}_dev.csv", fewshot)]
+
+
+def _too_few_shots(path: Path, fewshot: int) -> list[str]:
+    if not path.is_file():  # lm-eval opens it for zero shots too
+        return [f"data: {path} is missing; it holds the few-shot examples"]
+    examples = len(_mmlu_docs(path)) if path.suffix == ".csv" else len(path.read_text(encoding="utf-8").splitlines())
+    return [] if examples >= fewshot else [f"data: {path} has {examples} examples for {fewshot} shots; lower fewshot"]
+
+
+def load_tasks(task: str, data: str | None, source: Source, work_dir: Path) -> tuple[Any, dict[str, Any]]:
+    """lm-eval's TaskManager and the leaf tasks by name, data loaded. Raises CellError when the data cannot be had."""
+    from lm_eval.tasks import TaskManager
+
+    folder = builtin_folder(data)
+    if source.directory is not None:
+        names, folder = write_mirror(task, data, source.directory, folder, work_dir)
+    else:
+        names = [task]
+    manager = TaskManager(include_path=str(folder), include_defaults=False) if data else TaskManager()
+    try:
+        return manager, manager.load(names)["tasks"]
+    except Exception as error:  # datasets raises ConnectionError, ValueError, FileNotFoundError, ...
+        advice = "" if source.directory else "; without a hub, set data.root to a mirror or to pocket"
+        raise CellError(
+            f"lm-eval task {task}: its data cannot be loaded ({type(error).__name__}: {error}){advice}"
+        ) from error
+
+
+def write_mirror(task: str, data: str, mirror: Path, folder: Path, work_dir: Path) -> tuple[list[str], Path]:
+    """Task files that read the mirror, in a folder of their own under `work_dir`: their task names, and the folder."""
+    out = work_dir / "tasks"
+    out.mkdir(parents=True, exist_ok=True)
+    if data == "gsm8k":
+        files = {split: str(mirror / f"{split}.jsonl") for split in ("train", "test")}
+        _write_task(out, task, known_names(folder)[task], files, work_dir)
+        return [task], out
+    names = []
+    for subject, builtin in subjects(task, folder, mirror).items():
+        files = {}
+        for split in ("test", "dev"):
+            docs = _mmlu_docs(mirror / split / f"{subject}_{split}.csv")
+            # key order and `subject` as on the hub, so that document hashes are the hub's
+            lines = [json.dumps({"question": doc["question"], "subject": subject, **doc}) for doc in docs]
+            files[split] = str(work_dir / f"{subject}_{split}.jsonl")
+            Path(files[split]).write_text("\n".join(lines) + "\n")
+        names.append(f"mmlu_{subject}")
+        _write_task(out, names[-1], builtin, files, work_dir)
+    return names, out
+
+
+def _write_task(out: Path, name: str, builtin: Path, files: dict[str, str], work_dir: Path) -> None:
+    """A task dict given to lm-eval would not merge with the built-in one; a file that includes it does."""
+    swap = {
+        "include": str(builtin),
+        "task": name,
+        "dataset_path": "json",
+        "dataset_name": None,
+        "dataset_kwargs": {"data_files": files, "cache_dir": str(work_dir / "datasets")},
+    }
+    (out / f"{name}.yaml").write_text(yaml.safe_dump(swap, sort_keys=False))
+
+
+def _mmlu_docs(path: Path) -> list[dict[str, Any]]:
+    """Rows of ``question,choice0..choice3,answer`` in the hub's form: question, choices, answer (0-3)."""
+    docs = []
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file), 1):
+            try:
+                answer, choices = int(row["answer"]), [row[f"choice{n}"] for n in range(4)]
+            except (KeyError, TypeError, ValueError) as error:
+                raise CellError(f"{path}: item {number} is not question,choice0..choice3,answer ({error!r})") from error
+            if not (row["question"] and 0 <= answer < 4 and None not in choices):
+                raise CellError(f"{path}: item {number} lacks a question or a choice, or its answer is not 0 to 3")
+            docs.append({"question": row["question"], "choices": choices, "answer": answer})
+    return docs
+
+
+def choose_items(sizes: dict[str, int], items: int | None, seed: str) -> dict[str, list[int]]:
+    """Indices per task: `items` of all, every item with the same chance, every task in proportion to its size (+-1).
+
+    Systematic sampling: the items of each task in random order, the tasks one after another in random order, and
+    every (total / items)-th of that line from a random start. A task without items is left out.
+    """
+    total = sum(sizes.values())
+    if items is None or items >= total:
+        return {name: list(range(size)) for name, size in sizes.items()}
+    draw = random.Random(seed)  # a str seed does not depend on PYTHONHASHSEED
+    names = sorted(sizes)
+    draw.shuffle(names)
+    line = [(name, index) for name in names for index in draw.sample(range(sizes[name]), sizes[name])]
+    start = draw.random()
+    chosen: dict[str, list[int]] = {}
+    for step in range(items):
+        name, index = line[min(int((start + step) * total / items), total - 1)]
+        chosen.setdefault(name, []).append(index)
+    return {name: sorted(chosen[name]) for name in sizes if name in chosen}

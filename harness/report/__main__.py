@@ -1,0 +1,31 @@
+"""python -m harness.report RESULTS_DIR [--out DIR]: the report again, from the store. No engine, no network."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.report", description=__doc__)
+    parser.add_argument("results", type=Path, help="a sweep's folder, like results/quickstart")
+    parser.add_argument("--out", type=Path, help="default: reports/NAME OF THE SWEEP")
+    arguments = parser.parse_args()
+    from harness.analysis.load import load_study
+    from harness.report import write_report
+
+    try:
+        study = load_study(arguments.results)
+        print(write_report(study, arguments.out or Path("reports") / study.name))
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: cannot write the report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
