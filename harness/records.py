@@ -22,7 +22,8 @@ Item rows: {"id": unique in the suite, "group": subject or None, "doc_hash", "pr
     offered_rps (None unless the profile has a rate), achieved_rps, output_tok_per_s, total_tok_per_s, duration_s,
     requests_sent, requests_completed, requests_failed, requests_cancelled, send_lag_ms_p99, prompt_tokens,
     completion_tokens (sums), errors {kind: count}, e2e_from_send_ms_{..}, requests_unsent, event_loop_lag_ms_p99,
-    client_cpu_s, token_events, merged_events, timestamps (kernel | user | mixed), prefix_cache_hit_rate, preemptions
+    client_cpu_s, arrival_span_s (last minus first intended send), token_events,
+    merged_events, timestamps (kernel | user | mixed), prefix_cache_hit_rate, preemptions
 Request rows: {"index", "prompt_tokens", "output_tokens" (asked), "intended_s", "sent_s", "token_s": [receive times],
     "completion_tokens" (usage), "connect_s", "end_s", "error": None | {"kind", "message"}}; seconds since the cell's
     start. A failed request's latency is end_s - intended_s.

@@ -20,6 +20,16 @@ import signal
 import sys
 
 SANITIZE_S = 20  # evalplus parses every pair of lines; more only for answers that are no program
+MIN_TIME_LIMIT_S = 3.0  # of one test; evalplus's 1 s fails HumanEval/15's own solution on a busy machine
+
+# evalplus 0.3.1 fails every right answer to HumanEval/32: its oracle skips the line that counts the test. The same
+# oracle (|poly(xs, x)| <= 1e-4), asked from outside.
+FIND_ZERO = """
+
+def _is_zero(xs):
+    from evalplus.eval._special_oracle import _poly
+    return abs(_poly(xs, find_zero(xs))) <= 1e-4
+"""
 
 
 def main(job_path: str) -> None:
@@ -77,9 +87,11 @@ def _check(problem: dict, solution: str, which: str) -> str:
     inputs, entry_point = problem[f"{which}_input"], problem["entry_point"]
     canonical = problem["prompt"] + problem["canonical_solution"]
     expected, times_s = trusted_exec(canonical, inputs, entry_point, record_time=True)
+    if entry_point == "find_zero":
+        solution, entry_point, expected = solution + FIND_ZERO, "_is_zero", [True] * len(inputs)
     status, _ = untrusted_check(
         "humaneval", solution, inputs, entry_point,
-        expected=expected, atol=problem["atol"], ref_time=times_s, fast_check=True,
+        expected=expected, atol=problem["atol"], ref_time=times_s, fast_check=True, min_time_limit=MIN_TIME_LIMIT_S,
     )  # fmt: skip
     return status
 

@@ -128,6 +128,7 @@ class LmEval:
                 "multiple_choice": _how_asked(model.one_request, bool(model.generations)),
                 "seed": context.seed,
                 "prompts_cut": model.prompts_cut,
+                "ties": lm_eval_rows.ties(rows),
                 "groups": lm_eval_rows.by_group(rows, primary, lambda row: row["group"]),
                 "categories": self._categories(rows, primary, {name: manager.task_index[name].tags for name in chosen}),
             },

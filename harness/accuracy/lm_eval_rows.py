@@ -126,6 +126,12 @@ def counts_of(rows: list[dict[str, Any]], primary: str) -> dict[str, int]:
     }
 
 
+def ties(rows: list[dict[str, Any]]) -> int:
+    """Multiple choice decided by the order of the choices: BF16 logits are coarse, and equal ones are common."""
+    best_two = [sorted(row["logprobs"].values())[-2:] for row in rows if len(row.get("logprobs", ())) > 1]
+    return sum(first == second for first, second in best_two)
+
+
 def flags_of(counts: dict[str, int], population: int, prompts_cut: int, context_length: int | None) -> list[Flag]:
     items, flags = counts["items"], []
     for code, what in (

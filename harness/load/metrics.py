@@ -119,6 +119,7 @@ def summarize(samples: list[Sample], offered_rps: float | None) -> dict[str, Any
         "output_tok_per_s": _rate(output_tokens, duration_s),
         "total_tok_per_s": _rate(prompt_tokens + output_tokens, duration_s),
         "duration_s": duration_s,
+        "arrival_span_s": samples[-1].intended_s - samples[0].intended_s if samples else None,
         "requests_sent": len(sent),
         "requests_completed": len(completed),
         "requests_failed": sum(s.failed for s in sent),

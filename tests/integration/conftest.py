@@ -39,6 +39,9 @@ class ScriptedServer:
     def server(self) -> Server:
         return Server(base_url=f"http://127.0.0.1:{self.port}", model="tiny")
 
+    async def models(self, _request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "tiny"}]})
+
     async def metrics(self, _request: web.Request) -> web.Response:
         return web.Response(
             text=f'vllm:prefix_cache_queries_total{{engine="0"}} {self.prompt_tokens}.0\n'
@@ -125,6 +128,7 @@ def scripted():
         app = web.Application()
         app.router.add_post("/v1/completions", app_state.completions)
         app.router.add_get("/metrics", app_state.metrics)
+        app.router.add_get("/v1/models", app_state.models)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)

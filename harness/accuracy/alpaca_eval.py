@@ -1,0 +1,190 @@
+"""AlpacaEval, first half: a variant's answers to open instructions. Judging them is a cell of its own (judge.py).
+
+AlpacaEval: Li et al. 2023, github.com/tatsu-lab/alpaca_eval (805 instructions; reference answers of a strong model).
+Answers are greedy, through the chat template. Their rows carry no score: a judge compares them later with the
+baseline's answers or with a published reference.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.accuracy import Context
+from harness.accuracy.datasets import Source, source
+from harness.accuracy.generation import request_many
+from harness.accuracy.humaneval import subset
+from harness.accuracy.humaneval_prompts import chat_ids, digest
+from harness.errors import CellError, ConfigError, did_you_mean
+from harness.load.prompts import load_tokenizer
+from harness.records import Flag, Outcome
+
+HUB = "tatsu-lab/alpaca_eval"
+HUB_FILE = "alpaca_eval_gpt4_baseline.json"  # its loading script is refused by datasets >= 4; the file is not
+BASELINE = "baseline"
+
+
+@dataclass
+class AlpacaEvalConfig:
+    kind: str = "alpaca_eval"
+    items: int | None = None  # a random subset drawn with the sweep's seed; null: all
+    max_tokens: int = 512
+    reference: str = BASELINE  # judged against the baseline variant's answers, or a reference of the data by name
+
+
+class AlpacaEval:
+    Config = AlpacaEvalConfig
+
+    def __init__(self, name: str, config: AlpacaEvalConfig):
+        if config.items is not None and config.items < 1:
+            raise ConfigError(f"suite {name}: items must be at least 1 or null: {config.items}")
+        self.name, self.config = name, config
+
+    def fingerprint(self, data_root: str | None) -> dict[str, Any]:
+        """Of the answers; the reference matters to the judge cell alone."""
+        return {
+            "kind": "alpaca_eval",
+            "items": self.config.items,
+            "max_tokens": self.config.max_tokens,
+            "data": self._source(data_root).digest(),
+        }
+
+    def problems(self, data_root: str | None) -> list[str]:
+        data = self._source(data_root)
+        found = data.problems("*.json")
+        if not found and data.directory is not None and self.config.reference != BASELINE:
+            known = references(data)
+            if self.config.reference not in known:
+                found = [f"unknown reference {self.config.reference!r}{did_you_mean(self.config.reference, known)}"]
+        if data.directory is None and _hub_file(local_only=True) is None and not _reachable():
+            found = [f"{HUB} is not in the hub's cache and huggingface.co cannot be reached; set data.root"]
+        return [f"suite {self.name}: {problem}" for problem in found]
+
+    def planned_items(self) -> int | None:
+        return self.config.items
+
+    def run(self, context: Context) -> Outcome:
+        data = self._source(context.data_root)
+        population = load_instructions(data)
+        chosen = subset(population, self.config.items, context.seed)
+        tokenizer = load_tokenizer(context.tokenizer)
+        prompts = [chat_ids(tokenizer, item["instruction"]) for item in chosen]
+        answers = request_many(
+            context.server,
+            "/v1/completions",
+            [{"prompt": ids, "max_tokens": self.config.max_tokens, "temperature": 0.0} for ids in prompts],
+            concurrency=context.concurrency,
+            progress=context.progress,
+        )
+        rows = []
+        for item, ids, answer in zip(chosen, prompts, answers, strict=True):
+            choice = answer["choices"][0]
+            rows.append(
+                {
+                    **{key: item[key] for key in ("id", "group", "doc_hash", "instruction")},
+                    "prompt_hash": digest(ids),
+                    "scores": {},
+                    "response": choice["text"].strip(),
+                    "finish_reason": choice["finish_reason"],
+                    "completion_tokens": (answer.get("usage") or {}).get("completion_tokens"),
+                }
+            )
+        return self._outcome(rows, data, len(population))
+
+    def reference_rows(self, data_root: str | None, name: str | None = None) -> list[dict[str, Any]]:
+        """Rows of a reference's answers to every instruction: what a judge compares with, or is calibrated on.
+
+        `name` None: the configured reference or, where that is the baseline, the first that the data has.
+        """
+        data = self._source(data_root)
+        wanted = name or (None if self.config.reference == BASELINE else self.config.reference)
+        return load_instructions(data, wanted)
+
+    def _outcome(self, rows: list[dict[str, Any]], data: Source, population: int) -> Outcome:
+        counts = {
+            "items": len(rows),
+            "truncated": sum(row["finish_reason"] == "length" for row in rows),
+            "empty": sum(not row["response"] for row in rows),
+            "unparsed": 0,
+            "errors": 0,
+        }
+        result = {
+            "primary": "win_rate",
+            "scores": {},
+            "counts": counts,
+            "data": {"source": data.kind, "name": data.name, "digest": data.digest(), "population": population},
+            "details": {
+                "prompt": "chat template",
+                "decoding": f"greedy, at most {self.config.max_tokens} tokens",
+                "reference": self.config.reference,
+                "mean_length_chars": sum(len(row["response"]) for row in rows) / len(rows),
+            },
+        }
+        flags = []
+        if counts["truncated"]:
+            message = f"{counts['truncated']} of {len(rows)} answers were cut at {self.config.max_tokens} tokens"
+            flags.append(Flag("truncated", "caution", message))
+        return Outcome(result, rows, flags)
+
+    def _source(self, data_root: str | None) -> Source:
+        return source(data_root, "alpaca_eval", f"{HUB} {HUB_FILE}")
+
+
+def references(data: Source) -> list[str]:
+    """Names of the references that the data has: a file's name, or the generator named in it."""
+    return sorted({name for path, items in _files(data) for name in (path.stem, items[0].get("generator")) if name})
+
+
+def load_instructions(data: Source, reference: str | None = None) -> list[dict[str, Any]]:
+    """Every instruction once, with the reference's answer as `response`. Ids number the first file's order."""
+    files = _files(data)
+    if not files:
+        raise CellError(f"{data.directory} has no *.json")
+    order = list(dict.fromkeys(item["instruction"] for item in files[0][1]))
+    chosen = [items for path, items in files if reference in (None, path.stem, items[0].get("generator"))]
+    if not chosen:
+        raise CellError(f"unknown reference {reference!r}{did_you_mean(reference, references(data))}")
+    by_instruction = {item["instruction"]: item for item in reversed(chosen[0])}
+    if missing := [text for text in order if text not in by_instruction]:
+        raise CellError(f"reference {reference!r} lacks {len(missing)} of {len(order)} instructions")
+    return [
+        {
+            "id": f"alpaca_eval/{number}",
+            "group": by_instruction[text].get("dataset"),
+            "doc_hash": digest(text),
+            "instruction": text,
+            "response": by_instruction[text]["output"].strip(),
+            "generator": by_instruction[text].get("generator"),
+            "scores": {},
+        }
+        for number, text in enumerate(order)
+    ]
+
+
+def _files(data: Source) -> list[tuple[Path, list[dict[str, Any]]]]:
+    if data.directory is None:
+        paths = [_hub_file()]
+    else:
+        paths = sorted(data.directory.glob("*.json"))
+    return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+
+def _hub_file(local_only: bool = False) -> Path | None:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(HUB, HUB_FILE, repo_type="dataset", local_files_only=local_only))
+    except Exception as error:  # huggingface_hub raises its own, httpx's and OSError
+        if local_only:
+            return None
+        raise CellError(f"cannot download {HUB_FILE} of {HUB}: {error}; set data.root") from error
+
+
+def _reachable() -> bool:
+    import socket
+
+    try:
+        socket.create_connection(("huggingface.co", 443), timeout=5).close()
+    except OSError:
+        return False
+    return True

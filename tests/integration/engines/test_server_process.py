@@ -1,0 +1,108 @@
+"""A real child process under the real watchdog: ready, dead at start, deaf to SIGTERM, and the harness killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from harness.engines.process import ServerProcess, free_port, port_in_use
+from harness.errors import EngineError
+
+SERVER = """
+import http.server, signal, subprocess, sys
+port, deaf = int(sys.argv[1]), sys.argv[2] == "deaf"
+if deaf:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+# a worker in a session of its own, as an engine may have
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print("worker", worker.pid, flush=True)
+http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(pid: int, within_s: float = 10.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if not alive(pid):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def answers(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def worker_of(log: Path) -> int:
+    return int(next(line.split()[1] for line in log.read_text().splitlines() if line.startswith("worker")))
+
+
+def command(tmp_path: Path, port: int, manner: str = "polite") -> list[str]:
+    script = tmp_path / "server.py"
+    script.write_text(SERVER)
+    return [sys.executable, str(script), str(port), manner]
+
+
+@pytest.mark.parametrize("manner", ["polite", "deaf"])
+def test_nothing_is_left_behind(tmp_path, manner):
+    port, log = free_port(), tmp_path / "server.log"
+    process = ServerProcess(command(tmp_path, port, manner), {}, log, grace_s=1.0)
+    assert process.wait_ready(lambda: answers(port), 20, "server") > 0
+    worker = worker_of(log)
+    process.stop()
+    assert gone(worker)
+    assert not port_in_use(port)
+
+
+def test_the_end_of_the_log_is_in_the_error(tmp_path):
+    log = tmp_path / "server.log"
+    code = "import sys; print('ValueError: unknown quantization fp9', file=sys.stderr); sys.exit(3)"
+    process = ServerProcess([sys.executable, "-c", code], {}, log, grace_s=1.0)
+    with pytest.raises(EngineError, match=r"(?s)variant x died at start with exit code 3.*fp9.*server\.log"):
+        process.wait_ready(lambda: False, 20, "variant x")
+    process.stop()
+
+
+def test_too_slow_is_said(tmp_path):
+    process = ServerProcess([sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path / "log", grace_s=0.5)
+    with pytest.raises(EngineError, match="not ready after 1 s"):
+        process.wait_ready(lambda: False, 1.0, "variant x")
+    process.stop()
+
+
+def test_kill_9_of_the_harness_takes_the_server_along(tmp_path):
+    port, log = free_port(), tmp_path / "server.log"
+    program = textwrap.dedent(f"""
+        import time
+        from pathlib import Path
+        from harness.engines.process import ServerProcess
+        p = ServerProcess({command(tmp_path, port, "deaf")!r}, {{}}, Path({str(log)!r}), grace_s=1.0)
+        time.sleep(600)
+    """)
+    harness = subprocess.Popen([sys.executable, "-c", program])
+    deadline = time.monotonic() + 20
+    while not answers(port) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    worker = worker_of(log)
+    assert alive(worker)
+    os.kill(harness.pid, signal.SIGKILL)
+    harness.wait()
+    assert gone(worker)
+    assert not port_in_use(port)

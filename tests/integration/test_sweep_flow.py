@@ -1,0 +1,143 @@
+"""The whole flow through the command line, against a real small server: store, resume, report, failures, kill -9."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+CELLS = 2 * 2 * 3  # variants x scenarios x (single stream, throughput, one rate)
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory) -> Path:
+    """A checkpoint folder whose tokenizer is real and small; an endpoint serves it, so its weights are never read."""
+    folder = tmp_path_factory.mktemp("tiny")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={char: index for index, char in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    header = b"{}      "
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    return folder
+
+
+def command(tmp_path: Path, model: Path, port: int, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "harness", "+sweep=quickstart", "engine=endpoint"),
+        *(f"engine.base_url=http://127.0.0.1:{port}", f"model={model}", "name=flow", "progress=plain"),
+        *("variant=[bf16,fp8_dynamic]", "suite=[]", "judge=null", "scenario=[rag_256_8,code_completion_64_24]"),
+        *("load.rates_rps=[20]", "load.duration_s=0.5", "load.min_requests=8", "mlflow.enabled=false"),
+        *("hardware.min_free_disk_gb=0.1", f"results_dir={tmp_path}/results", f"reports_dir={tmp_path}/reports", *more),
+    ]
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(command(*arguments, **options), capture_output=True, text=True, timeout=240, check=False)
+
+
+def records(tmp_path: Path) -> dict[str, dict]:
+    found = [json.loads(path.read_text()) for path in (tmp_path / "results/flow/cells").glob("*/record.json")]
+    return {record["cell"]["key"]: record for record in found}
+
+
+def test_measure_report_and_resume(scripted, tiny_model, tmp_path):
+    first = run(tmp_path, tiny_model, scripted.port)
+    assert first.returncode == 0, first.stdout + first.stderr
+    report = tmp_path / "reports/flow/index.html"
+    assert f"report:  {report}" in first.stdout
+    stored = records(tmp_path)
+    assert len(stored) == CELLS
+    for record in stored.values():
+        result = record["result"]
+        assert result["requests_completed"] == result["requests_sent"] > 0
+        assert 8 < result["itl_ms_p50"] < 40, "the server sends a token every 10 ms"
+    prompts = [body["prompt"] for body in scripted.bodies if body["max_tokens"] == 8]
+    assert {len(prompt) for prompt in prompts} == {256}
+
+    asked = len(scripted.bodies)
+    page = report.read_bytes()
+    second = run(tmp_path, tiny_model, scripted.port)
+    assert second.returncode == 0
+    assert len(scripted.bodies) == asked, "everything is cached: not one request is sent"
+    assert report.read_bytes() == page
+
+    third = run(tmp_path, tiny_model, scripted.port, "load.rates_rps=[20,40]")
+    assert third.returncode == 0
+    assert len(records(tmp_path)) == CELLS + 4, "a new rate is four new cells; the others stay"
+
+
+def test_kill_9_loses_nothing_that_was_measured(scripted, tiny_model, tmp_path):
+    process = subprocess.Popen(command(tmp_path, tiny_model, scripted.port), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(records(tmp_path)) < 4:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = records(tmp_path)
+    assert 4 <= len(before) < CELLS
+    again = run(tmp_path, tiny_model, scripted.port)
+    assert again.returncode == 0, again.stderr
+    after = records(tmp_path)
+    assert len(after) == CELLS
+    assert {key: after[key] for key in before} == before, "nothing measured was run twice"
+    assert not list((tmp_path / "results/flow").glob(".cell-*"))
+
+
+def test_ctrl_c_is_exit_code_130_and_resumes(scripted, tiny_model, tmp_path):
+    process = subprocess.Popen(command(tmp_path, tiny_model, scripted.port), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(records(tmp_path)) < 2:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_server_that_stops_answering_costs_its_cells_and_no_more(scripted, tiny_model, tmp_path):
+    scripted.script = ["good"] * 3 + ["silent"] * 8 + ["good"] * 400
+    limits = ("load.request_timeout_s=2", "load.cell_timeout_s=4", "load.warmup_requests=0")
+    done = run(tmp_path, tiny_model, scripted.port, *limits)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "cells failed" in done.stdout
+    assert "timeout" in done.stdout
+    assert (tmp_path / "reports/flow/index.html").is_file(), "the report is written all the same"
+    failed = {json.loads(p.read_text())["key"] for p in (tmp_path / "results/flow/failures").glob("*.json")}
+    assert failed and failed.isdisjoint(records(tmp_path))
+    again = run(tmp_path, tiny_model, scripted.port, *limits)
+    assert again.returncode == 0
+    assert len(records(tmp_path)) == CELLS
+    assert not list((tmp_path / "results/flow/failures").glob("*.json"))
+
+
+def test_a_server_that_is_not_there_fails_its_cells_with_the_address(tiny_model, tmp_path):
+    from harness.engines.process import free_port
+
+    done = run(tmp_path, tiny_model, free_port())
+    assert done.returncode == 1
+    assert "is the server up?" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_preflight_lists_everything_at_once(tmp_path):
+    arguments = [sys.executable, "-m", "harness", "+sweep=quickstart", f"results_dir={tmp_path}", "model=./nowhere",
+                 "scenarios.rag_256_8.prompt_tokens=9000", "data.root=/no/such/mirror",
+                 "engine.python=/no/such/python"]  # fmt: skip
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    for words in ("no such directory", "engine.max_model_len is 2048", "/no/such/python", "mirror has no"):
+        assert words in done.stderr
+    assert "preflight found" in done.stderr and "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir())

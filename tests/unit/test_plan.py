@@ -1,0 +1,102 @@
+"""The plan and its fingerprints: what can change a result makes a new cell, what cannot does not."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+
+from harness import compose
+from harness.accuracy import suite_class
+from harness.engines import engine_class
+from harness.plan import build_plan
+
+
+def plan(*overrides: str, sweep: str = "quickstart"):
+    compose.register()
+    with initialize_config_dir(config_dir=compose.config_path(), version_base="1.3"):
+        config = compose.typed(hydra_compose("config", overrides=[f"+sweep={sweep}", *overrides]))
+    engine = engine_class(config.engine.kind)(config.engine, Path(config.cache_dir))
+    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
+    return build_plan(config, engine, suites)
+
+
+def fingerprints(built):
+    return {cell.key: cell.fingerprint for cell in built.cells}
+
+
+@pytest.fixture(scope="module")
+def quickstart():
+    return plan()
+
+
+def test_quickstart_has_every_kind_of_cell(quickstart):
+    keys = set(fingerprints(quickstart))
+    assert len(keys) == len(quickstart.cells), "keys are unique"
+    for variant in ("bf16", "fp8_dynamic", "sparse24_fp8", "w4a16"):
+        assert {f"{variant}/{suite}" for suite in ("mmlu", "gsm8k", "humaneval", "alpaca_eval")} <= keys
+        assert f"{variant}/chat_96_16/single_stream_r0" in keys
+        assert f"{variant}/rag_256_8/throughput_r0" in keys
+        assert f"{variant}/code_completion_64_24/server_2rps_r0" in keys
+    assert "bf16/alpaca_eval/judge" not in keys, "the baseline against itself is one half by definition"
+    assert "fp8_dynamic/alpaca_eval/judge" in keys
+
+
+def test_the_baseline_is_first_and_the_judge_last(quickstart):
+    assert [session.variant for session in quickstart.sessions] == [
+        "bf16",
+        "fp8_dynamic",
+        "sparse24_fp8",
+        "w4a16",
+        "judge",
+    ]
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["log_level=debug", "progress=plain", "results_dir=elsewhere", "reports_dir=r", "mlflow.enabled=false",
+     "margin=0.05", "engine.startup_timeout_s=5", "engine.port=8123", "engine.stop_grace_s=1", "name=other",
+     "description=x", "cache_dir=/tmp/elsewhere", "dry_run=true"],
+)  # fmt: skip
+def test_what_cannot_change_a_result_keeps_every_cell(quickstart, override):
+    assert fingerprints(plan(override)) == fingerprints(quickstart)
+
+
+@pytest.mark.parametrize(
+    ("override", "touched"),
+    [
+        ("seed=1", lambda key: True),
+        ("engine.dtype=float32", lambda key: True),
+        ("engine.max_model_len=1024", lambda key: True),
+        ("variants.w4a16.engine_args=[--enable-chunked-prefill]", lambda key: key.startswith("w4a16/")),
+        ("suites.mmlu.items=30", lambda key: key.endswith("/mmlu")),
+        ("load.duration_s=60", lambda key: "/server_" in key),
+        ("scenarios.rag_256_8.output_tokens=9", lambda key: "/rag_256_8/" in key),
+        ("scenarios.rag_256_8.text=code", lambda key: "/rag_256_8/" in key),
+        ("variants.sparse24_fp8.recipe.calibration.samples=20", lambda key: key.startswith("sparse24_fp8/")),
+        ("judge.prompt=chat", lambda key: key.endswith("/judge")),
+        ("concurrency=8", lambda key: key.count("/") == 1 or key.endswith("/judge")),
+    ],
+)
+def test_what_can_change_a_result_makes_new_cells_and_only_those(quickstart, override, touched):
+    before, after = fingerprints(quickstart), fingerprints(plan(override))
+    changed = {key for key in after if after[key] != before.get(key)}
+    assert changed == {key for key in after if touched(key)}
+
+
+def test_hopper_serves_another_checkpoint_for_each_domain():
+    built = plan(sweep="hopper_sparse_fp8")
+    served = {s.checkpoint for s in built.sessions if s.variant == "sparse24_fp8"}
+    assert len(served) == 3
+    [load] = [s for s in built.sessions if s.variant == "sparse24_fp8" and any(c.kind == "load" for c in s.cells)]
+    assert "ultrachat_200k" in load.checkpoint
+
+
+def test_traffic_is_the_same_for_every_variant(quickstart):
+    by_variant = {}
+    for cell in quickstart.cells:
+        if cell.kind == "load":
+            traffic = {key: cell.inputs[key] for key in ("scenario", "point", "seed", "tokenizer")}
+            by_variant.setdefault(cell.variant, []).append(traffic)
+    first, *others = by_variant.values()
+    assert all(traffic == first for traffic in others)

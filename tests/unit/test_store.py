@@ -1,0 +1,72 @@
+import errno
+import json
+import os
+
+import pytest
+
+from harness.errors import ConfigError
+from harness.store import DiskFull, Store
+
+
+def record(fingerprint="f" * 16, key="bf16/mmlu"):
+    return {"schema": 1, "cell": {"key": key}, "fingerprint": fingerprint, "result": {"x": 1}}
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    Store(tmp_path).write(record(), [{"id": 1, "response": "ü"}, {"id": 2}])
+    again = Store(tmp_path)
+    assert "f" * 16 in again
+    assert again.record("f" * 16)["result"] == {"x": 1}
+    assert again.rows(record()) == [{"id": 1, "response": "ü"}, {"id": 2}]
+
+
+def test_a_half_written_cell_is_not_there_and_is_cleaned_up(tmp_path):
+    half = tmp_path / ".cell-dead"
+    half.mkdir()
+    (half / "rows.jsonl.gz").write_bytes(b"half")
+    store = Store(tmp_path)
+    with store.locked():
+        assert not half.exists()
+    assert not store._index
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull, match="free some"):
+        store.write(record(), [{"id": 1}])
+    assert "f" * 16 not in store
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_is_gone_once_the_cell_is_measured(tmp_path):
+    store = Store(tmp_path)
+    store.write_failure("bf16/mmlu", "the server died", None)
+    assert store.failures() == [{"key": "bf16/mmlu", "error": "the server died", "log": None}]
+    store.write(record(), [])
+    assert store.failures() == []
+
+
+def test_two_runs_of_one_sweep_do_not_mix(tmp_path):
+    with Store(tmp_path).locked(), pytest.raises(ConfigError, match="in use by another run"), Store(tmp_path).locked():
+        pass
+
+
+def test_a_folder_that_is_no_sweep_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"no sweep\.json"):
+        Store(tmp_path).manifest()
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(ConfigError, match="not valid JSON"):
+        Store(tmp_path).manifest()
+
+
+def test_the_manifest_is_replaced_whole(tmp_path):
+    store = Store(tmp_path)
+    store.write_manifest({"name": "a"})
+    store.write_manifest({"name": "b"})
+    assert json.loads((tmp_path / "sweep.json").read_text()) == {"name": "b"}
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
