@@ -23,8 +23,16 @@ def sweep(composed: DictConfig) -> None:
 
     try:
         outcomes.append(run_sweep(composed, sys.argv))
-    except (HarnessError, *compose.ERRORS) as error:
+    except Exception as error:
         outcomes.append(error)
+
+
+def compose_and_run() -> None:
+    """What passes through Hydra is about the configuration; what happens in the sweep is in `outcomes`."""
+    try:
+        sweep()
+    except Exception as error:
+        raise ConfigError(compose.explain(error)) from None
 
 
 def main() -> int:
@@ -32,7 +40,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     compose.register()
     try:
-        sweep()
+        compose_and_run()
         for failure in outcomes:
             if isinstance(failure, Exception):
                 raise failure
@@ -41,9 +49,6 @@ def main() -> int:
         return 130
     except (ConfigError, PreflightError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except compose.ERRORS as error:
-        print(f"error: {compose.explain(error)}", file=sys.stderr)
         return 2
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -142,5 +142,3 @@ def plain(composed: DictConfig) -> dict[str, Any]:
 def config_path() -> str:
     return str(Path(conf_dir()))
 
-
-ERRORS = (HydraException, OmegaConfBaseException)

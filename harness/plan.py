@@ -135,7 +135,8 @@ def _load_cells(config: Config, base: dict, variant: str, scenario_name: str, sc
 def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> dict[str, Any]:
     variant = config.variants[name]
     deployment = Deployment(name, checkpoint, tuple(variant.engine_args))
-    inputs = {"engine": engine.fingerprint(), "engine_args": list(variant.engine_args), "host": host.identity()}
+    # The name too: the same weights under two names are two measurements, which is how a noise floor is made.
+    inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": list(variant.engine_args), "host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if config.engine.kind != "endpoint":
         inputs["weights"] = identity(checkpoint, recipe_of(variant), config.compression)

@@ -12,7 +12,7 @@ from harness.accuracy import Suite
 from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
-from harness.engines import Engine, environment
+from harness.engines import Deployment, Engine, environment
 from harness.plan import Plan
 
 
@@ -20,11 +20,12 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     """What this machine lacks for the cells that are still to be measured; empty when it can start."""
     found = engine.problems()
     found += _hardware(config)
+    found += _endpoints(config, engine)
     for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
         found += _needs(config, name)
     found += _checkpoints(config, plan, workshop)
-    for name, suite in suites.items():
-        found += [f"suite {name}: {problem}" for problem in suite.problems(config.data.root)]
+    for suite in suites.values():
+        found += suite.problems(config.data.root)
     found += _judge(config)
     found += _lengths(config)
     found += _disk(config)
@@ -36,6 +37,23 @@ def _hardware(config: Config) -> list[str]:
     if config.engine.kind != "endpoint" and config.hardware.gpus > present:
         return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (nvidia-smi)"]
     return []
+
+
+def _endpoints(config: Config, engine: Engine) -> list[str]:
+    """Two variants behind one address and model name would be one server compared with itself."""
+    if config.engine.kind != "endpoint":
+        return []
+    served: dict[str, str] = {}
+    found = []
+    for name in config.variants:
+        target = str(engine.deployment_fingerprint(Deployment(name, config.model)))
+        if first := served.get(target):
+            found.append(
+                f"variants {first} and {name} are the same endpoint and model; give one of them its own: "
+                f"'+engine.targets.{name}={{base_url: URL, model: NAME}}'"
+            )
+        served.setdefault(target, name)
+    return found
 
 
 def _needs(config: Config, name: str) -> list[str]:

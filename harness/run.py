@@ -144,10 +144,10 @@ class Run:
         self.progress.cell_done(cell.key, f"invalid ({', '.join(invalid)})" if invalid else "measured", elapsed)
 
     def _measure(self, cell: Cell, server: Server) -> Outcome:
+        self.engine.reset_prefix_cache(server)  # what ran before must not make this cell faster
         if cell.kind == "load":
             from harness.load.measure import measure
 
-            self.engine.reset_prefix_cache(server)
             scenario = self.config.scenarios[cell.scenario]
             arguments = (server, self._tokenizer(), cell.scenario, scenario, cell.point, self.config.load)
             return measure(*arguments, self.config.seed, self.progress.advance)

@@ -15,6 +15,7 @@ from harness.accuracy.datasets import Source, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import chat_ids, digest
+from harness.config import Judge
 from harness.errors import CellError, ConfigError, did_you_mean
 from harness.load.prompts import load_tokenizer
 from harness.records import Flag, Outcome
@@ -39,13 +40,14 @@ class AlpacaEval:
         if config.items is not None and config.items < 1:
             raise ConfigError(f"suite {name}: items must be at least 1 or null: {config.items}")
         self.name, self.config = name, config
+        self._calibrations: dict[tuple, dict[str, Any]] = {}  # a judge is tried once, not once a variant
 
     def fingerprint(self, data_root: str | None) -> dict[str, Any]:
-        """Of the answers; the reference matters to the judge cell alone."""
         return {
             "kind": "alpaca_eval",
             "items": self.config.items,
             "max_tokens": self.config.max_tokens,
+            "reference": self.config.reference,  # matters to the judge cell, which has this among its inputs
             "data": self._source(data_root).digest(),
         }
 
@@ -91,6 +93,31 @@ class AlpacaEval:
             )
         return self._outcome(rows, data, len(population))
 
+    def judge(
+        self, context: Context, judge: Judge, rows: list[dict[str, Any]], baseline_rows: list[dict[str, Any]]
+    ) -> Outcome:
+        """`context.server` is the judge's. It is calibrated on the data's answers to the same instructions."""
+        from harness.accuracy.judge import calibrate, run_judge
+
+        data = self._source(context.data_root)
+        published = self.reference_rows(context.data_root)
+        asked = {row["id"] for row in rows}
+        key = (context.server.base_url, context.server.model, judge.prompt, context.seed, *sorted(asked))
+        if key not in self._calibrations:
+            known = [row for row in published if row["id"] in asked]
+            self._calibrations[key] = calibrate(context, judge, known, context.seed)
+        against_baseline = self.config.reference == BASELINE
+        return run_judge(
+            context,
+            judge,
+            rows,
+            baseline_rows if against_baseline else published,
+            context.seed,
+            calibration=self._calibrations[key],
+            reference=self.config.reference,
+            data=_data(data, len(published)),
+        )
+
     def reference_rows(self, data_root: str | None, name: str | None = None) -> list[dict[str, Any]]:
         """Rows of a reference's answers to every instruction: what a judge compares with, or is calibrated on.
 
@@ -112,7 +139,7 @@ class AlpacaEval:
             "primary": "win_rate",
             "scores": {},
             "counts": counts,
-            "data": {"source": data.kind, "name": data.name, "digest": data.digest(), "population": population},
+            "data": _data(data, population),
             "details": {
                 "prompt": "chat template",
                 "decoding": f"greedy, at most {self.config.max_tokens} tokens",
@@ -128,6 +155,10 @@ class AlpacaEval:
 
     def _source(self, data_root: str | None) -> Source:
         return source(data_root, "alpaca_eval", f"{HUB} {HUB_FILE}")
+
+
+def _data(data: Source, population: int) -> dict[str, Any]:
+    return {"source": data.kind, "name": data.name, "digest": data.digest(), "population": population}
 
 
 def references(data: Source) -> list[str]:
@@ -162,10 +193,7 @@ def load_instructions(data: Source, reference: str | None = None) -> list[dict[s
 
 
 def _files(data: Source) -> list[tuple[Path, list[dict[str, Any]]]]:
-    if data.directory is None:
-        paths = [_hub_file()]
-    else:
-        paths = sorted(data.directory.glob("*.json"))
+    paths = [_hub_file()] if data.directory is None else sorted(data.directory.glob("*.json"))
     return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
 
 

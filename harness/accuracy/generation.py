@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
-
 from harness.engines import Server
 from harness.errors import CellError
 
@@ -30,11 +28,13 @@ def request_many(
 
 
 async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
+    import aiohttp  # here: preflight and the planner load the suites, and must stay light
+
     answers: list[dict[str, Any] | None] = [None] * len(bodies)
     queue = iter(enumerate(bodies))
     done = 0
 
-    async def worker(session: aiohttp.ClientSession) -> None:
+    async def worker(session) -> None:
         nonlocal done
         for index, body in queue:
             answers[index] = await _request(session, server, path, {"model": server.model, **body})
@@ -54,6 +54,8 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
 
 
 async def _request(session, server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    import aiohttp
+
     problem = ""
     for attempt in range(RETRIES + 1):
         if attempt:

@@ -142,7 +142,7 @@ class HumanEval:
             message = f"{counts['truncated']} of {len(rows)} answers were cut at {self.config.max_tokens} tokens"
             flags.append(Flag("truncated", "caution", message))
         if counts["unparsed"]:
-            message = f"no function of the asked name in {counts['unparsed']} of {len(rows)} answers; they count as failed"
+            message = f"{counts['unparsed']} of {len(rows)} answers have no function of the asked name: failed"
             flags.append(Flag("unparsed", "note", message))
         return Outcome(result, rows, flags)
 

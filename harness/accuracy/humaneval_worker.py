@@ -1,6 +1,6 @@
 """Extracts and tests model-written code with evalplus. Runs inside the sandbox, as a file; imports no harness.
 
-    python humaneval_worker.py JOB        JOB: {"samples": [{"id", "entry_point", "code"}], "plus", "host_pid_namespace"}
+    python humaneval_worker.py JOB    JOB: {"samples": [{"id", "entry_point", "code"}], "plus", "host_pid_namespace"}
 
 HUMANEVAL_OVERRIDE_PATH names the problems, one line each. Answers go to stdout as JSON lines: {"ready": true}, then
 for each sample {"start": id} and {"id", "solution", "parsed", "base", "plus"} (statuses of evalplus: pass, fail,

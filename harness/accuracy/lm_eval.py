@@ -17,7 +17,7 @@ from omegaconf import MISSING
 
 from harness.accuracy import Context, lm_eval_rows, lm_eval_tasks
 from harness.accuracy.datasets import Source, source
-from harness.errors import CellError, ConfigError, did_you_mean
+from harness.errors import CellError, ConfigError, HarnessError, did_you_mean
 from harness.records import Outcome
 
 REVISION = 1  # of this module's own protocol: raise it when prompts, requests or scores change
@@ -95,15 +95,20 @@ class LmEval:
             add_bos=config.add_bos,
             progress=lambda done, total: context.progress(done * items // total, items),  # it counts its requests
         )
-        report = simple_evaluate(
-            model=model,
-            tasks=[tasks[name] for name in chosen],
-            task_manager=manager,
-            num_fewshot=config.fewshot,
-            samples={name: indices for name, indices in chosen.items() if len(indices) < sizes[name]},
-            bootstrap_iters=0,  # intervals are analysis's
-            apply_chat_template=config.chat_template,
-        )
+        try:
+            report = simple_evaluate(
+                model=model,
+                tasks=[tasks[name] for name in chosen],
+                task_manager=manager,
+                num_fewshot=config.fewshot,
+                samples={name: indices for name, indices in chosen.items() if len(indices) < sizes[name]},
+                bootstrap_iters=0,  # intervals are analysis's
+                apply_chat_template=config.chat_template,
+            )
+        except HarnessError:
+            raise
+        except Exception as error:  # too few examples for the shots, a task that runs code, a broken template ...
+            raise CellError(f"lm-eval failed on task {config.task}: {type(error).__name__}: {error}") from error
         labels = {name: tasks[name].config.task_alias or name for name in chosen}
         groups = labels if len(tasks) > 1 else {}
         rows = lm_eval_rows.item_rows(report["samples"], groups, model.generation_of)

@@ -37,15 +37,15 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 
-# Arguments: seconds of CPU, bytes of memory and of a file, processes (0: no limit), the command.
+# Arguments: seconds of CPU, bytes of memory and of a file, processes (0: no limit), isolated (0, 1), the command.
 _STAGE = """
 import ctypes, os, random, resource, sys
-cpu, memory, file_size, processes = map(int, sys.argv[1:5])
+cpu, memory, file_size, processes, isolated = map(int, sys.argv[1:6])
 libc = ctypes.CDLL(None)
 libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
 for capability in range(64):
     libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: the exec below leaves none
-if os.getuid() == 0:
+if isolated and os.getuid() == 0:
     user = random.randrange(61184, 65520)  # systemd's range for dynamic users: nobody's
     try:
         os.setgroups([]), os.setresgid(user, user, user), os.setresuid(user, user, user)
@@ -59,7 +59,7 @@ for name, value in limits:
     hard = resource.getrlimit(name)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(name, (value, value))
-os.execv(sys.argv[5], sys.argv[5:])
+os.execv(sys.argv[6], sys.argv[6:])
 """
 
 # unshare's way. Arguments: an empty folder, bytes of /tmp, then "source target" pairs up to "--", then the command.
@@ -133,7 +133,7 @@ class Sandbox:
         command: list[str],
         *,
         files: dict[str, Path] | None = None,
-        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        limits: Limits = Limits(),
         environment: dict[str, str] | None = None,
         work_dir: Path | None = None,
     ) -> Finished:
@@ -157,7 +157,7 @@ class Sandbox:
 
     def _line(self, command: list[str], files: dict[str, Path], limits: Limits, work_dir: Path | None) -> list[str]:
         processes = limits.processes if self.isolates and _counts_per_namespace() else 0
-        numbers = [limits.cpu_s, limits.memory_bytes, limits.file_bytes, processes]
+        numbers = [limits.cpu_s, limits.memory_bytes, limits.file_bytes, processes, self.isolates]
         stage = [sys.executable, "-I", "-S", "-c", _STAGE, *map(str, map(int, numbers)), *command]
         if self.kind == "none":
             return stage
@@ -248,7 +248,8 @@ def _counts_per_namespace() -> bool:
 def _visible() -> list[str]:
     """Paths that the command needs to start, parents first, none inside another."""
     python = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.realpath(sys.base_prefix)}
-    python |= {entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages")) and Path(entry).is_dir()}
+    packages = [entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
+    python |= {entry for entry in packages if Path(entry).is_dir()}
     wanted = [path for path in (*SYSTEM, *ETC) if os.path.lexists(path)]
     for path in sorted(python):
         if not any(path == known or path.startswith(known + "/") for known in wanted):
@@ -259,7 +260,9 @@ def _visible() -> list[str]:
 def _bubblewrap_arguments(visible: list[tuple[str, str]], limits: Limits) -> list[str]:
     line = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if os.getuid() == 0:
-        line += ["--cap-drop", "ALL", *(part for name in ("SETUID", "SETGID", "SETPCAP") for part in ("--cap-add", "CAP_" + name))]
+        line += ["--cap-drop", "ALL"]  # but for what the stage needs to give up the rest
+        for name in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
+            line += ["--cap-add", name]
     else:
         line += ["--unshare-user"]
     size = str(int(limits.tmp_bytes))

@@ -12,17 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.engines import Deployment, Server
-from harness.errors import EngineError
+from harness.errors import EngineError, did_you_mean
 
 TIMEOUT_S = 10.0
-
-
-@dataclass
-class Target:
-    """Where one variant is served; null: the engine's own value."""
-
-    base_url: str | None = None
-    model: str | None = None
 
 
 @dataclass
@@ -32,7 +24,7 @@ class EndpointConfig:
     kind: str = "endpoint"
     base_url: str | None = None
     model: str | None = None
-    targets: dict[str, Target] = field(default_factory=dict)  # variant -> where
+    targets: dict[str, dict[str, str]] = field(default_factory=dict)  # variant -> {base_url, model}, where they differ
     api_key_env: str | None = None
     version: str | None = None  # what runs there, if you know: it is stored with the results
 
@@ -54,6 +46,9 @@ class Endpoint:
         found = []
         if not self.config.base_url and not self.config.targets:
             found.append("engine.base_url is not set; give the server's address, like http://127.0.0.1:8000")
+        for name, target in self.config.targets.items():
+            for key in set(target) - {"base_url", "model"}:
+                found.append(f"engine.targets.{name}: unknown key {key!r}{did_you_mean(key, ['base_url', 'model'])}")
         key = self.config.api_key_env
         if key and not os.environ.get(key):
             found.append(f"engine.api_key_env names {key}, which is not set; export {key}=...")
@@ -66,10 +61,9 @@ class Endpoint:
         return []
 
     def _target(self, name: str) -> tuple[str, str | None]:
-        target = self.config.targets.get(name)
-        base_url = (target and target.base_url) or self.config.base_url or ""
-        base_url = base_url.rstrip("/").removesuffix("/v1")
-        return base_url, (target and target.model) or self.config.model
+        target = self.config.targets.get(name, {})
+        base_url = (target.get("base_url") or self.config.base_url or "").rstrip("/").removesuffix("/v1")
+        return base_url, target.get("model") or self.config.model
 
     @contextlib.contextmanager
     def serve(self, deployment: Deployment, log: Path) -> Iterator[Server]:

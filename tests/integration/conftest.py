@@ -40,7 +40,7 @@ class ScriptedServer:
         return Server(base_url=f"http://127.0.0.1:{self.port}", model="tiny")
 
     async def models(self, _request: web.Request) -> web.Response:
-        return web.json_response({"data": [{"id": "tiny"}]})
+        return web.json_response({"data": [{"id": "tiny"}, {"id": "tiny-fp8"}]})
 
     async def metrics(self, _request: web.Request) -> web.Response:
         return web.Response(

@@ -34,6 +34,7 @@ def command(tmp_path: Path, model: Path, port: int, *more: str) -> list[str]:
     return [
         *(sys.executable, "-m", "harness", "+sweep=quickstart", "engine=endpoint"),
         *(f"engine.base_url=http://127.0.0.1:{port}", f"model={model}", "name=flow", "progress=plain"),
+        *("engine.model=tiny", "+engine.targets.fp8_dynamic={model: tiny-fp8}"),
         *("variant=[bf16,fp8_dynamic]", "suite=[]", "judge=null", "scenario=[rag_256_8,code_completion_64_24]"),
         *("load.rates_rps=[20]", "load.duration_s=0.5", "load.min_requests=8", "mlflow.enabled=false"),
         *("hardware.min_free_disk_gb=0.1", f"results_dir={tmp_path}/results", f"reports_dir={tmp_path}/reports", *more),
@@ -101,7 +102,7 @@ def test_ctrl_c_is_exit_code_130_and_resumes(scripted, tiny_model, tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "the same command goes on from there" in errors
     assert "Traceback" not in errors
 
@@ -131,13 +132,20 @@ def test_a_server_that_is_not_there_fails_its_cells_with_the_address(tiny_model,
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_one_endpoint_is_not_two_variants(scripted, tiny_model, tmp_path):
+    done = run(tmp_path, tiny_model, scripted.port, "~engine.targets.fp8_dynamic")
+    assert done.returncode == 2
+    assert "variants bf16 and fp8_dynamic are the same endpoint and model" in done.stderr
+    assert "+engine.targets.fp8_dynamic=" in done.stderr
+
+
 def test_preflight_lists_everything_at_once(tmp_path):
     arguments = [sys.executable, "-m", "harness", "+sweep=quickstart", f"results_dir={tmp_path}", "model=./nowhere",
                  "scenarios.rag_256_8.prompt_tokens=9000", "data.root=/no/such/mirror",
                  "engine.python=/no/such/python"]  # fmt: skip
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
-    for words in ("no such directory", "engine.max_model_len is 2048", "/no/such/python", "mirror has no"):
+    for words in ("no such directory", "engine.max_model_len is 2048", "/no/such/python", "mmlu has no "):
         assert words in done.stderr
     assert "preflight found" in done.stderr and "Traceback" not in done.stderr
     assert not any(tmp_path.iterdir())

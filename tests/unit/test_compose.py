@@ -44,7 +44,8 @@ MISTAKES = [
     (["+sweep=quickstart", "variant=[w4a16]"], ["baseline 'bf16'", "set baseline="]),
     (["+sweep=quickstart", "judge=null"], ["alpaca_eval needs a judge"]),
     (["+sweep=quickstart", "name=../x"], ["name=", "folder"]),
-    (["+sweep=quickstart", "=3"], ["command line", "KEY=VALUE"]),
+    (["+sweep=quickstart", "seed:3"], ["command line", "KEY=VALUE"]),
+    (["+sweep=quickstart", "=3"], ["override"]),
     (["+sweep=quickstart", "progress=quiet"], ["progress", "plain"]),
 ]
 

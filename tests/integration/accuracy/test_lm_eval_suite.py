@@ -356,6 +356,12 @@ def test_a_wrong_metric_is_refused_before_anything_is_asked(small_server, ask):
     assert ask("gsm8k", "gsm8k", items=3, metric="exact_match_strict").result["primary"] == "exact_match_strict"
 
 
+def test_what_fails_inside_lm_eval_fails_the_cell_only(small_server, ask):
+    with pytest.raises(CellError, match=r"lm-eval failed on task mmlu: .*exceeds the 5 that are available"):
+        ask(items=3, fewshot=6)  # preflight would have said so
+    assert small_server.bodies == []
+
+
 def test_the_run_is_silent_and_puts_settings_back(small_server, ask, capfd):
     import datasets
 

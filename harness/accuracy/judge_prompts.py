@@ -1,0 +1,95 @@
+"""What a judge is asked: one instruction, two answers, which is better. And pairs of which one answer is known to be.
+
+chat: alpaca-eval's own template (weighted_alpaca_eval_gpt4_turbo), for an instruction-tuned judge.
+few_shot: the same question as a text that a base model continues with m or M.
+"""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError, did_you_mean
+
+STYLES = ("chat", "few_shot")
+ANSWER_CHARS = {"chat": 6000, "few_shot": 320}  # shown to the judge; a small base model reads no long text
+INSTRUCTION_CHARS = {"chat": 6000, "few_shot": 320}
+CALIBRATION_ITEMS = 32  # at most; each gives two pairs, four judgements
+SHORTEST_TO_CUT = 60  # characters; a quarter of less is not known to be worse
+
+_EXAMPLES = [
+    ("What is the capital of Japan?", "The capital of Japan is Tokyo.", "Bananas are rich in potassium.", "m"),
+    ("Write one sentence about the sea.", "The", "The sea was calm and silver in the morning.", "M"),
+    ("How many legs does a spider have?", "I like the color blue best.", "A spider has eight legs.", "M"),
+    ("Give a tip for sleeping well.", "Go to bed at the same time every night.", "Go to bed at", "m"),
+]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two answers in the order in which the judge sees them."""
+
+    instruction: str
+    first: str
+    second: str
+
+    @property
+    def swapped(self) -> "Pair":
+        return Pair(self.instruction, self.second, self.first)
+
+
+def template(style: str) -> str:
+    """With {instruction}, {output_1} and {output_2}, filled in by alpaca-eval; m stands for output_1."""
+    if style == "chat":
+        from importlib.util import find_spec
+
+        package = Path(find_spec("alpaca_eval").origin).parent  # without importing it
+        return (package / "evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt").read_text()
+    if style == "few_shot":
+        head = "Each question has two answers, by model m and by model M. The better one is on topic and complete.\n\n"
+        shots = "".join(_shot(*example) + "\n\n" for example in _EXAMPLES)
+        return head + shots + _shot("{instruction}", "{output_1}", "{output_2}", "").rstrip()
+    raise ConfigError(f"unknown judge.prompt {style!r}{did_you_mean(style, list(STYLES))}")
+
+
+def _shot(instruction: str, first: str, second: str, better: str) -> str:
+    return f"Question: {instruction}\nAnswer m: {first}\nAnswer M: {second}\nBetter answer: {better}"
+
+
+def shown(pair: Pair, style: str) -> Pair:
+    """As the judge sees it: cut to the style's length, without marks that the template would read as its own."""
+    answers = [_shown(text, style, ANSWER_CHARS[style]) for text in (pair.first, pair.second)]
+    return Pair(_shown(pair.instruction, style, INSTRUCTION_CHARS[style]), *answers)
+
+
+def _shown(text: str, style: str, limit: int) -> str:
+    text = " ".join(text.split()) if style == "few_shot" else text.strip()
+    text = cut(text, limit)
+    return text.replace("{output_", "{ output_").replace("<|im_", "< |im_")
+
+
+def cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0] + " ..."
+
+
+def known_pairs(rows: list[dict[str, Any]], style: str, seed: int) -> list[tuple[str, Pair]]:
+    """(kind, pair with the better answer first). `rows` have `instruction` and `response`.
+
+    other: an answer against the answer to another instruction. truncated: an answer against its own first quarter,
+    of what the judge is shown of it. The two pairs of one instruction are not independent; they are counted as if.
+    """
+    rows = [row for row in rows if row["response"].strip()]
+    if len(rows) < 2:
+        return []
+    draw = random.Random(f"calibration {seed}")
+    chosen = draw.sample(rows, min(len(rows), CALIBRATION_ITEMS))
+    found = []
+    for index, row in enumerate(chosen):
+        instruction, good = row["instruction"], row["response"].strip()
+        other = chosen[(index + 1) % len(chosen)]["response"].strip()
+        if other != good:
+            found.append(("other", Pair(instruction, good, other)))
+        visible = good[: ANSWER_CHARS[style]]
+        if len(visible) >= SHORTEST_TO_CUT:
+            found.append(("truncated", Pair(instruction, good, visible[: len(visible) // 4].strip())))
+    return found

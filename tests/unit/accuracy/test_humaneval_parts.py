@@ -1,0 +1,104 @@
+import json
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from harness.accuracy import humaneval_prompts as prompts
+from harness.accuracy import humaneval_worker as worker
+from harness.accuracy.datasets import Source, source
+from harness.accuracy.humaneval import HumanEval, HumanEvalConfig, load_problems, subset
+from harness.accuracy.humaneval_evaluation import _read
+from harness.accuracy.sandbox import Finished
+from harness.errors import CellError, ConfigError
+
+TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    alphabet = {symbol: index for index, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    core = Tokenizer(models.BPE(alphabet, []))
+    core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=core, chat_template=TEMPLATE)
+
+
+def test_the_chat_prompt_is_evalplus_own(tokenizer):
+    from evalplus.provider.utility import make_raw_chat_prompt
+
+    task = 'def f(x):\n    """ Return x. """\n'
+    expected = make_raw_chat_prompt(task, prompts.INSTRUCTION, prompts.RESPONSE, tokenizer)
+    assert tokenizer.decode(prompts.code_ids(tokenizer, task, chat=True)) == expected
+    assert expected.endswith("```python\n")
+
+
+def test_stop_strings_are_evalplus_own_without_special_tokens():
+    from evalplus.provider.utility import EOS, extra_eos_for_direct_completion
+
+    spoken = {stop for stop in EOS if not stop.startswith("<")}
+    assert set(prompts.CHAT_STOP) == spoken | {"\n```\n"}
+    needed = spoken | set(extra_eos_for_direct_completion("humaneval"))
+    assert set(prompts.PLAIN_STOP) == needed - {"\ndef main("}  # "\ndef " stops it
+
+
+def test_a_tokenizer_without_template_is_refused_for_chat(tokenizer):
+    plain = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
+    with pytest.raises(CellError, match="no chat template"):
+        prompts.chat_ids(plain, "Hello")
+    assert plain.decode(prompts.code_ids(plain, "def f():\n", chat=False)) == "def f():\n"
+
+
+def test_subset_is_random_seeded_and_in_order():
+    names = [f"t/{number}" for number in range(100)]
+    chosen = subset(names, 10, 0)
+    assert chosen == subset(names, 10, 0) == sorted(chosen, key=names.index) != names[:10]
+    assert chosen != subset(names, 10, 1)
+    assert subset(names, None, 0) == subset(names, 500, 0) == names
+
+
+def test_extraction_finds_the_function_in_prose_and_survives_nonsense():
+    text = "Here you go:\n```python\nimport math\n\ndef f(x):\n    return helper(x)\n\ndef helper(x):\n    return x\n```\nDone"
+    code = worker.extract(text, "f")
+    assert worker.defines(code, "f") and "helper" in code and "Here" not in code
+    for nonsense in ("", "no code at all (", "\0", "def g(): return 1", "(" * 500):
+        assert not worker.defines(worker.extract(nonsense, "f"), "f")
+
+
+def finished(lines, ended="exit", returncode=0):
+    return Finished(returncode, ended, "\n".join(map(json.dumps, lines)).encode(), b"Traceback\nBoom", 1.0)
+
+
+DONE = {"id": "a", "solution": "s", "parsed": True, "base": "pass", "plus": "fail"}
+
+
+def test_the_sample_that_was_begun_is_blamed_for_a_dead_sandbox():
+    verdicts = _read(finished([{"start": "a"}, DONE, {"start": "b"}], "memory", -9), ["a", "b", "c"])
+    assert verdicts["a"].base == "pass" and verdicts["b"].base == "memory" and "c" not in verdicts
+
+
+def test_a_failure_of_the_evaluation_itself_is_no_score():
+    with pytest.raises(CellError, match="Boom"):
+        _read(finished([], returncode=1), ["a"])
+    with pytest.raises(CellError, match="timeout_s"):
+        _read(finished([{"start": "a"}], "wall", -9), ["a"])
+
+
+def test_what_changes_a_result_changes_the_fingerprint_and_nothing_else():
+    base = HumanEval("h", HumanEvalConfig()).fingerprint("pocket")
+    assert base == HumanEval("other name", HumanEvalConfig(timeout_s=1.0)).fingerprint("pocket")
+    for change in ({"items": 3}, {"chat": False}, {"max_tokens": 9}, {"plus": False}):
+        assert HumanEval("h", HumanEvalConfig(**change)).fingerprint("pocket") != base
+
+
+def test_pocket_problems_are_complete():
+    problems = load_problems(source("pocket", "humaneval", "x"))
+    assert len(problems) >= 30 and all(p["entry_point"] in p["prompt"] for p in problems.values())
+
+
+def test_missing_data_and_bad_items_are_named(tmp_path):
+    (problem,) = HumanEval("h", HumanEvalConfig()).problems(str(tmp_path))
+    assert "suite h" in problem and "data.root" in problem
+    with pytest.raises(CellError, match=r"HumanEvalPlus.jsonl"):
+        load_problems(Source("mirror", "m", tmp_path))
+    with pytest.raises(ConfigError, match="items"):
+        HumanEval("h", HumanEvalConfig(items=0))
