@@ -337,25 +337,35 @@ def _tree(pid: int) -> list[int]:
     """The process and its descendants, itself first."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                stat = Path(f"/proc/{entry}/stat").read_bytes()
-                children.setdefault(int(stat.rpartition(b")")[2].split()[1]), []).append(int(entry))
+        if entry.isdigit() and (stat := _stat(int(entry))):
+            children.setdefault(int(stat[1]), []).append(int(entry))
     found = [pid]
     for member in found:
         found += children.get(member, [])
     return found
 
 
+def _stat(pid: int) -> list[bytes]:
+    """Fields of /proc/PID/stat after the name: state, parent, ...; empty for a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return []
+
+
 def _kill_tree(process: subprocess.Popen) -> None:
-    """Top down: the sandbox's first process takes its whole process table with it."""
+    """Returns when everything is gone: the sandbox's first process takes its whole process table with it."""
     deadline = time.monotonic() + 10.0
+    known: dict[int, bytes] = {}  # started_at by pid, against reused numbers
     while time.monotonic() < deadline:
-        tree = [pid for pid in _tree(process.pid) if pid != process.pid or process.poll() is None]
-        for pid in tree[1:] + tree[:1]:
+        for pid in _tree(process.pid)[::-1] if process.poll() is None else []:
+            if stat := _stat(pid):
+                known[pid] = stat[19]
+        alive = [pid for pid, start in known.items() if (stat := _stat(pid)) and stat[19] == start and stat[0] != b"Z"]
+        for pid in alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        if process.poll() is not None:
+        if process.poll() is not None and not alive:
             break
         time.sleep(0.01)
     process.wait()

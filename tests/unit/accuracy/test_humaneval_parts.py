@@ -12,7 +12,7 @@ from harness.accuracy.humaneval_evaluation import _read
 from harness.accuracy.sandbox import Finished
 from harness.errors import CellError, ConfigError
 
-TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}"
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def test_subset_is_random_seeded_and_in_order():
 
 
 def test_extraction_finds_the_function_in_prose_and_survives_nonsense():
-    text = "Here you go:\n```python\nimport math\n\ndef f(x):\n    return helper(x)\n\ndef helper(x):\n    return x\n```\nDone"
+    program = "import math\n\ndef f(x):\n    return helper(x)\n\ndef helper(x):\n    return x\n"
+    text = f"Here you go:\n```python\n{program}```\nDone"
     code = worker.extract(text, "f")
     assert worker.defines(code, "f") and "helper" in code and "Here" not in code
     for nonsense in ("", "no code at all (", "\0", "def g(): return 1", "(" * 500):

@@ -7,7 +7,9 @@ from harness.analysis.intervals import wilson
 from harness.config import Judge
 from harness.errors import ConfigError
 
-ROWS = [{"instruction": f"Question {n}?", "response": f"A good long answer, number {n}, {'word ' * 20}"} for n in range(9)]
+ROWS = [
+    {"instruction": f"Question {n}?", "response": f"A good long answer, number {n}, {'word ' * 20}"} for n in range(9)
+]
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -56,7 +58,9 @@ def test_letters_are_read_from_every_shape_of_answer():
     def top(choice, text="m"):
         return {t["token"]: t["logprob"] for t in _letters(choice, text)["logprobs"]["content"][0]["top_logprobs"]}
 
-    chat = {"logprobs": {"content": [{"top_logprobs": [{"token": "m", "logprob": -1.0}, {"token": "M", "logprob": -2}]}]}}
+    chat = {
+        "logprobs": {"content": [{"top_logprobs": [{"token": "m", "logprob": -1.0}, {"token": "M", "logprob": -2}]}]}
+    }
     assert top(chat) == {"m": -1.0, "M": -2}
     assert top({"logprobs": {"top_logprobs": [{" m": -0.5, "m": -3.0, " M": -1.0}]}}) == {"m": -0.5, "M": -1.0}
     assert top({"logprobs": None}, " M is better") == {"M": 0.0}
@@ -71,7 +75,11 @@ def test_one_order_alone_is_no_judgement():
 def test_the_fingerprint_knows_the_judge_its_prompt_and_the_reference():
     base = judge.judge_fingerprint(Judge(model="a"))
     assert base == judge.judge_fingerprint(Judge(model="a", api_key_env="OTHER"))
-    for other in (Judge(model="b"), Judge(model="a", prompt="few_shot"), Judge(base_url="http://x", endpoint_model="a")):
+    for other in (
+        Judge(model="b"),
+        Judge(model="a", prompt="few_shot"),
+        Judge(base_url="http://x", endpoint_model="a"),
+    ):
         assert judge.judge_fingerprint(other) != base
     assert judge.judge_fingerprint(Judge(model="a"), reference="text_davinci_003") != base
     assert judge.judge_fingerprint(Judge(model="a"), weights="1234") != base

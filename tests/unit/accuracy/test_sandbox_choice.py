@@ -14,7 +14,7 @@ def nothing_installed(monkeypatch):
 
 
 def test_no_sandbox_is_refused_with_the_reason_and_the_way_out(nothing_installed):
-    with pytest.raises(HarnessError, match="neither bwrap nor unshare.*allow_unsandboxed: true"):
+    with pytest.raises(HarnessError, match=r"neither bwrap nor unshare.*allow_unsandboxed: true"):
         sandbox.find()
     assert len(sandbox.problems()) == 1
 
