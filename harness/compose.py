@@ -48,7 +48,7 @@ def typed(composed: DictConfig) -> Config:
 
 
 def _drop_unchosen(chosen: DictConfig, group: str, key: str) -> None:
-    """A sweep's own settings of a variant, suite or scenario that the command line has left out, like variant=[bf16]."""
+    """A sweep's settings of a variant, suite or scenario that the command line has left out, like variant=[bf16]."""
     for name in list(chosen):
         if OmegaConf.is_missing(chosen[name], key) or key not in chosen[name]:
             if name not in options(group):
@@ -81,7 +81,7 @@ def _check(config: Config) -> None:
         raise ConfigError("judge: set judge.model (a checkpoint to serve) or judge.base_url (an endpoint)")
     if config.judge and config.judge.base_url and not config.judge.endpoint_model:
         raise ConfigError("judge.base_url is set; set judge.endpoint_model to the model that judges there")
-    if any(suite.kind == "alpaca_eval" for suite in config.suites.values()) and not config.judge:
+    if any(suite_class(suite.kind).judged for suite in config.suites.values()) and not config.judge:
         raise ConfigError("suite alpaca_eval needs a judge: set judge.model or judge.base_url, or leave the suite out")
     for name, scenario in config.scenarios.items():
         if scenario.prompt_tokens < 1 or scenario.output_tokens < 1:

@@ -117,14 +117,14 @@ class LoadPoints:
 
 @dataclass
 class Data:
-    """Where evaluation data comes from: null is the hub; a directory is a mirror; `pocket` is what the project ships."""
+    """Where evaluation data comes from. null: the hub; a directory: a mirror; `pocket`: what the project ships."""
 
     root: str | None = None
 
 
 @dataclass
 class Judge:
-    """Who judges AlpacaEval: a model that the harness serves in a session of its own, or an endpoint. Never a variant."""
+    """Who judges AlpacaEval: a model served in a session of its own, or an endpoint. Never a variant."""
 
     model: str | None = None  # a checkpoint reference, served with the sweep's engine
     engine_args: list[str] = field(default_factory=list)

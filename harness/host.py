@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 
@@ -48,7 +49,7 @@ def _cpu_model() -> str:
     """Model name and the instruction sets that decide which kernels an engine takes."""
     name, flags = platform.processor() or "unknown CPU", set()
     try:
-        for line in open("/proc/cpuinfo"):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")
             if key.strip() == "model name":
                 name = value.strip()

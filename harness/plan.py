@@ -136,7 +136,8 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> 
     variant = config.variants[name]
     deployment = Deployment(name, checkpoint, tuple(variant.engine_args))
     # The name too: the same weights under two names are two measurements, which is how a noise floor is made.
-    inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": list(variant.engine_args), "host": host.identity()}
+    inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": list(variant.engine_args)}
+    inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if config.engine.kind != "endpoint":
         inputs["weights"] = identity(checkpoint, recipe_of(variant), config.compression)
@@ -151,7 +152,7 @@ def _judge_session(
     config: Config, engine: Engine, suites, answers: dict[str, Cell], order: list[str]
 ) -> Session | None:
     """One judge cell a variant for every suite that only gathers answers."""
-    judged = {name: suite for name, suite in suites.items() if suite.config.kind == "alpaca_eval"}
+    judged = {name: suite for name, suite in suites.items() if suite.judged}
     if not judged or config.judge is None:
         return None
     judge = config.judge

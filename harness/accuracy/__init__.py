@@ -38,6 +38,7 @@ class Suite(Protocol):
 
     name: str
     config: Any
+    judged: bool  # it only gathers answers; a judge's session scores them through `judge`
 
     def fingerprint(self, data_root: str | None) -> dict[str, Any]:
         """Everything of the suite and its data that can change a result: settings, data digest, library versions."""
@@ -49,6 +50,9 @@ class Suite(Protocol):
         """How many items will be asked, where it is known."""
 
     def run(self, context: Context) -> Outcome: ...
+
+    def judge(self, context: Context, judge: Any, rows: list[dict], baseline_rows: list[dict]) -> Outcome:
+        """Only where `judged`: scores the answers of `rows`; `context.server` is the judge's."""
 
 
 def suite_class(kind: str) -> type:

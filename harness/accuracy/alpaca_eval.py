@@ -35,6 +35,7 @@ class AlpacaEvalConfig:
 
 class AlpacaEval:
     Config = AlpacaEvalConfig
+    judged = True
 
     def __init__(self, name: str, config: AlpacaEvalConfig):
         if config.items is not None and config.items < 1:

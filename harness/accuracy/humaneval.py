@@ -41,6 +41,7 @@ class HumanEvalConfig:
 
 class HumanEval:
     Config = HumanEvalConfig
+    judged = False
 
     def __init__(self, name: str, config: HumanEvalConfig):
         if config.items is not None and config.items < 1:

@@ -38,6 +38,7 @@ class Config:
 
 class LmEval:
     Config = Config
+    judged = False
 
     def __init__(self, name: str, config: Config):
         self.name, self.config = name, config

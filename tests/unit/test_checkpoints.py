@@ -1,5 +1,6 @@
 import json
 import struct
+import sys
 
 import pytest
 
@@ -7,6 +8,7 @@ from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop, identity
 from harness.checkpoints.sources import Directory, GgufFile, Hub, Pypi, weights_digest
 from harness.engines.environment import EnvironmentConfig
+from harness.errors import HarnessError
 
 
 def checkpoint(folder, values=b"\0" * 8):
@@ -60,14 +62,10 @@ def test_a_recipe_is_known_by_its_calibration_text_not_its_path(tmp_path):
 
 
 def test_a_failed_step_leaves_nothing_in_the_cache(tmp_path):
-    from harness.errors import HarnessError
-
     gguf = tmp_path / "broken.gguf"
     gguf.write_bytes(b"not a gguf file")
-    import sys
-
     workshop = Workshop(EnvironmentConfig(python=sys.executable), tmp_path / "cache", tmp_path / "log", lambda m: None)
-    with pytest.raises(HarnessError, match="import_gguf.py"):
+    with pytest.raises(HarnessError, match=r"import_gguf\.py"):
         workshop.prepare(str(gguf), None)
     assert [p.name for p in (tmp_path / "cache" / "checkpoints").iterdir() if p.is_dir()] == []
     assert not workshop.is_made(str(gguf), None)
