@@ -170,8 +170,8 @@ def _judge_session(
         for name in order:
             if against_baseline and name == config.baseline:
                 continue  # its win rate against itself is one half by definition
-            inputs = {"judge": identity_of_judge, "prompt": judge.prompt, "seed": config.seed, "host": host.identity()}
-            inputs["suite"] = suite.fingerprint(config.data.root)
+            inputs = {"variant": name, "judge": identity_of_judge, "seed": config.seed, "host": host.identity()}
+            inputs |= {"suite": suite.fingerprint(config.data.root), "judging": suite.judge_fingerprint(judge)}
             inputs["answers"] = answers[f"{name}/{suite_name}"].fingerprint
             if against_baseline:
                 inputs["reference"] = answers[f"{config.baseline}/{suite_name}"].fingerprint

@@ -102,7 +102,13 @@ def _checkpoints(config: Config, plan: Plan, workshop: Workshop) -> list[str]:
 
 
 def _judge(config: Config) -> list[str]:
-    if not config.judge or not config.judge.model:
+    if not config.judge:
+        return []
+    from harness.accuracy.judge import problems as judge_problems
+
+    if found := judge_problems(config.judge):
+        return found
+    if not config.judge.model:
         return []
     served = {config.model} | {variant.checkpoint for variant in config.variants.values()}
     served |= {reference for variant in config.variants.values() for reference in variant.checkpoints.values()}

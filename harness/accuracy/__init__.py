@@ -51,6 +51,9 @@ class Suite(Protocol):
 
     def run(self, context: Context) -> Outcome: ...
 
+    def judge_fingerprint(self, judge: Any) -> dict[str, Any]:
+        """Only where `judged`: what decides a verdict beside the judge's weights and the answers."""
+
     def judge(self, context: Context, judge: Any, rows: list[dict], baseline_rows: list[dict]) -> Outcome:
         """Only where `judged`: scores the answers of `rows`; `context.server` is the judge's."""
 

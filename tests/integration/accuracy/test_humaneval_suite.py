@@ -146,7 +146,7 @@ HOSTILE = {
     "forks": "import posix\n    while True:\n        try: posix.fork()\n        except OSError: pass",
     "exits": "import posix; posix._exit(0)",
     "prints": 'import posix\n    for _ in range(100000): posix.write(1, b\'{"id": "x"}\' * 1000)',
-    "forges": "import posix\n    for n in range(3, 50):\n        try: posix.write(n, b'x')\n        except OSError: pass",
+    "forges": "import posix\n    for n in range(3, 50):\n        try: posix.write(n, b'x')\n        except: pass",
     "endless": "while True: pass",
     "memory": "y = bytearray(1 << 40)",
 }

@@ -7,7 +7,6 @@ from harness.errors import HarnessError
 @pytest.fixture
 def nothing_installed(monkeypatch):
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
-    monkeypatch.setattr(sandbox, "_packaged_bwrap", lambda: None)
     sandbox._find.cache_clear()
     yield
     sandbox._find.cache_clear()
@@ -29,7 +28,6 @@ def test_a_program_that_does_not_work_is_named_with_what_it_said(monkeypatch, tm
     broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a new namespace' >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: str(broken) if name == "bwrap" else None)
-    monkeypatch.setattr(sandbox, "_packaged_bwrap", lambda: None)
     sandbox._find.cache_clear()
     with pytest.raises(HarnessError, match="No permissions to create a new namespace"):
         sandbox.find()
