@@ -103,17 +103,20 @@ def explain(error: Exception) -> str:
         return f"no configuration {error.missing_cfg_file!r}; groups: {', '.join(GROUPS)}"
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} on the command line; write KEY=VALUE, as in load.rates_rps=[1,2]"
+    if mark := getattr(error, "problem_mark", None):  # a YAML parser's
+        return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', error)}"
+    where = re.match(r"In '([^']+)'", str(error))
     root = error
-    while not isinstance(root, OmegaConfBaseException) and root.__cause__:
-        root = root.__cause__
-    if isinstance(root, OmegaConfBaseException):
-        return _explain_key(root, error)
-    return _first_line(error)
+    while not isinstance(root, OmegaConfBaseException) and (root.__cause__ or root.__context__):
+        root = root.__cause__ or root.__context__
+    said = _explain_key(root, error) if isinstance(root, OmegaConfBaseException) else _first_line(error)
+    return f"conf {where[1]}.yaml: {said}" if where else said
 
 
 def _explain_key(error: OmegaConfBaseException, outer: Exception) -> str:
     where = error.full_key or ""
     message = (error.msg or str(error)).splitlines()[0]
+    message = message.replace("Invalid value assigned: AnyNode is not a ListConfig, list or tuple.", "wants a list: [...]")
     if is_dataclass(error.object_type) and where:
         known = [entry.name for entry in fields(error.object_type)]
         key = where.rpartition(".")[2]
