@@ -116,7 +116,8 @@ def explain(error: Exception) -> str:
 def _explain_key(error: OmegaConfBaseException, outer: Exception) -> str:
     where = error.full_key or ""
     message = (error.msg or str(error)).splitlines()[0]
-    message = message.replace("Invalid value assigned: AnyNode is not a ListConfig, list or tuple.", "wants a list: [...]")
+    if "AnyNode is not a ListConfig" in message:
+        message = "wants a list: [...]"
     if is_dataclass(error.object_type) and where:
         known = [entry.name for entry in fields(error.object_type)]
         key = where.rpartition(".")[2]

@@ -37,12 +37,31 @@ def recipe(spec: dict) -> list:
         modifiers.append(method(sparsity=0.5, mask_structure=sparsity["pattern"], ignore=ignore))
     if quant := spec.get("quantization"):
         method = {"rtn": quantization.QuantizationModifier, "gptq": quantization.GPTQModifier}[quant["method"]]
-        if "scheme" in quant:
+        if quant.get("scheme"):
             modifiers.append(method(targets="Linear", scheme=quant["scheme"], ignore=ignore))
         else:
             group = {"targets": ["Linear"], "weights": quant["weights"], "input_activations": quant.get("activations")}
             modifiers.append(method(config_groups={"group_0": group}, ignore=ignore))
     return modifiers
+
+
+def verify(spec: dict, out: Path) -> None:
+    """A recipe that matched no layer is no error for llm-compressor; for us it is."""
+    if spec.get("quantization") and "quantization_config" not in json.loads((out / "config.json").read_text()):
+        raise SystemExit("the recipe quantized nothing: config.json has no quantization_config")
+    if not spec.get("sparsity"):
+        return
+    from safetensors import safe_open
+
+    kept, of = map(int, spec["sparsity"]["pattern"].split(":"))
+    for path in sorted(out.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a mapping)
+                if not name.endswith("_proj.weight"):
+                    continue
+                full = int((file.get_tensor(name).float().reshape(-1, of) != 0).sum(1).gt(kept).sum())
+                if full:
+                    raise SystemExit(f"{name} is not {kept}:{of} sparse: {full} groups have more than {kept} values")
 
 
 def main() -> None:
@@ -71,6 +90,7 @@ def main() -> None:
     oneshot(model=model, recipe=recipe(spec), **data)
     model.save_pretrained(out, save_compressed=True)
     tokenizer.save_pretrained(out)
+    verify(spec, out)
 
 
 if __name__ == "__main__":
