@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from harness.engines import Server
-from harness.load.sockets import allow_open_files, stamped_socket
+from harness.load.sockets import allow_open_files, stamped_socket, stamping
 from harness.load.trace import Failure, Recording, Request, Trace
 
 PATH = "/v1/completions"
@@ -64,9 +64,9 @@ def run_schedule(
     gc.freeze()
     cpu_s = time.process_time()
     try:
-        traces, loop_lag_s = asyncio.run(
-            _run(server, requests, concurrency, request_timeout_s, cell_timeout_s, progress)
-        )
+        with stamping():
+            run = _run(server, requests, concurrency, request_timeout_s, cell_timeout_s, progress)
+            traces, loop_lag_s = asyncio.run(run)
     finally:
         gc.unfreeze()
     return Recording(traces, loop_lag_s, time.process_time() - cpu_s)

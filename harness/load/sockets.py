@@ -10,7 +10,8 @@ import socket
 import struct
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 # The socket module has no name for it. 35 is SO_TIMESTAMPNS_OLD on every Linux but sparc and parisc, with a struct
 # timespec of two native longs.
@@ -37,6 +38,14 @@ class StampedSocket(socket.socket):
                 if 0 <= age_ns < MAX_AGE_NS:
                     self.received_s = (time.monotonic_ns() - age_ns) / 1e9
         return data
+
+
+@contextmanager
+def stamping() -> Iterator[None]:
+    """Keeps the kernel's stamping on. It starts with a delay, in a work queue, when the first socket asks for it, and
+    stops with the last one: without this the first tokens after a pause would come unstamped."""
+    with stamped_socket((socket.AF_INET, socket.SOCK_DGRAM, 0)):
+        yield
 
 
 def stamped_socket(address: tuple) -> socket.socket:

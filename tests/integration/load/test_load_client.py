@@ -12,7 +12,7 @@ import pytest
 from harness.engines import Server
 from harness.load.client import make_request, run_schedule
 from harness.load.metrics import sample, summarize
-from harness.load.sockets import stamped_socket
+from harness.load.sockets import stamped_socket, stamping
 
 TOKENS = 6
 
@@ -67,11 +67,15 @@ def test_stamps_are_the_kernels(scripted):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SO_TIMESTAMPNS")
 def test_a_late_reader_still_has_the_time_of_arrival():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with stamping(), socket.create_server(("127.0.0.1", 0)) as listener:
         client = stamped_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname()))
         client.connect(listener.getsockname())
         peer, _ = listener.accept()
         with client, peer:
+            deadline = time.monotonic() + 5
+            while client.received_s is None and time.monotonic() < deadline:  # stamping starts with a delay
+                peer.sendall(b"token")
+                client.recv(100)
             before = time.monotonic()
             peer.sendall(b"token")
             time.sleep(0.2)
