@@ -48,11 +48,15 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         _start_log(store, config.log_level)
         manifest = make_manifest(config, compose.plain(composed), plan, argv)
         store.write_manifest(manifest)
-        progress.start(len(missing), total(plan, store, seconds))
-        try:
-            failed = Run(config, plan, suites, engine, store, workshop, progress, seconds).execute()
-        finally:
-            progress.stop()
+        failed: dict[str, str] = {}
+        if not missing:
+            progress.say(f"all {len(plan.cells)} cells are measured already")
+        else:
+            progress.start(len(missing), total(plan, store, seconds))
+            try:
+                failed = Run(config, plan, suites, engine, store, workshop, progress, seconds).execute()
+            finally:
+                progress.stop()
     report = _report(store, config, manifest["command"])
     _summary(config, failed, report)
     return 1 if failed or report is None else 0
