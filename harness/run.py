@@ -54,6 +54,7 @@ class Run:
             except DiskFull:
                 raise
             except HarnessError as error:
+                self.store.check_space()  # an engine whose log cannot be written dies of something else
                 for cell in self._pending(session):
                     self._fail(cell, str(error), self._log_of(session))
         return self.failed

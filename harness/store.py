@@ -24,6 +24,8 @@ from typing import Any
 
 from harness.errors import ConfigError, HarnessError
 
+FULL_BYTES = 64 << 10
+
 
 class Store:
     def __init__(self, root: Path):
@@ -82,6 +84,11 @@ class Store:
         self._index[fingerprint] = home
         self._failure_path(cell["key"]).unlink(missing_ok=True)
 
+    def check_space(self) -> None:
+        """Raises DiskFull when not even a log line fits."""
+        if shutil.disk_usage(self.root).free < FULL_BYTES:
+            raise DiskFull(_full(self.root))
+
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         with _disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
@@ -133,13 +140,17 @@ def _whole(path: Path) -> bool:
     return (path / "record.json").is_file()
 
 
+def _full(root: Path) -> str:
+    return f"no space left for {root}; free some, then run the same command again: what was measured is stored"
+
+
 @contextlib.contextmanager
 def _disk_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space left for {root}; free some, then run the same command again") from None
+            raise DiskFull(_full(root)) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise ConfigError(
                 f"cannot write to {root}: {error.strerror}; set results_dir= to a folder you own"

@@ -97,6 +97,7 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
 
 def _start_log(store: Store, level: str) -> None:
     store.logs.mkdir(parents=True, exist_ok=True)
+    logging.raiseExceptions = False  # a log that cannot be written must not print a traceback over the real reason
     handler = logging.FileHandler(store.logs / "harness.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("harness")
@@ -131,8 +132,8 @@ def _report(store: Store, config: Config, command: str) -> Path | None:
 def _summary(config: Config, failed: dict[str, str], report: Path | None) -> None:
     if failed:
         print(f"\n{len(failed)} cells failed:")
-        for key, error in failed.items():
-            print(f"  {key}: {error}")
+        for error in dict.fromkeys(failed.values()):  # an engine that did not start fails many cells with one reason
+            print(f"  {', '.join(key for key, reason in failed.items() if reason == error)}:\n    {error}")
         print("the same command measures them again, and nothing else")
     if report:
         print(f"\nreport:  {report}")
