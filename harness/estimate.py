@@ -9,8 +9,9 @@ from harness.plan import Cell, Plan
 from harness.store import Store
 
 ENGINE_START_S = 60.0
-SECONDS_PER_ITEM = 1.0
-SECONDS_PER_TOKEN = 0.03
+# Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU.
+SECONDS_PER_ITEM = {"cpu": 0.5, "gpu": 0.1}
+SECONDS_PER_TOKEN = {"cpu": 0.05, "gpu": 0.01}
 
 
 def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store) -> Callable[[Cell], float]:
@@ -20,16 +21,19 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
         if cell.fingerprint in store:
             known.setdefault(_what(cell), []).append(store.record(cell.fingerprint)["duration_s"])
 
+    kind = "cpu" if getattr(config.engine, "device", None) == "cpu" else "gpu"
+    per_item, per_token = SECONDS_PER_ITEM[kind], SECONDS_PER_TOKEN[kind]
+
     def seconds(cell: Cell) -> float:
         if _what(cell) in known:
             return mean(known[_what(cell)])
         if cell.kind != "load":
-            return 10.0 + (suites[cell.suite].planned_items() or 1000) * SECONDS_PER_ITEM
+            return 10.0 + (suites[cell.suite].planned_items() or 1000) * per_item
         tokens = config.scenarios[cell.scenario].output_tokens
         if cell.point.rate_rps:
-            return cell.point.requests / cell.point.rate_rps + tokens * SECONDS_PER_TOKEN
+            return cell.point.requests / cell.point.rate_rps + tokens * per_token
         streams = 1 if cell.point.profile == "single_stream" else 8
-        return cell.point.requests * tokens * SECONDS_PER_TOKEN / streams
+        return cell.point.requests * tokens * per_token / streams
 
     return seconds
 

@@ -20,7 +20,7 @@ from harness.accuracy.humaneval_evaluation import evaluate
 from harness.engines import Server
 
 TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}"
-MIRROR = Path("/work/shared/data/humaneval/HumanEvalPlus.jsonl.gz")
+MIRROR = Path(__file__).parents[4] / "shared" / "data" / "humaneval" / "HumanEvalPlus.jsonl.gz"
 
 
 @pytest.fixture(scope="module")
