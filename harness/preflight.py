@@ -87,17 +87,13 @@ def _checkpoints(config: Config, plan: Plan, workshop: Workshop) -> list[str]:
     found = list(source(config.model).problems())  # its tokenizer cuts every prompt
     if config.engine.kind == "endpoint":
         return found
-    making = False
-    for session in plan.sessions:
-        if not session.checkpoint or workshop.is_made(session.checkpoint, session.recipe):
-            making_needed = False
-        else:
-            making_needed = True
-        found += source(session.checkpoint).problems() if session.checkpoint else []
+    served = [session for session in plan.sessions if session.checkpoint]  # a judge may be an endpoint
+    for session in served:
+        found += source(session.checkpoint).problems()
         file = ((session.recipe or {}).get("calibration") or {}).get("file")
         if file and not Path(file).is_file():
             found.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
-        making |= making_needed
+    making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in served)
     return found + (environment.problems(config.compression) if making else [])
 
 

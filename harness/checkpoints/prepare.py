@@ -44,7 +44,8 @@ def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
     calibration = recipe.get("calibration")
     if not calibration or not calibration.get("file"):
         return recipe
-    digest = hashlib.sha256(Path(calibration["file"]).read_bytes()).hexdigest()
+    file = Path(calibration["file"])
+    digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else f"missing {file}"  # preflight says so
     return {**recipe, "calibration": {**calibration, "file": digest}}
 
 

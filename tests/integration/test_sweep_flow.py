@@ -142,10 +142,12 @@ def test_one_endpoint_is_not_two_variants(scripted, tiny_model, tmp_path):
 def test_preflight_lists_everything_at_once(tmp_path):
     arguments = [sys.executable, "-m", "harness", "+sweep=quickstart", f"results_dir={tmp_path}", "model=./nowhere",
                  "scenarios.rag_256_8.prompt_tokens=9000", "data.root=/no/such/mirror",
-                 "engine.python=/no/such/python"]  # fmt: skip
+                 "engine.python=/no/such/python",
+                 "variants.sparse24_fp8.recipe.calibration.file=/no/such/chat.jsonl"]  # fmt: skip
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
-    for words in ("no such directory", "engine.max_model_len is 2048", "/no/such/python", "mmlu has no "):
+    expected = ["no such directory", "engine.max_model_len is 2048", "/no/such/python", "mmlu has no "]
+    for words in [*expected, "no calibration file /no/such/chat.jsonl"]:
         assert words in done.stderr
     assert "preflight found" in done.stderr and "Traceback" not in done.stderr
     assert not any(tmp_path.iterdir())
