@@ -42,6 +42,16 @@ def gone(pid: int, within_s: float = 10.0) -> bool:
     return False
 
 
+def released(port: int, within_s: float = 10.0) -> bool:
+    """The deaf server dies of SIGKILL a grace period after its worker, which SIGTERM ends."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if not port_in_use(port):
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def answers(port: int) -> bool:
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
@@ -105,4 +115,4 @@ def test_kill_9_of_the_harness_takes_the_server_along(tmp_path):
     os.kill(harness.pid, signal.SIGKILL)
     harness.wait()
     assert gone(worker)
-    assert not port_in_use(port)
+    assert released(port)
