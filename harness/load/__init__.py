@@ -24,13 +24,18 @@ class LoadPoint:
 
     profile: str  # a key of PROFILES
     rate_rps: float | None  # offered request rate; None where the profile has none
-    requests: int
+    requests: int  # conversations, where the scenario has several turns
     repeat: int = 0
+    concurrency: int | None = None  # closed loop: conversations in flight; None: open loop
+    arrivals: str = "poisson"  # a key of arrivals.ARRIVALS, where the profile has a rate
+    burstiness: float = 1.0
 
     @property
     def slug(self) -> str:
         rate = "" if self.rate_rps is None else f"_{self.rate_rps:.10g}rps"
-        return f"{self.profile}{rate}_r{self.repeat}"
+        flight = "" if self.concurrency in (None, 1) else f"_{self.concurrency}"
+        manner = "" if self.arrivals == "poisson" else f"_{self.arrivals}{self.burstiness:.4g}"
+        return f"{self.profile}{rate}{flight}{manner}_r{self.repeat}"
 
     def seed(self, sweep_seed: int, scenario_name: str, purpose: str) -> int:
         """Seed of this point's prompts or arrivals: of everything that names the traffic, and never of the variant."""

@@ -6,7 +6,6 @@ keep that signature.
 
 import asyncio
 import gc
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,33 +13,16 @@ from typing import Any
 import aiohttp
 
 from harness.engines import Server
+from harness.load.requests import PATH
 from harness.load.sockets import allow_open_files, stamped_socket, stamping
 from harness.load.trace import Failure, Recording, Request, Trace
 
-PATH = "/v1/completions"
 LEAD_S = 0.05  # between the start of the loop and the cell's time zero, so that the first request is not late
 LOOP_SAMPLE_S = 0.02
 SPIN_S = 0.0015
 # Servers close idle connections (uvicorn after 5 s), and a POST on a connection that is just being closed fails
 # through no fault of the engine: let go of them first.
 KEEPALIVE_S = 2.0
-EVENT_BYTES, BASE_BYTES = 4096, 1 << 20  # a token's event is 200 to 400 bytes on the engines we know
-
-
-def make_request(index: int, intended_s: float, model: str, prompt: list[int], output_tokens: int) -> Request:
-    """A completion of exactly `output_tokens` tokens, as far as the server honours vLLM's extensions."""
-    body = {
-        "model": model,
-        "prompt": prompt,
-        "max_tokens": output_tokens,
-        "min_tokens": output_tokens,
-        "ignore_eos": True,
-        "temperature": 0,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    encoded = json.dumps(body, separators=(",", ":")).encode()
-    return Request(index, intended_s, encoded, max_bytes=BASE_BYTES + EVENT_BYTES * output_tokens)
 
 
 def run_schedule(

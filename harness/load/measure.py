@@ -9,12 +9,13 @@ from harness.config import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load import PROFILES, LoadPoint, derive_seed
-from harness.load.client import make_request, run_schedule
+from harness.load.client import run_schedule
 from harness.load.corpora import load_corpus
 from harness.load.metrics import Sample, row, sample, summarize
 from harness.load.prompts import make_prompts
+from harness.load.requests import make_request
 from harness.load.server_metrics import between, scrape
-from harness.load.trace import Request
+from harness.load.trace import Asked, Request
 from harness.load.validity import flags
 from harness.records import Outcome
 
@@ -79,7 +80,7 @@ def plan_requests(
     )
     times = PROFILES[point.profile].send_times(point, point.seed(seed, scenario_name, "arrivals"))
     return [
-        make_request(index, intended_s, model, prompt, scenario.output_tokens)
+        make_request(index, intended_s, model, prompt, Asked(scenario.prompt_tokens, scenario.output_tokens))
         for index, (intended_s, prompt) in enumerate(zip(times, prompts, strict=True))
     ]
 
@@ -101,7 +102,8 @@ def warm_up(
         seed=derive_seed(seed, scenario_name, "warm-up"),
     )
     output_tokens = min(scenario.output_tokens, WARM_UP_OUTPUT_TOKENS)
-    requests = [make_request(index, 0.0, server.model, prompt, output_tokens) for index, prompt in enumerate(prompts)]
+    asked = Asked(scenario.prompt_tokens, output_tokens)
+    requests = [make_request(index, 0.0, server.model, prompt, asked) for index, prompt in enumerate(prompts)]
     samples: list[Sample] = []
     for batch in (requests[:1], requests[1:]):
         if batch:

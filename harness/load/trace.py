@@ -18,14 +18,24 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks of the server."""
+
+    prompt_tokens: int  # of a later turn: if every answer before has the length that was asked
+    output_tokens: int
+    turn: int = 0  # above 0: it continues the conversation of the request before it (index - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One request, ready to be sent: its body is encoded before the clock starts."""
+    """One request, ready to be sent: its body is encoded before the clock starts (requests.py)."""
 
     index: int
-    intended_s: float
+    intended_s: float  # of a later turn: seconds from the end of the answer before
     body: bytes
     max_bytes: int  # of response kept; more fails the request
+    asked: Asked
 
 
 @dataclass(slots=True)

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 from harness.engines import Server
-from harness.load.client import make_request, run_schedule
+from harness.load.client import run_schedule
 from harness.load.metrics import sample, summarize
+from harness.load.requests import make_request
 from harness.load.sockets import stamped_socket, stamping
+from harness.load.trace import Asked
 
 TOKENS = 6
 
 
 def run(server, times, *, concurrency=None, tokens=TOKENS, request_timeout_s=5.0, cell_timeout_s=20.0, **options):
-    requests = [make_request(n, t, server.model, [1, 2, 3, n], tokens) for n, t in enumerate(times)]
+    requests = [make_request(n, t, server.model, [1, 2, 3, n], Asked(4, tokens)) for n, t in enumerate(times)]
     recording = run_schedule(
         server,
         requests,

@@ -1,0 +1,34 @@
+"""A request's body, and how a conversation's next turn is made of what was said."""
+
+import json
+
+from harness.load.trace import Asked, Request
+
+PATH = "/v1/completions"
+EVENT_BYTES, BASE_BYTES = 4096, 1 << 20  # a token's event is 200 to 400 bytes on the engines we know
+PROMPT = b'"prompt":['  # where a body of token ids has them: the first key of that name, without a space
+MARK = -1  # stands in a later turn's prompt where the conversation so far goes
+
+
+def make_request(
+    index: int, intended_s: float, model: str, prompt: list[int] | str, asked: Asked, *, continued: bool = False
+) -> Request:
+    """A completion of exactly asked.output_tokens tokens, as far as the server honours vLLM's extensions.
+
+    A later turn (asked.turn > 0) has a prompt that starts with MARK. `continued`: another turn follows, and so the
+    server is asked for the ids of its tokens.
+    """
+    body = {
+        "prompt": prompt,
+        "model": model,
+        "max_tokens": asked.output_tokens,
+        "min_tokens": asked.output_tokens,
+        "ignore_eos": True,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if continued:
+        body["return_token_ids"] = True
+    encoded = json.dumps(body, separators=(",", ":")).encode()
+    return Request(index, intended_s, encoded, BASE_BYTES + EVENT_BYTES * asked.output_tokens, asked)
