@@ -47,6 +47,19 @@ def typed(composed: DictConfig) -> Config:
     return config
 
 
+def compose_sweep(overrides: list[str]) -> Config:
+    """The configuration that `python -m harness OVERRIDES` would run, for the other commands. Raises ConfigError."""
+    from hydra import compose, initialize_config_dir
+
+    register()
+    try:
+        with initialize_config_dir(config_dir=config_path(), version_base="1.3"):
+            composed = compose("config", overrides=overrides)
+    except Exception as error:
+        raise ConfigError(explain(error)) from None
+    return typed(composed)
+
+
 def _drop_unchosen(chosen: DictConfig, group: str, key: str) -> None:
     """A sweep's settings of a variant, suite or scenario that the command line has left out, like variant=[bf16]."""
     for name in list(chosen):

@@ -53,6 +53,7 @@ def _command(session: Session, engine: Engine, workshop: Workshop) -> str:
     command = engine.command(session.deployment(location, getattr(source(session.checkpoint), "revision", None)))
     if not command:
         return "  (an endpoint serves it)"
-    made = "" if workshop.is_made(session.checkpoint, session.recipe) else "  # the checkpoint will be made first"
+    ready = not engine.loads_weights or workshop.is_made(session.checkpoint, session.recipe)
+    made = "" if ready else "  # the checkpoint will be made first"
     home = str(Path.home())
     return "  $ " + shlex.join(command).replace(home, "~") + made

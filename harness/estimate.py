@@ -29,10 +29,14 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
             return mean(known[_what(cell)])
         if cell.kind != "load":
             return 10.0 + (suites[cell.suite].planned_items() or 1000) * per_item
-        tokens = config.scenarios[cell.scenario].output_tokens
+        scenario = config.scenarios[cell.scenario]
+        tokens = scenario.output_tokens * scenario.turns
+        if cell.point.profile == "capacity":
+            search = config.load.capacity
+            return search.probes * (max(search.duration_s, search.requests * per_token) + tokens * per_token)
         if cell.point.rate_rps:
             return cell.point.requests / cell.point.rate_rps + tokens * per_token
-        streams = 1 if cell.point.profile == "single_stream" else 8
+        streams = cell.point.concurrency or 8
         return cell.point.requests * tokens * per_token / streams
 
     return seconds

@@ -17,8 +17,9 @@ from harness.engines import Deployment, Engine
 from harness.load import LoadPoint, load_points
 from harness.load.corpora import corpus_digest
 
-MEASUREMENT = 1  # raised when the code changes what a stored number means
+MEASUREMENT = 2  # raised when the code changes what a stored number means
 JUDGE = "judge"
+NO_TRAFFIC = ("rates_rps", "slo", "text")  # of a scenario: in the points, judged by later, in the corpus' digest
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,15 @@ def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], 
 
 
 def _load_cells(config: Config, base: dict, variant: str, scenario_name: str, scenario: Scenario) -> list[Cell]:
-    shape = {"prompt_tokens": scenario.prompt_tokens, "output_tokens": scenario.output_tokens}
-    shape |= {"shared_prefix_tokens": scenario.shared_prefix_tokens, "corpus": corpus_digest(scenario.text)}
+    shape = {key: value for key, value in asdict(scenario).items() if key not in NO_TRAFFIC}
+    shape["corpus"] = corpus_digest(scenario.text)
     limits = {"request_timeout_s": config.load.request_timeout_s, "cell_timeout_s": config.load.cell_timeout_s}
     cells = []
     for point in load_points(config.load, scenario):
         inputs = {**base, "scenario": {"name": scenario_name, **shape}, "point": asdict(point), "seed": config.seed}
         inputs |= {"limits": limits, "tokenizer": _tokenizer_identity(config)}
+        if point.profile == "capacity":
+            inputs["search"] = {"slo": asdict(scenario.slo), **asdict(config.load.capacity)}
         key = f"{variant}/{scenario_name}/{point.slug}"
         found = {"scenario": scenario_name, "point": point, "repeat": point.repeat}
         cells.append(Cell(key, "load", variant, fingerprint(inputs), inputs, **found))
@@ -139,7 +142,7 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> 
     inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": list(variant.engine_args)}
     inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
-    if config.engine.kind != "endpoint":
+    if engine.loads_weights:
         inputs["weights"] = identity(checkpoint, recipe_of(variant), config.compression)
     return inputs
 
@@ -159,11 +162,11 @@ def _judge_session(
     if judge.base_url:
         identity_of_judge = {"base_url": fingerprint({"url": judge.base_url}), "model": judge.endpoint_model}
     else:
-        identity_of_judge = {
-            "weights": identity(judge.model, None, config.compression),
-            "engine": engine.fingerprint(),
-            "engine_args": list(judge.engine_args),
-        }
+        deployment = Deployment(JUDGE, judge.model, tuple(judge.engine_args))
+        identity_of_judge = {"engine": engine.fingerprint(), "engine_args": list(judge.engine_args)}
+        identity_of_judge |= engine.deployment_fingerprint(deployment)
+        if engine.loads_weights:
+            identity_of_judge["weights"] = identity(judge.model, None, config.compression)
     cells = []
     for suite_name, suite in judged.items():
         against_baseline = suite.config.reference == "baseline"

@@ -12,54 +12,38 @@ from harness.accuracy import Suite
 from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
-from harness.engines import Deployment, Engine, environment
-from harness.plan import Plan
+from harness.engines import Engine, environment
+from harness.load import load_points
+from harness.load.traffic import longest_request
+from harness.plan import JUDGE, Plan
 
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
     """What this machine lacks for the cells that are still to be measured; empty when it can start."""
     found = engine.problems()
-    found += _hardware(config)
-    found += _endpoints(config, engine)
-    for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
-        found += _needs(config, name)
-    found += _checkpoints(config, plan, workshop)
+    found += engine.deployment_problems([*config.variants, *_judge_served(config)])
+    if engine.loads_weights:
+        found += _hardware(config)
+        for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
+            found += _needs(config, name)
+    found += _checkpoints(config, plan, engine, workshop)
     for suite in suites.values():
         found += suite.problems(config.data.root)
     found += _judge(config)
     found += _lengths(config)
-    found += _disk(config)
+    found += _disk(config, engine)
     return list(dict.fromkeys(found))
 
 
 def _hardware(config: Config) -> list[str]:
     present = len(host.gpus())
-    if config.engine.kind != "endpoint" and config.hardware.gpus > present:
+    if config.hardware.gpus > present:
         return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (nvidia-smi)"]
     return []
 
 
-def _endpoints(config: Config, engine: Engine) -> list[str]:
-    """Two variants behind one address and model name would be one server compared with itself."""
-    if config.engine.kind != "endpoint":
-        return []
-    served: dict[str, str] = {}
-    found = []
-    for name in config.variants:
-        target = str(engine.deployment_fingerprint(Deployment(name, config.model)))
-        if first := served.get(target):
-            found.append(
-                f"variants {first} and {name} are the same endpoint and model; give one of them its own: "
-                f"'+engine.targets.{name}={{base_url: URL, model: NAME}}'"
-            )
-        served.setdefault(target, name)
-    return found
-
-
 def _needs(config: Config, name: str) -> list[str]:
     needs, found = config.variants[name].needs, []
-    if config.engine.kind == "endpoint":
-        return []
     if needs.compute_capability is not None:
         best = max((gpu["compute_capability"] for gpu in host.gpus()), default=None)
         if best is None or best < needs.compute_capability:
@@ -83,9 +67,9 @@ def _engine_need(name: str, need: str, kind: str, version: str | None) -> list[s
     return [] if fits else [f"variant {name} needs {need}; this engine: {kind} {version or ''}".rstrip()]
 
 
-def _checkpoints(config: Config, plan: Plan, workshop: Workshop) -> list[str]:
+def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:
     found = list(source(config.model).problems())  # its tokenizer cuts every prompt
-    if config.engine.kind == "endpoint":
+    if not engine.loads_weights:
         return found
     served = [session for session in plan.sessions if session.checkpoint]  # a judge may be an endpoint
     for session in served:
@@ -95,6 +79,10 @@ def _checkpoints(config: Config, plan: Plan, workshop: Workshop) -> list[str]:
             found.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
     making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in served)
     return found + (environment.problems(config.compression) if making else [])
+
+
+def _judge_served(config: Config) -> list[str]:
+    return [JUDGE] if config.judge and config.judge.model else []
 
 
 def _judge(config: Config) -> list[str]:
@@ -114,22 +102,27 @@ def _judge(config: Config) -> list[str]:
 
 
 def _lengths(config: Config) -> list[str]:
+    """The longest request of every scenario, spreads, turns and traces included, against the engine's context."""
     limit = getattr(config.engine, "max_model_len", None)
-    return [
-        f"scenario {name} needs {scenario.prompt_tokens + scenario.output_tokens} tokens; "
-        f"engine.max_model_len is {limit}"
-        for name, scenario in config.scenarios.items()
-        if limit and scenario.prompt_tokens + scenario.output_tokens > limit
-    ]
+    if not limit:
+        return []
+    found = []
+    for name, scenario in config.scenarios.items():
+        points = load_points(config.load, scenario)
+        longest = max((longest_request(name, scenario, p, config.load, config.seed) for p in points), default=0)
+        if longest > limit:
+            found.append(f"scenario {name} needs {longest} tokens; engine.max_model_len is {limit}")
+    return found
 
 
-def _disk(config: Config) -> list[str]:
+def _disk(config: Config, engine: Engine) -> list[str]:
     found = []
     for setting in ("results_dir", "cache_dir"):
         path = Path(getattr(config, setting)).expanduser().resolve()
         existing = next(parent for parent in (path, *path.parents) if parent.exists())
         free_gb = shutil.disk_usage(existing).free / 1e9
-        wanted = config.hardware.min_free_disk_gb if setting == "cache_dir" else 0.5
+        weights = setting == "cache_dir" and engine.loads_weights
+        wanted = config.hardware.min_free_disk_gb if weights else 0.5
         if free_gb < wanted:
             found.append(f"{setting} {path}: {free_gb:.1f} GB free, {wanted:g} GB wanted; free some or set {setting}=")
     return found

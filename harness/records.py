@@ -17,16 +17,39 @@ Item rows: {"id": unique in the suite, "group": subject or None, "doc_hash", "pr
     "response": text, "finish_reason", "completion_tokens"}; rows of two variants are
     paired on (id, doc_hash, prompt_hash).
 
-`result` of a load cell is flat: names carry their unit, `load/metrics.py` has the formulas:
-    ttft_ms_{mean,p50,p90,p95,p99}, itl_ms_{..}, tpot_ms_{..}, e2e_ms_{..}, ttft_from_send_ms_{..},
-    offered_rps (None unless the profile has a rate), achieved_rps, output_tok_per_s, total_tok_per_s, duration_s,
-    requests_sent, requests_completed, requests_failed, requests_cancelled, send_lag_ms_p99, prompt_tokens,
-    completion_tokens (sums), errors {kind: count}, e2e_from_send_ms_{..}, requests_unsent, event_loop_lag_ms_p99,
-    client_cpu_s, arrival_span_s (last minus first intended send), token_events,
-    merged_events, timestamps (kernel | user | mixed), prefix_cache_hit_rate, preemptions
-Request rows: {"index", "prompt_tokens", "output_tokens" (asked), "intended_s", "sent_s", "token_s": [receive times],
-    "completion_tokens" (usage), "connect_s", "end_s", "error": None | {"kind", "message"}}; seconds since the cell's
-    start. A failed request's latency is end_s - intended_s.
+`result` of a load cell is flat: names carry their unit, `load/metrics.py` has the formulas. What there is no data for
+is None. {..} is {mean,p50,p90,p95,p99}.
+    latencies       ttft_ms_{..}, itl_ms_{..} (pooled), itl_request_ms_{..}, tpot_ms_{..}, e2e_ms_{..}: from the
+                    intended send; ttft_from_send_ms_{..}, e2e_from_send_ms_{..}: from the actual one
+    rates           offered_rps (None unless the profile has a rate), and over the window achieved_rps,
+                    output_tok_per_s, total_tok_per_s, goodput_rps (None without an SLO)
+    window          steady | whole, with window_s [start, end] in seconds since the cell's start
+    goodput_share   requests that met the SLO / requests sent
+    time            duration_s (first intended send to last token), arrival_span_s (last minus first intended send)
+    books           requests_sent = requests_completed + requests_failed + requests_cancelled; requests_unsent, of
+                    which turns_dropped because their conversation broke off; errors {kind: count}
+    tokens          prompt_tokens, completion_tokens (sums over completed requests), token_events, merged_events
+    the client      send_lag_ms_p50, send_lag_ms_p99, event_loop_lag_ms_p99, event_loop_lag_ms_max, client_cpu_s,
+                    client_cpu_share_max (CPU / wall seconds of the busiest process), client_workers,
+                    connections_opened, reads, timestamps (kernel | user | mixed)
+    the server      prefix_cache_hit_rate, preemptions, server_running_max, server_waiting_max, server_kv_cache_use_max
+                    (0 to 1), server_generation_tokens, server_prompt_tokens, server_requests_succeeded, server_series
+                    [[t_s, running, waiting, kv_cache_use], ...] about every second
+    peers           vllm_{ttft,tpot,itl,e2el}_ms_{..}, vllm_request_rps, vllm_output_tok_per_s, vllm_total_tok_per_s,
+                    vllm_goodput_rps; aiperf_{ttft,itl,request_latency}_ms_{..}, aiperf_request_rps,
+                    aiperf_output_tok_per_s: by their definitions, see load/peers.py
+Request rows: {"index", "turn", "prompt_tokens", "output_tokens" (asked), "intended_s", "sent_s", "token_s": [receive
+    times], "completion_tokens" (usage), "connect_s", "end_s", "error": None | {"kind", "message"}}; seconds since the
+    cell's start. A failed request's latency is end_s - intended_s.
+
+`result` of a load cell of the profile `capacity` (`load/capacity.py`):
+    capacity_rps            the highest rate that meets the SLO, or what is known of it
+    capacity_rps_low, capacity_rps_high     90 % interval; None: no bound on that side
+    capacity_status         resolved | not_reached (capacity_rps is a lower bound) | below_minimum (capacity_rps_high is
+                            an upper bound) | unresolved (the interval is wider than was asked)
+    capacity_limited_by     ttft | itl
+    probes          [{"rate_rps", "achieved_rps", "requests", "ratio" (largest p99 / limit; None: infinite),
+                    "ttft_share_beyond", "itl_share_beyond" (of values, beyond the limit), "valid"}, ...]
 """
 
 from dataclasses import asdict, dataclass
@@ -39,7 +62,7 @@ SCHEMA = 1
 class Flag:
     """Something the reader must know about a number. `invalid`: do not compare it; `caution`: read it with care."""
 
-    code: str  # client_lag, errors, token_mismatch, prefix_cache_hits, emulated_kernel, truncated, unparsed, ...
+    code: str  # client_lag, errors, saturated, token_mismatch, emulated_kernel, truncated, unparsed, ...
     level: str  # invalid | caution | note
     message: str
 

@@ -89,7 +89,7 @@ class Run:
         if not getattr(self.engine, "is_ready", lambda: True)():
             self.progress.say("installing the engine's environment (once)")
         self.engine.prepare(setup_log)
-        if self.config.engine.kind == "endpoint" or not session.checkpoint:
+        if not self.engine.loads_weights or not session.checkpoint:
             return Checkpoint(session.checkpoint, session.checkpoint)
         return self.workshop.prepare(session.checkpoint, session.recipe)
 
@@ -126,7 +126,7 @@ class Run:
             self._fail(cell, message, server_log, time.monotonic() - began)
             return
         elapsed = time.monotonic() - began
-        flags = outcome.flags + _kernel_flags(cell, server)
+        flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         record = {
             "schema": SCHEMA,
             "cell": cell.as_dict(),
@@ -202,6 +202,11 @@ def _alive(server: Server) -> bool:
         return server.model in list_models(server)
     except EngineError:
         return False
+
+
+def simulated_flags(kind: str) -> list[Flag]:
+    message = "a simulated engine answered: this number says nothing about a model or its speed"
+    return [Flag("simulated", "caution", message)] if kind == "simulated" else []
 
 
 def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:

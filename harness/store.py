@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Store:
         with gzip.open(self._index[record["fingerprint"]] / "rows.jsonl.gz", "rt") as file:
             return [json.loads(line) for line in file]
 
-    def write(self, record: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    def write(self, record: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
         """Raises HarnessError when the disk is full; nothing is left behind then."""
         cell, fingerprint = record["cell"], record["fingerprint"]
         home = self.cells / f"{slug(cell['key'])}--{fingerprint}"
@@ -73,7 +73,7 @@ class Store:
         with _disk_errors(self.root):
             try:
                 work.mkdir(parents=True)
-                with gzip.GzipFile(work / "rows.jsonl.gz", "wb", mtime=0) as file:
+                with gzip.GzipFile(work / "rows.jsonl.gz", "wb", compresslevel=6, mtime=0) as file:
                     for row in rows:
                         file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
                 _write_synced(work / "record.json", json.dumps(record, indent=1))

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from harness.analysis import Findings, Study, analyse
 from harness.analysis.scalars import by_rate, rates, scalars
 from harness.analysis.study import Variant
+from harness.analysis.validity import simulated
 from harness.errors import HarnessError
 from harness.report.notes import release_notes
 
@@ -71,13 +72,14 @@ class _Writer:
         }
         tags = {SWEEP: study.name, NAME: study.name, NOTE: _shortened(release_notes(findings))}
         tags["harness.marks"] = ", ".join(sorted({mark.word for mark in findings.marks})) or "none"
-        parent = self.run({SWEEP: study.name}, tags, params, {})
+        shared = {"simulated": "true"} if simulated(study) else {}
+        parent = self.run({SWEEP: study.name}, tags | shared, params, {})
         for path in sorted(report_dir.iterdir()) if report_dir.is_dir() else []:
             if path.is_file() and not path.name.startswith("."):
                 self.client.log_artifact(parent, str(path), "report")
         for name, variant in study.variants.items():
             own = {SWEEP: study.name, VARIANT: name}
-            tags = own | {NAME: variant.label, PARENT: parent, NOTE: _variant_note(findings, name)}
+            tags = own | shared | {NAME: variant.label, PARENT: parent, NOTE: _variant_note(findings, name)}
             self.run(own, tags, _variant_params(findings, variant), _metrics(findings, name))
 
     def run(self, identity: dict[str, str], tags: dict[str, str], params: dict[str, Any], metrics: dict) -> str:

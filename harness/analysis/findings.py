@@ -7,7 +7,7 @@ from harness.analysis.accuracy import AverageRecovery, SuiteResult, suite_result
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate, win_rates
 from harness.analysis.performance import Against, LoadPoint, against_baseline, at, geometric_mean, ladder, load_points
-from harness.analysis.readings import INTERPOLATED, MEASURED, Reading, rate_within
+from harness.analysis.readings import INTERPOLATED, MEASURED, Reading, rate_within, searched
 from harness.analysis.study import Study
 from harness.analysis.validity import FlagGroup, Mark, flag_groups, marks
 
@@ -55,7 +55,7 @@ def analyse(study: Study) -> Findings:
         win_rates=rates,
         points=points,
         against=against,
-        capacities={key: rate_within(ladder(found), study.scenarios[key[1]].slo) for key, found in points.items()},
+        capacities={key: _capacity(found, study.scenarios[key[1]].slo) for key, found in points.items()},
         latency=latency,
         throughput=throughput,
         fronts=(
@@ -65,6 +65,11 @@ def analyse(study: Study) -> Findings:
         marks=marks(study, suites, rates),
         flags=flag_groups(study, suites),
     )
+
+
+def _capacity(points: tuple[LoadPoint, ...], slo: dict[str, float]) -> Reading:
+    """Searched for where the sweep did that, else read off the QPS ladder."""
+    return searched(at(points, "capacity")) or rate_within(ladder(points), slo)
 
 
 def _scenarios_with(study: Study, points: dict, profile: str) -> list[str]:

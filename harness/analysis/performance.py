@@ -32,6 +32,7 @@ class LoadPoint:
     scenario: str
     profile: str
     rate_rps: float | None  # offered
+    concurrency: int | None
     valid: bool
     runs: tuple[Measured, ...]
 
@@ -87,21 +88,23 @@ def load_points(study: Study) -> dict[tuple[str, str], tuple[LoadPoint, ...]]:
             groups: dict[tuple, list[Measured]] = {}
             for measured in study.find("load", name, scenario):
                 point = measured.cell.point
-                groups.setdefault((point.profile, point.rate_rps), []).append(measured)
+                groups.setdefault((point.profile, point.rate_rps, point.concurrency), []).append(measured)
             points = [_point(name, scenario, *key, runs) for key, runs in groups.items()]
             found[name, scenario] = tuple(sorted(points, key=_order))
     return found
 
 
-def _point(variant: str, scenario: str, profile: str, rate_rps: float | None, runs: list[Measured]) -> LoadPoint:
+def _point(
+    variant: str, scenario: str, profile: str, rate_rps: float | None, concurrency: int | None, runs: list[Measured]
+) -> LoadPoint:
     valid = [run for run in runs if run.valid]
-    return LoadPoint(variant, scenario, profile, rate_rps, bool(valid), tuple(valid or runs))
+    return LoadPoint(variant, scenario, profile, rate_rps, concurrency, bool(valid), tuple(valid or runs))
 
 
 def _order(point: LoadPoint) -> tuple:
     profiles = ("single_stream", "throughput", "server")
     known = profiles.index(point.profile) if point.profile in profiles else len(profiles)
-    return known, point.profile, point.rate_rps or 0.0
+    return known, point.profile, point.rate_rps or 0.0, point.concurrency or 0
 
 
 def at(points: tuple[LoadPoint, ...], profile: str) -> LoadPoint | None:

@@ -86,3 +86,19 @@ def rate_within(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> Read
         return Reading(float(x[-1]), AT_LEAST, note or "the highest rate that was measured")
     share = (1.0 - load[within - 1]) / (load[within] - load[within - 1])
     return Reading(float(x[within - 1] + share * (x[within] - x[within - 1])), INTERPOLATED)
+
+
+def searched(point: LoadPoint | None) -> Reading | None:
+    """What a capacity search (load/capacity.py) found, over its repeats; None where there was none that is valid."""
+    if point is None or not point.valid:
+        return None
+    statuses = {run.result.get("capacity_status") for run in point.runs}
+    low, high = point.values("capacity_rps_low"), point.values("capacity_rps_high")
+    between = f"[{min(low):.2f}, {max(high):.2f}]" if low and high else ""
+    if statuses == {"resolved"}:
+        return Reading(point.value("capacity_rps"), MEASURED, f"searched, 90 % interval {between}")
+    if statuses == {"not_reached"}:
+        return Reading(point.value("capacity_rps"), AT_LEAST, "the search ended at its max_rps")
+    if statuses == {"below_minimum"}:
+        return Reading(None, BELOW, f"missed at {max(high):.2f}/s, the search's min_rps" if high else "")
+    return Reading(None, NOT_MEASURED, f"the search did not resolve it: {between or 'no valid probe'}")

@@ -35,11 +35,12 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Point:
-    """A load point: profile single_stream | throughput | server | capacity; `rate_rps` is the offered rate."""
+    """A load point: a profile of harness/load; `rate_rps` is the offered rate, `concurrency` a closed loop's."""
 
     profile: str
     rate_rps: float | None
     requests: int | None
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Cell:
             parts.append("judged")
         if self.point:
             rate = f" {self.point.rate_rps:g}/s" if self.point.rate_rps is not None else ""
-            parts.append(f"{self.point.profile}{rate}")
+            flight = f" of {self.point.concurrency}" if self.point.profile == "concurrency" else ""
+            parts.append(f"{self.point.profile}{rate}{flight}")
         if self.repeat:
             parts.append(f"repeat {self.repeat + 1}")
         return " · ".join(parts)
@@ -205,10 +207,14 @@ def _cell(cell: dict[str, Any]) -> Cell:
         variant=cell["variant"],
         suite=cell.get("suite"),
         scenario=cell.get("scenario"),
-        point=Point(point["profile"], point.get("rate_rps"), point.get("requests")) if point else None,
+        point=_point(point) if point else None,
         repeat=int(cell.get("repeat") or 0),
         fingerprint=cell.get("fingerprint"),
     )
+
+
+def _point(point: dict[str, Any]) -> Point:
+    return Point(point["profile"], point.get("rate_rps"), point.get("requests"), point.get("concurrency"))
 
 
 def _variant(name: str, variant: dict[str, Any]) -> Variant:

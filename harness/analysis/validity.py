@@ -88,6 +88,14 @@ def emulated(study: Study) -> tuple[str, ...]:
     )
 
 
+def simulated(study: Study) -> bool:
+    """Did a simulated engine answer anywhere? A judge of its answers may be real: its cells carry the flag too."""
+    return any(
+        m.engine.get("kind") == "simulated" or any(flag["code"] == "simulated" for flag in m.flags)
+        for m in study.measured
+    )
+
+
 def marks(
     study: Study, suites: dict[tuple[str, str], SuiteResult], win_rates: dict[tuple[str, str], WinRate]
 ) -> tuple[Mark, ...]:
@@ -106,7 +114,7 @@ def marks(
     if names := emulated(study):
         labels = ", ".join(study.label(name) for name in names)
         found.append(Mark("EMULATED", f"{labels}: kernels emulated on this hardware; their speed says nothing"))
-    if any(m.engine.get("kind") == "simulated" for m in study.measured):
+    if simulated(study):
         found.append(Mark("SIMULATED", "a simulated engine answered: no model was measured"))
     return tuple(found)
 

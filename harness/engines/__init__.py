@@ -5,6 +5,7 @@ own and speaks the OpenAI HTTP protocol with it.
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -16,6 +17,7 @@ from harness.errors import ConfigError, did_you_mean
 ENGINES = {
     "vllm": "harness.engines.vllm:Vllm",
     "endpoint": "harness.engines.endpoint:Endpoint",
+    "simulated": "harness.engines.simulated.engine:Simulated",
 }
 
 
@@ -47,12 +49,16 @@ class Deployment:
 
 class Engine(Protocol):
     config: Any
+    loads_weights: bool  # False: checkpoints, GPUs and what variants need are not this machine's matter
 
     def fingerprint(self) -> dict[str, Any]:
         """The settings that can change a result (ports and time-outs cannot)."""
 
     def problems(self) -> list[str]:
         """What preflight can say without starting anything."""
+
+    def deployment_problems(self, names: Sequence[str]) -> list[str]:
+        """The same for what it is to serve: the variants, and the judge where this engine serves it."""
 
     def prepare(self, log: Path) -> None:
         """Make the environment, if there is one to make. Raises EngineError."""

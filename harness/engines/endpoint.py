@@ -6,7 +6,7 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class EndpointConfig:
 
 class Endpoint:
     Config = EndpointConfig
+    loads_weights = False
 
     def __init__(self, config: EndpointConfig, cache_dir: Path):
         self.config = config
@@ -52,6 +53,20 @@ class Endpoint:
         key = self.config.api_key_env
         if key and not os.environ.get(key):
             found.append(f"engine.api_key_env names {key}, which is not set; export {key}=...")
+        return found
+
+    def deployment_problems(self, names: Sequence[str]) -> list[str]:
+        """Two variants behind one address and model name would be one server compared with itself."""
+        served: dict[tuple[str, str | None], str] = {}
+        found = []
+        for name in names:
+            target = self._target(name)
+            if first := served.get(target):
+                found.append(
+                    f"variants {first} and {name} are the same endpoint and model; give one of them its own: "
+                    f"'+engine.targets.{name}={{base_url: URL, model: NAME}}'"
+                )
+            served.setdefault(target, name)
         return found
 
     def prepare(self, log: Path) -> None:

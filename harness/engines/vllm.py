@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class VllmConfig:
 
 class Vllm:
     Config = VllmConfig
+    loads_weights = True
 
     def __init__(self, config: VllmConfig, cache_dir: Path):
         self.config = config
@@ -74,6 +75,9 @@ class Vllm:
                 "for a free one"
             )
         return found
+
+    def deployment_problems(self, names: Sequence[str]) -> list[str]:
+        return []
 
     def is_ready(self) -> bool:
         return environment.is_ready(self.environment, self.cache_dir)

@@ -1,17 +1,18 @@
 """Serving performance: which load points a scenario is measured at, and how one is measured.
 
-A load profile is one class and one line in PROFILES. It says which points it makes of a scenario, when the requests
-of a point are meant to be sent, and whether the loop is closed (the next request waits for an earlier one) or open
+A load profile is one class and one line in PROFILES. It says which points it makes of a scenario, and when the
+requests of a point are meant to be sent. A point's loop is closed (its next request waits for an earlier one) or open
 (it does not wait, so a slow server cannot slow its own load down). `measure.py` does the rest:
 
-    prompts, arrivals -> client (stamps and bytes) -> sse (token times) -> metrics, validity -> Outcome
+    traffic -> client (stamps and bytes) -> sse (token times) -> metrics, validity -> Outcome
 
 The planner and `--help` import this file: nothing heavy at the top.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.config import LoadPoints, Scenario
@@ -23,93 +24,189 @@ class LoadPoint:
     """One measurement of a scenario: a load cell is one of these for one variant."""
 
     profile: str  # a key of PROFILES
-    rate_rps: float | None  # offered request rate; None where the profile has none
+    rate_rps: float | None  # offered request rate, the mean where it varies; None where the profile has none
     requests: int  # conversations, where the scenario has several turns
     repeat: int = 0
     concurrency: int | None = None  # closed loop: conversations in flight; None: open loop
     arrivals: str = "poisson"  # a key of arrivals.ARRIVALS, where the profile has a rate
     burstiness: float = 1.0
+    ramp_rps: tuple[float, float] | None = None  # of a ramp: the rate at its start and at its end
+    trace_sha256: str | None = None  # of a replay: the file's contents
+    trace_speed: float = 1.0
+    probe: int | None = None  # of a capacity search: which of its measurements
 
     @property
     def slug(self) -> str:
-        rate = "" if self.rate_rps is None else f"_{self.rate_rps:.10g}rps"
-        flight = "" if self.concurrency in (None, 1) else f"_{self.concurrency}"
-        manner = "" if self.arrivals == "poisson" else f"_{self.arrivals}{self.burstiness:.4g}"
-        return f"{self.profile}{rate}{flight}{manner}_r{self.repeat}"
+        return "_".join(filter(None, [self.profile, self._load(), self._manner(), f"r{self.repeat}", self._probe()]))
 
     def seed(self, sweep_seed: int, scenario_name: str, purpose: str) -> int:
         """Seed of this point's prompts or arrivals: of everything that names the traffic, and never of the variant."""
         return derive_seed(sweep_seed, scenario_name, self.slug, purpose)
 
+    def _load(self) -> str:
+        if self.profile == "single_stream":
+            return ""
+        if self.concurrency is not None:
+            return str(self.concurrency)
+        if self.trace_sha256 is not None:
+            return f"{self.trace_speed:.10g}x"
+        if self.ramp_rps is not None:
+            return "{:.10g}to{:.10g}rps".format(*self.ramp_rps)
+        return "" if self.rate_rps is None else f"{self.rate_rps:.10g}rps"
+
+    def _manner(self) -> str:
+        return {"poisson": "", "gamma": f"gamma{self.burstiness:.10g}"}.get(self.arrivals, self.arrivals)
+
+    def _probe(self) -> str:
+        return "" if self.probe is None else f"p{self.probe}"
+
 
 class Profile(Protocol):
-    concurrency: int | None  # closed loop: at most so many requests in flight; None: open loop
+    def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
+        """The profile's points, repeats aside. Raises ConfigError for settings that make no sense."""
 
-    def points(self, load: LoadPoints, scenario: Scenario) -> list[tuple[float | None, int]]:
-        """(rate, number of requests) of each point, repeats aside; a number of 0 leaves the point out."""
-
-    def send_times(self, point: LoadPoint, seed: int) -> list[float]:
+    def send_times(self, point: LoadPoint, load: LoadPoints, seed: int) -> list[float]:
         """Intended send times, ascending seconds since the start. A closed loop reads them as "not before"."""
 
 
 class SingleStream:
     """One request at a time: latency without contention."""
 
-    concurrency = 1
+    def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
+        return _unless_empty(LoadPoint("single_stream", None, load.single_stream_requests, concurrency=1))
 
-    def points(self, load: LoadPoints, scenario: Scenario) -> list[tuple[float | None, int]]:
-        return [(None, load.single_stream_requests)]
-
-    def send_times(self, point: LoadPoint, seed: int) -> list[float]:
+    def send_times(self, point: LoadPoint, load: LoadPoints, seed: int) -> list[float]:
         return [0.0] * point.requests
 
 
-class Throughput:
+class Throughput(SingleStream):
     """All requests at once: the most that the server can do."""
 
-    concurrency = None
+    def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
+        return _unless_empty(LoadPoint("throughput", None, load.throughput_requests))
 
-    def points(self, load: LoadPoints, scenario: Scenario) -> list[tuple[float | None, int]]:
-        return [(None, load.throughput_requests)]
 
-    def send_times(self, point: LoadPoint, seed: int) -> list[float]:
-        return [0.0] * point.requests
+class Concurrency(SingleStream):
+    """So many requests in flight, always: an answer's end sends the next request."""
+
+    def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
+        for concurrency in load.concurrencies:
+            if concurrency < 1:
+                raise ConfigError(f"load.concurrencies: at least 1 request in flight, got {concurrency}")
+            if concurrency > load.concurrency_requests:
+                raise ConfigError(
+                    f"load.concurrencies: {concurrency} are never in flight when load.concurrency_requests is "
+                    f"{load.concurrency_requests}; set it to a multiple of {concurrency}"
+                )
+        return [LoadPoint("concurrency", None, load.concurrency_requests, concurrency=n) for n in load.concurrencies]
 
 
 class ServerRate:
-    """Poisson arrivals at a request rate: one step of the QPS ladder."""
+    """Arrivals at a request rate that do not wait for the server: one step of the QPS ladder."""
 
-    concurrency = None
-
-    def points(self, load: LoadPoints, scenario: Scenario) -> list[tuple[float | None, int]]:
+    def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
         rates = load.rates_rps if scenario.rates_rps is None else scenario.rates_rps
-        if any(rate <= 0 for rate in rates):
-            raise ConfigError(f"rates_rps: a request rate must be above 0, got {list(rates)}")
-        return [(float(rate), _clip(round(load.duration_s * rate), load)) for rate in rates]
+        _positive("rates_rps", *rates)
+        points = [LoadPoint("server", float(rate), _clip(load.duration_s * rate, load)) for rate in rates]
+        return [replace(point, **_arrivals(load)) for point in points]
 
-    def send_times(self, point: LoadPoint, seed: int) -> list[float]:
-        from harness.load.arrivals import poisson
+    def send_times(self, point: LoadPoint, load: LoadPoints, seed: int) -> list[float]:
+        from harness.load.arrivals import ARRIVALS
 
-        assert point.rate_rps is not None
-        return poisson(point.requests, point.rate_rps, seed)
+        assert point.rate_rps is not None, "a capacity point has no rate: its probes have"
+        return ARRIVALS[point.arrivals](point.requests, point.rate_rps, point.burstiness, seed)
+
+
+class Ramp:
+    """A Poisson process whose rate changes evenly: where along it the server gives in is visible in one run."""
+
+    def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
+        if not load.ramp_rps:
+            return []
+        if len(load.ramp_rps) != 2:
+            raise ConfigError(f"load.ramp_rps: two request rates, [from, to], got {list(load.ramp_rps)}")
+        _positive("load.ramp_rps", *load.ramp_rps)
+        first, last = (float(rate) for rate in load.ramp_rps)
+        mean_rps = (first + last) / 2
+        return [LoadPoint("ramp", mean_rps, _clip(load.duration_s * mean_rps, load), ramp_rps=(first, last))]
+
+    def send_times(self, point: LoadPoint, load: LoadPoints, seed: int) -> list[float]:
+        from harness.load.arrivals import ramp
+
+        assert point.ramp_rps is not None
+        return ramp(point.requests, *point.ramp_rps, seed)
+
+
+class TraceReplay:
+    """Arrivals and lengths of a recorded service; the scenario gives the text and the SLO."""
+
+    def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
+        if load.trace is None:
+            return []
+        from harness.load.replay import digest, read_trace
+
+        _positive("load.trace_speed", load.trace_speed)
+        if scenario.turns > 1 or scenario.shared_prefix_tokens:
+            raise ConfigError("load.trace: a scenario with turns or a shared prefix cannot be replayed; leave one out")
+        arrivals = read_trace(load.trace)[: load.max_requests]
+        if scenario.send_as == "text" and arrivals[0].hash_ids is not None:
+            raise ConfigError("load.trace: the blocks that its requests share are token ids; set send_as: ids")
+        span_s = arrivals[-1].at_s / load.trace_speed
+        mean_rps = float(f"{len(arrivals) / span_s:.6g}") if span_s else None
+        return [
+            LoadPoint(
+                "trace", mean_rps, len(arrivals), trace_sha256=digest(load.trace), trace_speed=float(load.trace_speed)
+            )
+        ]
+
+    def send_times(self, point: LoadPoint, load: LoadPoints, seed: int) -> list[float]:
+        from harness.load.replay import read_trace
+
+        assert load.trace is not None
+        return [arrival.at_s / point.trace_speed for arrival in read_trace(load.trace)[: point.requests]]
+
+
+class Capacity(ServerRate):
+    """The highest rate that meets the scenario's SLO. The search (capacity.py) gives its probes their rates."""
+
+    def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
+        search = load.capacity
+        if search.probes < 0:
+            raise ConfigError(f"load.capacity.probes: 0 or more, got {search.probes}")
+        if not search.probes or (scenario.slo.ttft_ms_p99 is None and scenario.slo.itl_ms_p99 is None):
+            return []
+        _positive("load.capacity", search.min_rps, search.max_rps, search.requests, search.duration_s)
+        if search.min_rps >= search.max_rps:
+            raise ConfigError(f"load.capacity: min_rps {search.min_rps:g} must be below max_rps {search.max_rps:g}")
+        if not 0 < search.precision < 1:
+            raise ConfigError(f"load.capacity.precision: a share between 0 and 1, got {search.precision:g}")
+        return [LoadPoint("capacity", None, search.requests, **_arrivals(load))]
 
 
 PROFILES: dict[str, Profile] = {
     "single_stream": SingleStream(),
     "throughput": Throughput(),
+    "concurrency": Concurrency(),
     "server": ServerRate(),
+    "ramp": Ramp(),
+    "trace": TraceReplay(),
+    "capacity": Capacity(),
 }
 
 
 def load_points(load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
     """Every load point of a scenario. Repeats are outermost, so that a drift of the machine falls on all points."""
-    return [
-        LoadPoint(name, rate, requests, repeat)
-        for repeat in range(load.repeats)
-        for name, profile in PROFILES.items()
-        for rate, requests in profile.points(load, scenario)
-        if requests > 0
-    ]
+    from harness.load.lengths import check_shape
+
+    check_shape(scenario)
+    _positive("load.duration_s", load.duration_s)
+    if load.repeats < 1:
+        raise ConfigError(f"load.repeats: at least 1, got {load.repeats}")
+    once = [point for profile in PROFILES.values() for point in profile.points(load, scenario)]
+    twice = [slug for slug, count in Counter(point.slug for point in once).items() if count > 1]
+    if twice:
+        raise ConfigError(f"load: the same point twice, {', '.join(twice)}; load.repeats repeats all of them")
+    return [replace(point, repeat=repeat) for repeat in range(load.repeats) for point in once]
 
 
 def derive_seed(*parts: object) -> int:
@@ -117,7 +214,23 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:8], "big")
 
 
-def _clip(requests: int, load: LoadPoints) -> int:
-    if load.min_requests > load.max_requests:
-        raise ConfigError(f"load.min_requests {load.min_requests} is above load.max_requests {load.max_requests}")
-    return min(max(requests, load.min_requests), load.max_requests)
+def _arrivals(load: LoadPoints) -> dict:
+    from harness.load.arrivals import check_arrivals
+
+    check_arrivals(load.arrivals, load.burstiness)
+    return {"arrivals": load.arrivals, "burstiness": float(load.burstiness)}
+
+
+def _unless_empty(point: LoadPoint) -> list[LoadPoint]:
+    return [point] if point.requests > 0 else []
+
+
+def _positive(setting: str, *values: float) -> None:
+    if not all(0 < value < float("inf") for value in values):
+        raise ConfigError(f"{setting}: every number must be above 0, got {', '.join(f'{v:g}' for v in values)}")
+
+
+def _clip(requests: float, load: LoadPoints) -> int:
+    if not 1 <= load.min_requests <= load.max_requests:
+        raise ConfigError(f"load.min_requests {load.min_requests} must be 1 to load.max_requests {load.max_requests}")
+    return min(max(round(requests), load.min_requests), load.max_requests)

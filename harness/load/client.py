@@ -1,191 +1,202 @@
-"""The measured path: send on schedule, stamp what comes back, keep the bytes. Nothing is parsed here.
+"""The client's parent: one schedule, sharded over worker processes, and their traces brought together.
 
-`run_schedule` is the seam: requests in, traces out. Another client (several processes, a leaner HTTP) has only to
-keep that signature.
+`run_schedule` is the seam: requests in, traces out.
 """
 
-import asyncio
-import gc
+import contextlib
+import json
+import os
+import pickle
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from harness.engines import Server
+from harness.errors import CellError
+from harness.load.http import Target
 from harness.load.requests import PATH
-from harness.load.sockets import allow_open_files, stamped_socket, stamping
-from harness.load.trace import Failure, Recording, Request, Trace
+from harness.load.sockets import stamping
+from harness.load.spool import Planned, RequestFile, Shard, Traces
+from harness.load.trace import ClientFacts, Recording, Request
 
-LEAD_S = 0.05  # between the start of the loop and the cell's time zero, so that the first request is not late
-LOOP_SAMPLE_S = 0.02
-SPIN_S = 0.0015
-# Servers close idle connections (uvicorn after 5 s), and a POST on a connection that is just being closed fails
-# through no fault of the engine: let go of them first.
-KEEPALIVE_S = 2.0
+LEAD_S = 0.05  # from the word that everyone is ready to the cell's time zero
+START_TIMEOUT_S = 120.0  # of a worker: imports, opening its connections
+GRACE_S = 5.0  # over the cell's own time-out, and for a worker to end when it is told to
+PROBE_S = 5.0
 
 
+@contextlib.contextmanager
 def run_schedule(
     server: Server,
-    requests: Sequence[Request],
+    requests: Iterable[Request],
     *,
     concurrency: int | None,
     request_timeout_s: float,
     cell_timeout_s: float,
+    workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Recording:
-    """Send every request at its intended time; one trace a request, in the order given.
+) -> Iterator[Recording]:
+    """Send every request at its intended time; one trace a request, in the order given, while the context lasts.
 
-    concurrency: None is an open loop (nothing waits for an earlier request); n is a closed loop with at most n in
-    flight. After `cell_timeout_s` what is open is cancelled and what was not sent stays so. No failure of a request
-    raises: it is in its trace.
+    concurrency: None is an open loop (nothing waits for an earlier request); n is a closed loop with at most n
+    conversations in flight. After `cell_timeout_s` what is open is cancelled and what was not sent stays so. No
+    failure of a request raises: it is in its trace. CellError when a worker process dies.
+
+    The requests are the same for any number of workers: conversations are dealt out in turn, and all workers share
+    one clock.
     """
-    allow_open_files(min(len(requests), concurrency or len(requests)))
-    # A collection over everything that the process has imported stalls the loop for 100 ms: put that out of its reach.
-    gc.collect()
-    gc.freeze()
-    cpu_s = time.process_time()
+    with tempfile.TemporaryDirectory(prefix="harness-load-") as name, stamping():
+        folder = Path(name)
+        file = RequestFile(folder)
+        planned = file.write(requests)
+        shards = deal(planned, concurrency, workers)
+        for number, shard in enumerate(shards):
+            (folder / f"shard-{number}").write_bytes(pickle.dumps(shard))
+        job = _job(server, request_timeout_s, cell_timeout_s)
+        with _Crew(folder, len(shards)) as crew:
+            crew.say(json.dumps(job))
+            crew.wait_for("loaded", START_TIMEOUT_S)
+            crew.say("open")
+            crew.wait_for("ready", START_TIMEOUT_S)
+            start_ns = time.monotonic_ns() + int(LEAD_S * 1e9)
+            crew.say(str(start_ns))
+            facts = crew.wait_for("done", cell_timeout_s + GRACE_S, lambda done: progress(done, len(planned)))
+        traces = Traces(planned, [folder / f"traces-{number}" for number in range(len(shards))])
+        yield Recording(traces, file.asked, _client_facts(facts), start_ns)
+
+
+def deal(planned: list[Planned], concurrency: int | None, workers: int) -> list[Shard]:
+    """Conversations in turn to each worker, and its part of the concurrency."""
+    conversations: list[list[Planned]] = []
+    for one in planned:
+        if one.turn:
+            conversations[-1].append(one)
+        else:
+            conversations.append([one])
+    count = max(1, min(workers, len(conversations), concurrency or workers))
+    flights = [None if concurrency is None else concurrency // count + (n < concurrency % count) for n in range(count)]
+    return [Shard(conversations[number::count], flight) for number, flight in enumerate(flights)]
+
+
+def _job(server: Server, request_timeout_s: float, cell_timeout_s: float) -> dict[str, Any]:
+    target = Target.of(server.base_url, PATH)
+    return {
+        "target": asdict(target),
+        "address": _address(target),
+        "headers": server.headers,
+        "request_timeout_s": request_timeout_s,
+        "cell_timeout_s": cell_timeout_s,
+    }
+
+
+def _address(target: Target) -> tuple:
+    """The first address of the host that answers, or the first there is: then every request says why not."""
     try:
-        with stamping():
-            run = _run(server, requests, concurrency, request_timeout_s, cell_timeout_s, progress)
-            traces, loop_lag_s = asyncio.run(run)
-    finally:
-        gc.unfreeze()
-    return Recording(traces, loop_lag_s, time.process_time() - cpu_s)
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise CellError(f"{target.host}: {error.strerror or error}; is the address right?") from None
+    for family, kind, proto, _, where in found if len(found) > 1 else ():
+        with socket.socket(family, kind, proto) as probe, contextlib.suppress(OSError):
+            probe.settimeout(PROBE_S)
+            probe.connect(where)
+            return family, kind, proto, "", where
+    return found[0]
 
 
-async def _run(server, requests, concurrency, request_timeout_s, cell_timeout_s, progress):
-    traces = [Trace(request.index, request.intended_s) for request in requests]
-    queue = iter(zip(requests, traces, strict=True))
-    done = 0
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **server.headers}
-    connector = aiohttp.TCPConnector(
-        limit=0, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=None, socket_factory=stamped_socket
+def _client_facts(done: list[dict[str, Any]]) -> ClientFacts:
+    return ClientFacts(
+        workers=len(done),
+        cpu_s=sum(facts["cpu_s"] for facts in done),
+        cpu_share_max=max(facts["cpu_s"] / max(facts["wall_s"], 1e-9) for facts in done),
+        loop_lag_s=[lag for facts in done for lag in facts["loop_lag_s"]],
+        connections_opened=sum(facts["connections"] for facts in done),
+        reads=sum(facts["reads"] for facts in done),
     )
-    start = time.monotonic() + LEAD_S
-    async with aiohttp.ClientSession(
-        connector=connector,
-        headers=headers,
-        timeout=aiohttp.ClientTimeout(total=request_timeout_s),
-        trace_configs=[_send_hooks(start)],
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-    ) as session:
-
-        async def send(request: Request, trace: Trace) -> None:
-            nonlocal done
-            await _send(session, server.base_url + PATH, request, trace, start)
-            done += 1
-            progress(done, len(requests))
-
-        async def closed_loop() -> None:
-            for request, trace in queue:
-                trace.intended_s = max(request.intended_s, time.monotonic() - start)
-                await _sleep_until(start + trace.intended_s)
-                await send(request, trace)
-
-        loop_lag_s: list[float] = []
-        sampler = asyncio.create_task(_sample_loop_lag(loop_lag_s))
-        try:
-            async with asyncio.timeout(LEAD_S + cell_timeout_s), asyncio.TaskGroup() as group:
-                if concurrency is None:
-                    for request, trace in queue:
-                        await _sleep_until(start + request.intended_s)
-                        group.create_task(send(request, trace))
-                else:
-                    for _ in range(min(concurrency, len(requests))):
-                        group.create_task(closed_loop())
-        except TimeoutError:
-            pass  # of the cell: the group has cancelled what was open, and the traces say so
-        finally:
-            sampler.cancel()
-    return traces, loop_lag_s
 
 
-def _send_hooks(start: float) -> aiohttp.TraceConfig:
-    """aiohttp's hooks, given the Trace as their context: when a connection was opened, and the request written."""
-    hooks = aiohttp.TraceConfig()
+class _Crew:
+    """The worker processes: none outlives the context, whatever ends it."""
 
-    async def connecting(_session, context, _params) -> None:
-        context.connecting_s = time.monotonic()
+    def __init__(self, folder: Path, count: int):
+        self._folder, self._count = folder, count
+        self._processes: list[subprocess.Popen] = []
+        self._heard: list[bytes] = []  # of each worker, the line that has not ended
+        self._selector = selectors.DefaultSelector()
 
-    async def connected(_session, context, _params) -> None:
-        context.trace_request_ctx.connect_s = time.monotonic() - context.connecting_s
+    def __enter__(self) -> "_Crew":
+        for number in range(self._count):
+            with (self._folder / f"errors-{number}").open("wb") as errors:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "harness.load.worker", str(self._folder), str(number)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    start_new_session=True,  # Ctrl-C is the parent's to handle
+                )
+            self._processes.append(process)
+            self._heard.append(b"")
+            self._selector.register(process.stdout, selectors.EVENT_READ, number)
+        return self
 
-    async def sent(_session, context, _params) -> None:
-        context.trace_request_ctx.sent_s = time.monotonic() - start
+    def __exit__(self, *_exception) -> None:
+        self._selector.close()
+        for process in self._processes:
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # a worker ends when its input does
+        deadline = time.monotonic() + GRACE_S
+        for process in self._processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
 
-    hooks.on_connection_create_start.append(connecting)
-    hooks.on_connection_create_end.append(connected)
-    hooks.on_request_headers_sent.append(sent)
-    return hooks
+    def say(self, line: str) -> None:
+        for number, process in enumerate(self._processes):
+            try:
+                process.stdin.write(line.encode() + b"\n")
+                process.stdin.flush()
+            except OSError:
+                self._died(number)
 
+    def wait_for(
+        self, event: str, timeout_s: float, progress: Callable[[int], None] = lambda done: None
+    ) -> list[dict[str, Any]]:
+        """What each worker told with `event`. CellError when one dies or is silent for too long."""
+        told: dict[int, dict[str, Any]] = {}
+        done = [0] * self._count
+        deadline = time.monotonic() + timeout_s
+        while len(told) < self._count:
+            if time.monotonic() > deadline:
+                raise CellError(f"a load worker did not say {event!r} within {timeout_s:.0f} s")
+            for key, _ in self._selector.select(0.5):
+                for said in self._hear(key.fd, key.data):
+                    if "done" in said:
+                        done[key.data] = said["done"]
+                        progress(sum(done))
+                    if said["event"] == event:
+                        told[key.data] = said
+                if event == "done" and key.data in told:
+                    self._selector.unregister(key.fd)  # it ends now, and its pipe with it
+        return [told[number] for number in range(self._count)]
 
-async def _send(session: aiohttp.ClientSession, url: str, request: Request, trace: Trace, start: float) -> None:
-    trace.sent_s = time.monotonic() - start  # tried; the hook corrects it to when it is written
-    size = 0
-    try:
-        post = session.post(url, data=request.body, trace_request_ctx=trace, allow_redirects=False)
-        async with post as response:
-            trace.status = response.status
-            sock = _stamped(response)
-            while data := await response.content.readany():
-                received_s = sock.received_s if sock is not None else None
-                if received_s is None:
-                    received_s = time.monotonic()
-                    trace.kernel_stamps = False
-                trace.chunks.append((received_s - start, data))
-                size += len(data)
-                if size > request.max_bytes:
-                    trace.error = Failure("too_large", f"more than {request.max_bytes} bytes of response")
-                    break
-            if response.status != 200:
-                body = b"".join(data for _, data in trace.chunks)[:300].decode("utf-8", "replace")
-                wait = response.headers.get("Retry-After")
-                trace.error = Failure(f"http_{response.status}", body + (f" (Retry-After: {wait})" if wait else ""))
-    except asyncio.CancelledError:
-        trace.error = Failure("cancelled", "open when the cell ran out of time")
-        raise
-    except Exception as error:
-        trace.error = _failure(error)
-    finally:
-        trace.end_s = time.monotonic() - start
+    def _hear(self, descriptor: int, number: int) -> Iterator[dict[str, Any]]:
+        data = os.read(descriptor, 1 << 16)
+        if not data:
+            self._died(number)
+        *lines, self._heard[number] = (self._heard[number] + data).split(b"\n")
+        yield from map(json.loads, lines)
 
-
-def _stamped(response: aiohttp.ClientResponse) -> Any:
-    """The StampedSocket that this response arrives on; None for TLS and for one that is already complete."""
-    connection = response.connection
-    transport = connection.transport if connection is not None else None
-    if transport is None or transport.get_extra_info("sslcontext") is not None:
-        return None
-    sock = transport.get_extra_info("socket")  # asyncio hands out a wrapper without attributes of ours
-    return getattr(sock, "_sock", None)
-
-
-def _failure(error: Exception) -> Failure:
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if isinstance(error, TimeoutError):
-        return Failure("timeout", "no end of the response within the request time-out")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return Failure("connect", message)
-    if isinstance(error, aiohttp.ClientPayloadError):
-        # aiohttp keeps the socket's error in the text only.
-        return Failure("reset" if "ConnectionResetError" in message else "incomplete_stream", message)
-    if isinstance(error, (aiohttp.ServerDisconnectedError, OSError)):
-        return Failure("reset", message)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return Failure("bad_http", message)
-    return Failure("client", message)
-
-
-async def _sleep_until(moment: float) -> None:
-    # epoll rounds a wait up to a whole millisecond: sleep short of the moment, then yield until it has come.
-    while (left := moment - time.monotonic()) > 0:
-        await asyncio.sleep(max(0.0, left - SPIN_S))
-
-
-async def _sample_loop_lag(lags: list[float]) -> None:
-    while True:
-        due = time.monotonic() + LOOP_SAMPLE_S
-        await asyncio.sleep(LOOP_SAMPLE_S)
-        lags.append(time.monotonic() - due)
+    def _died(self, number: int) -> None:
+        code = self._processes[number].wait()
+        errors = (self._folder / f"errors-{number}").read_text(errors="replace").strip().splitlines()
+        reason = errors[-1] if errors else "without a word"
+        raise CellError(f"load worker {number} ended with exit code {code}: {reason}")

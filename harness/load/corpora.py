@@ -3,25 +3,30 @@
     prose   scenarios/corpus/prose.txt, written for this project
     chat    scenarios/corpus/chat.jsonl, dialogues {"messages": [...]}, for the chat template
     code    the Python standard library's own modules, which every machine that runs this has
-    PATH    a text file of yours; a .jsonl of dialogues when it ends so
+    hub:DATASET[@REVISION][:SPLIT[:FIELD]]   text or dialogues of a dataset on the hub (hub.py)
+    PATH    a file of yours: text; dialogues when it ends in .jsonl (one a line) or .json (a list, as ShareGPT's is)
 
-What a scenario's `text` names is one of these.
+What a scenario's `text` names is one of these. A dialogue is {"messages": [{"role", "content"}]} or ShareGPT's
+{"conversations": [{"from", "value"}]}.
 """
 
 import hashlib
 import json
 import re
 import sysconfig
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, did_you_mean
+from harness.load import hub
 from harness.paths import scenarios_dir
 
 CORPORA = ("prose", "chat", "code")
 CODE_PIECE_CHARS = 2000
+ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant"}
 
 Messages = list[dict[str, Any]]
 
@@ -34,29 +39,45 @@ class Corpus:
     texts: tuple[str, ...] = ()
     dialogues: tuple[Messages, ...] = ()
 
+    @property
+    def writings(self) -> tuple[str, ...]:
+        """The words alone, whoever says them."""
+        return self.texts or tuple(message["content"] for dialogue in self.dialogues for message in dialogue)
+
 
 def corpus_digest(text: str) -> str:
-    """sha256 of the corpus that a scenario's `text` names; goes into the fingerprint of its cells."""
+    """sha256 of the corpus that a scenario's `text` names, of a hub dataset's identity; goes into the fingerprint."""
     digest = hashlib.sha256()
-    for path in _files(text):
-        digest.update(path.read_bytes())
+    if _on_hub(text):
+        digest.update(hub.identity(text).encode())
+    else:
+        for path in _files(text):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
 @lru_cache(maxsize=8)
 def load_corpus(text: str) -> Corpus:
     """Raises ConfigError for a name that is neither a corpus nor a file, and for a file without usable text."""
+    if text.startswith(hub.PREFIX):
+        return _hub_corpus(text)
     files = _files(text)
     if text == "code":
         blocks = [block for path in files for block in _blocks(path.read_text(encoding="utf-8", errors="replace"))]
         return Corpus(text, texts=tuple(blocks))
-    if files[0].suffix == ".jsonl":
-        return Corpus(text, dialogues=_dialogues(files[0]))
-    paragraphs = re.split(r"\n\s*\n", files[0].read_text(encoding="utf-8", errors="replace"))
-    texts = tuple(paragraph.strip() + "\n\n" for paragraph in paragraphs if paragraph.strip())
+    if files[0].suffix in (".json", ".jsonl"):
+        dialogues = tuple(filter(None, _file_dialogues(files[0])))
+        if not dialogues:
+            raise ConfigError(f"{files[0]}: no dialogue that starts with a user's message and has an answer")
+        return Corpus(text, dialogues=dialogues)
+    texts = tuple(_paragraphs([files[0].read_text(encoding="utf-8", errors="replace")]))
     if not texts:
         raise ConfigError(f"corpus {text}: {files[0]} has no text")
     return Corpus(text, texts=texts)
+
+
+def _on_hub(text: str) -> bool:
+    return text.startswith(hub.PREFIX) and not Path(hub.parse(text).dataset).is_dir()
 
 
 def _files(text: str) -> list[Path]:
@@ -68,11 +89,34 @@ def _files(text: str) -> list[Path]:
         if not path.is_file():
             raise ConfigError(f"corpus {text}: {path} is missing; this installation of harness is incomplete")
         return [path]
+    if text.startswith(hub.PREFIX):
+        return sorted(path for path in Path(hub.parse(text).dataset).rglob("*") if path.is_file())
     path = Path(text).expanduser()
     if not path.is_file():
-        hint = did_you_mean(text, list(CORPORA))
+        hint = did_you_mean(text, [*CORPORA, "hub:DATASET"])
         raise ConfigError(f"scenario text {text!r} is neither a corpus nor an existing file{hint}")
     return [path]
+
+
+def _hub_corpus(name: str) -> Corpus:
+    values = [value for value in hub.read_values(name) if value]
+    texts = tuple(_paragraphs(value for value in values if isinstance(value, str)))
+    if texts:
+        return Corpus(name, texts=texts)
+    try:
+        dialogues = tuple(filter(None, map(_dialogue, values)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"corpus {name}: its field holds neither text nor messages: {str(values[0])[:80]}") from error
+    if not dialogues:
+        raise ConfigError(f"corpus {name}: neither text nor a dialogue with an answer in its first {len(values)} rows")
+    return Corpus(name, dialogues=dialogues)
+
+
+def _paragraphs(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for paragraph in re.split(r"\n\s*\n", text):
+            if paragraph.strip():
+                yield paragraph.strip() + "\n\n"
 
 
 def _blocks(source: str) -> list[str]:
@@ -86,21 +130,39 @@ def _blocks(source: str) -> list[str]:
     return blocks
 
 
-def _dialogues(path: Path) -> tuple[Messages, ...]:
-    dialogues = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
+def _file_dialogues(path: Path) -> Iterator[Messages]:
+    lines = path.suffix == ".jsonl"
+    content = path.read_text(encoding="utf-8")
+    try:
+        rows = list(enumerate(content.splitlines(), 1)) if lines else list(enumerate(json.loads(content), 1))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: expected a JSON list of dialogues: {error}") from error
+    for number, row in rows:
+        if lines and not row.strip():
             continue
         try:
-            messages = json.loads(line)["messages"]
-            # System messages go: dialogues are joined, and templates refuse one in the middle.
-            turns = [{"role": m["role"], "content": m["content"]} for m in messages if m["role"] != "system"]
+            found = json.loads(row) if lines else row
+            yield _dialogue(found["messages"] if "messages" in found else found["conversations"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f'{path}:{number}: expected {{"messages": [{{"role", "content"}}, ...]}}') from error
-        while turns and turns[-1]["role"] != "assistant":
-            turns.pop()
-        if turns and turns[0]["role"] == "user":
-            dialogues.append(turns)
-    if not dialogues:
-        raise ConfigError(f"{path}: no dialogue that starts with a user's message and has an answer")
-    return tuple(dialogues)
+            raise ConfigError(
+                f'{path}:{number}: expected {{"messages": [{{"role", "content"}}, ...]}} '
+                'or {"conversations": [{"from", "value"}, ...]}'
+            ) from error
+
+
+def _dialogue(messages: Any) -> Messages:
+    """User and assistant in turn, from a user's message to an answer; empty if there is no such part at the start.
+
+    System messages go: dialogues are joined, and templates refuse one in the middle, as they do two of one role.
+    """
+    turns: Messages = []
+    for message in messages:
+        role, content = (
+            (message["role"], message["content"]) if "role" in message else (message["from"], message["value"])
+        )
+        if role == "system":
+            continue
+        if ROLES.get(role) != ("assistant" if len(turns) % 2 else "user") or not isinstance(content, str):
+            break
+        turns.append({"role": ROLES[role], "content": content})
+    return turns[: len(turns) // 2 * 2]

@@ -1,6 +1,6 @@
 """One load cell, from its name to its numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -8,18 +8,15 @@ import numpy as np
 from harness.config import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
-from harness.load import PROFILES, LoadPoint, derive_seed
+from harness.load import LoadPoint
 from harness.load.client import run_schedule
-from harness.load.corpora import load_corpus
 from harness.load.metrics import Sample, row, sample, summarize
-from harness.load.prompts import make_prompts
-from harness.load.requests import make_request
-from harness.load.server_metrics import between, scrape
-from harness.load.trace import Asked, Request
+from harness.load.server_metrics import watch
+from harness.load.trace import ClientFacts, Request
+from harness.load.traffic import expected_prefix_share, plan_requests, warm_up_requests
 from harness.load.validity import flags
-from harness.records import Outcome
+from harness.records import Flag, Outcome
 
-WARM_UP_OUTPUT_TOKENS = 16
 Progress = Callable[[int, int], None]
 
 
@@ -37,52 +34,42 @@ def measure(
 
     Raises CellError when nothing completed or more than half of the requests failed: there is no number to show then.
     """
-    requests = plan_requests(server.model, tokenizer, scenario_name, scenario, point, seed)
-    before = scrape(server)
-    recording = run_schedule(
-        server,
-        requests,
-        concurrency=PROFILES[point.profile].concurrency,
-        request_timeout_s=load.request_timeout_s,
-        cell_timeout_s=load.cell_timeout_s,
-        progress=progress,
+    if point.profile == "capacity":
+        from harness.load.capacity_cell import measure_capacity
+
+        return measure_capacity(server, tokenizer, scenario_name, scenario, point, load, seed, progress)
+    result, samples, found = run_point(
+        server, tokenizer, scenario_name, scenario, point, load, seed, progress, raise_if_hopeless=True
     )
-    server_side = between(before, scrape(server))
-    samples = [sample(trace, scenario.prompt_tokens, scenario.output_tokens) for trace in recording.traces]
-    _raise_if_hopeless(samples, f"{scenario_name}, {point.slug}", server)
-    lags = recording.loop_lag_s
+    return Outcome(result=result, rows=map(row, samples), flags=found)
+
+
+def run_point(
+    server: Server,
+    tokenizer: Any,
+    scenario_name: str,
+    scenario: Scenario,
+    point: LoadPoint,
+    load: LoadPoints,
+    seed: int,
+    progress: Progress = lambda done, total: None,
+    *,
+    raise_if_hopeless: bool,
+) -> tuple[dict[str, Any], list[Sample], list[Flag]]:
+    """(result, requests, flags) of one load point."""
+    requests = plan_requests(server.model, tokenizer, scenario_name, scenario, point, load, seed)
+    with watch(server) as watched:
+        samples, client = _send(server, requests, point.concurrency, load, progress)
+    if raise_if_hopeless:
+        _raise_if_hopeless(samples, f"{scenario_name}, {point.slug}", server)
     result = {
-        **summarize(samples, point.rate_rps),
-        "event_loop_lag_ms_p99": float(np.percentile(lags, 99) * 1e3) if lags else None,
-        "client_cpu_s": recording.client_cpu_s,
-        **server_side,
+        **summarize(samples, point=point, slo=scenario.slo),
+        **_client_columns(client),
+        **watched.summary(),
     }
-    shared = scenario.shared_prefix_tokens / scenario.prompt_tokens
-    return Outcome(
-        result=result,
-        rows=[row(s) for s in samples],
-        flags=flags(result, samples, profile=point.profile, expected_hit_rate=shared),
-    )
-
-
-def plan_requests(
-    model: str, tokenizer: Any, scenario_name: str, scenario: Scenario, point: LoadPoint, seed: int
-) -> list[Request]:
-    """Every request of a load point, with its intended time: the same for every variant but for the served name."""
-    prompts = make_prompts(
-        tokenizer,
-        load_corpus(scenario.text),
-        count=point.requests,
-        tokens=scenario.prompt_tokens,
-        seed=point.seed(seed, scenario_name, "prompts"),
-        shared_tokens=scenario.shared_prefix_tokens,
-        shared_seed=derive_seed(seed, scenario_name, "shared prefix"),
-    )
-    times = PROFILES[point.profile].send_times(point, point.seed(seed, scenario_name, "arrivals"))
-    return [
-        make_request(index, intended_s, model, prompt, Asked(scenario.prompt_tokens, scenario.output_tokens))
-        for index, (intended_s, prompt) in enumerate(zip(times, prompts, strict=True))
-    ]
+    shared = expected_prefix_share(scenario, point, load)
+    found = flags(result, samples, point=point, expected_hit_rate=shared, workers=client.workers)
+    return result, samples, found
 
 
 def warm_up(
@@ -94,33 +81,46 @@ def warm_up(
     """
     if load.warmup_requests <= 0:
         return
-    prompts = make_prompts(
-        tokenizer,
-        load_corpus(scenario.text),
-        count=load.warmup_requests,
-        tokens=scenario.prompt_tokens,
-        seed=derive_seed(seed, scenario_name, "warm-up"),
-    )
-    output_tokens = min(scenario.output_tokens, WARM_UP_OUTPUT_TOKENS)
-    asked = Asked(scenario.prompt_tokens, output_tokens)
-    requests = [make_request(index, 0.0, server.model, prompt, asked) for index, prompt in enumerate(prompts)]
-    samples: list[Sample] = []
-    for batch in (requests[:1], requests[1:]):
-        if batch:
-            traces = _send_all(server, batch, load)
-            samples += [sample(trace, scenario.prompt_tokens, output_tokens) for trace in traces]
+    first, *rest = warm_up_requests(server.model, tokenizer, scenario_name, scenario, load, seed)
+    samples = _send(server, [first], None, load)[0]
+    if rest:
+        samples += _send(server, rest, None, load)[0]
     if not any(s.completed for s in samples):
         raise CellError(_failure_message(samples, f"{scenario_name}, warm-up", server))
 
 
-def _send_all(server: Server, requests: Sequence[Request], load: LoadPoints):
-    return run_schedule(
+def _send(
+    server: Server,
+    requests: Iterable[Request],
+    concurrency: int | None,
+    load: LoadPoints,
+    progress: Progress = lambda done, total: None,
+) -> tuple[list[Sample], ClientFacts]:
+    schedule = run_schedule(
         server,
         requests,
-        concurrency=None,
+        concurrency=concurrency,
         request_timeout_s=load.request_timeout_s,
         cell_timeout_s=load.cell_timeout_s,
-    ).traces
+        workers=load.workers,
+        progress=progress,
+    )
+    with schedule as recording:
+        pairs = zip(recording.traces, recording.asked, strict=True)
+        return [sample(trace, asked) for trace, asked in pairs], recording.client
+
+
+def _client_columns(client: ClientFacts) -> dict[str, Any]:
+    lags_ms = np.asarray(client.loop_lag_s) * 1e3
+    return {
+        "event_loop_lag_ms_p99": float(np.percentile(lags_ms, 99)) if lags_ms.size else None,
+        "event_loop_lag_ms_max": float(lags_ms.max()) if lags_ms.size else None,
+        "client_cpu_s": client.cpu_s,
+        "client_cpu_share_max": client.cpu_share_max,
+        "client_workers": client.workers,
+        "connections_opened": client.connections_opened,
+        "reads": client.reads,
+    }
 
 
 def _raise_if_hopeless(samples: list[Sample], what: str, server: Server) -> None:
@@ -133,7 +133,7 @@ def _raise_if_hopeless(samples: list[Sample], what: str, server: Server) -> None
 
 def _failure_message(samples: list[Sample], what: str, server: Server) -> str:
     sent = [s for s in samples if s.sent_s is not None]
-    first = min((s for s in sent if s.error is not None), key=lambda s: s.end_s or 0.0, default=None)
+    first = min((s for s in samples if s.error is not None), key=lambda s: s.end_s or 0.0, default=None)
     cause = f"; the first: {first.error.kind}: {first.error.message}" if first is not None and first.error else ""
     counts = f"{sum(s.failed for s in sent)} failed, {sum(s.cancelled for s in sent)} were cut off by cell_timeout_s"
     return f"{what}: of {len(sent)} requests to {server.base_url} {counts}{cause}"

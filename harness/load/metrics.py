@@ -8,18 +8,28 @@ server put several tokens in one event; n = tokens by the server's usage, m if i
     TTFT from send  a_1 - t_s           what most peers call TTFT
     E2E from send   a_m - t_s
     ITL             a_(k+1) - a_k       inter-token latency; pooled: every gap of every request is one value
+    ITL of a request    (a_m - a_1) / (m - 1)       the mean of its gaps; one value a request
     TPOT            (E2E - TTFT) / (n - 1)   time per output token; one value a request
     send lag        t_s - t_i - time spent opening a connection
 
 From the intended time, because a client or server that falls behind sends late, and from the actual time its
-queueing would vanish ("coordinated omission", Tene 2013). In a closed loop t_i is when the request's turn came.
+queueing would vanish ("coordinated omission", Tene 2013). In a closed loop, and for the later turns of a
+conversation, t_i is when the request's turn came.
 
 Of the cell, over its completed requests:
 
     duration        last token of all - first intended send; the ramp at its start and the drain at its end are in it
-    output_tok_per_s    sum of n / duration
-    total_tok_per_s     sum of (prompt tokens + n) / duration
-    achieved_rps        completed / duration
+    window          [a, b], the part of it in which the load was what the point says (`window` below)
+    output_tok_per_s    sum of n x (share of the request's events in the window) / (b - a)
+    total_tok_per_s     the same, and a request's prompt tokens where its first token is in the window
+    achieved_rps    requests whose last token is in the window / (b - a); where requests are turns of conversations,
+                    conversations whose last turn ended in it, as offered_rps counts them
+    goodput_rps     the part of achieved_rps that met the scenario's SLO (below)
+    goodput_share   requests that met it / requests sent; one that failed did not
+
+A request meets an SLO when its TTFT is at most `ttft_ms_p99` and the p99 of its own ITL at most `itl_ms_p99`: the
+limits of the cell's percentiles, asked of each request. DistServe (Zhong et al. 2024), which made goodput known,
+and vLLM ask it of TPOT, which a stalled request may meet: that is `vllm_goodput_rps` (peers.py).
 
 Only completed requests count, so a cell with failures is biased towards the requests that were lucky: validity.py
 marks it. Percentiles interpolate linearly (numpy's default). What there is no data for is None.
@@ -31,143 +41,178 @@ from typing import Any
 
 import numpy as np
 
-from harness.load.sse import Stream, parse
-from harness.load.trace import Failure, Trace
+from harness.config import Slo
+from harness.load import LoadPoint
+from harness.load.peers import aiperf_columns, vllm_columns
+from harness.load.samples import Sample, conversations, row, sample
+from harness.load.spread import percentile_ms, spread_ms
 
-PERCENTILES = (50, 90, 95, 99)
+__all__ = ["Sample", "Window", "constant_rate", "conversation_s", "row", "sample", "summarize", "tpot_s", "window"]
+
+WINDOW_SHARE = 0.30
+WINDOW_EVENTS = 100
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One request: what was asked of it, when, and what came back. Seconds since the cell's start."""
-
-    index: int
-    asked_prompt_tokens: int
-    asked_output_tokens: int
-    intended_s: float
-    sent_s: float | None  # None: the cell ended before its turn
-    connect_s: float
-    end_s: float | None
-    token_s: list[float]
-    merged_events: int
-    prompt_tokens: int | None  # by the server's usage
-    completion_tokens: int | None
-    error: Failure | None
-    kernel_stamps: bool = True
+class Window:
+    kind: str  # steady | whole
+    start_s: float
+    end_s: float
 
     @property
-    def completed(self) -> bool:
-        return self.sent_s is not None and self.error is None
+    def seconds(self) -> float:
+        return self.end_s - self.start_s
 
-    @property
-    def cancelled(self) -> bool:
-        return self.error is not None and self.error.kind == "cancelled"
+    def __contains__(self, moment_s: float) -> bool:
+        return self.start_s <= moment_s <= self.end_s
 
-    @property
-    def failed(self) -> bool:
-        return self.error is not None and not self.cancelled
-
-    @property
-    def output_tokens(self) -> int:
-        """Tokens generated, as the server counts them."""
-        return len(self.token_s) if self.completion_tokens is None else self.completion_tokens
-
-    @property
-    def send_lag_s(self) -> float:
-        assert self.sent_s is not None
-        return self.sent_s - self.intended_s - self.connect_s
+    def events(self, token_s: np.ndarray) -> slice:
+        """Where in ascending times the window lies."""
+        first, last = np.searchsorted(token_s, self.start_s, "left"), np.searchsorted(token_s, self.end_s, "right")
+        return slice(int(first), int(last))
 
 
-def sample(trace: Trace, asked_prompt_tokens: int, asked_output_tokens: int) -> Sample:
-    stream = parse(trace) if trace.sent_s is not None else Stream([], 0, None, None, None)
-    return Sample(
-        index=trace.index,
-        asked_prompt_tokens=asked_prompt_tokens,
-        asked_output_tokens=asked_output_tokens,
-        intended_s=trace.intended_s,
-        sent_s=trace.sent_s,
-        connect_s=trace.connect_s,
-        end_s=trace.end_s,
-        token_s=stream.token_s,
-        merged_events=stream.merged_events,
-        prompt_tokens=stream.prompt_tokens,
-        completion_tokens=stream.completion_tokens,
-        error=stream.error,
-        kernel_stamps=trace.kernel_stamps,
-    )
+def window(samples: list[Sample], point: LoadPoint) -> Window | None:
+    """The steady state of a cell; None if nothing completed.
+
+    At a constant rate, and in a closed loop with more than one in flight, it lasts from when the population in flight
+    has filled (the first intended send + the median time of a conversation, which is E2E where it has one turn) to the
+    last intended send of a first turn, after which the population drains. One at a time, all at once, a ramp and a
+    replayed trace have no steady state: the whole duration. So has a cell whose steady window would be shorter than
+    30 % of its duration or hold fewer than 100 token events: too little to stand for it.
+    """
+    completed = [s for s in samples if s.completed]
+    if not completed:
+        return None
+    first = min(s.intended_s for s in samples)
+    whole = Window("whole", first, max(float(s.token_s[-1]) for s in completed))
+    closed_loop = point.concurrency is not None and point.concurrency > 1
+    times = conversation_s(samples)
+    if not (constant_rate(point) or closed_loop) or not times:
+        return whole
+    last = max(s.intended_s for s in samples if s.asked.turn == 0 and s.sent_s is not None)
+    steady = Window("steady", first + float(np.median(times)), last)
+    if steady.seconds < WINDOW_SHARE * whole.seconds:
+        return whole
+    inside = (steady.events(s.token_s) for s in completed)
+    return steady if sum(part.stop - part.start for part in inside) >= WINDOW_EVENTS else whole
 
 
-def summarize(samples: list[Sample], offered_rps: float | None) -> dict[str, Any]:
+def constant_rate(point: LoadPoint) -> bool:
+    """An open loop whose rate does not change: not a ramp, and not a replayed trace."""
+    varies = point.ramp_rps is not None or point.trace_sha256 is not None
+    return point.rate_rps is not None and point.concurrency is None and not varies
+
+
+def conversation_s(samples: list[Sample]) -> list[float]:
+    """Seconds from the first intended send to the last token, of every conversation that was completed."""
+    return [
+        float(turns[-1].token_s[-1]) - turns[0].intended_s
+        for turns in conversations(samples)
+        if all(turn.completed for turn in turns)
+    ]
+
+
+def summarize(samples: list[Sample], *, point: LoadPoint, slo: Slo) -> dict[str, Any]:
     """The flat `result` of a load cell (see records.py); latencies in milliseconds."""
     sent = [s for s in samples if s.sent_s is not None]
     completed = [s for s in samples if s.completed]
-    gaps = [np.diff(s.token_s) for s in completed]
-    duration_s = None
-    if completed:
-        duration_s = max(s.token_s[-1] for s in completed) - min(s.intended_s for s in samples)
-    prompt_tokens = sum(s.asked_prompt_tokens if s.prompt_tokens is None else s.prompt_tokens for s in completed)
-    output_tokens = sum(s.output_tokens for s in completed)
+    pooled_itl = spread_ms("itl_ms", _gaps(completed))
+    send_lag = [s.send_lag_s for s in sent]
+    firsts = [s.intended_s for s in samples if s.asked.turn == 0]
     return {
-        **_spread("ttft_ms", [s.token_s[0] - s.intended_s for s in completed]),
-        **_spread("itl_ms", np.concatenate(gaps) if gaps else []),
-        **_spread("tpot_ms", [tpot_s(s) for s in completed if s.output_tokens > 1]),
-        **_spread("e2e_ms", [s.token_s[-1] - s.intended_s for s in completed]),
-        **_spread("ttft_from_send_ms", [s.token_s[0] - s.sent_s for s in completed]),
-        **_spread("e2e_from_send_ms", [s.token_s[-1] - s.sent_s for s in completed]),
-        "offered_rps": offered_rps,
-        "achieved_rps": _rate(len(completed), duration_s),
-        "output_tok_per_s": _rate(output_tokens, duration_s),
-        "total_tok_per_s": _rate(prompt_tokens + output_tokens, duration_s),
-        "duration_s": duration_s,
-        "arrival_span_s": samples[-1].intended_s - samples[0].intended_s if samples else None,
+        **spread_ms("ttft_ms", [s.token_s[0] - s.intended_s for s in completed]),
+        **pooled_itl,
+        **spread_ms("itl_request_ms", [_mean_gap_s(s) for s in completed if len(s.token_s) > 1]),
+        **spread_ms("tpot_ms", [tpot_s(s) for s in completed if s.output_tokens > 1]),
+        **spread_ms("e2e_ms", [s.token_s[-1] - s.intended_s for s in completed]),
+        **spread_ms("ttft_from_send_ms", [s.token_s[0] - s.sent_s for s in completed]),
+        **spread_ms("e2e_from_send_ms", [s.token_s[-1] - s.sent_s for s in completed]),
+        "offered_rps": point.rate_rps,
+        **_rates(samples, completed, window(samples, point), slo),
+        "duration_s": _duration_s(samples, completed),
+        "arrival_span_s": max(firsts) - min(firsts) if firsts else None,
         "requests_sent": len(sent),
         "requests_completed": len(completed),
         "requests_failed": sum(s.failed for s in sent),
         "requests_cancelled": sum(s.cancelled for s in sent),
         "requests_unsent": len(samples) - len(sent),
-        "send_lag_ms_p50": _percentile([s.send_lag_s for s in sent], 50),
-        "send_lag_ms_p99": _percentile([s.send_lag_s for s in sent], 99),
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": output_tokens,
+        "turns_dropped": sum(_dropped(turns) for turns in conversations(samples)),
+        "send_lag_ms_p50": percentile_ms(send_lag, 50),
+        "send_lag_ms_p99": percentile_ms(send_lag, 99),
+        "prompt_tokens": sum(s.input_tokens for s in completed),
+        "completion_tokens": sum(s.output_tokens for s in completed),
         "token_events": sum(len(s.token_s) for s in completed),
         "merged_events": sum(s.merged_events for s in completed),
         "timestamps": _timestamps(completed),
-        "errors": dict(Counter(s.error.kind for s in sent if s.failed)),
+        "errors": dict(Counter(s.error.kind for s in samples if s.error is not None and s.failed)),
+        **vllm_columns(samples, pooled_itl, slo),
+        **aiperf_columns(samples),
     }
 
 
 def tpot_s(s: Sample) -> float:
-    return (s.token_s[-1] - s.token_s[0]) / (s.output_tokens - 1)
+    return float(s.token_s[-1] - s.token_s[0]) / (s.output_tokens - 1)
 
 
-def row(s: Sample) -> dict[str, Any]:
-    """The raw columns of a request, from which every metric can be computed again. Rounded to a microsecond."""
-    return {
-        "index": s.index,
-        "prompt_tokens": s.asked_prompt_tokens if s.prompt_tokens is None else s.prompt_tokens,
-        "output_tokens": s.asked_output_tokens,
-        "intended_s": round(s.intended_s, 6),
-        "sent_s": None if s.sent_s is None else round(s.sent_s, 6),
-        "connect_s": round(s.connect_s, 6),
-        "token_s": [round(t, 6) for t in s.token_s],
-        "end_s": None if s.end_s is None else round(s.end_s, 6),
-        "completion_tokens": s.completion_tokens,
-        "error": None if s.error is None else {"kind": s.error.kind, "message": s.error.message},
+def _mean_gap_s(s: Sample) -> float:
+    return float(s.token_s[-1] - s.token_s[0]) / (len(s.token_s) - 1)
+
+
+def _gaps(completed: list[Sample]) -> np.ndarray:
+    """Every gap in one array that is made once: at 100,000 requests it is the largest thing in memory."""
+    gaps = np.empty(sum(len(s.token_s) - 1 for s in completed))
+    end = 0
+    for s in completed:
+        start, end = end, end + len(s.token_s) - 1
+        np.subtract(s.token_s[1:], s.token_s[:-1], out=gaps[start:end])
+    return gaps
+
+
+def _duration_s(samples: list[Sample], completed: list[Sample]) -> float | None:
+    if not completed:
+        return None
+    return max(float(s.token_s[-1]) for s in completed) - min(s.intended_s for s in samples)
+
+
+def _rates(samples: list[Sample], completed: list[Sample], span: Window | None, slo: Slo) -> dict[str, Any]:
+    if span is None or span.seconds <= 0:
+        names = ("achieved_rps", "output_tok_per_s", "total_tok_per_s", "goodput_rps", "goodput_share")
+        return {"window": None, "window_s": None, **dict.fromkeys(names)}
+    output = sum(s.output_tokens * len(s.token_s[span.events(s.token_s)]) / len(s.token_s) for s in completed)
+    prompts = sum(s.input_tokens for s in completed if s.token_s[0] in span)
+    ended = [turns for turns in conversations(samples) if turns[-1].completed and turns[-1].token_s[-1] in span]
+    rates = {
+        "window": span.kind,
+        "window_s": [span.start_s, span.end_s],
+        "achieved_rps": len(ended) / span.seconds,
+        "output_tok_per_s": output / span.seconds,
+        "total_tok_per_s": (prompts + output) / span.seconds,
+        "goodput_rps": None,
+        "goodput_share": None,
     }
+    if slo.ttft_ms_p99 is None and slo.itl_ms_p99 is None:
+        return rates
+    sent = sum(s.sent_s is not None for s in samples)
+    good = {s.index for s in completed if _good(s, slo)}
+    rates["goodput_rps"] = sum(all(turn.index in good for turn in turns) for turns in ended) / span.seconds
+    rates["goodput_share"] = len(good) / sent
+    return rates
 
 
-def _spread(name: str, seconds) -> dict[str, float | None]:
-    values = np.asarray(seconds, dtype=float)
-    spread = {f"{name}_mean": float(values.mean() * 1e3) if values.size else None}
-    return spread | {f"{name}_p{p}": _percentile(values, p) for p in PERCENTILES}
+def _good(s: Sample, slo: Slo) -> bool:
+    if slo.ttft_ms_p99 is not None and 1e3 * (s.token_s[0] - s.intended_s) > slo.ttft_ms_p99:
+        return False
+    if slo.itl_ms_p99 is None or len(s.token_s) < 2:
+        return True
+    gaps_ms = 1e3 * np.diff(s.token_s)
+    return bool(gaps_ms.max() <= slo.itl_ms_p99 or np.percentile(gaps_ms, 99) <= slo.itl_ms_p99)
 
 
-def _percentile(seconds, percent: float) -> float | None:
-    return float(np.percentile(seconds, percent) * 1e3) if len(seconds) else None
-
-
-def _rate(count: int, duration_s: float | None) -> float | None:
-    return count / duration_s if duration_s else None
+def _dropped(turns: list[Sample]) -> int:
+    """Turns that were not sent because their conversation broke off before, and not for lack of time."""
+    broken = any(turn.failed for turn in turns)
+    return sum(turn.sent_s is None for turn in turns) if broken else 0
 
 
 def _timestamps(completed: list[Sample]) -> str | None:

@@ -13,14 +13,19 @@ overlong history, so that it ends with the template's generation prompt.
 
 import os
 import random
-from collections.abc import Callable, Iterator
-from typing import Any
+from array import array
+from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
 from harness.errors import CellError, ConfigError
 from harness.load.corpora import Corpus, Messages
+from harness.load.replay import BLOCK_TOKENS, Arrival
 
 SALT_TOKENS = 8
 CHARS_PER_TOKEN = 5  # an estimate from above for English; only how much is drawn at first
+CACHED_BLOCKS = 1024  # of a trace; the rest is written again when it comes
+SAID, ASKED = "the-assistant-has-said-this", "the-user-asks-that"  # to be found again in what a chat template writes
 
 
 def load_tokenizer(model: str, revision: str | None = None) -> Any:
@@ -37,29 +42,43 @@ def load_tokenizer(model: str, revision: str | None = None) -> Any:
 def make_prompts(
     tokenizer: Any,
     corpus: Corpus,
+    lengths: Iterable[int],
     *,
-    count: int,
-    tokens: int,
     seed: int,
     shared_tokens: int = 0,
     shared_seed: int = 0,
-) -> list[list[int]]:
-    """`count` prompts of `tokens` token ids. `shared_seed` alone decides their first `shared_tokens`."""
-    if not 0 <= shared_tokens < tokens:
-        raise ConfigError(f"shared_prefix_tokens must be at least 0 and below prompt_tokens {tokens}: {shared_tokens}")
-    writer: Callable[[int, random.Random], list[int]]
-    writer = _chat_writer(tokenizer, corpus) if corpus.dialogues else _text_writer(tokenizer, corpus)
+) -> Iterator[list[int]]:
+    """A prompt of so many token ids for each of `lengths`. `shared_seed` alone decides their first `shared_tokens`."""
+    write = writer(tokenizer, corpus)
     salt_words = _salt_words(tokenizer, corpus)
     head = bos_ids(tokenizer)
     if shared_tokens:
-        head = (head + writer(shared_tokens, random.Random(shared_seed)))[:shared_tokens]
+        head = (head + write.text(shared_tokens, random.Random(shared_seed)))[:shared_tokens]
     draw = random.Random(seed)
-    prompts = []
-    for _ in range(count):
-        salt = draw.choices(salt_words, k=SALT_TOKENS)
-        start = (head + salt)[:tokens]
-        prompts.append(start + writer(tokens - len(start), draw))
-    return prompts
+    for tokens in lengths:
+        if not shared_tokens < tokens:
+            raise ConfigError(f"shared_prefix_tokens {shared_tokens} must be below the prompt's {tokens} tokens")
+        start = (head + draw.choices(salt_words, k=SALT_TOKENS))[:tokens]
+        yield start + write.text(tokens - len(start), draw)
+
+
+def make_block_prompts(
+    tokenizer: Any, corpus: Corpus, arrivals: Iterable[Arrival], *, seed: int
+) -> Iterator[list[int]]:
+    """Prompts whose blocks of 512 tokens are the same wherever a trace gives them the same id."""
+    write = TextWriter(tokenizer, corpus.writings)
+    salt_words = _salt_words(tokenizer, corpus)
+    head = bos_ids(tokenizer)
+
+    @lru_cache(maxsize=CACHED_BLOCKS)
+    def block(number: int) -> array:
+        draw = random.Random(f"{seed}/{number}")
+        salt = draw.choices(salt_words, k=SALT_TOKENS)  # two ids are two texts, from their first tokens on
+        return array("I", salt + write.text(BLOCK_TOKENS - SALT_TOKENS, draw))
+
+    for arrival in arrivals:
+        ids = [token for number in arrival.hash_ids or () for token in block(number)][: arrival.prompt_tokens]
+        yield (head + ids[len(head) :])[: arrival.prompt_tokens]
 
 
 def bos_ids(tokenizer: Any) -> list[int]:
@@ -68,44 +87,96 @@ def bos_ids(tokenizer: Any) -> list[int]:
     return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
 
 
-def _text_writer(tokenizer: Any, corpus: Corpus) -> Callable[[int, random.Random], list[int]]:
-    encoded: dict[int, list[int]] = {}  # a piece is tokenized once, and only if it is drawn
+class Writer(Protocol):
+    """Writes token ids of a corpus's text."""
 
-    def write(tokens: int, draw: random.Random) -> list[int]:
+    def text(self, tokens: int, draw: random.Random) -> list[int]:
+        """Exactly so many."""
+
+    def cut(self, ids: list[int], tokens: int) -> list[int]:
+        """A shorter form of what `text` gave."""
+
+    def message(self, tokens: int, draw: random.Random) -> list[int]:
+        """What a user's next message adds to a conversation, the chat template's part in it included."""
+
+
+class TextWriter:
+    def __init__(self, tokenizer: Any, texts: tuple[str, ...]):
+        self._tokenizer, self._texts = tokenizer, texts
+        self._encoded: dict[int, array] = {}  # a piece is tokenized once, and only if it is drawn
+
+    def text(self, tokens: int, draw: random.Random) -> list[int]:
         ids: list[int] = []
-        for index in _from(draw.randrange(len(corpus.texts)), len(corpus.texts)):
+        for index in _from(draw.randrange(len(self._texts)), len(self._texts)):
             if len(ids) >= tokens:
-                return ids[:tokens]
-            if index not in encoded:
-                encoded[index] = _encode(tokenizer, corpus.texts[index])
-            ids += encoded[index]
-        raise AssertionError("unreachable: the pieces repeat for ever")
+                break
+            if index not in self._encoded:
+                self._encoded[index] = array("I", encode(self._tokenizer, self._texts[index]))
+            ids += self._encoded[index]
+        return ids[:tokens]
 
-    return write
+    def cut(self, ids: list[int], tokens: int) -> list[int]:
+        return ids[:tokens]
+
+    message = text
 
 
-def _chat_writer(tokenizer: Any, corpus: Corpus) -> Callable[[int, random.Random], list[int]]:
-    if not getattr(tokenizer, "chat_template", None):
-        raise CellError(f"corpus {corpus.name} needs a chat template and the tokenizer has none; set text: prose")
+class ChatWriter:
+    def __init__(self, tokenizer: Any, corpus: Corpus):
+        if not getattr(tokenizer, "chat_template", None):
+            raise CellError(f"corpus {corpus.name} needs a chat template and the tokenizer has none; set text: prose")
+        self._tokenizer, self._dialogues = tokenizer, corpus.dialogues
+        questions = (m["content"] + "\n\n" for dialogue in corpus.dialogues for m in dialogue if m["role"] == "user")
+        self._questions = TextWriter(tokenizer, tuple(questions))
 
-    def write(tokens: int, draw: random.Random) -> list[int]:
+    def text(self, tokens: int, draw: random.Random) -> list[int]:
         if tokens == 0:
             return []
         chars = tokens * CHARS_PER_TOKEN
-        last = draw.choice(corpus.dialogues)
+        last = draw.choice(self._dialogues)
         end = draw.choice([turn for turn, message in enumerate(last) if message["role"] == "user"])
         history: Messages = last[: end + 1]
-        order = _from(draw.randrange(len(corpus.dialogues)), len(corpus.dialogues))
+        order = _from(draw.randrange(len(self._dialogues)), len(self._dialogues))
         while True:
             while sum(len(message["content"]) for message in history) < chars:
-                history = corpus.dialogues[next(order)] + history
-            text = tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
-            ids = _encode(tokenizer, text)
+                history = self._dialogues[next(order)] + history
+            ids = encode(self._tokenizer, self._render(history))
             if len(ids) >= tokens:
-                return ids[-tokens:]
+                return self.cut(ids, tokens)
             chars *= 2
 
-    return write
+    def cut(self, ids: list[int], tokens: int) -> list[int]:
+        return ids[-tokens:] if tokens else []
+
+    def message(self, tokens: int, draw: random.Random) -> list[int]:
+        before, after = self._between_turns
+        words = tokens - len(before) - len(after)
+        if words < 1:
+            raise CellError(f"turn_tokens {tokens}: the chat template alone puts {tokens - words} between two turns")
+        return before + self._questions.text(words, draw) + after
+
+    @cached_property
+    def _between_turns(self) -> tuple[list[int], list[int]]:
+        """What the template writes from the end of an answer to the user's words, and from there to the next answer."""
+        roles = [("user", "hello"), ("assistant", SAID), ("user", ASKED)]
+        text = self._render([{"role": role, "content": content} for role, content in roles])
+        _, said, rest = text.rpartition(SAID)
+        before, asked, after = rest.partition(ASKED)
+        if not said or not asked:
+            raise CellError("the tokenizer's chat template does not repeat what was said; set turns: 1 or text: prose")
+        return encode(self._tokenizer, before), encode(self._tokenizer, after)
+
+    def _render(self, messages: Messages) -> str:
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def writer(tokenizer: Any, corpus: Corpus) -> Writer:
+    return ChatWriter(tokenizer, corpus) if corpus.dialogues else TextWriter(tokenizer, corpus.texts)
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    # verbose=False: pieces longer than the model's context are cut here, no need to warn about them
+    return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
 
 def _from(start: int, length: int) -> Iterator[int]:
@@ -117,11 +188,5 @@ def _from(start: int, length: int) -> Iterator[int]:
 
 
 def _salt_words(tokenizer: Any, corpus: Corpus) -> list[int]:
-    texts = corpus.texts or tuple(message["content"] for dialogue in corpus.dialogues for message in dialogue)
-    ids = {token for text in texts[:64] for token in _encode(tokenizer, text)}
+    ids = {token for text in corpus.writings[:64] for token in encode(tokenizer, text)}
     return sorted(ids - set(tokenizer.all_special_ids))
-
-
-def _encode(tokenizer: Any, text: str) -> list[int]:
-    # verbose=False: pieces longer than the model's context are cut here, no need to warn about them
-    return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]

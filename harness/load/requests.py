@@ -32,3 +32,16 @@ def make_request(
         body["return_token_ids"] = True
     encoded = json.dumps(body, separators=(",", ":")).encode()
     return Request(index, intended_s, encoded, BASE_BYTES + EVENT_BYTES * asked.output_tokens, asked)
+
+
+def continue_body(template: bytes, previous_body: bytes, answer_ids: list[int]) -> bytes:
+    """`template` with the previous prompt and its answer in place of MARK.
+
+    On the bytes: a long conversation is not parsed and written again while others wait to be sent. Raises ValueError
+    when the previous body is not of token ids, or the template is not a later turn's.
+    """
+    mark = template.index(b"%b%d" % (PROMPT, MARK)) + len(PROMPT)
+    start = previous_body.index(PROMPT) + len(PROMPT)
+    said = previous_body[start : previous_body.index(b"]", start)]
+    history = b",".join([said, *(b"%d" % token for token in answer_ids)])
+    return template[:mark] + history + template[mark + len(b"%d" % MARK) :]

@@ -1,11 +1,21 @@
-"""The engine's own counters, from GET /metrics in Prometheus text format. What it does not export is absent."""
+"""The engine's own account of a cell, from GET /metrics in Prometheus text format. What it does not export is absent.
 
+Names of vLLM, and of SGLang and llama.cpp where they have the like. Other users of the server are in it too.
+"""
+
+import contextlib
+import threading
+import time
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException
+from typing import Any
 
 from harness.engines import Server
 
 TIMEOUT_S = 10.0
+POLL_S, POLL_TIMEOUT_S = 1.0, 3.0
+MAX_SERIES = 600  # points kept; when they are full, every other one goes and the polls come half as often
 MAX_BYTES = 16 << 20
 
 # our name: the exporters' names for it
@@ -13,42 +23,130 @@ COUNTERS = {
     "prefix_cache_queries": ("vllm:prefix_cache_queries_total", "vllm:prefix_cache_queries"),  # tokens
     "prefix_cache_hits": ("vllm:prefix_cache_hits_total", "vllm:prefix_cache_hits"),  # tokens
     "preemptions": ("vllm:num_preemptions_total", "vllm:num_preemptions"),  # requests
+    "generation_tokens": (
+        "vllm:generation_tokens_total",
+        "sglang:generation_tokens_total",
+        "llamacpp:tokens_predicted_total",
+    ),
+    "prompt_tokens": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "llamacpp:prompt_tokens_total"),
+    "requests_succeeded": ("vllm:request_success_total",),
 }
+GAUGES = {
+    "running": ("vllm:num_requests_running", "sglang:num_running_reqs", "llamacpp:requests_processing"),
+    "waiting": ("vllm:num_requests_waiting", "sglang:num_queue_reqs", "llamacpp:requests_deferred"),
+    "kv_cache_use": (
+        "vllm:kv_cache_usage_perc",  # 0 to 1, in spite of its name
+        "vllm:gpu_cache_usage_perc",
+        "sglang:token_usage",
+        "llamacpp:kv_cache_usage_ratio",
+    ),
+}
+OURS = {theirs: name for names in (COUNTERS, GAUGES) for name, exported in names.items() for theirs in exported}
 
 
-def scrape(server: Server) -> dict[str, float]:
-    """The counters that this server has, each summed over its labels (engines, models); {} when it has none."""
+class Watched:
+    """What was seen. Filled while the context of `watch` lasts; `summary` is for after it."""
+
+    def __init__(self, before: dict[str, float]):
+        self._before = before
+        self._after: dict[str, float] = {}
+        self._series: list[list[float | None]] = []  # t_s, running, waiting, kv_cache_use
+        self._skip = self._seen = 0
+
+    def saw(self, t_s: float, values: dict[str, float]) -> None:
+        self._after = values
+        self._seen += 1
+        if not any(name in values for name in GAUGES) or self._seen % (self._skip + 1):
+            return
+        self._series.append([round(t_s, 3), *(values.get(name) for name in GAUGES)])
+        if len(self._series) >= MAX_SERIES:
+            del self._series[::2]
+            self._skip = 2 * self._skip + 1
+
+    def summary(self) -> dict[str, Any]:
+        """Keys of a load cell's result; None where not exported."""
+        return {
+            **between(self._before, self._after),
+            **{f"server_{name}_max": self._highest(column) for column, name in enumerate(GAUGES, start=1)},
+            "server_series": self._series,
+        }
+
+    def _highest(self, column: int) -> float | None:
+        return max((point[column] for point in self._series if point[column] is not None), default=None)
+
+
+@contextlib.contextmanager
+def watch(server: Server) -> Iterator[Watched]:
+    """Reads the metrics before, after, and about once a second between. Never raises of its own.
+
+    The times of the series count from when the context began, which is before the cell's own zero. The thread ends with
+    the context, at the latest when its poll in progress times out.
+    """
+    before = scrape(server)
+    watched = Watched(before)
+    start = time.monotonic()
+    ended = threading.Event()
+
+    def poll() -> None:
+        while not ended.wait(POLL_S):
+            values = scrape(server, POLL_TIMEOUT_S)
+            if values and not ended.is_set():
+                watched.saw(time.monotonic() - start, values)
+
+    thread = threading.Thread(target=poll, name="server-metrics", daemon=True)
+    if before:
+        thread.start()
+    try:
+        yield watched
+    finally:
+        ended.set()
+        if before:
+            thread.join(POLL_TIMEOUT_S + TIMEOUT_S)
+            watched.saw(time.monotonic() - start, scrape(server))
+
+
+def scrape(server: Server, timeout_s: float = TIMEOUT_S) -> dict[str, float]:
+    """The metrics that this server has; {} when it has none."""
     request = urllib.request.Request(server.base_url + "/metrics", headers=server.headers)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # as the client: no proxy in between
     try:
-        with direct.open(request, timeout=TIMEOUT_S) as response:
-            return counters(response.read(MAX_BYTES).decode("utf-8", "replace"))
+        with direct.open(request, timeout=timeout_s) as response:
+            return parse(response.read(MAX_BYTES).decode("utf-8", "replace"))
     except (OSError, HTTPException):  # refused, 404, time-out: a server without metrics can be measured too
         return {}
 
 
-def counters(text: str) -> dict[str, float]:
-    sums: dict[str, float] = {}
+def parse(text: str) -> dict[str, float]:
+    """Each metric summed over its labels (engines, models), and the fullest KV cache of them."""
+    found: dict[str, float] = {}
     for line in text.splitlines():
-        name, _, value = line.rpartition(" ")
-        name = name.partition("{")[0]
-        for ours, theirs in COUNTERS.items():
-            if name in theirs:
-                try:
-                    sums[ours] = sums.get(ours, 0.0) + float(value)
-                except ValueError:
-                    continue
-    return sums
+        name, _, number = line.rpartition(" ")
+        ours = OURS.get(name.partition("{")[0])
+        if ours is None:
+            continue
+        try:
+            value = float(number)
+        except ValueError:
+            continue
+        if ours == "kv_cache_use":
+            found[ours] = max(found.get(ours, 0.0), value)
+        else:
+            found[ours] = found.get(ours, 0.0) + value
+    return found
 
 
 def between(before: dict[str, float], after: dict[str, float]) -> dict[str, float | None]:
-    """What happened from one scrape to the next, as keys of a load cell's result; None where not exported.
+    """What the counters say happened from one scrape to the next.
 
     prefix_cache_hit_rate is hits / queries, in tokens. A counter that fell means that the server restarted.
     """
-    change = {name: after[name] - before[name] for name in after if after[name] >= before.get(name, float("inf"))}
+    change = {name: after[name] - before[name] for name in COUNTERS if name in before and name in after}
+    change = {name: value for name, value in change.items() if value >= 0}
     queries, hits = change.get("prefix_cache_queries"), change.get("prefix_cache_hits")
     return {
         "prefix_cache_hit_rate": hits / queries if queries and hits is not None else None,
         "preemptions": change.get("preemptions"),
+        "server_generation_tokens": change.get("generation_tokens"),
+        "server_prompt_tokens": change.get("prompt_tokens"),
+        "server_requests_succeeded": change.get("requests_succeeded"),
     }

@@ -68,6 +68,17 @@ def parse(trace: Trace) -> Stream:
     )
 
 
+def token_ids(trace: Trace) -> list[int] | None:
+    """The ids of the answer's tokens, from a server that was asked for them; None if it gives none."""
+    ids: list[int] = []
+    for _, data in sse_events(data for _, data in trace.chunks):
+        chunk, problem = _chunk(data) if data.strip() != b"[DONE]" else ({}, None)
+        if problem is None:
+            for choice in chunk.get("choices") or []:
+                ids += choice.get("token_ids") or []
+    return ids or None
+
+
 def sse_events(reads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """(index of the read that completed it, data) of each event. One that the stream's end cuts off counts too."""
     partial: list[bytes] = []  # the line that has not ended

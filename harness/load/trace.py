@@ -3,6 +3,7 @@
 All times are seconds since the cell's start on the monotonic clock.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -11,7 +12,7 @@ class Failure:
     """Why a request did not complete.
 
     kind: connect | reset | timeout | cancelled | http_<status> | too_large | bad_http | server_error_object |
-    invalid_json | incomplete_stream | client (a fault of this harness)
+    invalid_json | incomplete_stream | no_token_ids (a conversation that cannot be continued)
     """
 
     kind: str
@@ -54,9 +55,22 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One run of the client."""
+class ClientFacts:
+    """How the client itself did, over its worker processes."""
 
-    traces: list[Trace]
-    loop_lag_s: list[float]  # how late the event loop woke from each sampling sleep
-    client_cpu_s: float
+    workers: int
+    cpu_s: float  # of all of them
+    cpu_share_max: float  # CPU seconds / wall seconds of the busiest one: near 1 it was the bottleneck
+    loop_lag_s: list[float]  # how late a worker's loop came to each of its 20 ms ticks
+    connections_opened: int
+    reads: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One run of the client. `traces` are in the order of the requests, and may be iterated more than once."""
+
+    traces: Iterable[Trace]
+    asked: list[Asked]
+    client: ClientFacts
+    start_ns: int  # time zero of the traces on CLOCK_MONOTONIC

@@ -1,31 +1,52 @@
 """Whether a load cell's numbers can be trusted: the flags that travel with them.
 
 Each threshold stands beside its reason. `invalid` is kept for what makes the cell's main figures wrong; `caution`
-for what a careful reader must know.
+for what a careful reader must know; `note` for a finding. Missing an SLO is a result and never a flag, and so is a
+server that does not keep up with the offered rate; a client that does not is at fault, and its cell invalid.
 """
 
 from typing import Any
 
-from harness.load.metrics import Sample
+from harness.load import LoadPoint
+from harness.load.metrics import constant_rate, conversation_s
+from harness.load.samples import Sample, conversations
+from harness.load.spread import percentile_ms
 from harness.records import Flag
 
+OF_THE_CLIENT = ("client_lag", "rate_not_offered", "client_cpu")  # flags that say that it did not produce the load
 LAG_FLOOR_MS = 10.0
 LAG_SHARE = 0.10
+STALL_MS = 100.0
+RATE_SHARE = 0.02
+SATURATED = 1.05
+BUSY, TOO_BUSY = 0.80, 0.95
 FAILED_SHARE = 0.05
+CONNECT_SHARE = 0.10
 MERGED_SHARE = 0.01
 CACHE_SHARE = 0.05
+SERVER_SHARE = 0.01
 P99_REQUESTS = 100
 
 
-def flags(result: dict[str, Any], samples: list[Sample], *, profile: str, expected_hit_rate: float = 0.0) -> list[Flag]:
-    """`result` is a finished one: summarize's, with event_loop_lag_ms_p99 and prefix_cache_hit_rate (or None)."""
+def flags(
+    result: dict[str, Any], samples: list[Sample], *, point: LoadPoint, expected_hit_rate: float, workers: int = 1
+) -> list[Flag]:
+    """`result` is a finished one: summarize's, with the client's own figures and the server's (see records.py)."""
+    sent = [s for s in samples if s.sent_s is not None]
     found = [
-        *_client_lag(result, profile),
+        *_send_lag(result, point),
+        *_arrivals(sent, point),
+        *_client_load(result, workers),
+        *_time_stamps(result),
         *_errors(result),
+        *_connecting(result, sent),
         *_cut_short(result),
-        *_token_mismatch([s for s in samples if s.completed]),
+        *_dropped_turns(result),
+        *_token_mismatch(samples),
         *_merged(result),
+        *_saturated(result, samples, point),
         *_prefix_cache(result, expected_hit_rate),
+        *_server_side(result, samples),
     ]
     if result["requests_completed"] < P99_REQUESTS:
         found.append(
@@ -38,26 +59,65 @@ def flags(result: dict[str, Any], samples: list[Sample], *, profile: str, expect
     return found
 
 
-def _client_lag(result: dict[str, Any], profile: str) -> list[Flag]:
+def _send_lag(result: dict[str, Any], point: LoadPoint) -> list[Flag]:
     """A late send corrupts what counts from the intended time, and the arrival process: at a rate, TTFT.
 
     Invalid above max(10 ms, 10 % of the median TTFT). With everything sent at once there is no arrival process, and
-    the lag is a small ramp of the batch: invalid above 10 % of the duration. Token gaps do not depend on sends; with
-    user-space stamps they depend on the event loop, hence the caution above 10 % of the median ITL.
+    the lag is a small ramp of the batch: invalid above 10 % of the duration. Token gaps do not depend on sends. A stall
+    that hits fewer than 1 % of the requests is a caution: it is in the highest TTFT, not in p99.
     """
-    found = []
-    if profile == "throughput":
+    if point.profile == "throughput":
         limit_ms = LAG_SHARE * 1e3 * (result["duration_s"] or 0.0)
     else:
         limit_ms = LAG_SHARE * (result["ttft_ms_p50"] or 0.0)
     limit_ms = max(LAG_FLOOR_MS, limit_ms)
-    lag_ms = result["send_lag_ms_p99"]
+    lag_ms, stall_ms = result["send_lag_ms_p99"], result.get("event_loop_lag_ms_max")
     if lag_ms is not None and lag_ms > limit_ms:
         message = f"the client sent late: p99 {lag_ms:.1f} ms, limit {limit_ms:.1f} ms; TTFT is not the server's alone"
-        found.append(Flag("client_lag", "invalid", message))
+        return [Flag("client_lag", "invalid", message)]
+    if stall_ms is not None and stall_ms > max(STALL_MS, limit_ms):
+        message = f"the client stood still for {stall_ms:.0f} ms: the TTFT of what was to be sent then is its own"
+        return [Flag("client_stall", "caution", message)]
+    return []
+
+
+def _arrivals(sent: list[Sample], point: LoadPoint) -> list[Flag]:
+    """At a rate, the sends themselves must span the scheduled time: 2 % more is another rate than the point says.
+
+    Opening a connection is not counted: when the server accepts slowly, that is its own doing.
+    """
+    firsts = [s for s in sent if s.asked.turn == 0]
+    if point.rate_rps is None or point.concurrency is not None or len(firsts) < 2:
+        return []
+    meant = [s.intended_s for s in firsts]
+    done = [s.sent_s - s.connect_s for s in firsts if s.sent_s is not None]
+    meant_s, done_s = max(meant) - min(meant), max(done) - min(done)
+    if done_s <= (1 + RATE_SHARE) * meant_s:
+        return []
+    rate = point.rate_rps * meant_s / done_s
+    message = f"the client offered {rate:.4g} requests/s instead of {point.rate_rps:.4g}: raise load.workers"
+    return [Flag("rate_not_offered", "invalid", message)]
+
+
+def _client_load(result: dict[str, Any], workers: int) -> list[Flag]:
+    """A client process is single-threaded: near a whole core its queues grow, and it measures itself."""
+    share = result.get("client_cpu_share_max")
+    if share is None or share <= BUSY:
+        return []
+    level = "invalid" if share > TOO_BUSY else "caution"
+    message = f"the busiest of {workers} client processes used {share:.0%} of a core: raise load.workers"
+    return [Flag("client_cpu", level, message)]
+
+
+def _time_stamps(result: dict[str, Any]) -> list[Flag]:
+    """The kernel's stamps are right however late the client reads them. Others are as late as its event loop: a caution
+    above 10 % of the median ITL, and declared in any case.
+    """
+    if result["timestamps"] in ("kernel", None):
+        return []
+    found = [Flag("user_timestamps", "note", "token times were taken in user space, as TLS makes necessary")]
     loop_ms, itl_ms = result.get("event_loop_lag_ms_p99"), result["itl_ms_p50"]
-    user_stamps = result["timestamps"] not in ("kernel", None)
-    if user_stamps and loop_ms is not None and itl_ms is not None and loop_ms > max(1.0, LAG_SHARE * itl_ms):
+    if loop_ms is not None and itl_ms is not None and loop_ms > max(1.0, LAG_SHARE * itl_ms):
         message = f"user-space time stamps and an event loop {loop_ms:.1f} ms late at p99: token times are smeared"
         found.append(Flag("event_loop_lag", "caution", message))
     return found
@@ -73,36 +133,66 @@ def _errors(result: dict[str, Any]) -> list[Flag]:
     return [Flag("errors", level, f"{failed} of {sent} requests failed ({kinds}) and are not in the figures")]
 
 
+def _connecting(result: dict[str, Any], sent: list[Sample]) -> list[Flag]:
+    """Connections are opened ahead of time. Where opening one still cost a request over 10 % of the median TTFT, TTFT
+    holds more than the engine's time.
+    """
+    connect_ms = percentile_ms([s.connect_s for s in sent], 99)
+    limit_ms = max(LAG_FLOOR_MS, LAG_SHARE * (result["ttft_ms_p50"] or 0.0))
+    if connect_ms is None or connect_ms <= limit_ms:
+        return []
+    message = f"opening a connection took {connect_ms:.1f} ms at p99, limit {limit_ms:.1f} ms; it is in TTFT"
+    return [Flag("slow_connections", "caution", message)]
+
+
 def _cut_short(result: dict[str, Any]) -> list[Flag]:
     """What the cell's time-out cuts off are its slowest requests: the figures of the rest are too good."""
-    cancelled, unsent = result["requests_cancelled"], result["requests_unsent"]
+    cancelled, unsent = result["requests_cancelled"], result["requests_unsent"] - result["turns_dropped"]
     if not cancelled and not unsent:
         return []
     message = f"the cell ran out of time: {cancelled} requests cancelled, {unsent} never sent"
     return [Flag("cell_timeout", "invalid", message)]
 
 
-def _token_mismatch(completed: list[Sample]) -> list[Flag]:
+def _dropped_turns(result: dict[str, Any]) -> list[Flag]:
+    """A conversation that breaks off leaves its later turns, with the longest prompts, out of the load."""
+    dropped = result["turns_dropped"]
+    if not dropped:
+        return []
+    level = "invalid" if dropped > FAILED_SHARE * (result["requests_sent"] + dropped) else "caution"
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(result["errors"].items()))
+    return [Flag("turns_dropped", level, f"{dropped} later turns were not sent: an earlier one had failed ({kinds})")]
+
+
+def _token_mismatch(samples: list[Sample]) -> list[Flag]:
     """Another length is another workload. Token counts are the server's."""
     found = []
+    completed = [s for s in samples if s.completed]
     unknown = sum(s.completion_tokens is None for s in completed)
     if unknown:
         message = f"{unknown} responses without usage: tokens were counted by events and not checked"
         found.append(Flag("no_usage", "caution", message))
-    wrong = [
-        s
-        for s in completed
-        if s.completion_tokens not in (None, s.asked_output_tokens)
-        or s.prompt_tokens not in (None, s.asked_prompt_tokens)
-    ]
+    wrong = [pair for turns in conversations(samples) for pair in _mismatches(turns)]
     if wrong:
-        s = wrong[0]
+        s, prompt_tokens = wrong[0]
         level = "invalid" if len(wrong) > FAILED_SHARE * len(completed) else "caution"
         message = (
             f"{len(wrong)} of {len(completed)} requests had other token counts than asked, the first "
-            f"{s.prompt_tokens}/{s.completion_tokens} instead of {s.asked_prompt_tokens}/{s.asked_output_tokens}"
+            f"{s.prompt_tokens}/{s.completion_tokens} instead of {prompt_tokens}/{s.asked.output_tokens}"
         )
         found.append(Flag("token_mismatch", level, message))
+    return found
+
+
+def _mismatches(turns: list[Sample]) -> list[tuple[Sample, int]]:
+    """(request, prompt tokens expected): a later prompt is longer or shorter as the answers before it were."""
+    found, surplus = [], 0
+    for s in turns:
+        expected = s.asked.prompt_tokens + surplus
+        known = s.completion_tokens not in (None, s.asked.output_tokens) or s.prompt_tokens not in (None, expected)
+        if s.completed and known:
+            found.append((s, expected))
+        surplus += s.output_tokens - s.asked.output_tokens
     return found
 
 
@@ -119,6 +209,21 @@ def _merged(result: dict[str, Any]) -> list[Flag]:
     return found
 
 
+def _saturated(result: dict[str, Any], samples: list[Sample], point: LoadPoint) -> list[Flag]:
+    """At a rate, a server that keeps up ends one median conversation after the last arrival. One that falls behind by a
+    share x of the arrival time leaves a queue: its latencies grow with the length of the run, and are no property of
+    the rate alone.
+    """
+    span_s, duration_s, times = result["arrival_span_s"], result["duration_s"], conversation_s(samples)
+    if not constant_rate(point) or not span_s or duration_s is None or not times:
+        return []
+    stretch = (duration_s - sorted(times)[len(times) // 2]) / span_s
+    if stretch <= SATURATED:
+        return []
+    message = f"the server took {stretch:.2f} times as long as the arrivals: {point.rate_rps:.4g}/s saturates it"
+    return [Flag("saturated", "note", message)]
+
+
 def _prefix_cache(result: dict[str, Any], expected_hit_rate: float) -> list[Flag]:
     """Prompts are fresh, so hits beyond the shared prefix mean work that the server did not do."""
     rate = result.get("prefix_cache_hit_rate")
@@ -126,3 +231,26 @@ def _prefix_cache(result: dict[str, Any], expected_hit_rate: float) -> list[Flag
         return []
     message = f"{rate:.0%} of prompt tokens came from the prefix cache, {expected_hit_rate:.0%} are shared by design"
     return [Flag("prefix_cache_hits", "caution", message)]
+
+
+def _server_side(result: dict[str, Any], samples: list[Sample]) -> list[Flag]:
+    """The server must have generated what was received, and of the requests that ended early at most what they asked
+    for. 1 % apart, someone counts wrongly or someone else uses the server, and both are worth knowing.
+    """
+    found = []
+    if preemptions := result.get("preemptions"):
+        message = f"the server preempted {preemptions:.0f} requests for lack of KV cache: their gaps are recomputation"
+        found.append(Flag("preemptions", "note", message))
+    counted = result.get("server_generation_tokens")
+    if counted is None:
+        return found
+    ended_early = [s for s in samples if s.sent_s is not None and not s.completed]
+    least = result["completion_tokens"] + sum(s.output_tokens for s in ended_early)
+    most = result["completion_tokens"] + sum(max(s.output_tokens, s.asked.output_tokens) for s in ended_early)
+    if (1 - SERVER_SHARE) * least <= counted <= (1 + SERVER_SHARE) * most:
+        return found
+    message = (
+        f"the server counts {counted:.0f} generated tokens, the client received {least}: did someone else use it, "
+        "or was it restarted?"
+    )
+    return [*found, Flag("server_disagrees", "caution", message)]

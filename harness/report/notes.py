@@ -4,6 +4,7 @@ import re
 from html import escape
 
 from harness.analysis import Findings
+from harness.analysis.validity import simulated
 from harness.report.accuracy_tables import judge_table, published_table, recovery_table, variants_table
 from harness.report.performance_tables import fixed_rate_table, single_stream_table, throughput_table
 from harness.report.tables import Table, Td
@@ -27,7 +28,7 @@ def release_notes(findings: Findings) -> str:
     tables += [single_stream_table(findings), throughput_table(findings)]
     tables += [fixed_rate_table(findings, scenario) for scenario in study.scenarios]
     tables += [judge_table(findings)] if findings.win_rates else []
-    tables += [published_table(findings)] if study.published else []
+    tables += [published_table(findings)] if study.published and not simulated(study) else []
     tables += [flags_table(findings), failures_table(findings)]
     parts += [_table(table) for table in tables if table.rows]
     if study.missing:

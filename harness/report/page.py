@@ -17,6 +17,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from harness.analysis import Findings
+from harness.analysis.validity import simulated
 from harness.report import accuracy_tables as accuracy
 from harness.report import performance_tables as performance
 from harness.report import validity_tables as validity
@@ -47,7 +48,7 @@ def render_page(findings: Findings) -> str:
         variants=accuracy.variants_table(findings),
         recovery=accuracy.recovery_table(findings),
         judge=accuracy.judge_table(findings) if findings.win_rates else None,
-        published=accuracy.published_table(findings) if study.published else None,
+        published=accuracy.published_table(findings) if study.published and not simulated(study) else None,
         fronts=_fronts(findings, looks),
         scenarios=_scenarios(findings, looks),
         single_stream=performance.single_stream_table(findings),

@@ -75,6 +75,7 @@ def summary(findings: Findings) -> dict[str, Any]:
                 "scenario": point.scenario,
                 "profile": point.profile,
                 "rate_rps": point.rate_rps,
+                "concurrency": point.concurrency,
                 "runs": len(point.runs),
                 "valid": point.valid,
                 "rate_reached": point.reached,

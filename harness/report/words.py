@@ -6,7 +6,7 @@ from harness.analysis import Findings
 from harness.analysis.findings import capacity_gain
 from harness.analysis.intervals import Estimate
 from harness.analysis.readings import AT_LEAST, INTERPOLATED, Reading
-from harness.analysis.validity import emulated
+from harness.analysis.validity import emulated, simulated
 
 NONE = "–"
 SLO_NAMES = {"itl_ms_p99": "p99 ITL", "ttft_ms_p99": "p99 TTFT"}
@@ -87,14 +87,18 @@ class Verdict:
     variant: str
     accuracy: str
     performance: str
+    mark: str = ""  # stands before a sentence wherever it is shown: it may be quoted without the page around it
 
     @property
     def text(self) -> str:
-        return f"{self.accuracy} {self.performance}".strip()
+        return f"{self.mark}{self.accuracy} {self.performance}".strip()
 
 
 def verdicts(findings: Findings) -> list[Verdict]:
-    return [Verdict(name, _accuracy(findings, name), _performance(findings, name)) for name in findings.study.compared]
+    mark = "SIMULATED: " if simulated(findings.study) else ""
+    return [
+        Verdict(name, _accuracy(findings, name), _performance(findings, name), mark) for name in findings.study.compared
+    ]
 
 
 def _accuracy(findings: Findings, name: str) -> str:

@@ -65,6 +65,8 @@ class ScriptedServer:
     async def _answer(self, request, body, behaviour, token_sent_s):
         if behaviour == "503":
             return web.json_response({"error": "overloaded"}, status=503, headers={"Retry-After": "7"})
+        if behaviour == "429":
+            return web.Response(status=429, text="slow down", headers={"Retry-After": "1"})
         if behaviour == "404":
             return web.Response(status=404, text="no such model")
         if behaviour == "error_body":
@@ -79,7 +81,8 @@ class ScriptedServer:
         n = body["max_tokens"]
         start = time.monotonic()
         for token in range(n):
-            await asyncio.sleep(start + token * self.gap_s - time.monotonic())  # absolute deadlines do not drift
+            gap_s = self.gap_s * (100 if behaviour == "slow" else 1)
+            await asyncio.sleep(start + token * gap_s - time.monotonic())  # absolute deadlines do not drift
             if token == n // 2:
                 if behaviour == "reset":
                     _reset(request)
@@ -102,6 +105,17 @@ class ScriptedServer:
             token_sent_s.append(time.monotonic())
             finish = "length" if token == n - 1 else None
             chunk = {"choices": [{"index": 0, "text": f" t{token}", "finish_reason": finish}]}
+            if behaviour == "split_utf8":
+                chunk["choices"][0]["text"] = "\N{OWL}"
+                event = b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\r\n\r\n"
+                middle = event.index("\N{OWL}".encode()) + 2  # inside the character
+                await response.write(event[:middle])
+                await asyncio.sleep(0.002)
+                await response.write(event[middle:])
+                continue
+            if behaviour == "bad_utf8":
+                await response.write(b'data: {"choices": [{"index": 0, "text": "\xff\xfe"}]}\n\n')
+                continue
             await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
         served = n - 1 if behaviour == "miscount" else n
         usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": served}

@@ -14,6 +14,7 @@ from harness.analysis.readings import (
     latency_at_rate,
     monotone,
     rate_within,
+    searched,
 )
 from harness.analysis.study import Cell, Measured, Point
 
@@ -24,7 +25,7 @@ def point(rate, p99, served=None, valid=True, repeats=None):
         cell = Cell(f"{rate}-{repeat}", "load", "v", None, "chat", Point("server", rate, 32), repeat, None)
         result = {"itl_ms_p99": value, "achieved_rps": rate if served is None else served}
         runs.append(Measured(cell, result, (), {}, {}, {}, "", None, "", list))
-    return LoadPoint("v", "chat", "server", rate, valid, tuple(runs))
+    return LoadPoint("v", "chat", "server", rate, None, valid, tuple(runs))
 
 
 def test_a_measured_rate_is_read_as_measured():
@@ -161,3 +162,38 @@ def test_pareto_front_and_what_dominates():
     assert pareto.front(points) == ["base", "good", "twin", "fast"]
     assert pareto.dominated(points) == {"bad": ["good", "twin"]}
     assert pareto.front({}) == []
+
+
+def search(*results, valid=True):
+    runs = []
+    for repeat, (status, rate, low, high) in enumerate(results):
+        cell = Cell(f"c{repeat}", "load", "v", None, "chat", Point("capacity", None, 200), repeat, None)
+        result = {"capacity_status": status, "capacity_rps": rate, "capacity_rps_low": low, "capacity_rps_high": high}
+        runs.append(Measured(cell, result, (), {}, {}, {}, "", None, "", list))
+    return LoadPoint("v", "chat", "capacity", None, None, valid, tuple(runs))
+
+
+def test_a_search_is_read_with_the_interval_of_all_its_repeats():
+    reading = searched(search(("resolved", 10.0, 9.5, 10.5), ("resolved", 11.0, 10.4, 11.6)))
+    assert (reading.value, reading.status) == (10.5, MEASURED)
+    assert "[9.50, 11.60]" in reading.note
+
+
+@pytest.mark.parametrize(
+    ("result", "value", "status"),
+    [
+        (("not_reached", 40.0, 40.0, None), 40.0, AT_LEAST),
+        (("below_minimum", None, None, 0.5), None, BELOW),
+        (("unresolved", 8.0, 4.0, 12.0), None, NOT_MEASURED),
+    ],
+)
+def test_a_search_without_an_answer_gives_none(result, value, status):
+    reading = searched(search(result))
+    assert (reading.value, reading.status) == (value, status)
+
+
+def test_an_invalid_or_absent_search_is_not_read():
+    assert searched(None) is None
+    assert searched(search(("resolved", 10.0, 9.5, 10.5), valid=False)) is None
+    mixed = searched(search(("resolved", 10.0, 9.5, 10.5), ("unresolved", 9.0, 5.0, 12.0)))
+    assert mixed.value is None

@@ -1,0 +1,45 @@
+"""The server's command line, and the service process that it asks for."""
+
+import argparse
+
+from harness.engines.simulated.batching import ContinuousBatching
+from harness.engines.simulated.pacing import BatchedSchedule, FixedSchedule, Pace
+from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.engines.simulated.server",
+        description="An OpenAI-compatible streaming server whose service process is known.",
+    )
+    parser.add_argument("--port", type=int, required=True, help="0: a free one, which is printed")
+    parser.add_argument("--model", default="simulated", help="the name it serves")
+    parser.add_argument("--max-model-len", type=int, help="default: of the shape")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sent-log", help="a file for one JSON line a finished request")
+    fixed = parser.add_argument_group("a fixed schedule: token k at arrival + TTFT + k * gap, whatever the load")
+    fixed.add_argument("--gap-ms", type=float)
+    fixed.add_argument("--ttft-ms", type=float, default=0.0)
+    batched = parser.add_argument_group("a roofline model with continuous batching")
+    batched.add_argument("--hardware", choices=HARDWARE, default="h100")
+    batched.add_argument("--shape", choices=SHAPES, default="llama-3.1-8b")
+    batched.add_argument("--scheme", choices=SCHEMES, default="bf16")
+    batched.add_argument("--max-num-seqs", type=int, default=256)
+    batched.add_argument("--max-num-batched-tokens", type=int, default=8192)
+    batched.add_argument("--jitter", type=float, default=0.02, help="standard deviation of log(step time)")
+    return parser.parse_args(argv)
+
+
+def pace(options: argparse.Namespace) -> Pace:
+    if options.gap_ms is not None:
+        return FixedSchedule(options.ttft_ms / 1e3, options.gap_ms / 1e3)
+    model = Roofline(HARDWARE[options.hardware], SHAPES[options.shape], SCHEMES[options.scheme])
+    batching = ContinuousBatching(
+        model.step_s,
+        max_num_seqs=options.max_num_seqs,
+        max_num_batched_tokens=options.max_num_batched_tokens,
+        kv_cache_tokens=model.kv_cache_tokens,
+        jitter=options.jitter,
+        seed=options.seed,
+    )
+    return BatchedSchedule(batching)

@@ -1,0 +1,75 @@
+"""A capacity cell: the search of capacity.py, its probes measured on a server."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from harness.config import LoadPoints, Scenario
+from harness.engines import Server
+from harness.load import LoadPoint
+from harness.load.capacity import Capacity, Probe, capacity_result, search
+from harness.load.measure import run_point
+from harness.load.metrics import row, window
+from harness.load.slo import judge
+from harness.load.validity import OF_THE_CLIENT
+from harness.records import Flag, Outcome
+
+BURST = 64  # requests at once, to learn about where the capacity lies
+
+
+def measure_capacity(
+    server: Server,
+    tokenizer: Any,
+    scenario_name: str,
+    scenario: Scenario,
+    point: LoadPoint,
+    load: LoadPoints,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> Outcome:
+    """Every probe has prompts and arrivals of its own. `progress` counts probes. Raises CellError when a first burst
+    of requests shows that the server does not answer."""
+    common = (server, tokenizer, scenario_name, scenario)
+    burst = LoadPoint("throughput", None, min(BURST, point.requests), repeat=point.repeat)
+    at_once, _, _ = run_point(*common, burst, load, seed, raise_if_hopeless=True)
+    rows: list[dict[str, Any]] = []
+    flags: dict[str, list[Flag]] = {}
+    measured: list[dict[str, Any]] = []
+
+    def probe(rate_rps: float, number: int, requests: int) -> Probe:
+        one = replace(point, rate_rps=rate_rps, requests=requests, probe=number)
+        result, samples, found = run_point(*common, one, load, seed, raise_if_hopeless=False)
+        for flag in found:
+            flags.setdefault(flag.code, []).append(flag)
+        reading = judge(samples, scenario.slo, window(samples, one))
+        rows.extend({"probe": number, "rate_rps": rate_rps, **row(s)} for s in samples)
+        measured.append(
+            {f"{name}_ms_p99": value if math.isfinite(value) else None for name, value in reading.p99_ms.items()}
+        )
+        progress(number + 1, load.capacity.probes)
+        valid = not any(flag.level == "invalid" and flag.code in OF_THE_CLIENT for flag in found)
+        return Probe(rate_rps, result["achieved_rps"], requests, reading.ratio, reading.tallies, valid)
+
+    capacity = search(probe, load.capacity, at_once["achieved_rps"])
+    result = {**capacity_result(capacity), "slo": asdict(scenario.slo), "burst_rps": at_once["achieved_rps"]}
+    result["probes"] = [told | own for told, own in zip(result["probes"], measured, strict=True)]
+    return Outcome(result, rows, _flags(capacity, flags))
+
+
+def _flags(capacity: Capacity, of_probes: dict[str, list[Flag]]) -> list[Flag]:
+    """The search has left out what was invalid, so a probe's flag is at most a caution of the cell's."""
+    count = len(capacity.probes)
+    found = []
+    for code, seen in of_probes.items():
+        level = "note" if all(flag.level == "note" for flag in seen) else "caution"
+        found.append(Flag(code, level, f"{len(seen)} of {count} probes: {seen[0].message}"))
+    if not any(probe.valid for probe in capacity.probes):
+        message = "the client could not produce the load of any probe; lower load.capacity.max_rps or add load.workers"
+        found.append(Flag("no_valid_probe", "invalid", message))
+    elif capacity.status == "unresolved":
+        message = (
+            f"the search did not narrow the capacity down in {count} probes; raise load.capacity.probes or .requests"
+        )
+        found.append(Flag("capacity_unresolved", "caution", message))
+    return found

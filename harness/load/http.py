@@ -1,0 +1,177 @@
+"""HTTP/1.1 as far as the measured path needs it (RFC 9112): where a response ends, and what its body is.
+
+While a cell runs, the client only asks whether a response is complete. Everything else is read from the kept bytes
+afterwards.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+HEAD_END = b"\r\n\r\n"
+MAX_HEAD_BYTES = 64 << 10
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: [^\r\n]*)?\r\n")
+
+
+class BadHttp(Exception):
+    """The server sent something that is not HTTP/1.1."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the requests go."""
+
+    host: str
+    port: int
+    tls: bool
+    path: str
+
+    @classmethod
+    def of(cls, base_url: str, path: str) -> "Target":
+        url = urlsplit(base_url)
+        tls = url.scheme == "https"
+        return cls(url.hostname or "", url.port or (443 if tls else 80), tls, url.path.rstrip("/") + path)
+
+    def head(self, headers: dict[str, str]) -> bytes:
+        """The request up to the value of Content-Length."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        fields = {
+            "Host": name if self.port in (80, 443) else f"{name}:{self.port}",
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",
+            **headers,
+        }
+        lines = [f"POST {self.path} HTTP/1.1", *(f"{key}: {value}" for key, value in fields.items())]
+        return "\r\n".join([*lines, "Content-Length: "]).encode("latin-1")
+
+
+class Framing:
+    """Finds the end of one response in bytes that grow. `end` is its length once `complete` has said True."""
+
+    __slots__ = ("_position", "_until", "head_end", "keep_alive")
+
+    def __init__(self) -> None:
+        self.head_end = 0  # 0: the head is not there yet
+        self.keep_alive = True
+        self._until: int | None = None  # length of the whole response where it is known, else None
+        self._position = -1  # of the next chunk's size; -1: not chunked
+
+    def may_end(self, data: bytearray) -> bool:
+        """Cheap, never wrongly False: whether `complete` is worth asking. Chunked responses end with an empty line."""
+        return self._position < 0 or data.endswith(HEAD_END)
+
+    def complete(self, data: bytearray) -> bool:
+        """Raises BadHttp."""
+        if not self.head_end and not self._read_head(data):
+            return False
+        if self._until is not None:
+            return len(data) >= self._until
+        return self._position >= 0 and self._skip_chunks(data)
+
+    def complete_at_eof(self, data: bytearray) -> bool:
+        """Whether a connection that closes here has delivered everything: a body without a length ends so."""
+        return bool(self.head_end) and self._until is None and self._position < 0
+
+    def _read_head(self, data: bytearray) -> bool:
+        end = data.find(HEAD_END)
+        if end < 0:
+            if len(data) > MAX_HEAD_BYTES or not b"HTTP/1.".startswith(data[:7]):
+                raise BadHttp(f"not an HTTP/1.1 response: {bytes(data[:80])!r}")
+            return False
+        head = parse_head(data)
+        if head.status < 200:
+            raise BadHttp(f"an interim response that nobody asked for: {head.status}")
+        self.head_end = end + 4
+        connection = head.headers.get("connection", "").lower()
+        self.keep_alive = "close" not in connection and (head.minor == 1 or "keep-alive" in connection)
+        length = head.headers.get("content-length")
+        if "chunked" in head.headers.get("transfer-encoding", "").lower():
+            self._position = self.head_end
+        elif head.status in (204, 304):
+            self._until = self.head_end
+        elif length is not None:
+            if not length.isdecimal():
+                raise BadHttp(f"Content-Length: {length!r}")
+            self._until = self.head_end + int(length)
+        else:
+            self.keep_alive = False
+        return True
+
+    def _skip_chunks(self, data: bytearray) -> bool:
+        while (line_end := data.find(b"\r\n", self._position)) >= 0:
+            size = chunk_size(data[self._position : line_end])
+            if size == 0:  # trailers follow, or at once the empty line
+                return data.find(HEAD_END, line_end) >= 0
+            after = line_end + 2 + size + 2
+            if after > len(data):
+                return False
+            self._position = after
+        return False
+
+
+@dataclass(frozen=True)
+class Head:
+    minor: int  # of HTTP/1.x
+    status: int
+    headers: dict[str, str]  # lower-case names
+    length: int  # bytes, with the empty line
+
+
+def parse_head(data: bytes | bytearray) -> Head:
+    """Raises BadHttp."""
+    end = data.find(HEAD_END)
+    match = STATUS_LINE.match(data)
+    if end < 0 or match is None:
+        raise BadHttp(f"not an HTTP/1.1 response: {bytes(data[:80])!r}")
+    headers = {}
+    for line in bytes(data[match.end() : end]).decode("latin-1").split("\r\n"):
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    return Head(int(match[1]), int(match[2]), headers, end + 4)
+
+
+def chunk_size(line: bytes | bytearray) -> int:
+    """Of a chunk's first line, extensions aside. Raises BadHttp."""
+    digits = bytes(line).partition(b";")[0].strip()
+    try:
+        return int(digits, 16) if digits[:1] not in (b"-", b"+") else int("")
+    except ValueError:
+        raise BadHttp(f"chunk size {digits[:40]!r}") from None
+
+
+def body_spans(data: bytes, head: Head) -> Iterator[tuple[int, int]]:
+    """[start, end) of each piece of body in a response's bytes, as far as they came. Raises BadHttp."""
+    if "chunked" not in head.headers.get("transfer-encoding", "").lower():
+        yield head.length, len(data)
+        return
+    position = head.length
+    while (line_end := data.find(b"\r\n", position)) >= 0:
+        size = chunk_size(data[position:line_end])
+        if size == 0:
+            return
+        start = line_end + 2
+        yield start, min(start + size, len(data))
+        position = start + size + 2
+
+
+def body_reads(data: bytes, head: Head, lengths: Sequence[int], times: Sequence[float]) -> list[tuple[float, bytes]]:
+    """(time, body bytes) of each read that brought any: `lengths` are the reads' bytes, framing included."""
+    reads: list[tuple[float, bytes]] = []
+    index, read_end = 0, lengths[0] if lengths else 0
+    last = -1
+    for start, end in body_spans(data, head):
+        while start < end:
+            while read_end <= start:
+                index += 1
+                read_end += lengths[index]
+            stop = min(end, read_end)
+            piece = data[start:stop]
+            if index == last:
+                reads[-1] = (times[index], reads[-1][1] + piece)
+            else:
+                reads.append((times[index], piece))
+                last = index
+            start = stop
+    return reads

@@ -1,0 +1,85 @@
+"""Text of a dataset on the hub: `hub:DATASET[@REVISION][:SPLIT[:FIELD]]`, streamed, so that only its start is read.
+
+DATASET may be a directory that the `datasets` library can load. The planner imports this file: nothing heavy.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from harness.errors import ConfigError
+
+PREFIX = "hub:"
+FIELDS = ("text", "messages", "conversations", "prompt")  # the first that a dataset has
+ROWS = 5000  # at most so many are read, ...
+CHARS = 8_000_000  # ... and no more once they have so much text
+REVISION_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class HubText:
+    dataset: str
+    revision: str | None = None
+    split: str = "train"
+    field: str | None = None
+
+
+def parse(name: str) -> HubText:
+    """What a scenario's `text` asks of the hub. Raises ConfigError when it is not of that form."""
+    parts = name.removeprefix(PREFIX).split(":")
+    if len(parts) > 3 or not all(parts):
+        raise ConfigError(f"scenario text {name!r}: expected hub:DATASET[@REVISION][:SPLIT[:FIELD]]")
+    dataset, _, revision = parts[0].partition("@")
+    return HubText(dataset, revision or None, *parts[1:])
+
+
+@lru_cache(maxsize=32)
+def identity(name: str) -> str:
+    """Dataset, revision, split and field. The revision is the pinned one, else the hub's latest, else left out: a plan
+    is made without a network too, and only a pinned revision makes it the same with one."""
+    asked = parse(name)
+    revision = asked.revision or _latest(asked.dataset)
+    return f"{asked.dataset}@{revision or ''}:{asked.split}:{asked.field or ''}"
+
+
+def read_values(name: str) -> list[Any]:
+    """The field's value in each of the first rows. Raises ConfigError: unreachable, no such dataset, split or field."""
+    from datasets import load_dataset
+
+    asked = parse(name)
+    try:
+        rows = load_dataset(asked.dataset, split=asked.split, revision=asked.revision, streaming=True)
+        values: list[Any] = []
+        chars = 0
+        for row in islice(rows, ROWS):
+            values.append(row[_field(name, asked, row)])
+            chars += len(str(values[-1]))
+            if chars > CHARS:
+                break
+    except ConfigError:
+        raise
+    except Exception as error:  # datasets and its transports raise whatever they meet
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"corpus {name}: the dataset cannot be read: {reason}; check its name and split, or the network "
+            "(HF_TOKEN for a gated one), or name a local file instead"
+        ) from error
+    return values
+
+
+def _field(name: str, asked: HubText, row: dict[str, Any]) -> str:
+    for field in (asked.field,) if asked.field else FIELDS:
+        if field in row:
+            return field
+    wanted = f"no field {asked.field!r}" if asked.field else f"none of the fields {', '.join(FIELDS)}"
+    raise ConfigError(f"corpus {name}: {wanted}; the dataset has {', '.join(row)}; name one: hub:DATASET:SPLIT:FIELD")
+
+
+def _latest(dataset: str) -> str | None:
+    try:
+        from huggingface_hub import HfApi
+
+        return HfApi().dataset_info(dataset, timeout=REVISION_TIMEOUT_S).sha
+    except Exception:  # offline, gated, unknown: reading it will say so
+        return None

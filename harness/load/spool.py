@@ -1,0 +1,149 @@
+"""What does not fit in memory lies on disk while a cell runs: the requests to send, and the bytes that came back.
+
+The two sides are processes of one run on one machine, so the format is whatever is quickest. Nothing of it is kept.
+"""
+
+import mmap
+import pickle
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.load.http import BadHttp, body_reads, parse_head
+from harness.load.trace import Asked, Failure, Request, Trace
+
+WRITE_BUFFER = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A request whose body lies in the file of bodies."""
+
+    index: int
+    intended_s: float
+    start: int
+    length: int
+    max_bytes: int
+    turn: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A worker's part of the cell: whole conversations, in the order of their intended times."""
+
+    conversations: list[list[Planned]]
+    concurrency: int | None  # closed loop: conversations in flight
+
+
+@dataclass(slots=True)
+class Raw:
+    """One response as the client kept it. Times are seconds since the cell's start."""
+
+    index: int
+    intended_s: float
+    sent_s: float | None
+    connect_s: float
+    end_s: float | None
+    error: Failure | None
+    stamped: bool  # every time is the kernel's
+    data: bytes
+    lengths: array  # bytes of each read
+    times: array  # of each read
+
+
+class RequestFile:
+    """Writes the bodies one after another and hands out where they lie."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "bodies"
+        self.asked: list[Asked] = []
+
+    def write(self, requests: Iterable[Request]) -> list[Planned]:
+        planned, start = [], 0
+        with self.path.open("wb") as file:
+            for request in requests:
+                file.write(request.body)
+                length = len(request.body)
+                planned.append(
+                    Planned(request.index, request.intended_s, start, length, request.max_bytes, request.asked.turn)
+                )
+                self.asked.append(request.asked)
+                start += length
+        return planned
+
+
+def open_bodies(folder: Path) -> mmap.mmap:
+    with (folder / "bodies").open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+class TraceWriter:
+    """One worker's responses, in the order in which they ended."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("wb", buffering=WRITE_BUFFER)
+
+    def write(self, raw: Raw) -> None:
+        fields = [getattr(raw, name) for name in Raw.__slots__]
+        pickle.dump(fields, self._file, protocol=pickle.HIGHEST_PROTOCOL)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Traces:
+    """The traces of a run in the order of their requests, read again from disk at every iteration.
+
+    A request that no worker reports was never sent.
+    """
+
+    def __init__(self, planned: list[Planned], paths: list[Path]):
+        self._planned = planned
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._planned)
+
+    def __iter__(self) -> Iterator[Trace]:
+        files = [path.open("rb") for path in self._paths]
+        try:
+            where = {index: (file, offset) for file in files for index, offset in _offsets(file)}
+            for planned in self._planned:
+                if planned.index not in where:
+                    yield Trace(planned.index, planned.intended_s)
+                    continue
+                file, offset = where[planned.index]
+                file.seek(offset)
+                yield trace(Raw(*pickle.load(file)))
+        finally:
+            for file in files:
+                file.close()
+
+
+def _offsets(file) -> Iterator[tuple[int, int]]:
+    while True:
+        offset = file.tell()
+        try:
+            fields = pickle.load(file)
+        except EOFError:
+            return
+        yield fields[0], offset
+
+
+def trace(raw: Raw) -> Trace:
+    """The response's status and body out of its bytes."""
+    found = Trace(raw.index, raw.intended_s, raw.sent_s, raw.connect_s, [], raw.end_s, None, raw.error, raw.stamped)
+    if not raw.data:
+        return found
+    try:
+        head = parse_head(raw.data)
+        chunks = body_reads(raw.data, head, raw.lengths, raw.times)
+    except BadHttp as error:
+        return replace(found, error=raw.error or Failure("bad_http", str(error)))
+    found.status, found.chunks = head.status, chunks
+    if head.status != 200 and raw.error is None:
+        body = b"".join(data for _, data in chunks)[:300].decode("utf-8", "replace")
+        wait = head.headers.get("retry-after")
+        found.error = Failure(f"http_{head.status}", body + (f" (Retry-After: {wait})" if wait else ""))
+    return found

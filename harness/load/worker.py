@@ -1,0 +1,69 @@
+"""One client process: sends its share of a cell's requests on time and keeps what comes back.
+
+    python -m harness.load.worker FOLDER NUMBER
+
+The parent (client.py) has written FOLDER/bodies and FOLDER/shard-NUMBER. It speaks through our standard input, one
+line each: the job as JSON, with the HTTP headers (which hold the API key and so are never on disk); "open" when every
+worker has loaded; the start of the clock in nanoseconds when every worker is ready. The end of our input ends us. We
+answer with JSON lines: loaded, ready, progress, done.
+"""
+
+import gc
+import json
+import pickle
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.load.agenda import Agenda
+from harness.load.http import Target
+from harness.load.loop import Job, Loop
+from harness.load.sockets import allow_open_files
+from harness.load.spool import Shard, TraceWriter, open_bodies
+
+
+def tell(event: str, **facts: Any) -> None:
+    sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    folder, number = Path(sys.argv[1]), int(sys.argv[2])
+    said = json.loads(sys.stdin.readline())
+    family, kind, proto, name, where = said["address"]
+    address = (socket.AddressFamily(family), socket.SocketKind(kind), proto, name, tuple(where))
+    job = Job(Target(**said["target"]), address, said["headers"], said["request_timeout_s"], said["cell_timeout_s"])
+    shard: Shard = pickle.loads((folder / f"shard-{number}").read_bytes())
+    out = TraceWriter(folder / f"traces-{number}")
+    allow_open_files(min(len(shard.conversations), shard.concurrency or len(shard.conversations)))
+    loop = Loop(job, Agenda(shard), open_bodies(folder), out)
+    gc.collect()
+    gc.disable()  # nothing on the way makes cycles, and a collection would stall the loop
+    tell("loaded")
+    if sys.stdin.readline().strip() != "open":
+        return 1
+    loop.open_connections()
+    tell("ready")
+    line = sys.stdin.readline()
+    if not line:
+        return 1
+    began, cpu_s = time.monotonic(), time.process_time()
+    loop.run(int(line), sys.stdin.fileno(), lambda done: tell("progress", done=done))
+    wall_s, cpu_s = time.monotonic() - began, time.process_time() - cpu_s
+    out.close()
+    tell(
+        "done",
+        done=loop.done,
+        cpu_s=cpu_s,
+        wall_s=wall_s,
+        loop_lag_s=loop.loop_lag_s,
+        connections=loop.connections_opened,
+        reads=loop.reads,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""python -m harness.selftest [--workers N] [--json FILE] [+sweep=NAME KEY=VALUE ...]
+
+Exit codes: 0 this machine can measure what is asked, 1 it cannot, 2 a wrong command line.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.selftest",
+        description="Measures the load client on this machine: about a minute. With a sweep, against what it asks.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="+sweep=NAME", help="a sweep as `python -m harness` takes it")
+    parser.add_argument("--workers", type=int, help="client processes; default: the sweep's load.workers, else 1")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    arguments = parser.parse_args()
+    try:
+        return _run(arguments)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from harness import host
+    from harness.errors import ConfigError
+    from harness.selftest.checks import run_checks
+    from harness.selftest.needs import Needs
+
+    needs, workers = Needs.default(), 1
+    if arguments.overrides:
+        from harness.compose import compose_sweep
+
+        config = compose_sweep(arguments.overrides)
+        needs, workers = Needs.of(config), config.load.workers
+    workers = workers if arguments.workers is None else arguments.workers
+    if workers < 1:
+        raise ConfigError(f"--workers {workers}: at least 1")
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        checks = run_checks(needs, workers, Path(folder) / "server.log", lambda text: print(text, file=sys.stderr))
+    _print(checks)
+    able = all(check.ok for check in checks)
+    if arguments.json:
+        found = {"able": able, "workers": workers, "needs": asdict(needs), "host": host.facts()}
+        arguments.json.write_text(json.dumps(found | {"checks": [asdict(check) for check in checks]}, indent=1) + "\n")
+    hint = "" if able else "; close other programs, raise --workers, or measure from another machine"
+    print(f"this machine {'can' if able else 'cannot'} measure what is asked{hint}")
+    return 0 if able else 1
+
+
+def _print(checks) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "measured", "limit", "")
+    for check in checks:
+        value = "none" if check.value is None else f"{check.value:,.3g}" if check.value < 100 else f"{check.value:,.0f}"
+        name = check.name if check.ok else f"[bold red]{check.name}[/]"
+        verdict = "" if not check.limit else "ok" if check.ok else "no"
+        table.add_row(name, f"{value} {check.unit}", check.limit, f"{verdict}{' ' * bool(verdict)}{check.note}")
+    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 140).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

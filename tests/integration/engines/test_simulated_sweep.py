@@ -1,0 +1,69 @@
+"""A sweep written for a Hopper GPU, rehearsed through the command line on a machine that has none."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from harness.engines.simulated.batching import Batch
+from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
+
+
+@pytest.fixture(scope="module")
+def tokenizer_only(tmp_path_factory) -> Path:
+    """A real tokenizer of one token a byte, and a checkpoint without a single weight."""
+    folder = tmp_path_factory.mktemp("tiny")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={char: index for index, char in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    header = b"{}      "
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    return folder
+
+
+def rehearse(tmp_path: Path, model: Path, *more: str) -> subprocess.CompletedProcess:
+    command = [
+        *(sys.executable, "-m", "harness", "+sweep=hopper_sparse_fp8", "engine=simulated", f"model={model}"),
+        *("variant=[bf16,sparse24_fp8]", "suite=[]", "judge=null", "scenario=[instruction_256_128]"),
+        "scenarios.instruction_256_128.text=prose",
+        *("load.rates_rps=[20]", "load.duration_s=0.5", "load.min_requests=8", "load.repeats=1"),
+        *("load.single_stream_requests=4", "load.throughput_requests=8", "mlflow.enabled=false", "progress=plain"),
+        *(f"cache_dir={tmp_path}/cache", f"results_dir={tmp_path}/results", f"reports_dir={tmp_path}/reports", *more),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_the_study_is_rehearsed_and_watermarked(tokenizer_only, tmp_path):
+    done = rehearse(tmp_path, tokenizer_only)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = (tmp_path / "results/hopper_sparse_fp8/cells").glob("*/record.json")
+    records = {record["cell"]["key"]: record for record in (json.loads(path.read_text()) for path in found)}
+    assert {key.split("/")[0] for key in records} == {"bf16", "sparse24_fp8"}
+    for record in records.values():
+        assert "simulated" in {flag["code"] for flag in record["flags"]}
+        assert (record["engine"]["kind"], record["engine"]["hardware"]) == ("simulated", "h100")
+        assert record["result"]["requests_completed"] == record["result"]["requests_sent"] > 0
+    for variant, scheme in (("bf16", "bf16"), ("sparse24_fp8", "sparse_fp8")):
+        record = records[f"{variant}/instruction_256_128/single_stream_r0"]
+        assert record["engine"]["scheme"] == scheme
+        model = Roofline(HARDWARE["h100"], SHAPES["llama-3.1-8b"], SCHEMES[scheme])
+        alone_ms = model.step_s(Batch(1, 1, 300, 300)) * 1e3
+        # A server and a client that come late now and then do not change the median: the deadlines do not drift.
+        assert record["result"]["itl_ms_p50"] == pytest.approx(alone_ms, rel=0.1)
+    report = tmp_path / "reports/hopper_sparse_fp8"
+    assert "SIMULATED" in (report / "index.html").read_text()
+    assert not (tmp_path / "cache").exists(), "nothing was downloaded, imported or compressed"
+
+
+def test_a_variant_without_a_scheme_stops_before_anything_starts(tokenizer_only, tmp_path):
+    done = rehearse(tmp_path, tokenizer_only, "~engine.schemes.sparse24_fp8")
+    assert done.returncode == 2
+    assert "+engine.schemes.sparse24_fp8=SCHEME" in done.stderr
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,125 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from harness.config import CapacitySearch
+from harness.load.capacity import Probe, capacity_result, search
+from harness.load.slo import Tally
+from harness.load.threshold import TARGET, design_effect, posterior
+
+SETTINGS = CapacitySearch(probes=8)
+BLOCKS = 10
+
+
+def tally(rng, share, values, clumps=1):
+    """Values beyond the limit come `clumps` at a time."""
+    of = [values // BLOCKS] * BLOCKS
+    return Tally(tuple(int(clumps * rng.binomial(count // clumps, share)) for count in of), tuple(of))
+
+
+class KnownServer:
+    """The share beyond each limit is logistic in ln rate; it serves at most `most_rps`."""
+
+    def __init__(self, seed, most_rps=math.inf, valid_to_rps=math.inf, **curves):
+        self.rng = np.random.default_rng(seed)
+        self.curves, self.most_rps, self.valid_to_rps = curves, most_rps, valid_to_rps
+        self.rates = []
+
+    def __call__(self, rate_rps, number, requests):
+        assert number == len(self.rates)
+        self.rates.append(rate_rps)
+        saturated = rate_rps > self.most_rps
+        tallies, ratios = {}, []
+        for name, (knee_rps, slope) in self.curves.items():
+            share = 1.0 if saturated else 1 / (1 + math.exp(-TARGET - slope * math.log(rate_rps / knee_rps)))
+            tallies[name] = tally(self.rng, share, requests * (100 if name == "itl" else 1), 50 if name == "itl" else 1)
+            ratios.append(1.2 if tallies[name].share > 0.01 else 0.9)
+        achieved = min(rate_rps, self.most_rps)
+        return Probe(rate_rps, achieved, requests, max(ratios), tallies, rate_rps <= self.valid_to_rps)
+
+
+@pytest.mark.parametrize(
+    ("curves", "knee_rps"),
+    [({"itl": (20.0, 10.0)}, 20.0), ({"ttft": (8.0, 40.0), "itl": (12.0, 8.0)}, 8.0), ({"itl": (1.5, 12.0)}, 1.5)],
+)
+def test_a_known_knee_is_found_within_three_percent_for_nine_seeds_of_ten(curves, knee_rps):
+    found = [search(KnownServer(seed, most_rps=1.3 * knee_rps, **curves), SETTINGS) for seed in range(20)]
+    errors = [abs(capacity.rps / knee_rps - 1) for capacity in found]
+    assert np.mean([error <= 0.03 for error in errors]) >= 0.9, errors
+    assert np.mean([capacity.low_rps <= knee_rps <= capacity.high_rps for capacity in found]) >= 0.75
+    assert all(len(capacity.probes) <= 8 for capacity in found)
+    assert {capacity.limited_by for capacity in found} == {min(curves, key=lambda name: curves[name][0])}
+
+
+def test_a_good_start_saves_probes():
+    def probes(start_rps):
+        servers = [KnownServer(seed, most_rps=26.0, itl=(20.0, 15.0)) for seed in range(10)]
+        return sum(len(search(server, SETTINGS, start_rps).probes) for server in servers)
+
+    assert probes(24.0) < probes(None)
+
+
+def test_a_capacity_above_the_highest_rate_is_not_reached():
+    server = KnownServer(1, itl=(500.0, 10.0))
+    capacity = search(server, SETTINGS)
+    assert (capacity.status, capacity.rps, capacity.high_rps) == ("not_reached", 100.0, None)
+    assert server.rates[-1] == 100.0
+
+
+def test_a_capacity_below_the_lowest_rate_is_said_to_be():
+    server = KnownServer(1, itl=(0.01, 10.0))
+    capacity = search(server, SETTINGS)
+    assert (capacity.status, capacity.rps, capacity.high_rps) == ("below_minimum", None, 0.1)
+
+
+def test_a_client_that_cannot_produce_the_load_leaves_it_unresolved():
+    server = KnownServer(1, valid_to_rps=10.0, itl=(20.0, 10.0))
+    capacity = search(server, SETTINGS)
+    assert capacity.status == "unresolved" and capacity.low_rps > 7
+    nothing = search(KnownServer(1, valid_to_rps=0.0, itl=(20.0, 10.0)), SETTINGS)
+    assert (nothing.status, nothing.rps) == ("unresolved", None)
+
+
+def test_few_probes_leave_it_unresolved_with_what_is_known():
+    capacity = search(KnownServer(1, itl=(20.0, 10.0)), CapacitySearch(probes=3))
+    assert capacity.status == "unresolved" and len(capacity.probes) == 3
+    assert capacity.low_rps < 20 < capacity.high_rps
+
+
+def test_every_probe_is_within_the_bounds_and_long_enough():
+    settings = CapacitySearch(probes=8, min_rps=5.0, max_rps=15.0, requests=50, duration_s=10.0)
+    server = KnownServer(1, itl=(14.0, 10.0))
+    capacity = search(server, settings, start_rps=99.0)
+    assert all(5.0 <= rate <= 15.0 for rate in server.rates)
+    assert all(probe.requests >= max(50, 10 * probe.rate_rps - 1) for probe in capacity.probes)
+
+
+def test_values_that_come_in_clumps_count_for_less():
+    rng = np.random.default_rng(0)
+    alone = [tally(rng, 0.01, 50_000) for _ in range(8)]
+    clumped = [tally(rng, 0.01, 50_000, clumps=50) for _ in range(8)]
+    assert design_effect("itl", alone) < 2
+    assert 25 < design_effect("itl", clumped) < 60
+    grid = np.linspace(0, 5, 2000)
+    widths = []
+    for tallies in (alone, clumped):
+        below = np.cumsum(posterior("itl", grid, [(20.0, t) for t in tallies]).mass)
+        widths.append(np.interp(0.95, below, grid) - np.interp(0.05, below, grid))
+    assert widths[1] > 2 * widths[0]
+
+
+def test_a_saturated_server_bounds_the_capacity_by_what_it_achieved():
+    grid = np.linspace(0, 5, 2000)
+    none_beyond = Tally((0,) * BLOCKS, (100,) * BLOCKS)
+    mass = posterior("ttft", grid, [(10.0, none_beyond)], ceiling_rps=15.0).mass
+    assert mass[grid > math.log(15.0)].sum() == 0
+    assert mass[grid < math.log(10.0)].sum() < 0.5
+
+
+def test_the_result_is_flat_and_json():
+    result = capacity_result(search(KnownServer(1, most_rps=26.0, itl=(20.0, 10.0)), SETTINGS))
+    assert result["capacity_rps_low"] < result["capacity_rps"] < result["capacity_rps_high"]
+    assert result["probes"][0].keys() >= {"rate_rps", "achieved_rps", "requests", "ratio", "itl_share_beyond", "valid"}
+    assert json.loads(json.dumps(result, allow_nan=False)) == result

@@ -1,0 +1,95 @@
+import pytest
+
+from harness.errors import ConfigError
+from harness.load.replay import Arrival, digest, read_trace, shared_tokens
+
+AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:15:46.6805900,374,44
+2023-11-16 18:15:50.9951690,396,109
+2023-11-16 18:15:48.6805900,879,0
+"""
+MOONCAKE = """{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47, 48, 49, 50, 51, 52, \
+53, 54, 55, 56, 57, 2353, 2354]}
+
+{"timestamp": 30535, "input_length": 600, "output_length": 26, "hash_ids": [46, 2366]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_azure_traces_are_read_in_the_order_of_time(file):
+    arrivals = read_trace(file("azure.csv", AZURE))
+    assert [arrival.at_s for arrival in arrivals] == pytest.approx([0.0, 2.0, 4.314579], abs=1e-6)
+    assert [(a.prompt_tokens, a.output_tokens, a.hash_ids) for a in arrivals] == [
+        (374, 44, None),
+        (879, 1, None),  # nothing generated: one token is the least that can be asked for
+        (396, 109, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["2024-05-10 23:59:59.500000+00:00", "2024-05-11 00:00:01+00:00"],
+        ["5", "6.5"],
+    ],
+    ids=["with a zone", "in seconds"],
+)
+def test_azure_times_come_in_other_forms(file, rows):
+    text = "\ufefftimestamp,Model,GeneratedTokens,ContextTokens\r\n" + "".join(f"{row},x,7,10\r\n" for row in rows)
+    assert read_trace(file("azure.csv", text)) == [Arrival(0.0, 10, 7), Arrival(1.5, 10, 7)]
+
+
+def test_mooncake_traces_say_what_is_shared(file):
+    first, second = read_trace(file("mooncake.jsonl", MOONCAKE))
+    assert (first.at_s, first.prompt_tokens, first.output_tokens, len(first.hash_ids)) == (0.0, 6955, 52, 14)
+    assert (second.at_s, second.hash_ids) == (pytest.approx(3.053), (46, 2366))
+
+
+def test_shared_tokens_are_those_of_a_common_beginning():
+    def share(*lists: tuple[int, ...], tokens: int = 1100) -> tuple[int, int]:
+        return shared_tokens(Arrival(0, tokens, 1, ids) for ids in lists)
+
+    assert share((1, 2, 3), (1, 2, 3)) == (1100, 2200)
+    assert share((1, 2, 3), (1, 2, 4)) == (1024, 2200)
+    assert share((1, 2, 3), (4, 2, 3)) == (0, 2200), "a block counts only behind what it stood behind before"
+    assert share((1, 2, 3), (1, 4, 3), (1, 2, 3)) == (512 + 1100, 3300)
+    assert shared_tokens([Arrival(0, 100, 1), Arrival(0, 100, 1)]) == (0, 200)
+
+
+ROW = '{"timestamp": 1, "input_length": 600, "output_length": 26, "hash_ids": [1, 2]}\n'
+BROKEN = [
+    ("trace.txt", "x", "not '.txt'"),
+    ("trace.csv", "", "expected the columns TIMESTAMP"),
+    ("trace.csv", "Timestamp,Request tokens,Response tokens\n5,472,18\n", "found Timestamp, Request tokens"),
+    ("trace.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\n", "no requests"),
+    ("trace.csv", AZURE + "yesterday,3,4\n", r"trace\.csv:5: .*yesterday"),
+    ("trace.csv", AZURE + "2023-11-16 18:15:46,3\n", r"trace\.csv:5"),
+    ("trace.csv", AZURE + "2023-11-16 18:15:46,-3,4\n", r"trace\.csv:5: a length of -3"),
+    ("trace.csv", AZURE + "nan,3,4\n", r"trace\.csv:5: .*nan"),
+    ("trace.jsonl", "\n", "no requests"),
+    ("trace.jsonl", ROW + "{\n", r"trace\.jsonl:2"),
+    ("trace.jsonl", ROW + '{"time": 3}\n', r"trace\.jsonl:2: no timestamp, input_length, output_length among time"),
+    ("trace.jsonl", ROW + "[1]\n", r"trace\.jsonl:2"),
+    ("trace.jsonl", ROW.replace("[1, 2]", "[1]"), r"trace\.jsonl:1: 1 hash_ids; 600 tokens are 2 blocks of 512"),
+    ("trace.jsonl", ROW + ROW.replace(', "hash_ids": [1, 2]', ""), "hash_ids in some requests and not in others"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "words"), BROKEN, ids=[words for *_, words in BROKEN])
+def test_what_cannot_be_read_is_said_with_its_line(file, name, text, words):
+    with pytest.raises(ConfigError, match=words):
+        read_trace(file(name, text))
+
+
+def test_the_digest_is_of_the_contents(file):
+    assert digest(file("a.csv", AZURE)) == digest(file("b.csv", AZURE)) != digest(file("c.csv", AZURE + "\n"))
+    with pytest.raises(ConfigError, match="no file nowhere"):
+        digest("nowhere.csv")

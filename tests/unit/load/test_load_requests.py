@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from harness.load.requests import MARK, continue_body, make_request
+from harness.load.trace import Asked
+
+
+def body(prompt, **options) -> bytes:
+    return make_request(0, 0.0, "the model", prompt, Asked(9, 4), **options).body
+
+
+def test_a_request_asks_for_exactly_its_tokens():
+    request = make_request(3, 1.5, "m", [5, 6], Asked(2, 40))
+    sent = json.loads(request.body)
+    assert (sent["prompt"], sent["max_tokens"], sent["min_tokens"]) == ([5, 6], 40, 40)
+    assert sent["ignore_eos"]
+    assert sent["stream"]
+    assert "return_token_ids" not in sent
+    assert (request.index, request.intended_s) == (3, 1.5)
+    assert request.max_bytes > 40 * 1000, "room for every token's event"
+
+
+def test_a_text_is_sent_as_it_is():
+    assert json.loads(body('say "[1]",\n\\é'))["prompt"] == 'say "[1]",\n\\é'
+
+
+def test_who_is_continued_gives_the_ids_of_the_answer():
+    assert json.loads(body([5], continued=True))["return_token_ids"] is True
+
+
+def test_a_conversation_grows_by_the_answer_and_the_next_message():
+    first = body([1, 2, 3], continued=True)
+    second = continue_body(body([MARK, 7, 8], continued=True), first, [40, 50])
+    assert second == body([1, 2, 3, 40, 50, 7, 8], continued=True)
+    third = continue_body(body([MARK, 9]), second, [60])
+    assert third == body([1, 2, 3, 40, 50, 7, 8, 60, 9])
+
+
+def test_a_message_and_an_answer_may_be_empty():
+    assert continue_body(body([MARK]), body([1]), []) == body([1])
+
+
+def test_names_that_look_like_prompts_are_left_alone():
+    odd = '"prompt":[-1'
+    first = make_request(0, 0.0, odd, [1, 2], Asked(2, 4)).body
+    template = make_request(1, 0.0, odd, [MARK, 3], Asked(6, 4, 1)).body
+    sent = json.loads(continue_body(template, first, [9]))
+    assert (sent["prompt"], sent["model"]) == ([1, 2, 9, 3], odd)
+
+
+def test_what_cannot_be_continued_is_not_sent_as_it_was():
+    with pytest.raises(ValueError):
+        continue_body(body([5, 6]), body([1]), [2])
+    with pytest.raises(ValueError):
+        continue_body(body([MARK, 6]), body("a text"), [2])
