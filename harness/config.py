@@ -124,7 +124,7 @@ class CapacitySearch:
     duration_s: float = 60.0  # ... and at least so long
     min_rps: float = 0.1
     max_rps: float = 100.0
-    precision: float = 0.03  # relative width at which the search ends
+    precision: float = 0.03  # half width of the 90 % interval, relative, at which the search ends early
 
 
 @dataclass

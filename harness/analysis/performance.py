@@ -50,8 +50,8 @@ class LoadPoint:
 
     @property
     def served_rps(self) -> float | None:
-        """Mean over the runs of `served_rps`: the rate axis of the figures and of the readings."""
-        rates = [rate for run in self.runs if (rate := served_rps(run.result, self.rate_rps)) is not None]
+        """Mean over the runs of `served_rps` (load/metrics.py): the rate axis of the figures and of the readings."""
+        rates = self.values("served_rps") or self.values("achieved_rps")
         return float(np.mean(rates)) if rates else None
 
     @property
@@ -59,25 +59,6 @@ class LoadPoint:
         """The server kept up: it served 95 % or more of the rate that was offered."""
         served = self.served_rps
         return self.rate_rps is None or (served is not None and served >= REACHED * self.rate_rps)
-
-
-def served_rps(result: dict, offered_rps: float | None) -> float | None:
-    """The rate at which a run's requests were served, without the drain after its last arrival.
-
-    `achieved_rps` divides by a duration D that ends with the last token, so a short run of long answers would never
-    reach its rate however fast the server is. With arrivals over a span S and the median E2E m, D - m is S where the
-    server keeps up: it serves offered / stretch, stretch = (D - m) / S. Where it falls behind by a factor r, its queue
-    and E2E grow evenly: D = r S + E0 and m = E0 + (r - 1) S / 2, hence r = 2 stretch - 1.
-    """
-    completed, sent = result.get("requests_completed") or 0, result.get("requests_sent") or 0
-    duration_s, median_s = result.get("duration_s"), 1e-3 * (result.get("e2e_ms_p50") or 0.0)
-    if offered_rps is None or sent < 2 or duration_s is None or duration_s <= median_s:
-        return result.get("achieved_rps")
-    span_s = result.get("arrival_span_s") or (sent - 1) / offered_rps
-    stretch, share = max(1.0, (duration_s - median_s) / span_s), completed / sent
-    if share / stretch >= REACHED:
-        return offered_rps * share / stretch
-    return offered_rps * share / (2 * stretch - 1)
 
 
 def load_points(study: Study) -> dict[tuple[str, str], tuple[LoadPoint, ...]]:

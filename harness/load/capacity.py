@@ -10,8 +10,9 @@ rate that it achieved, and the next one lies just below. Once the capacity is kn
 sides of it, where the share is expected OFFSETS logits from 1 %, and become up to MOST_REQUESTS times longer when
 that is what it takes to reach the precision in the probes that are left.
 
-    resolved        half the width of the 90 % interval is at most `precision` of the estimate, and at least two
-                    probes within NEAR of the estimate lie on both sides of it
+    resolved        half the width of the 90 % interval is at most RESOLVED times `precision`, relative to the estimate,
+                    and at least two probes within NEAR of the estimate lie on both sides of it; the search goes on
+                    until it is at most `precision`, or the probes are spent
     not_reached     even max_rps meets the SLO (posterior probability above 95 %): the capacity is at least that
     below_minimum   even min_rps misses it
     unresolved      the probes are spent, or the client could not produce the load: the estimate, if there is one, and
@@ -27,14 +28,15 @@ import numpy as np
 
 from harness.config import CapacitySearch, Slo
 from harness.load import LoadPoint
-from harness.load.metrics import window
+from harness.load.metrics import served_rps, window
 from harness.load.samples import Sample
-from harness.load.slo import ALLOWED_SHARE, Tally, judge
+from harness.load.slo import ALLOWED_SHARE, SloReading, Tally, judge
 from harness.load.threshold import Posterior, posterior
 
 INTERVAL = 0.90
 NORMAL_90 = 1.645
 DECIDED = 0.95  # posterior probability
+RESOLVED = 2.0
 NEAR = 0.15  # of the estimate
 STEP = 4.0  # of the rate, while nothing fails
 WIDE = 0.35  # of ln rate: a factor of 1.4
@@ -50,19 +52,26 @@ GRID, GRID_MARGIN = 3000, 1.0  # points, and how far beyond the bounds they reac
 
 @dataclass(frozen=True)
 class Probe:
-    """One measurement: `ratio` is the largest of p99 / limit, infinite where too many requests failed."""
+    """One measurement."""
 
     rate_rps: float
-    achieved_rps: float | None
+    served_rps: float | None
     requests: int
-    ratio: float
-    tallies: dict[str, Tally]  # by metric of the SLO: ttft, itl
+    reading: SloReading
     valid: bool = True  # the client produced this load
 
     @property
+    def ratio(self) -> float:
+        """The largest of p99 / limit, infinite where too many requests failed."""
+        return self.reading.ratio
+
+    @property
+    def tallies(self) -> dict[str, Tally]:
+        return self.reading.tallies
+
+    @property
     def saturated(self) -> bool:
-        achieved = self.achieved_rps
-        return self.ratio > 1 and achieved is not None and 0 < achieved < SATURATED * self.rate_rps
+        return self.ratio > 1 and self.served_rps is not None and 0 < self.served_rps < SATURATED * self.rate_rps
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,11 @@ class Capacity:
     probes: tuple[Probe, ...]
 
 
-def make_probe(samples: list[Sample], point: LoadPoint, slo: Slo, achieved_rps: float | None, valid: bool) -> Probe:
-    """Of a measured point: its SLO reading over the steady-state window. `achieved_rps` is summarize's."""
+def make_probe(samples: list[Sample], point: LoadPoint, slo: Slo, valid: bool = True) -> Probe:
+    """Of a measured point: its SLO reading over the steady-state window."""
     assert point.rate_rps is not None
     reading = judge(samples, slo, window(samples, point))
-    return Probe(point.rate_rps, achieved_rps, point.requests, reading.ratio, reading.tallies, valid)
+    return Probe(point.rate_rps, served_rps(samples, point), point.requests, reading, valid)
 
 
 # (rate in requests/s, number of the probe, number of requests) -> what was measured; every probe has its own traffic
@@ -95,7 +104,7 @@ def search(measure: Measure, settings: CapacitySearch, start_rps: float | None =
         requests = round(share * max(settings.requests, rate * settings.duration_s))
         probes.append(measure(rate, len(probes), requests))
         found = estimate(probes, settings)
-        if found.status != "unresolved":
+        if found.status in ("not_reached", "below_minimum") or _precise(found, settings):
             return found
         rate, share = _next(probes, settings)
     return estimate(probes, settings)
@@ -114,9 +123,15 @@ def estimate(probes: list[Probe], settings: CapacitySearch) -> Capacity:
         return Capacity("not_reached", highest, highest, None, belief.limited_by, tuple(probes))
     near = [probe.rate_rps for probe in belief.valid if abs(probe.rate_rps / middle - 1) < NEAR]
     between = len(near) > 1 and min(near) <= middle <= max(near)
-    precise = (high - low) / 2 <= settings.precision * middle
-    status = "resolved" if precise and between else "unresolved"
+    narrow = (high - low) / 2 <= RESOLVED * settings.precision * middle
+    status = "resolved" if narrow and between else "unresolved"
     return Capacity(status, middle, low, high, belief.limited_by, tuple(probes))
+
+
+def _precise(found: Capacity, settings: CapacitySearch) -> bool:
+    if found.status != "resolved":
+        return False
+    return (found.high_rps - found.low_rps) / 2 <= settings.precision * found.rps
 
 
 def capacity_result(capacity: Capacity) -> dict[str, Any]:
@@ -134,12 +149,17 @@ def capacity_result(capacity: Capacity) -> dict[str, Any]:
 def _probe_result(probe: Probe) -> dict[str, Any]:
     return {
         "rate_rps": probe.rate_rps,
-        "achieved_rps": probe.achieved_rps,
+        "served_rps": probe.served_rps,
         "requests": probe.requests,
-        "ratio": probe.ratio if math.isfinite(probe.ratio) else None,
+        "ratio": _finite(probe.ratio),
+        **{f"{name}_ms_p99": _finite(value) for name, value in probe.reading.p99_ms.items()},
         **{f"{name}_share_beyond": tally.share for name, tally in probe.tallies.items()},
         "valid": probe.valid,
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 class _Belief:
@@ -149,8 +169,8 @@ class _Belief:
         low, high = math.log(settings.min_rps) - GRID_MARGIN, math.log(settings.max_rps) + GRID_MARGIN
         self._grid = np.linspace(low, high, GRID)
         self.valid = [probe for probe in probes if probe.valid]
-        achieved = [probe.achieved_rps for probe in self.valid if probe.saturated and probe.achieved_rps]
-        self.ceiling_rps = CEILING * min(achieved, default=math.inf)
+        served = [probe.served_rps for probe in self.valid if probe.saturated and probe.served_rps]
+        self.ceiling_rps = CEILING * min(served, default=math.inf)
         self.metrics: dict[str, Posterior] = {}
         for name in sorted({name for probe in self.valid for name in probe.tallies}):
             counted = [(p.rate_rps, p.tallies[name]) for p in self.valid if p.tallies[name].share is not None]
@@ -202,7 +222,7 @@ def _proposal(belief: _Belief, settings: CapacitySearch, number: int) -> tuple[f
     if high - low <= WIDE:
         offset = OFFSETS[number % len(OFFSETS)] / belief.metrics[belief.limited_by].slope
         return math.exp(middle + offset), share
-    saturating = [p.achieved_rps for p in belief.valid if p.saturated and p.achieved_rps]
+    saturating = [p.served_rps for p in belief.valid if p.saturated and p.served_rps]
     edge = BELOW_SATURATION * min(saturating, default=math.inf)
     if passed < edge < failed:
         return edge, 1.0

@@ -1,6 +1,5 @@
 """A capacity cell: the search of capacity.py, its probes measured on a server."""
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -8,14 +7,14 @@ from typing import Any
 from harness.config import LoadPoints, Scenario
 from harness.engines import Server
 from harness.load import LoadPoint
-from harness.load.capacity import Capacity, Probe, capacity_result, search
+from harness.load.capacity import Capacity, Probe, capacity_result, make_probe, search
 from harness.load.measure import run_point
-from harness.load.metrics import row, window
-from harness.load.slo import judge
+from harness.load.samples import row
 from harness.load.validity import OF_THE_CLIENT
 from harness.records import Flag, Outcome
 
-BURST = 64  # requests at once, to learn about where the capacity lies
+BURST = 64  # requests at once, to learn about where the capacity lies ...
+START = 1.2  # ... which is above their rate: ramp and drain are in it
 
 
 def measure_capacity(
@@ -35,25 +34,19 @@ def measure_capacity(
     at_once, _, _ = run_point(*common, burst, load, seed, raise_if_hopeless=True)
     rows: list[dict[str, Any]] = []
     flags: dict[str, list[Flag]] = {}
-    measured: list[dict[str, Any]] = []
 
     def probe(rate_rps: float, number: int, requests: int) -> Probe:
         one = replace(point, rate_rps=rate_rps, requests=requests, probe=number)
-        result, samples, found = run_point(*common, one, load, seed, raise_if_hopeless=False)
+        _, samples, found = run_point(*common, one, load, seed, raise_if_hopeless=False)
         for flag in found:
             flags.setdefault(flag.code, []).append(flag)
-        reading = judge(samples, scenario.slo, window(samples, one))
         rows.extend({"probe": number, "rate_rps": rate_rps, **row(s)} for s in samples)
-        measured.append(
-            {f"{name}_ms_p99": value if math.isfinite(value) else None for name, value in reading.p99_ms.items()}
-        )
         progress(number + 1, load.capacity.probes)
         valid = not any(flag.level == "invalid" and flag.code in OF_THE_CLIENT for flag in found)
-        return Probe(rate_rps, result["achieved_rps"], requests, reading.ratio, reading.tallies, valid)
+        return make_probe(samples, one, scenario.slo, valid)
 
-    capacity = search(probe, load.capacity, at_once["achieved_rps"])
+    capacity = search(probe, load.capacity, START * at_once["achieved_rps"])
     result = {**capacity_result(capacity), "slo": asdict(scenario.slo), "burst_rps": at_once["achieved_rps"]}
-    result["probes"] = [told | own for told, own in zip(result["probes"], measured, strict=True)]
     return Outcome(result, rows, _flags(capacity, flags))
 
 

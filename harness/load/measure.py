@@ -10,7 +10,8 @@ from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint
 from harness.load.client import run_schedule
-from harness.load.metrics import Sample, row, sample, summarize
+from harness.load.metrics import summarize
+from harness.load.samples import Sample, row, sample
 from harness.load.server_metrics import watch
 from harness.load.trace import ClientFacts, Request
 from harness.load.traffic import expected_prefix_share, plan_requests, warm_up_requests

@@ -24,12 +24,19 @@ Of the cell, over its completed requests:
     total_tok_per_s     the same, and a request's prompt tokens where its first token is in the window
     achieved_rps    requests whose last token is in the window / (b - a); where requests are turns of conversations,
                     conversations whose last turn ended in it, as offered_rps counts them
+    served_rps      offered_rps, less where the server falls behind (below)
     goodput_rps     the part of achieved_rps that met the scenario's SLO (below)
     goodput_share   requests that met it / requests sent; one that failed did not
 
 A request meets an SLO when its TTFT is at most `ttft_ms_p99` and the p99 of its own ITL at most `itl_ms_p99`: the
 limits of the cell's percentiles, asked of each request. DistServe (Zhong et al. 2024), which made goodput known,
 and vLLM ask it of TPOT, which a stalled request may meet: that is `vllm_goodput_rps` (peers.py).
+
+A rate is served if the work is done one median conversation after the last arrival. achieved_rps does not tell: in a
+short run few conversations end within the window, and it wavers with them. With arrivals over a span S, a duration D
+and the median time m of a conversation (E2E where it has one turn), D - m is S where the server keeps up, and it
+serves offered / stretch, stretch = (D - m) / S. Where it falls behind by a factor r, its queue and m grow evenly:
+D = r S + m_0 and m = m_0 + (r - 1) S / 2, hence r = 2 stretch - 1. Requests that did not complete were not served.
 
 Only completed requests count, so a cell with failures is biased towards the requests that were lucky: validity.py
 marks it. Percentiles interpolate linearly (numpy's default). What there is no data for is None.
@@ -44,11 +51,10 @@ import numpy as np
 from harness.config import Slo
 from harness.load import LoadPoint
 from harness.load.peers import aiperf_columns, vllm_columns
-from harness.load.samples import Sample, conversations, row, sample
+from harness.load.samples import Sample, conversations
 from harness.load.spread import percentile_ms, spread_ms
 
-__all__ = ["Sample", "Window", "constant_rate", "conversation_s", "row", "sample", "summarize", "tpot_s", "window"]
-
+REACHED = 0.95  # of a rate, from which on it counts as served
 WINDOW_SHARE = 0.30
 WINDOW_EVENTS = 100
 
@@ -104,6 +110,26 @@ def constant_rate(point: LoadPoint) -> bool:
     return point.rate_rps is not None and point.concurrency is None and not varies
 
 
+def stretch(samples: list[Sample], point: LoadPoint) -> float | None:
+    """How many times as long as its arrivals the work at a constant rate took; None for other loads."""
+    starts = [s.intended_s for s in samples if s.asked.turn == 0 and s.sent_s is not None]
+    times = conversation_s(samples)
+    if not constant_rate(point) or len(starts) < 2 or not times:
+        return None
+    duration_s, span_s = _duration_s(samples, [s for s in samples if s.completed]), max(starts) - min(starts)
+    return max(1.0, (duration_s - float(np.median(times))) / span_s) if span_s else None
+
+
+def served_rps(samples: list[Sample], point: LoadPoint) -> float | None:
+    factor = stretch(samples, point)
+    if factor is None:
+        return None
+    sent = [s for s in samples if s.sent_s is not None]
+    share = sum(s.completed for s in sent) / len(sent)
+    behind = share / factor < REACHED
+    return point.rate_rps * share / (2 * factor - 1 if behind else factor)
+
+
 def conversation_s(samples: list[Sample]) -> list[float]:
     """Seconds from the first intended send to the last token, of every conversation that was completed."""
     return [
@@ -130,6 +156,7 @@ def summarize(samples: list[Sample], *, point: LoadPoint, slo: Slo) -> dict[str,
         **spread_ms("e2e_from_send_ms", [s.token_s[-1] - s.sent_s for s in completed]),
         "offered_rps": point.rate_rps,
         **_rates(samples, completed, window(samples, point), slo),
+        "served_rps": served_rps(samples, point),
         "duration_s": _duration_s(samples, completed),
         "arrival_span_s": max(firsts) - min(firsts) if firsts else None,
         "requests_sent": len(sent),

@@ -8,7 +8,7 @@ server that does not keep up with the offered rate; a client that does not is at
 from typing import Any
 
 from harness.load import LoadPoint
-from harness.load.metrics import constant_rate, conversation_s
+from harness.load.metrics import stretch
 from harness.load.samples import Sample, conversations
 from harness.load.spread import percentile_ms
 from harness.records import Flag
@@ -214,13 +214,10 @@ def _saturated(result: dict[str, Any], samples: list[Sample], point: LoadPoint) 
     share x of the arrival time leaves a queue: its latencies grow with the length of the run, and are no property of
     the rate alone.
     """
-    span_s, duration_s, times = result["arrival_span_s"], result["duration_s"], conversation_s(samples)
-    if not constant_rate(point) or not span_s or duration_s is None or not times:
+    factor = stretch(samples, point)
+    if factor is None or factor <= SATURATED:
         return []
-    stretch = (duration_s - sorted(times)[len(times) // 2]) / span_s
-    if stretch <= SATURATED:
-        return []
-    message = f"the server took {stretch:.2f} times as long as the arrivals: {point.rate_rps:.4g}/s saturates it"
+    message = f"the server took {factor:.2f} times as long as the arrivals: {point.rate_rps:.4g}/s saturates it"
     return [Flag("saturated", "note", message)]
 
 

@@ -25,7 +25,6 @@ from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofli
 from harness.load import LoadPoint
 from harness.load.arrivals import poisson
 from harness.load.capacity import Capacity, Probe, make_probe, search
-from harness.load.metrics import window
 from harness.load.samples import Sample
 from harness.load.slo import ALLOWED_SHARE
 from harness.load.trace import Asked
@@ -78,11 +77,7 @@ def run(case: Case, rate_rps: float, requests: int, seed: int) -> list[Sample]:
 
 def probe(case: Case, seed: int, rate_rps: float, number: int, requests: int) -> Probe:
     samples = run(case, rate_rps, requests, 1000 * seed + number)
-    point = LoadPoint("capacity", rate_rps, requests, probe=number)
-    span = window(samples, point)
-    assert span is not None
-    achieved = sum(s.token_s[-1] in span for s in samples) / span.seconds
-    return make_probe(samples, point, case.slo, achieved, valid=True)
+    return make_probe(samples, LoadPoint("capacity", rate_rps, requests, probe=number), case.slo)
 
 
 def one_search(case: Case, settings: CapacitySearch, start_share: float | None, truth: float, seed: int) -> Capacity:
@@ -94,7 +89,7 @@ def shares(case: Case, settings: CapacitySearch, job: tuple[float, int]) -> dict
     rate, seed = job
     requests = round(max(settings.requests, rate * settings.duration_s))
     samples = run(case, rate, requests, TRUTH_SEED + seed)
-    tallies = make_probe(samples, LoadPoint("capacity", rate, requests), case.slo, None, valid=True).tallies
+    tallies = make_probe(samples, LoadPoint("capacity", rate, requests), case.slo).tallies
     return {name: (sum(tally.beyond), sum(tally.of)) for name, tally in tallies.items()}
 
 

@@ -30,12 +30,7 @@ class Ours:
         return command(cell, job.folder, python)
 
     def reported(self, job: Job) -> Iterator[Reported]:
-        with (job.folder / "tokens.jsonl").open() as file:
-            for line in file:
-                row = json.loads(line)
-                if row["error"] is None:
-                    at_ns = np.asarray(row["token_s"]) * 1e9 + row["start_ns"]
-                    yield Reported(row["request_id"], np.arange(len(at_ns)), at_ns)
+        return reported(job.folder)
 
 
 def command(cell: Cell, folder: Path, python: Path = Path(sys.executable)) -> list[str]:
@@ -46,3 +41,12 @@ def command(cell: Cell, folder: Path, python: Path = Path(sys.executable)) -> li
 
 def result(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())
+
+
+def reported(folder: Path) -> Iterator[Reported]:
+    with (folder / "tokens.jsonl").open() as file:
+        for line in file:
+            row = json.loads(line)
+            if row["error"] is None:
+                at_ns = np.asarray(row["token_s"]) * 1e9 + row["start_ns"]
+                yield Reported(row["request_id"], np.arange(len(at_ns)), at_ns)

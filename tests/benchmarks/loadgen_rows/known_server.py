@@ -41,7 +41,7 @@ class Truth:
         """All tokens over the time from the first to the last."""
         ends = [(sent[0], sent[-1]) for sent in self.sent_ns.values()]
         span_ns = max(last for _, last in ends) - min(first for first, _ in ends)
-        return self.tokens / (span_ns / 1e9)
+        return self.tokens / float(span_ns / 1e9)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from loadgen_peers import Reported
 
+APART_NS = 1e6
+
 
 @dataclass(frozen=True)
 class StampErrors:
@@ -41,3 +43,13 @@ def stamp_errors(reported: Iterable[Reported], sent_ns: dict[str, np.ndarray]) -
     return StampErrors(
         np.concatenate(stamps) / 1e3, np.concatenate(gaps) / 1e3, strange + len(sent_ns.keys() - matched)
     )
+
+
+def merged_share(reported: Iterable[Reported], sent_ns: dict[str, np.ndarray]) -> float:
+    """Share of tokens that have the time of the token before them although the server sent them 1 ms apart or more."""
+    merged = tokens = 0
+    for one in reported:
+        together = np.diff(one.at_ns) == 0
+        merged += int((together & (np.diff(sent_ns[one.request_id][one.token]) > APART_NS)).sum())
+        tokens += len(one.token)
+    return merged / max(1, tokens)

@@ -27,8 +27,9 @@ from harness.errors import CellError
 from harness.load import LoadPoint
 from harness.load.client import run_schedule
 from harness.load.connections import Clock, Exchange, PlainConnection
-from harness.load.metrics import sample, summarize
+from harness.load.metrics import summarize
 from harness.load.requests import make_request
+from harness.load.samples import sample
 from harness.load.sockets import connecting_socket, stamping
 from harness.load.spool import Planned
 from harness.load.trace import Asked

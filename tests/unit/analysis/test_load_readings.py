@@ -3,7 +3,7 @@ import pytest
 
 from harness.analysis import pareto
 from harness.analysis.intervals import Estimate
-from harness.analysis.performance import LoadPoint, gain, geometric_mean, median_ratio_draws, served_rps, speedup
+from harness.analysis.performance import LoadPoint, gain, geometric_mean, median_ratio_draws, speedup
 from harness.analysis.readings import (
     AT_LEAST,
     BELOW,
@@ -87,37 +87,6 @@ def test_monotone_is_the_isotonic_least_squares_fit():
     assert monotone([1, 3, 2, 4]).tolist() == [1, 2.5, 2.5, 4]
     assert monotone([3, 2, 1]).tolist() == [2, 2, 2]
     assert monotone([]).size == 0
-
-
-def run(rate, capacity, seconds, service_s):
-    """A queue with one server per `capacity` that answers in `service_s`, fed at a constant rate: the cell's result."""
-    n = round(rate * seconds)
-    arrive = np.arange(n) / rate
-    leave = np.maximum.accumulate(np.maximum(arrive, np.arange(n) / capacity)) + service_s
-    end = leave[-1] - arrive[0]
-    result = {"requests_sent": n, "requests_completed": n, "duration_s": end, "achieved_rps": n / end}
-    return result | {"e2e_ms_p50": 1e3 * float(np.median(leave - arrive)), "arrival_span_s": arrive[-1]}
-
-
-@pytest.mark.parametrize("service_s", [0.5, 5.0])
-def test_a_run_that_keeps_up_serves_what_is_offered_although_it_drains(service_s):
-    result = run(4.0, 6.0, 10, service_s)
-    assert result["achieved_rps"] < 3.95
-    assert served_rps(result, 4.0) == pytest.approx(4.0)
-
-
-@pytest.mark.parametrize("capacity", [1.0, 2.0, 3.0])
-def test_a_run_that_falls_behind_serves_what_the_server_can(capacity):
-    assert served_rps(run(4.0, capacity, 20, 5.0), 4.0) == pytest.approx(capacity, rel=0.02)
-
-
-def test_failed_requests_are_not_served():
-    assert served_rps(run(4.0, 6.0, 10, 1.0) | {"requests_completed": 20}, 4.0) == pytest.approx(2.0)
-
-
-def test_without_what_it_takes_the_achieved_rate_stands():
-    assert served_rps({"achieved_rps": 1.5}, 4.0) == 1.5
-    assert served_rps({}, 4.0) is None
 
 
 def test_repeats_are_averaged_and_their_spread_kept():

@@ -6,7 +6,7 @@ import pytest
 
 from harness.config import CapacitySearch
 from harness.load.capacity import Probe, capacity_result, search
-from harness.load.slo import Tally
+from harness.load.slo import SloReading, Tally
 from harness.load.threshold import TARGET, design_effect, posterior
 
 SETTINGS = CapacitySearch(probes=8)
@@ -36,8 +36,9 @@ class KnownServer:
             share = 1.0 if saturated else 1 / (1 + math.exp(-TARGET - slope * math.log(rate_rps / knee_rps)))
             tallies[name] = tally(self.rng, share, requests * (100 if name == "itl" else 1), 50 if name == "itl" else 1)
             ratios.append(1.2 if tallies[name].share > 0.01 else 0.9)
-        achieved = min(rate_rps, self.most_rps)
-        return Probe(rate_rps, achieved, requests, max(ratios), tallies, rate_rps <= self.valid_to_rps)
+        by_name = dict(zip(self.curves, ratios, strict=True))
+        reading = SloReading({name: 10.0 * ratio for name, ratio in by_name.items()}, by_name, tallies)
+        return Probe(rate_rps, min(rate_rps, self.most_rps), requests, reading, rate_rps <= self.valid_to_rps)
 
 
 @pytest.mark.parametrize(
@@ -121,5 +122,5 @@ def test_a_saturated_server_bounds_the_capacity_by_what_it_achieved():
 def test_the_result_is_flat_and_json():
     result = capacity_result(search(KnownServer(1, most_rps=26.0, itl=(20.0, 10.0)), SETTINGS))
     assert result["capacity_rps_low"] < result["capacity_rps"] < result["capacity_rps_high"]
-    assert result["probes"][0].keys() >= {"rate_rps", "achieved_rps", "requests", "ratio", "itl_share_beyond", "valid"}
+    assert result["probes"][0].keys() >= {"rate_rps", "served_rps", "requests", "ratio", "itl_share_beyond", "valid"}
     assert json.loads(json.dumps(result, allow_nan=False)) == result

@@ -9,7 +9,8 @@ from load_samples import made, steady_cell
 
 from harness.config import Slo
 from harness.load import LoadPoint
-from harness.load.metrics import row, sample, summarize, window
+from harness.load.metrics import served_rps, summarize, window
+from harness.load.samples import row, sample
 from harness.load.trace import Asked, Failure, Trace
 
 # Two requests, by hand: meant for 0 s and 1 s.
@@ -230,3 +231,38 @@ def test_vllm_itself_computes_the_same_figures():
     theirs = json.loads(ran.stdout.partition("RESULT")[2])
     ours = summary(samples, slo=Slo(ttft_ms_p99=50.0, itl_ms_p99=30.0))
     assert {name: ours[f"vllm_{name}"] for name in theirs} == pytest.approx(theirs)
+
+
+def queue(rate_rps, capacity_rps, seconds, service_s, failed=0):
+    """A server that lets one request in every 1 / capacity seconds and answers it in `service_s`, at an even load."""
+    n = round(rate_rps * seconds)
+    arrive = np.arange(n) / rate_rps
+    leave = np.maximum.accumulate(np.maximum(arrive, np.arange(n) / capacity_rps)) + service_s
+    error = Failure("http_503", "")
+    return [
+        made(index, float(at), float(at), [float(left)], error=error if index < failed else None)
+        for index, (at, left) in enumerate(zip(arrive, leave, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("service_s", [0.5, 5.0])
+def test_a_run_that_keeps_up_serves_what_is_offered_although_it_drains(service_s):
+    samples = queue(4.0, 6.0, 10, service_s)
+    assert len(samples) / summarize(samples, point=LoadPoint("server", 4.0, 40), slo=Slo())["duration_s"] < 3.95
+    assert served_rps(samples, LoadPoint("server", 4.0, 40)) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("capacity_rps", [1.0, 2.0, 3.0])
+def test_a_run_that_falls_behind_serves_what_the_server_can(capacity_rps):
+    samples = queue(4.0, capacity_rps, 20, 5.0)
+    assert served_rps(samples, LoadPoint("server", 4.0, 80)) == pytest.approx(capacity_rps, rel=0.03)
+
+
+def test_failed_requests_are_not_served():
+    assert served_rps(queue(4.0, 6.0, 10, 1.0, failed=20), LoadPoint("server", 4.0, 40)) == pytest.approx(2.0, rel=0.03)
+
+
+def test_only_a_constant_rate_is_served():
+    samples = queue(4.0, 6.0, 10, 1.0)
+    assert served_rps(samples, LoadPoint("throughput", None, 40)) is None
+    assert served_rps(samples, LoadPoint("ramp", 4.0, 40, ramp_rps=(2.0, 6.0))) is None

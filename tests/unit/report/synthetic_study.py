@@ -256,6 +256,7 @@ def _load(name: str, profile: str, rate: float | None, prompt: int, output: int,
     result |= {
         "offered_rps": rate,
         "achieved_rps": achieved,
+        "served_rps": min(rate, 0.93 * capacity) if rate else None,
         "output_tok_per_s": float(achieved * output),
         "total_tok_per_s": float(achieved * (output + prompt)),
         "duration_s": duration,
