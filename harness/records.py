@@ -21,8 +21,9 @@ Item rows: {"id": unique in the suite, "group": subject or None, "doc_hash", "pr
 is None. {..} is {mean,p50,p90,p95,p99}.
     latencies       ttft_ms_{..}, itl_ms_{..} (pooled), itl_request_ms_{..}, tpot_ms_{..}, e2e_ms_{..}: from the
                     intended send; ttft_from_send_ms_{..}, e2e_from_send_ms_{..}: from the actual one
-    rates           offered_rps (None unless the profile has a rate), and over the window achieved_rps,
-                    output_tok_per_s, total_tok_per_s, goodput_rps (None without an SLO)
+    rates           offered_rps (None unless the profile has a rate), served_rps (less where the server falls behind),
+                    and over the window achieved_rps, output_tok_per_s, total_tok_per_s, goodput_rps (None without an
+                    SLO)
     window          steady | whole, with window_s [start, end] in seconds since the cell's start
     goodput_share   requests that met the SLO / requests sent
     time            duration_s (first intended send to last token), arrival_span_s (last minus first intended send)
@@ -48,10 +49,13 @@ Request rows: {"index", "turn", "prompt_tokens", "output_tokens" (asked), "inten
     capacity_status         resolved | not_reached (capacity_rps is a lower bound) | below_minimum (capacity_rps_high is
                             an upper bound) | unresolved (the interval is wider than was asked)
     capacity_limited_by     ttft | itl
-    probes          [{"rate_rps", "achieved_rps", "requests", "ratio" (largest p99 / limit; None: infinite),
-                    "ttft_share_beyond", "itl_share_beyond" (of values, beyond the limit), "valid"}, ...]
+    slo, burst_rps  the SLO that was searched for; the rate of a first burst, which the search starts from
+    probes          [{"rate_rps", "served_rps", "requests", "ratio" (largest p99 / limit; None: infinite),
+                    "ttft_ms_p99", "itl_ms_p99" (None: infinite), "ttft_share_beyond", "itl_share_beyond" (of values,
+                    beyond the limit), "valid"}, ...]; the request rows then have "probe" and "rate_rps" as well
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,7 +66,7 @@ SCHEMA = 1
 class Flag:
     """Something the reader must know about a number. `invalid`: do not compare it; `caution`: read it with care."""
 
-    code: str  # client_lag, errors, saturated, token_mismatch, emulated_kernel, truncated, unparsed, ...
+    code: str  # client_lag, errors, saturated, token_mismatch, emulated_kernel, simulated, truncated, unparsed, ...
     level: str  # invalid | caution | note
     message: str
 
@@ -72,7 +76,7 @@ class Outcome:
     """What measuring a cell gives."""
 
     result: dict[str, Any]
-    rows: list[dict[str, Any]]
+    rows: Iterable[dict[str, Any]]  # gone through once
     flags: list[Flag]
 
 
