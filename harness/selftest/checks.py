@@ -70,13 +70,13 @@ def known_server(gap_ms: float, log: Path) -> Iterator[Server]:
     process = ServerProcess([*module, "--gap-ms", str(gap_ms), "--ttft-ms", str(TTFT_MS)], {}, log, grace_s=2.0)
     server = Server(f"http://127.0.0.1:{port}", "selftest")
     try:
-        process.wait_ready(lambda: _answers(server), 30.0, "the self-test's server")
+        process.wait_ready(lambda: answers(server), 30.0, "the self-test's server")
         yield server
     finally:
         process.stop()
 
 
-def _answers(server: Server) -> bool:
+def answers(server: Server) -> bool:
     try:
         urllib.request.urlopen(server.base_url + "/health", timeout=1).close()
     except OSError:

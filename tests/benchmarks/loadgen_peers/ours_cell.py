@@ -57,7 +57,8 @@ def _traces(cell: Cell, tokens: Path) -> dict:
     """Metrics as measure() computes them; a line a request: its id, and its token times."""
     from harness.engines import Server
     from harness.load.client import run_schedule
-    from harness.load.metrics import sample, summarize
+    from harness.load.metrics import summarize
+    from harness.load.samples import sample
     from harness.load.traffic import plan_requests
 
     tokenizer, scenario, point, load = _plan(cell)

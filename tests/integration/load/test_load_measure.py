@@ -24,6 +24,9 @@ LOAD = LoadPoints(
 )
 
 
+THREE = LoadPoint("single_stream", None, 3, concurrency=1)
+
+
 @pytest.fixture
 def scenario(prose_file):
     return Scenario(prompt_tokens=40, output_tokens=5, text=prose_file)
@@ -36,14 +39,15 @@ def codes(outcome):
 def test_every_profile_measures(scripted, tokenizer, scenario):
     for point in load_points(LOAD, scenario):
         outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
-        r = outcome.result
-        assert r["requests_completed"] == point.requests == len(outcome.rows)
+        r, rows = outcome.result, list(outcome.rows)
+        assert r["requests_completed"] == point.requests == len(rows)
         assert (r["prompt_tokens"], r["completion_tokens"]) == (40 * point.requests, 5 * point.requests)
         assert r["offered_rps"] == point.rate_rps
         assert r["itl_ms_p50"] > 0
         assert r["prefix_cache_hit_rate"] == 0.0
-        assert codes(outcome).keys() <= {"few_samples", "client_lag"}  # this machine may be busy
-        json.dumps([r, outcome.rows])
+        busy = {"client_lag", "client_stall", "rate_not_offered", "saturated"}  # this machine may be
+        assert codes(outcome).keys() <= {"few_samples", "server_disagrees", *busy}
+        json.dumps([r, rows])
     assert len({tuple(body["prompt"]) for body in scripted.bodies}) == len(scripted.bodies)
 
 
@@ -58,7 +62,7 @@ def test_the_same_point_sends_the_same_traffic_again(scripted, tokenizer, scenar
 
 def test_a_few_failures_are_flagged(scripted, tokenizer, scenario):
     scripted.script = ["good", "good", "503"]
-    point = LoadPoint("single_stream", None, 6)
+    point = LoadPoint("single_stream", None, 6, concurrency=1)
     outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
     assert outcome.result["errors"] == {"http_503": 2}
     assert codes(outcome)["errors"] == "invalid"
@@ -67,13 +71,13 @@ def test_a_few_failures_are_flagged(scripted, tokenizer, scenario):
 
 def test_other_counts_than_asked_are_flagged(scripted, tokenizer, scenario):
     scripted.script = ["miscount"]
-    point = LoadPoint("single_stream", None, 2)
+    point = LoadPoint("single_stream", None, 2, concurrency=1)
     outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
     assert codes(outcome)["token_mismatch"] == "invalid"
 
 
 def test_prefix_cache_hits_are_flagged(scripted, tokenizer, scenario):
-    point = LoadPoint("single_stream", None, 2)
+    point = LoadPoint("single_stream", None, 2, concurrency=1)
     outcome = measure(
         scripted.server,
         tokenizer,
@@ -91,7 +95,7 @@ def test_prefix_cache_hits_are_flagged(scripted, tokenizer, scenario):
 @pytest.mark.parametrize("script", [["503"], ["503", "503", "good"]])
 def test_a_server_that_mostly_fails_has_no_numbers(scripted, tokenizer, scenario, script):
     scripted.script = script
-    point = LoadPoint("single_stream", None, 6)
+    point = LoadPoint("single_stream", None, 6, concurrency=1)
     with pytest.raises(CellError, match=r"tiny_40_5, single_stream_r0: of 6 requests .* http_503: .*overloaded"):
         measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
 
@@ -101,7 +105,9 @@ def test_a_dead_server_is_named(tokenizer, scenario):
         port = listener.getsockname()[1]
     server = Server(f"http://127.0.0.1:{port}", "tiny")
     with pytest.raises(CellError, match=rf"127.0.0.1:{port} 3 failed.* connect: "):
-        measure(server, tokenizer, "tiny_40_5", scenario, LoadPoint("single_stream", None, 3), LOAD, seed=0)
+        measure(
+            server, tokenizer, "tiny_40_5", scenario, LoadPoint("single_stream", None, 3, concurrency=1), LOAD, seed=0
+        )
     with pytest.raises(CellError, match="warm-up"):
         warm_up(server, tokenizer, "tiny_40_5", scenario, LOAD, seed=0)
 
@@ -109,7 +115,7 @@ def test_a_dead_server_is_named(tokenizer, scenario):
 def test_a_cell_out_of_time_keeps_what_it_has(scripted, tokenizer, scenario):
     scripted.script = ["good", "good", "silent"]
     load = LoadPoints(cell_timeout_s=0.8)
-    point = LoadPoint("single_stream", None, 5)
+    point = LoadPoint("single_stream", None, 5, concurrency=1)
     outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, load, seed=0)
     assert codes(outcome)["cell_timeout"] == "invalid"
     assert outcome.result["requests_completed"] == 2
@@ -119,7 +125,15 @@ def test_warm_up_sends_its_requests_and_none_of_the_cells(scripted, tokenizer, s
     warm_up(scripted.server, tokenizer, "tiny_40_5", scenario, LOAD, seed=0)
     assert len(scripted.bodies) == 3
     warm = {tuple(body["prompt"][:16]) for body in scripted.bodies}
-    measure(scripted.server, tokenizer, "tiny_40_5", scenario, LoadPoint("single_stream", None, 3), LOAD, seed=0)
+    measure(
+        scripted.server,
+        tokenizer,
+        "tiny_40_5",
+        scenario,
+        LoadPoint("single_stream", None, 3, concurrency=1),
+        LOAD,
+        seed=0,
+    )
     assert not warm & {tuple(body["prompt"][:16]) for body in scripted.bodies[3:]}
     warm_up(scripted.server, tokenizer, "tiny_40_5", scenario, LoadPoints(warmup_requests=0), seed=0)
     assert len(scripted.bodies) == 6

@@ -1,0 +1,103 @@
+"""Conversations, traces and the capacity search against the simulated engine: a server whose answers are known."""
+
+import contextlib
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.config import CapacitySearch, LoadPoints, Scenario, Slo
+from harness.engines import Server
+from harness.engines.process import ServerProcess, free_port
+from harness.errors import CellError
+from harness.load import LoadPoint, load_points
+from harness.load.measure import measure
+from harness.selftest.checks import answers, known_server
+
+ROOFLINE = ("--hardware", "h100", "--shape", "llama-3.1-8b", "--scheme", "fp8", "--seed", "1")
+
+
+@pytest.fixture
+def known(tmp_path):
+    with known_server(2.0, tmp_path / "log") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(log: Path, *options: str):
+    port = free_port()
+    command = [sys.executable, "-m", "harness.engines.simulated.server", "--port", str(port), "--model", "m", *options]
+    process = ServerProcess(command, {}, log, grace_s=2.0)
+    server = Server(f"http://127.0.0.1:{port}", "m")
+    try:
+        process.wait_ready(lambda: answers(server), 30.0, "the simulated server")
+        yield server
+    finally:
+        process.stop()
+
+
+def test_a_conversation_resends_all_that_was_said(known, tokenizer, prose_file):
+    scenario = Scenario(prompt_tokens=40, output_tokens=8, text=prose_file, turns=3, turn_tokens=10, think_s=0.05)
+    load = LoadPoints(request_timeout_s=10.0, cell_timeout_s=30.0)
+    outcome = measure(known, tokenizer, "chat", scenario, LoadPoint("server", 20.0, 4), load, seed=0)
+    rows = list(outcome.rows)
+    assert [row["turn"] for row in rows] == [0, 1, 2] * 4
+    # the server counts the ids that it was sent: the first prompt, and what every turn before has added
+    assert [row["prompt_tokens"] for row in rows] == [40, 58, 76] * 4
+    for earlier, later in itertools.pairwise(rows):
+        if later["turn"]:
+            assert later["intended_s"] == pytest.approx(earlier["end_s"] + 0.05, abs=1e-3)
+    assert "token_mismatch" not in {flag.code for flag in outcome.flags}
+    assert outcome.result["requests_completed"] == 12
+
+
+def test_a_server_without_token_ids_cannot_continue_a_conversation(scripted, tokenizer, prose_file):
+    scenario = Scenario(prompt_tokens=40, output_tokens=5, text=prose_file, turns=2, turn_tokens=10)
+    point, load = LoadPoint("throughput", None, 2), LoadPoints(cell_timeout_s=20.0)
+    with pytest.raises(CellError, match="no token ids of its answers"):
+        measure(scripted.server, tokenizer, "chat", scenario, point, load, seed=0)
+
+
+def test_a_trace_is_replayed_with_its_lengths(known, tokenizer, prose_file, tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+        "2023-11-16 18:15:46.0000000,30,4\n2023-11-16 18:15:46.3000000,50,6\n2023-11-16 18:15:46.5000000,20,2\n"
+    )
+    scenario = Scenario(prompt_tokens=1, output_tokens=1, text=prose_file)
+    load = LoadPoints(0, 0, rates_rps=[], trace=str(trace), trace_speed=2.0)
+    (point,) = load_points(load, scenario)
+    outcome = measure(known, tokenizer, "replayed", scenario, point, load, seed=0)
+    rows = list(outcome.rows)
+    assert [(row["prompt_tokens"], row["completion_tokens"]) for row in rows] == [(30, 4), (50, 6), (20, 2)]
+    assert [row["intended_s"] for row in rows] == pytest.approx([0.0, 0.15, 0.25])
+
+
+def test_a_capacity_is_searched_on_a_server_with_a_knee(tokenizer, prose_file, tmp_path):
+    """Two places for requests of 10 steps of 4 ms: some 50 requests/s can be served, and TTFT says so."""
+    with serving(tmp_path / "log", *ROOFLINE, "--max-num-seqs", "2") as server:
+        scenario = Scenario(prompt_tokens=256, output_tokens=10, text=prose_file, slo=Slo(ttft_ms_p99=200.0))
+        search = CapacitySearch(probes=4, requests=60, duration_s=1.0, min_rps=1.0, max_rps=400.0)
+        load = LoadPoints(0, 0, rates_rps=[], capacity=search, request_timeout_s=20.0, cell_timeout_s=40.0)
+        (point,) = load_points(load, scenario)
+        outcome = measure(server, tokenizer, "tiny", scenario, point, load, seed=0)
+    result, rows = outcome.result, list(outcome.rows)
+    assert len(result["probes"]) <= 4
+    served = max(probe["served_rps"] for probe in result["probes"] if probe["served_rps"])
+    assert result["capacity_limited_by"] == "ttft"
+    assert result["capacity_rps"] == pytest.approx(served, rel=0.5)
+    assert result["capacity_rps_low"] <= result["capacity_rps"] <= result["capacity_rps_high"]
+    assert {row["probe"] for row in rows} == set(range(len(result["probes"])))
+    assert len({probe["rate_rps"] for probe in result["probes"]}) > 1
+    assert result["slo"] == {"ttft_ms_p99": 200.0, "itl_ms_p99": None}
+
+
+def test_a_capacity_beyond_the_bounds_is_said(tokenizer, prose_file, tmp_path):
+    scenario = Scenario(prompt_tokens=64, output_tokens=5, text=prose_file, slo=Slo(itl_ms_p99=500.0))
+    search = CapacitySearch(probes=4, requests=200, duration_s=1.0, min_rps=10.0, max_rps=100.0)
+    load = LoadPoints(0, 0, rates_rps=[], capacity=search)
+    (point,) = load_points(load, scenario)
+    with serving(tmp_path / "log", *ROOFLINE) as server:
+        outcome = measure(server, tokenizer, "tiny", scenario, point, load, seed=0)
+    assert (outcome.result["capacity_status"], outcome.result["capacity_rps"]) == ("not_reached", 100.0)
