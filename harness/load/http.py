@@ -134,11 +134,13 @@ def parse_head(data: bytes | bytearray) -> Head:
 
 def chunk_size(line: bytes | bytearray) -> int:
     """Of a chunk's first line, extensions aside. Raises BadHttp."""
-    digits = bytes(line).partition(b";")[0].strip()
+    digits = line if line.isalnum() else bytes(line).partition(b";")[0].strip()
     try:
-        return int(digits, 16) if digits[:1] not in (b"-", b"+") else int("")
+        if digits.isalnum():  # int() would take a sign, too
+            return int(digits, 16)
     except ValueError:
-        raise BadHttp(f"chunk size {digits[:40]!r}") from None
+        pass
+    raise BadHttp(f"chunk size {bytes(digits[:40])!r}")
 
 
 def body_spans(data: bytes, head: Head) -> Iterator[tuple[int, int]]:

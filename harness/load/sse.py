@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.load.trace import Failure, Trace
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
+_decode = json.JSONDecoder().raw_decode  # half the time of json.loads on a token's event
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,7 @@ class Stream:
     error: Failure | None
 
 
-@dataclass(frozen=True)
-class _Event:
+class _Event(NamedTuple):
     read: int
     has_text: bool
     is_last: bool  # carries the reason why the stream ended
@@ -37,23 +37,25 @@ class _Event:
 def parse(trace: Trace) -> Stream:
     """The token events of a response. A failure of the connection stands, unless the server itself said why."""
     reads = [data for _, data in trace.chunks]
-    chunks: list[tuple[int, dict[str, Any]]] = []
+    events: list[_Event] = []
+    usage: dict[str, Any] = {}
     done = False
     error = None
     for read, data in sse_events(reads):
-        if data.strip() == b"[DONE]":
+        if data == b"[DONE]" or data.strip() == b"[DONE]":
             done = True
             continue
         chunk, problem = _chunk(data)
-        if problem is None:
-            chunks.append((read, chunk))
-        elif error is None or problem.kind == "server_error_object":
-            error = problem
-
-    usage = next((chunk["usage"] for _, chunk in reversed(chunks) if chunk.get("usage")), {})
-    choices = [(read, choice) for read, chunk in chunks for choice in chunk.get("choices") or []]
-    done = done or any(choice.get("finish_reason") is not None for _, choice in choices)
-    events = [event for read, choice in choices if (event := _event(read, choice))]
+        if problem is not None:
+            if error is None or problem.kind == "server_error_object":
+                error = problem
+            continue
+        usage = chunk.get("usage") or usage
+        for choice in chunk.get("choices") or ():
+            event = _event(read, choice)
+            done = done or choice.get("finish_reason") is not None
+            if event is not None:
+                events.append(event)
     tokens = _token_events(events, usage.get("completion_tokens"))
     if error is None and trace.error is None and not (done and tokens):
         error = _unstreamed(reads) or Failure("incomplete_stream", f"it ended after {len(tokens)} tokens")
@@ -86,6 +88,9 @@ def sse_events(reads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     after_cr = False  # a CR ended the last read: an LF that comes next belongs to it
     read = 0
     for read, chunk in enumerate(reads):
+        if chunk.startswith(b"data: ") and not (partial or data or after_cr) and _is_one_event(chunk):
+            yield read, chunk[6:-2]
+            continue
         skip = after_cr and chunk.startswith(b"\n")
         after_cr = chunk.endswith(b"\r")
         *lines, rest = LINE_END.split(chunk[skip:])
@@ -106,6 +111,11 @@ def sse_events(reads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         yield read, b"\n".join(data)
 
 
+def _is_one_event(chunk: bytes) -> bool:
+    """What nearly every read is: one line of data and the empty line that ends it."""
+    return chunk.endswith(b"\n\n") and chunk.count(b"\n") == 2 and b"\r" not in chunk
+
+
 def _field(line: bytes, data: list[bytes]) -> None:
     name, _, value = line.removeprefix(b"\xef\xbb\xbf").partition(b":")  # a comment has an empty name
     if name == b"data":
@@ -114,8 +124,11 @@ def _field(line: bytes, data: list[bytes]) -> None:
 
 def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
     """An event's JSON, and what is wrong with it."""
+    text = data.decode("utf-8", "replace")
     try:
-        chunk = json.loads(data.decode("utf-8", "replace"))
+        chunk, end = _decode(text) if text.startswith("{") else (None, -1)
+        if end != len(text):
+            chunk = json.loads(text)  # spaces around it are allowed, anything else is not
     except ValueError:
         return {}, Failure("invalid_json", repr(data[:200]))
     if not isinstance(chunk, dict):
@@ -123,18 +136,21 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
     if chunk.get("error") or chunk.get("object") == "error":
         return chunk, Failure("server_error_object", str(chunk.get("error") or chunk.get("message"))[:300])
     choices, usage = chunk.get("choices") or [], chunk.get("usage") or {}
-    if not isinstance(usage, dict) or not all(isinstance(choice, dict) for choice in choices):
+    if not isinstance(usage, dict) or [choice for choice in choices if not isinstance(choice, dict)]:
         return {}, Failure("invalid_json", f"not a completion chunk: {data[:200]!r}")
     return chunk, None
 
 
 def _event(read: int, choice: dict[str, Any]) -> _Event | None:
     """None for chat's first chunk, which announces the role and is never a token."""
+    finished = choice.get("finish_reason") is not None
+    if choice.get("text"):
+        return _Event(read, True, finished)
     delta = choice.get("delta") or {}
-    text = choice.get("text") or delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
+    text = delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
     if not text and delta.get("role"):
         return None
-    return _Event(read, has_text=bool(text), is_last=choice.get("finish_reason") is not None)
+    return _Event(read, bool(text), finished)
 
 
 def _token_events(events: list[_Event], completion_tokens: int | None) -> list[_Event]:
