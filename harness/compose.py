@@ -115,7 +115,9 @@ def explain(error: Exception) -> str:
             return f"no {group} {name!r}{did_you_mean(name, options(group))}"
         return f"no configuration {error.missing_cfg_file!r}; groups: {', '.join(GROUPS)}"
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r} on the command line; write KEY=VALUE, as in load.rates_rps=[1,2]"
+        key, _, value = str(error.override).partition("=")
+        hint = f"""; quote a value with special characters: '{key}="{value}"'""" if value else ""
+        return f"cannot read {error.override!r} on the command line; write KEY=VALUE, as in load.rates_rps=[1,2]{hint}"
     if mark := getattr(error, "problem_mark", None):  # a YAML parser's
         return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', error)}"
     where = re.match(r"In '([^']+)'", str(error))

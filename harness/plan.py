@@ -14,6 +14,7 @@ from harness.accuracy import Suite
 from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
 from harness.engines import Deployment, Engine
+from harness.errors import ConfigError
 from harness.load import LoadPoint, load_points
 from harness.load.corpora import corpus_digest
 
@@ -124,7 +125,7 @@ def _load_cells(config: Config, base: dict, variant: str, scenario_name: str, sc
     shape["corpus"] = corpus_digest(scenario.text)
     limits = {"request_timeout_s": config.load.request_timeout_s, "cell_timeout_s": config.load.cell_timeout_s}
     cells = []
-    for point in load_points(config.load, scenario):
+    for point in _points(config, scenario_name, scenario):
         inputs = {**base, "scenario": {"name": scenario_name, **shape}, "point": asdict(point), "seed": config.seed}
         inputs |= {"limits": limits, "tokenizer": _tokenizer_identity(config)}
         if point.profile == "capacity":
@@ -133,6 +134,14 @@ def _load_cells(config: Config, base: dict, variant: str, scenario_name: str, sc
         found = {"scenario": scenario_name, "point": point, "repeat": point.repeat}
         cells.append(Cell(key, "load", variant, fingerprint(inputs), inputs, **found))
     return cells
+
+
+def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
+    try:
+        return load_points(config.load, scenario)
+    except ConfigError as error:
+        where = "" if str(error).startswith("load") else f"scenarios.{name}: "
+        raise ConfigError(f"{where}{error}") from None
 
 
 def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> dict[str, Any]:

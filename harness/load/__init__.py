@@ -200,8 +200,9 @@ def load_points(load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
 
     check_shape(scenario)
     _positive("load.duration_s", load.duration_s)
-    if load.repeats < 1:
-        raise ConfigError(f"load.repeats: at least 1, got {load.repeats}")
+    for setting in ("repeats", "workers"):
+        if getattr(load, setting) < 1:
+            raise ConfigError(f"load.{setting}: at least 1, got {getattr(load, setting)}")
     once = [point for profile in PROFILES.values() for point in profile.points(load, scenario)]
     twice = [slug for slug, count in Counter(point.slug for point in once).items() if count > 1]
     if twice:

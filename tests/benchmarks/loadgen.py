@@ -53,7 +53,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--peers", default=",".join(PEERS), help="which of them; an empty string: none")
     parser.add_argument("--streams", default="128,512", help="concurrent streams of the comparison")
-    parser.add_argument("--requests-per-stream", type=int, default=8, help="in the comparison's closed loop")
+    parser.add_argument(
+        "--requests", type=int, help="of each run of the comparison; default: 8 a stream, 2,048 at least"
+    )
     parser.add_argument("--only", default=",".join([CLIENT_ROWS, *ALONE]), help="rows; default: all of them")
     parser.add_argument("--repeats", type=int, default=3, help="of every run")
     parser.add_argument("--json", type=Path, help="write every figure of every repeat here")
@@ -66,8 +68,9 @@ def parse() -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace, peers: list[str], only: list[str], work: Path) -> int:
-    if options.repeats < 1 or options.requests_per_stream < 2:
-        raise ConfigError("--repeats: at least 1; --requests-per-stream: at least 2")
+    streams = _streams(options.streams)
+    if options.repeats < 1 or (options.requests is not None and options.requests <= max(streams)):
+        raise ConfigError(f"--repeats: at least 1; --requests: more than the {max(streams)} streams")
     names = [OURS, *peers] if CLIENT_ROWS in only else [OURS]
     given = {name: path for name in PEERS if (path := getattr(options, f"{name}_python"))}
     cache = options.cache.expanduser().resolve()
@@ -77,8 +80,7 @@ def run(options: argparse.Namespace, peers: list[str], only: list[str], work: Pa
     rows: list[Row] = []
     runs = compare.Runs()
     if CLIENT_ROWS in only:
-        streams = [int(count) for count in options.streams.split(",")]
-        runs = compare.compare(setup, names, streams, options.requests_per_stream)
+        runs = compare.compare(setup, names, streams, options.requests)
         rows += compare.rows(runs)
     for name in ALONE:
         if name in only:
@@ -110,6 +112,16 @@ def _known(said: str, known: list[str], option: str) -> list[str]:
         if name not in known:
             raise ConfigError(f"{option} {name}{did_you_mean(name, known)}")
     return names
+
+
+def _streams(said: str) -> list[int]:
+    try:
+        found = [int(count) for count in said.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise ConfigError(f"--streams {said}: numbers of streams, as 128,512")
+    return found
 
 
 def _say(text: str) -> None:
