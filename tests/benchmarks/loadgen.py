@@ -76,6 +76,8 @@ def run(options: argparse.Namespace, peers: list[str], only: list[str], work: Pa
     cache = options.cache.expanduser().resolve()
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
+    if any(work.iterdir()):
+        raise ConfigError(f"--keep {work}: not empty; name a new folder")
     setup = prepare(names, given, options.tokenizer, cache, work, options.repeats, _say)
     rows: list[Row] = []
     runs = compare.Runs()

@@ -77,8 +77,7 @@ def _run(setup: Setup, name: str, streams: int, requests: int, label: str) -> Ru
     one = client(name)
     job = Job("", MODEL, setup.tokenizer, streams, requests, TOKENS, setup.folder(label))
     start = replace(job, requests=streams, folder=setup.folder(f"{label}-start"))
-    cpu_s = {}
-    seen = {}
+    cpu_s, seen = {}, {}
     for each in (start, job):
         with known_server(each.folder, GAP_MS, TTFT_MS) as known:
             bound = replace(each, base_url=known.base_url)

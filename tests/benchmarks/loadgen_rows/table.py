@@ -1,7 +1,7 @@
 """Rows of figures as a Markdown table: the median over the repeats, and from least to most."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
 
@@ -15,7 +15,6 @@ class Row:
     values: dict[str, list[float]]
     ok: bool | None = None  # None: there is no reach
     note: str = ""
-    details: dict = field(default_factory=dict)  # for the JSON file
 
     @property
     def medians(self) -> dict[str, float]:
