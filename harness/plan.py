@@ -16,7 +16,7 @@ from harness.config import Config, Scenario, Variant
 from harness.engines import Deployment, Engine
 from harness.errors import ConfigError
 from harness.load import LoadPoint, load_points
-from harness.load.corpora import corpus_digest
+from harness.load.traffic.corpora import corpus_digest
 
 MEASUREMENT = 2  # raised when the code changes what a stored number means
 JUDGE = "judge"

@@ -14,7 +14,7 @@ from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.engines import Engine, environment
 from harness.load import load_points
-from harness.load.traffic import longest_request
+from harness.load.traffic.plan import longest_request
 from harness.plan import JUDGE, Plan
 
 

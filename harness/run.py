@@ -184,7 +184,7 @@ class Run:
     def _tokenizer(self) -> Any:
         location = self._tokenizer_location()
         if location not in self._tokenizers:
-            from harness.load.prompts import load_tokenizer
+            from harness.load.traffic.prompts import load_tokenizer
 
             self._tokenizers[location] = load_tokenizer(location)
         return self._tokenizers[location]

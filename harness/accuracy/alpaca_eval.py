@@ -17,7 +17,7 @@ from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import chat_ids, digest
 from harness.config import Judge
 from harness.errors import CellError, ConfigError, did_you_mean
-from harness.load.prompts import load_tokenizer
+from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Flag, Outcome
 
 HUB = "tatsu-lab/alpaca_eval"

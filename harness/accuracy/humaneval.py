@@ -19,7 +19,7 @@ from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval_evaluation import WORKER, Verdict, evaluate
 from harness.accuracy.humaneval_prompts import code_ids, digest
 from harness.errors import CellError, ConfigError
-from harness.load.prompts import load_tokenizer
+from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Flag, Outcome
 
 RELEASE = "HumanEvalPlus v0.1.10"  # what evalplus 0.3.1 downloads

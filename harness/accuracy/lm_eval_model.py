@@ -21,7 +21,7 @@ from harness.accuracy.generation import request_many
 from harness.accuracy.lm_eval_logprobs import Score, echo_body, echoed_score, next_token_body, next_token_scores
 from harness.engines import Server
 from harness.errors import CellError
-from harness.load.prompts import bos_ids, load_tokenizer
+from harness.load.traffic.prompts import bos_ids, load_tokenizer
 
 BLOCK = 1024  # prompts tokenized and sent together: MMLU whole would be 500 MB of token ids
 MAX_TOKEN_IDS = 128  # vLLM's bound on logprob_token_ids

@@ -111,7 +111,7 @@ class ServerRate:
         return [replace(point, **_arrivals(load)) for point in points]
 
     def send_times(self, point: LoadPoint, load: LoadPoints, seed: int) -> list[float]:
-        from harness.load.arrivals import ARRIVALS
+        from harness.load.traffic.arrivals import ARRIVALS
 
         assert point.rate_rps is not None, "a capacity point has no rate: its probes have"
         return ARRIVALS[point.arrivals](point.requests, point.rate_rps, point.burstiness, seed)
@@ -131,7 +131,7 @@ class Ramp:
         return [LoadPoint("ramp", mean_rps, _clip(load.duration_s * mean_rps, load), ramp_rps=(first, last))]
 
     def send_times(self, point: LoadPoint, load: LoadPoints, seed: int) -> list[float]:
-        from harness.load.arrivals import ramp
+        from harness.load.traffic.arrivals import ramp
 
         assert point.ramp_rps is not None
         return ramp(point.requests, *point.ramp_rps, seed)
@@ -143,7 +143,7 @@ class TraceReplay:
     def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
         if load.trace is None:
             return []
-        from harness.load.replay import digest, read_trace
+        from harness.load.traffic.replay import digest, read_trace
 
         _positive("load.trace_speed", load.trace_speed)
         if scenario.turns > 1 or scenario.shared_prefix_tokens:
@@ -160,7 +160,7 @@ class TraceReplay:
         ]
 
     def send_times(self, point: LoadPoint, load: LoadPoints, seed: int) -> list[float]:
-        from harness.load.replay import read_trace
+        from harness.load.traffic.replay import read_trace
 
         assert load.trace is not None
         return [arrival.at_s / point.trace_speed for arrival in read_trace(load.trace)[: point.requests]]
@@ -196,7 +196,7 @@ PROFILES: dict[str, Profile] = {
 
 def load_points(load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
     """Every load point of a scenario. Repeats are outermost, so that a drift of the machine falls on all points."""
-    from harness.load.lengths import check_shape
+    from harness.load.traffic.lengths import check_shape
 
     check_shape(scenario)
     _positive("load.duration_s", load.duration_s)
@@ -216,7 +216,7 @@ def derive_seed(*parts: object) -> int:
 
 
 def _arrivals(load: LoadPoints) -> dict:
-    from harness.load.arrivals import check_arrivals
+    from harness.load.traffic.arrivals import check_arrivals
 
     check_arrivals(load.arrivals, load.burstiness)
     return {"arrivals": load.arrivals, "burstiness": float(load.burstiness)}

@@ -9,12 +9,12 @@ from harness.config import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint
-from harness.load.client import run_schedule
+from harness.load.client.schedule import run_schedule
+from harness.load.client.trace import ClientFacts, Request
 from harness.load.metrics import summarize
 from harness.load.samples import Sample, row, sample
 from harness.load.server_metrics import watch
-from harness.load.trace import ClientFacts, Request
-from harness.load.traffic import expected_prefix_share, plan_requests, warm_up_requests
+from harness.load.traffic.plan import expected_prefix_share, plan_requests, warm_up_requests
 from harness.load.validity import flags
 from harness.records import Flag, Outcome
 

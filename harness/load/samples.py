@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.load.sse import parse
-from harness.load.trace import Asked, Failure, Trace
+from harness.load.client.sse import parse
+from harness.load.client.trace import Asked, Failure, Trace
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,11 +12,11 @@ import numpy as np
 
 from harness.engines import Server
 from harness.engines.process import ServerProcess, free_port
-from harness.load.arrivals import poisson
-from harness.load.client import run_schedule
-from harness.load.requests import make_request
-from harness.load.sse import parse
-from harness.load.trace import Asked, ClientFacts
+from harness.load.client.requests import make_request
+from harness.load.client.schedule import run_schedule
+from harness.load.client.sse import parse
+from harness.load.client.trace import Asked, ClientFacts
+from harness.load.traffic.arrivals import poisson
 from harness.selftest.needs import Needs
 
 GAP_MS, TTFT_MS, SLOW_GAP_MS = 20.0, 20.0, 500.0

@@ -23,11 +23,11 @@ from harness.config import CapacitySearch, Slo
 from harness.engines.simulated.batching import ContinuousBatching, simulate
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
 from harness.load import LoadPoint
-from harness.load.arrivals import poisson
 from harness.load.capacity import Capacity, Probe, make_probe, search
+from harness.load.client.trace import Asked
 from harness.load.samples import Sample
 from harness.load.slo import ALLOWED_SHARE
-from harness.load.trace import Asked
+from harness.load.traffic.arrivals import poisson
 
 WITHIN = 0.03
 JITTER = 0.03

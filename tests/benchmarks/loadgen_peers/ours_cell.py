@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
 def _plan(cell: Cell):
     from harness.config import LoadPoints, Scenario
     from harness.load import LoadPoint
-    from harness.load.prompts import load_tokenizer
+    from harness.load.traffic.prompts import load_tokenizer
 
     scenario = Scenario(prompt_tokens=PROMPT_TOKENS, output_tokens=cell.tokens)
     load = LoadPoints(workers=cell.workers, request_timeout_s=REQUEST_TIMEOUT_S, cell_timeout_s=cell.timeout_s)
@@ -56,10 +56,10 @@ def _plan(cell: Cell):
 def _traces(cell: Cell, tokens: Path) -> dict:
     """Metrics as measure() computes them; a line a request: its id, and its token times."""
     from harness.engines import Server
-    from harness.load.client import run_schedule
+    from harness.load.client.schedule import run_schedule
     from harness.load.metrics import summarize
     from harness.load.samples import sample
-    from harness.load.traffic import plan_requests
+    from harness.load.traffic.plan import plan_requests
 
     tokenizer, scenario, point, load = _plan(cell)
     server = Server(cell.base_url, cell.model)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.load.arrivals import poisson
+from harness.load.traffic.arrivals import poisson
 from loadgen_rows.alone import OURS, observe
 from loadgen_rows.setup import Setup
 from loadgen_rows.table import Row

@@ -25,14 +25,14 @@ from harness.config import Slo
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint
-from harness.load.client import run_schedule
-from harness.load.connections import Clock, Exchange, PlainConnection
+from harness.load.client.connections import Clock, Exchange, PlainConnection
+from harness.load.client.requests import make_request
+from harness.load.client.schedule import run_schedule
+from harness.load.client.sockets import connecting_socket, stamping
+from harness.load.client.spool import Planned
+from harness.load.client.trace import Asked
 from harness.load.metrics import summarize
-from harness.load.requests import make_request
 from harness.load.samples import sample
-from harness.load.sockets import connecting_socket, stamping
-from harness.load.spool import Planned
-from harness.load.trace import Asked
 
 TOKENS = 6
 
@@ -234,9 +234,9 @@ def test_a_worker_that_dies_is_an_error_of_the_cell(scripted):
 def test_no_worker_outlives_its_parent(scripted):
     program = textwrap.dedent(f"""
         from harness.engines import Server
-        from harness.load.client import run_schedule
-        from harness.load.requests import make_request
-        from harness.load.trace import Asked
+        from harness.load.client.schedule import run_schedule
+        from harness.load.client.requests import make_request
+        from harness.load.client.trace import Asked
         server = Server("http://127.0.0.1:{scripted.port}", "tiny")
         requests = [make_request(0, 0.0, "tiny", [1], Asked(1, 1))]
         with run_schedule(server, requests, concurrency=None, request_timeout_s=60, cell_timeout_s=60):
@@ -257,7 +257,7 @@ def worker_of(scripted, parent: int | None = None) -> int:
     """The one worker that `parent` has, once its first request has come."""
     while not scripted.arrived_s:
         time.sleep(0.005)
-    (worker,) = [child for child in children(parent or os.getpid()) if "harness.load.worker" in command_line(child)]
+    (worker,) = [child for child in children(parent or os.getpid()) if "load.client.worker" in command_line(child)]
     return worker
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from harness.config import LoadPoints
 from harness.load import PROFILES, LoadPoint
-from harness.load.arrivals import ARRIVALS, constant, gamma, poisson, ramp
+from harness.load.traffic.arrivals import ARRIVALS, constant, gamma, poisson, ramp
 
 LOAD = LoadPoints()
 

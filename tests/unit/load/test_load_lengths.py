@@ -6,7 +6,7 @@ from scipy import stats
 
 from harness.config import Scenario, Spread
 from harness.errors import ConfigError
-from harness.load.lengths import check_shape, draw_lengths
+from harness.load.traffic.lengths import check_shape, draw_lengths
 
 SPREADS = [
     (512, Spread("uniform", 0.5)),

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from harness.load.requests import MARK, continue_body, make_request
-from harness.load.trace import Asked
+from harness.load.client.requests import MARK, continue_body, make_request
+from harness.load.client.trace import Asked
 
 
 def body(prompt, **options) -> bytes:

@@ -5,9 +5,9 @@ import pytest
 from load_samples import made
 
 from harness.config import Slo
+from harness.load.client.trace import Failure
 from harness.load.metrics import Window
 from harness.load.slo import judge, percentile
-from harness.load.trace import Failure
 
 SLO = Slo(ttft_ms_p99=250.0, itl_ms_p99=120.0)
 

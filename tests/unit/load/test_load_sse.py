@@ -3,8 +3,8 @@ import random
 
 import pytest
 
-from harness.load.sse import parse, sse_events
-from harness.load.trace import Failure, Trace
+from harness.load.client.sse import parse, sse_events
+from harness.load.client.trace import Failure, Trace
 
 
 def event(text=None, finish=None, usage=None, **extra):

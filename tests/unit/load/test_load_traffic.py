@@ -7,8 +7,8 @@ import pytest
 
 from harness.config import LoadPoints, Scenario, Spread
 from harness.load import LoadPoint, load_points
-from harness.load.requests import MARK, continue_body
-from harness.load.traffic import expected_prefix_share, longest_request, plan_requests, warm_up_requests
+from harness.load.client.requests import MARK, continue_body
+from harness.load.traffic.plan import expected_prefix_share, longest_request, plan_requests, warm_up_requests
 
 LOAD = LoadPoints()
 SERVER = LoadPoint("server", 2.0, 6)

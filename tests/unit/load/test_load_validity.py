@@ -6,8 +6,8 @@ from load_samples import made, steady_cell
 
 from harness.config import Slo
 from harness.load import LoadPoint
+from harness.load.client.trace import Failure
 from harness.load.metrics import summarize
-from harness.load.trace import Failure
 from harness.load.validity import flags
 
 ALL_AT_ONCE = LoadPoint("throughput", None, 200)

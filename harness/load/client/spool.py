@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.load.http import BadHttp, body_reads, parse_head
-from harness.load.trace import Asked, Failure, Request, Trace
+from harness.load.client.http import BadHttp, body_reads, parse_head
+from harness.load.client.trace import Asked, Failure, Request, Trace
 
 WRITE_BUFFER = 256 << 10
 

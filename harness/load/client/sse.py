@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from harness.load.trace import Failure, Trace
+from harness.load.client.trace import Failure, Trace
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 _decode = json.JSONDecoder().raw_decode  # half the time of json.loads on a token's event

@@ -4,9 +4,9 @@ import select
 import ssl
 from collections import deque
 
-from harness.load.connections import PlainConnection, TlsConnection
-from harness.load.http import Target
-from harness.load.sockets import connecting_socket
+from harness.load.client.connections import PlainConnection, TlsConnection
+from harness.load.client.http import Target
+from harness.load.client.sockets import connecting_socket
 
 # Servers close idle connections (uvicorn after 5 s), and a POST on a connection that is just being closed fails
 # through no fault of the engine: let go of them first.

@@ -11,13 +11,13 @@ from typing import Any
 
 from harness.config import LoadPoints, Scenario
 from harness.load import PROFILES, LoadPoint, derive_seed
-from harness.load.corpora import load_corpus
-from harness.load.lengths import draw_lengths
-from harness.load.prompts import make_block_prompts, make_prompts, writer
-from harness.load.replay import Arrival, read_trace, shared_tokens
-from harness.load.requests import MARK, make_request
-from harness.load.retokenize import make_texts
-from harness.load.trace import Asked, Request
+from harness.load.client.requests import MARK, make_request
+from harness.load.client.trace import Asked, Request
+from harness.load.traffic.corpora import load_corpus
+from harness.load.traffic.lengths import draw_lengths
+from harness.load.traffic.prompts import make_block_prompts, make_prompts, writer
+from harness.load.traffic.replay import Arrival, read_trace, shared_tokens
+from harness.load.traffic.retokenize import make_texts
 
 WARM_UP_OUTPUT_TOKENS = 16
 

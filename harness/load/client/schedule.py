@@ -20,11 +20,11 @@ from typing import Any
 
 from harness.engines import Server
 from harness.errors import CellError
-from harness.load.http import Target
-from harness.load.requests import PATH
-from harness.load.sockets import stamping
-from harness.load.spool import Planned, RequestFile, Shard, Traces
-from harness.load.trace import ClientFacts, Recording, Request
+from harness.load.client.http import Target
+from harness.load.client.requests import PATH
+from harness.load.client.sockets import stamping
+from harness.load.client.spool import Planned, RequestFile, Shard, Traces
+from harness.load.client.trace import ClientFacts, Recording, Request
 
 LEAD_S = 0.05  # from the word that everyone is ready to the cell's time zero
 START_TIMEOUT_S = 120.0  # of a worker: imports, opening its connections
@@ -134,7 +134,7 @@ class _Crew:
         for number in range(self._count):
             with (self._folder / f"errors-{number}").open("wb") as errors:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.load.worker", str(self._folder), str(number)],
+                    [sys.executable, "-m", "harness.load.client.worker", str(self._folder), str(number)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,

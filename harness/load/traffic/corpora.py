@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, did_you_mean
-from harness.load import hub
+from harness.load.traffic import hub
 from harness.paths import scenarios_dir
 
 CORPORA = ("prose", "chat", "code")

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.load.agenda import Agenda
-from harness.load.connections import READ, Clock, Exchange, PlainConnection
-from harness.load.http import BadHttp, Target
-from harness.load.pool import Pool
-from harness.load.spool import Planned, Raw, TraceWriter, trace
-from harness.load.sse import token_ids
-from harness.load.trace import Failure
+from harness.load.client.agenda import Agenda
+from harness.load.client.connections import READ, Clock, Exchange, PlainConnection
+from harness.load.client.http import BadHttp, Target
+from harness.load.client.pool import Pool
+from harness.load.client.spool import Planned, Raw, TraceWriter, trace
+from harness.load.client.sse import token_ids
+from harness.load.client.trace import Failure
 
 LOOK_AHEAD_S = 0.25  # a connection is opened so long before its request is due
 PRE_OPEN_S = 10.0  # at most so long for the connections that are needed at once

@@ -1,8 +1,8 @@
 """One client process: sends its share of a cell's requests on time and keeps what comes back.
 
-    python -m harness.load.worker FOLDER NUMBER
+    python -m harness.load.client.worker FOLDER NUMBER
 
-The parent (client.py) has written FOLDER/bodies and FOLDER/shard-NUMBER. It speaks through our standard input, one
+The parent (schedule.py) has written FOLDER/bodies and FOLDER/shard-NUMBER. It speaks through our standard input, one
 line each: the job as JSON, with the HTTP headers (which hold the API key and so are never on disk); "open" when every
 worker has loaded; the start of the clock in nanoseconds when every worker is ready. The end of our input ends us. We
 answer with JSON lines: loaded, ready, progress, done.
@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.load.agenda import Agenda
-from harness.load.http import Target
-from harness.load.loop import Job, Loop
-from harness.load.sockets import allow_open_files
-from harness.load.spool import Shard, TraceWriter, open_bodies
+from harness.load.client.agenda import Agenda
+from harness.load.client.http import Target
+from harness.load.client.loop import Job, Loop
+from harness.load.client.sockets import allow_open_files
+from harness.load.client.spool import Shard, TraceWriter, open_bodies
 
 
 def tell(event: str, **facts: Any) -> None:

@@ -19,8 +19,8 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from harness.errors import CellError, ConfigError
-from harness.load.corpora import Corpus, Messages
-from harness.load.replay import BLOCK_TOKENS, Arrival
+from harness.load.traffic.corpora import Corpus, Messages
+from harness.load.traffic.replay import BLOCK_TOKENS, Arrival
 
 SALT_TOKENS = 8
 CHARS_PER_TOKEN = 5  # an estimate from above for English; only how much is drawn at first

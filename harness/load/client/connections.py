@@ -6,9 +6,9 @@ import ssl
 import time
 from array import array
 
-from harness.load.http import Framing
-from harness.load.sockets import ANCILLARY_BYTES, SO_TIMESTAMPNS, TIMESPEC
-from harness.load.spool import Planned
+from harness.load.client.http import Framing
+from harness.load.client.sockets import ANCILLARY_BYTES, SO_TIMESTAMPNS, TIMESPEC
+from harness.load.client.spool import Planned
 
 READ_BYTES = 64 << 10
 MAX_AGE_NS = 60 * 10**9  # an older stamp, or one in the future, means that the clock was set

@@ -2,7 +2,7 @@
 
 import json
 
-from harness.load.trace import Asked, Request
+from harness.load.client.trace import Asked, Request
 
 PATH = "/v1/completions"
 EVENT_BYTES, BASE_BYTES = 4096, 1 << 20  # a token's event is 200 to 400 bytes on the engines we know

@@ -3,8 +3,8 @@
 import heapq
 from collections import deque
 
-from harness.load.requests import continue_body
-from harness.load.spool import Planned, Shard
+from harness.load.client.requests import continue_body
+from harness.load.client.spool import Planned, Shard
 
 
 class Agenda:
