@@ -40,7 +40,7 @@ class Exchange:
         self.sent_s: float | None = None
         self.connect_s = 0.0
         self.data = bytearray()
-        self.framing = Framing()
+        self.framing = Framing(planned.max_bytes)
         self.lengths = array("I")
         self.times = array("d")
         self.stamped = True

@@ -50,17 +50,18 @@ class Target:
 class Framing:
     """Finds the end of one response in bytes that grow. `end` is its length once `complete` has said True."""
 
-    __slots__ = ("_position", "_until", "head_end", "keep_alive")
+    __slots__ = ("_position", "_until", "head_end", "keep_alive", "max_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes  # of a response that is looked at no further
         self.head_end = 0  # 0: the head is not there yet
         self.keep_alive = True
         self._until: int | None = None  # length of the whole response where it is known, else None
         self._position = -1  # of the next chunk's size; -1: not chunked
 
-    def may_end(self, data: bytearray) -> bool:
-        """Cheap, never wrongly False: whether `complete` is worth asking. Chunked responses end with an empty line."""
-        return self._position < 0 or data.endswith(HEAD_END)
+    def more_to_come(self, data: bytearray) -> bool:
+        """Cheap, never wrongly True: `complete` need not be asked. Chunked responses end with an empty line."""
+        return self._position >= 0 and len(data) < self.max_bytes and not data.endswith(HEAD_END)
 
     def complete(self, data: bytearray) -> bool:
         """Raises BadHttp."""

@@ -2,6 +2,7 @@
 
 import select
 import ssl
+import time
 from collections import deque
 
 from harness.load.client.connections import PlainConnection, TlsConnection
@@ -20,7 +21,7 @@ class Pool:
         self._host, self._address = target.host, address
         self._tls = ssl.create_default_context() if target.tls else None
         self._epoll = select.epoll()
-        self._by_descriptor: dict[int, PlainConnection] = {}
+        self.by_descriptor: dict[int, PlainConnection] = {}
         self._idle: deque[tuple[float, PlainConnection]] = deque()  # (idle since, connection), the oldest first
         self.opening = 0  # connections on their way that no request waits for
         self.opened = 0  # in all
@@ -33,21 +34,28 @@ class Pool:
         """Have `wait` tell of a descriptor that is not a connection."""
         self._epoll.register(descriptor, select.EPOLLIN)
 
-    def wait(self, timeout_s: float) -> list[PlainConnection | int]:
-        """The connections that can be read or written, and watched descriptors."""
-        if timeout_s > COARSE_S:
-            events = self._epoll.poll(timeout_s - 0.001, BATCH)
-        else:
-            if timeout_s > 0:
-                select.select([self._epoll], [], [], timeout_s)
-            events = self._epoll.poll(0, BATCH)
-        return [self._by_descriptor.get(descriptor, descriptor) for descriptor, _ in events]
+    def wait(self, timeout_s: float, due_s: float = float("inf"), gather_s: float = 0.0) -> list[tuple[int, int]]:
+        """(descriptor, events) of what can be read or written, after `timeout_s` at the latest, give or take 1 ms.
+
+        due_s: it must not be later than that, to the microsecond. gather_s: events may come together for so long first.
+        """
+        if gather_s and gather_s + COARSE_S < due_s:
+            time.sleep(gather_s)
+            due_s -= gather_s
+            timeout_s -= gather_s
+        if timeout_s + COARSE_S < due_s:
+            return self._epoll.poll(max(timeout_s, 0.001), BATCH)
+        if due_s > COARSE_S:
+            return self._epoll.poll(due_s - 0.001, BATCH)
+        if due_s > 0:
+            select.select([self._epoll], [], [], due_s)
+        return self._epoll.poll(0, BATCH)
 
     def open(self) -> PlainConnection:
         """A connection on its way. Raises OSError."""
         sock = connecting_socket(self._address)
         connection = PlainConnection(sock) if self._tls is None else TlsConnection(sock, self._host, self._tls)
-        self._by_descriptor[sock.fileno()] = connection
+        self.by_descriptor[sock.fileno()] = connection
         self._epoll.register(sock.fileno(), connection.wants)
         self.opened += 1
         return connection
@@ -88,7 +96,7 @@ class Pool:
 
     def drop(self, connection: PlainConnection) -> None:
         descriptor = connection.sock.fileno()
-        if self._by_descriptor.pop(descriptor, None) is None:
+        if self.by_descriptor.pop(descriptor, None) is None:
             return
         if not connection.connected and connection.exchange is None:
             self.opening -= 1
@@ -100,4 +108,4 @@ class Pool:
             self.drop(self._idle.popleft()[1])
 
     def busy(self) -> list[PlainConnection]:
-        return [connection for connection in self._by_descriptor.values() if connection.exchange is not None]
+        return [connection for connection in self.by_descriptor.values() if connection.exchange is not None]

@@ -28,11 +28,11 @@ RESPONSES = {
 
 def feed(response: bytes, cuts: list[int]) -> tuple[Framing, bytearray, list[int], int | None]:
     """The read after which the response was complete, None for never."""
-    framing, data, lengths = Framing(), bytearray(), []
+    framing, data, lengths = Framing(1 << 20), bytearray(), []
     for index, (start, end) in enumerate(itertools.pairwise([0, *cuts, len(response)])):
         data += response[start:end]
         lengths.append(end - start)
-        if framing.may_end(data) and framing.complete(data):
+        if not framing.more_to_come(data) and framing.complete(data):
             return framing, data, lengths, index
     return framing, data, lengths, None
 
