@@ -160,4 +160,3 @@ def plain(composed: DictConfig) -> dict[str, Any]:
 
 def config_path() -> str:
     return str(Path(conf_dir()))
-

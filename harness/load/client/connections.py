@@ -11,7 +11,8 @@ from harness.load.client.sockets import ANCILLARY_BYTES, SO_TIMESTAMPNS, TIMESPE
 from harness.load.client.spool import Planned
 
 READ_BYTES = 64 << 10
-MAX_AGE_NS = 60 * 10**9  # an older stamp, or one in the future, means that the clock was set
+# Stamps beyond these bounds mean that the clock was set. A token may arrive while those before it are being read.
+MAX_AGE_NS, MAX_AHEAD_NS = 60 * 10**9, 10**8
 INTO = bytearray(READ_BYTES)  # every connection of a process reads through the same buffer
 VIEW, BUFFERS = memoryview(INTO), [INTO]
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -49,13 +50,20 @@ class Exchange:
 class Clock:
     """Seconds since the cell's start, on the monotonic clock that all processes of a machine share."""
 
-    __slots__ = ("start_ns",)
+    __slots__ = ("read_ns", "start_ns", "to_monotonic_ns")
 
     def __init__(self, start_ns: int):
         self.start_ns = start_ns
+        self.set()
 
     def now(self) -> float:
         return (time.monotonic_ns() - self.start_ns) / 1e9
+
+    def set(self) -> None:
+        """Stamps are CLOCK_REALTIME. The offset to the monotonic clock is taken before every few reads, so that NTP
+        slewing through a long cell cannot bend the time line."""
+        self.read_ns = time.monotonic_ns()
+        self.to_monotonic_ns = self.read_ns - time.time_ns()
 
 
 class PlainConnection:
@@ -104,17 +112,14 @@ class PlainConnection:
             return length
         exchange.data += VIEW[:length]
         exchange.lengths.append(length)
-        now_ns = time.monotonic_ns()
         if ancillary and ancillary[0][1] == SO_TIMESTAMPNS:
             seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
-            # Stamps are CLOCK_REALTIME. The offset to the monotonic clock is taken at every read (0.1 us), so that
-            # NTP slewing through a long cell cannot bend the time line.
-            age_ns = time.time_ns() - (seconds * 1_000_000_000 + nanoseconds)
-            if 0 <= age_ns < MAX_AGE_NS:
-                exchange.times.append((now_ns - age_ns - clock.start_ns) / 1e9)
+            stamp_ns = seconds * 1_000_000_000 + nanoseconds + clock.to_monotonic_ns
+            if -MAX_AHEAD_NS < clock.read_ns - stamp_ns < MAX_AGE_NS:
+                exchange.times.append((stamp_ns - clock.start_ns) / 1e9)
                 return length
         exchange.stamped = False
-        exchange.times.append((now_ns - clock.start_ns) / 1e9)
+        exchange.times.append(clock.now())
         return length
 
     def close(self) -> None:

@@ -96,6 +96,7 @@ class Loop:
     def _serve(self, ready: list[tuple[int, int]], control: int = -1) -> bool:
         """Read and write what can be. True when `control` is among it."""
         clock, connections = self._clock, self._pool.by_descriptor
+        clock.set()
         for descriptor, _ in ready:
             connection = connections.get(descriptor)
             if connection is None:

@@ -23,6 +23,7 @@ class Pool:
         self._epoll = select.epoll()
         self.by_descriptor: dict[int, PlainConnection] = {}
         self._idle: deque[tuple[float, PlainConnection]] = deque()  # (idle since, connection), the oldest first
+        self._backlog = False  # there may be more events than were taken
         self.opening = 0  # connections on their way that no request waits for
         self.opened = 0  # in all
 
@@ -39,17 +40,20 @@ class Pool:
 
         due_s: it must not be later than that, to the microsecond. gather_s: events may come together for so long first.
         """
-        if gather_s and gather_s + COARSE_S < due_s:
+        if gather_s and gather_s + COARSE_S < due_s and not self._backlog:
             time.sleep(gather_s)
             due_s -= gather_s
             timeout_s -= gather_s
         if timeout_s + COARSE_S < due_s:
-            return self._epoll.poll(max(timeout_s, 0.001), BATCH)
-        if due_s > COARSE_S:
-            return self._epoll.poll(due_s - 0.001, BATCH)
-        if due_s > 0:
-            select.select([self._epoll], [], [], due_s)
-        return self._epoll.poll(0, BATCH)
+            events = self._epoll.poll(max(timeout_s, 0.001), BATCH)
+        elif due_s > COARSE_S:
+            events = self._epoll.poll(due_s - 0.001, BATCH)
+        else:
+            if due_s > 0:
+                select.select([self._epoll], [], [], due_s)
+            events = self._epoll.poll(0, BATCH)
+        self._backlog = len(events) == BATCH
+        return events
 
     def open(self) -> PlainConnection:
         """A connection on its way. Raises OSError."""

@@ -53,8 +53,8 @@ def parse(trace: Trace) -> Stream:
         usage = chunk.get("usage") or usage
         for choice in chunk.get("choices") or ():
             event = _event(read, choice)
-            done = done or choice.get("finish_reason") is not None
             if event is not None:
+                done = done or event.is_last
                 events.append(event)
     tokens = _token_events(events, usage.get("completion_tokens"))
     if error is None and trace.error is None and not (done and tokens):
@@ -135,10 +135,13 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
         return {}, Failure("invalid_json", f"not an object: {data[:200]!r}")
     if chunk.get("error") or chunk.get("object") == "error":
         return chunk, Failure("server_error_object", str(chunk.get("error") or chunk.get("message"))[:300])
-    choices, usage = chunk.get("choices") or [], chunk.get("usage") or {}
-    if not isinstance(usage, dict) or [choice for choice in choices if not isinstance(choice, dict)]:
+    if not (_are_dicts(chunk.get("choices") or ()) and isinstance(chunk.get("usage") or {}, dict)):
         return {}, Failure("invalid_json", f"not a completion chunk: {data[:200]!r}")
     return chunk, None
+
+
+def _are_dicts(choices: Any) -> bool:
+    return all(isinstance(choice, dict) for choice in choices)
 
 
 def _event(read: int, choice: dict[str, Any]) -> _Event | None:
