@@ -6,7 +6,12 @@ from html import escape
 from harness.analysis import Findings
 from harness.analysis.validity import simulated
 from harness.report.accuracy_tables import judge_table, published_table, recovery_table, variants_table
-from harness.report.performance_tables import fixed_rate_table, single_stream_table, throughput_table
+from harness.report.performance_tables import (
+    fixed_rate_table,
+    other_loads_table,
+    single_stream_table,
+    throughput_table,
+)
 from harness.report.tables import Table, Td
 from harness.report.validity_tables import failures_table, flags_table
 from harness.report.words import verdicts
@@ -25,7 +30,7 @@ def release_notes(findings: Findings) -> str:
     parts += [f"> **{mark.word}** {markdown(mark.reason)}" for mark in findings.marks]
     parts += ["## Verdict", "\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
     tables = [variants_table(findings), recovery_table(findings)]
-    tables += [single_stream_table(findings), throughput_table(findings)]
+    tables += [single_stream_table(findings), throughput_table(findings), other_loads_table(findings)]
     tables += [fixed_rate_table(findings, scenario) for scenario in study.scenarios]
     tables += [judge_table(findings)] if findings.win_rates else []
     tables += [published_table(findings)] if study.published and not simulated(study) else []

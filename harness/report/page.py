@@ -53,6 +53,7 @@ def render_page(findings: Findings) -> str:
         scenarios=_scenarios(findings, looks),
         single_stream=performance.single_stream_table(findings),
         throughput=performance.throughput_table(findings),
+        other_loads=performance.other_loads_table(findings),
         validity=validity,
         config=yaml.safe_dump(plain(study.config), sort_keys=False, allow_unicode=True, width=110),
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),

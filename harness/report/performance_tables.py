@@ -3,7 +3,7 @@
 from harness.analysis import Findings
 from harness.analysis.findings import capacity_gain
 from harness.analysis.performance import LoadPoint, at, ladder
-from harness.analysis.readings import latency_at_rate
+from harness.analysis.readings import latency_at_rate, searched
 from harness.analysis.scalars import rates
 from harness.analysis.validity import emulated
 from harness.report.tables import Table, Td, name_of, table
@@ -66,6 +66,28 @@ def throughput_table(findings: Findings) -> Table:
     heads = ["Scenario", "Variant", ">Output, tok/s", ">Output + prompt, tok/s", ">Requests/s", ">ITL p50, ms", ">Gain"]
     note = "All requests at once. Gain: output tok/s / the baseline's; an interval needs repeats (load.repeats)."
     return table("Throughput", heads, rows, note, group=0)
+
+
+def other_loads_table(findings: Findings) -> Table:
+    """Closed loops, ramps, replayed traces and capacity searches."""
+    rows = []
+    for scenario in findings.study.scenarios:
+        for variant in findings.study.variants:
+            for point in findings.points[variant, scenario]:
+                if point.profile in ("single_stream", "throughput", "server"):
+                    continue
+                if point.profile == "capacity":
+                    found = searched(point)
+                    load = Td("capacity search", note=found.note if found else "INVALID")
+                    rate = Td(reading(found) if found else NONE)
+                else:
+                    flight = f", {point.concurrency} in flight" if point.concurrency else ""
+                    load, rate = Td(f"{point.profile}{flight}"), _value(point, "achieved_rps")
+                metrics = ("output_tok_per_s", "ttft_ms_p50", "ttft_ms_p99", "itl_ms_p50", "itl_ms_p99")
+                rows.append([scenario, _name(findings, variant), load, rate, *(_value(point, m) for m in metrics)])
+    heads = ["Scenario", "Variant", "Load", ">Requests/s", ">Output, tok/s", ">TTFT p50, ms", ">p99", ">ITL p50, ms"]
+    note = "Requests/s of a capacity search: the highest rate that meets the SLO."
+    return table("Other loads", [*heads, ">p99"], rows, note, group=0)
 
 
 def ladder_table(findings: Findings, scenario: str, latency: str) -> Table:

@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import pytest
 from synthetic_study import build, parts, synthetic_study
 
 from harness.analysis import analyse
 from harness.analysis.intervals import Estimate
+from harness.analysis.performance import LoadPoint
 from harness.analysis.readings import AT_LEAST, NOT_REACHED, Reading
 from harness.report.accuracy_tables import judge_table, published_table, recovery_table
+from harness.report.performance_tables import other_loads_table
 from harness.report.style import styles
 from harness.report.tables import best
 from harness.report.words import number, p_value, percent, points, reading, size, slo, times, verdicts
@@ -98,3 +102,21 @@ def test_variants_look_different(count):
     looks = styles(names, "v0")
     assert len({(look.light, look.marker) for look in looks.values()}) == count
     assert looks["v0"].light == "#1b1e23"
+
+
+def test_closed_loops_and_searches_have_a_table_of_their_own():
+    findings = analyse(synthetic_study())
+    assert other_loads_table(findings).rows == ()
+    key = next(iter(findings.points))
+    run = findings.points[key][0].runs[0]
+    result = {"capacity_status": "resolved", "capacity_rps": 12.0, "capacity_rps_low": 11.6, "capacity_rps_high": 12.4}
+    searched_run = replace(run, result=result)
+    more = (
+        LoadPoint(*key, "concurrency", None, 8, True, (run,)),
+        LoadPoint(*key, "capacity", None, None, True, (searched_run,)),
+    )
+    table = other_loads_table(replace(findings, points={**findings.points, key: findings.points[key] + more}))
+    loads = [(row[2].text, row[3].text) for row in table.rows]
+    assert loads[0] == ("concurrency, 8 in flight", number(run.result["achieved_rps"]))
+    assert loads[1] == ("capacity search", "12.0")
+    assert "[11.60, 12.40]" in table.rows[1][2].note
