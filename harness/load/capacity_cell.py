@@ -1,14 +1,11 @@
 """A capacity cell: the search of capacity.py, its probes measured on a server."""
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from harness.config import LoadPoints, Scenario
-from harness.engines import Server
 from harness.load import LoadPoint
+from harness.load.bench import Bench, Progress
 from harness.load.capacity import Capacity, Probe, capacity_result, make_probe, search
-from harness.load.measure import run_point
 from harness.load.samples import row
 from harness.load.validity import OF_THE_CLIENT
 from harness.records import Flag, Outcome
@@ -17,36 +14,26 @@ BURST = 64  # requests at once, to learn about where the capacity lies ...
 START = 1.2  # ... which is above their rate: ramp and drain are in it
 
 
-def measure_capacity(
-    server: Server,
-    tokenizer: Any,
-    scenario_name: str,
-    scenario: Scenario,
-    point: LoadPoint,
-    load: LoadPoints,
-    seed: int,
-    progress: Callable[[int, int], None],
-) -> Outcome:
+def measure_capacity(bench: Bench, point: LoadPoint, progress: Progress) -> Outcome:
     """Every probe has prompts and arrivals of its own. `progress` counts probes. Raises CellError when a first burst
     of requests shows that the server does not answer."""
-    common = (server, tokenizer, scenario_name, scenario)
     burst = LoadPoint("throughput", None, min(BURST, point.requests), repeat=point.repeat)
-    at_once, _, _ = run_point(*common, burst, load, seed, raise_if_hopeless=True)
+    burst_rps = bench.run(burst).result["achieved_rps"]
     rows: list[dict[str, Any]] = []
     flags: dict[str, list[Flag]] = {}
 
     def probe(rate_rps: float, number: int, requests: int) -> Probe:
         one = replace(point, rate_rps=rate_rps, requests=requests, probe=number)
-        _, samples, found = run_point(*common, one, load, seed, raise_if_hopeless=False)
-        for flag in found:
+        run = bench.run(one, however_it_ends=True)
+        for flag in run.flags:
             flags.setdefault(flag.code, []).append(flag)
-        rows.extend({"probe": number, "rate_rps": rate_rps, **row(s)} for s in samples)
-        progress(number + 1, load.capacity.probes)
-        valid = not any(flag.level == "invalid" and flag.code in OF_THE_CLIENT for flag in found)
-        return make_probe(samples, one, scenario.slo, valid)
+        rows.extend({"probe": number, "rate_rps": rate_rps, **row(s)} for s in run.samples)
+        progress(number + 1, bench.load.capacity.probes)
+        valid = not any(flag.level == "invalid" and flag.code in OF_THE_CLIENT for flag in run.flags)
+        return make_probe(run.samples, one, bench.scenario.slo, valid)
 
-    capacity = search(probe, load.capacity, START * at_once["achieved_rps"])
-    result = {**capacity_result(capacity), "slo": asdict(scenario.slo), "burst_rps": at_once["achieved_rps"]}
+    capacity = search(probe, bench.load.capacity, START * burst_rps)
+    result = {**capacity_result(capacity), "slo": asdict(bench.scenario.slo), "burst_rps": burst_rps}
     return Outcome(result, rows, _flags(capacity, flags))
 
 

@@ -8,26 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
-
 CELLS = 2 * 2 * 3  # variants x scenarios x (single stream, throughput, one rate)
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory) -> Path:
-    """A checkpoint folder whose tokenizer is real and small; an endpoint serves it, so its weights are never read."""
-    folder = tmp_path_factory.mktemp("tiny")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={char: index for index, char in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    (folder / "config.json").write_text('{"model_type": "llama"}')
-    header = b"{}      "
-    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    return folder
 
 
 def command(tmp_path: Path, model: Path, port: int, *more: str) -> list[str]:

@@ -6,26 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from harness.engines.simulated.batching import Batch
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
-
-
-@pytest.fixture(scope="module")
-def tokenizer_only(tmp_path_factory) -> Path:
-    """A real tokenizer of one token a byte, and a checkpoint without a single weight."""
-    folder = tmp_path_factory.mktemp("tiny")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={char: index for index, char in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    (folder / "config.json").write_text('{"model_type": "llama"}')
-    header = b"{}      "
-    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    return folder
 
 
 def rehearse(tmp_path: Path, model: Path, *more: str) -> subprocess.CompletedProcess:
@@ -40,8 +23,8 @@ def rehearse(tmp_path: Path, model: Path, *more: str) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
-def test_the_study_is_rehearsed_and_watermarked(tokenizer_only, tmp_path):
-    done = rehearse(tmp_path, tokenizer_only)
+def test_the_study_is_rehearsed_and_watermarked(tiny_model, tmp_path):
+    done = rehearse(tmp_path, tiny_model)
     assert done.returncode == 0, done.stdout + done.stderr
     found = (tmp_path / "results/hopper_sparse_fp8/cells").glob("*/record.json")
     records = {record["cell"]["key"]: record for record in (json.loads(path.read_text()) for path in found)}
@@ -62,8 +45,8 @@ def test_the_study_is_rehearsed_and_watermarked(tokenizer_only, tmp_path):
     assert not (tmp_path / "cache").exists(), "nothing was downloaded, imported or compressed"
 
 
-def test_a_variant_without_a_scheme_stops_before_anything_starts(tokenizer_only, tmp_path):
-    done = rehearse(tmp_path, tokenizer_only, "~engine.schemes.sparse24_fp8")
+def test_a_variant_without_a_scheme_stops_before_anything_starts(tiny_model, tmp_path):
+    done = rehearse(tmp_path, tiny_model, "~engine.schemes.sparse24_fp8")
     assert done.returncode == 2
     assert "+engine.schemes.sparse24_fp8=SCHEME" in done.stderr
     assert not (tmp_path / "results").exists()

@@ -1,0 +1,114 @@
+"""One load point on one server: send its requests, compute what came back."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.config import LoadPoints, Scenario
+from harness.engines import Server
+from harness.errors import CellError
+from harness.load import LoadPoint
+from harness.load.client.schedule import run_schedule
+from harness.load.client.trace import ClientFacts, Request
+from harness.load.metrics import summarize
+from harness.load.samples import Sample, sample
+from harness.load.server_metrics import watch
+from harness.load.traffic.plan import expected_prefix_share, plan_requests
+from harness.load.validity import flags
+from harness.records import Flag
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PointRun:
+    result: dict[str, Any]
+    samples: list[Sample]
+    flags: list[Flag]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What stays the same over a scenario's load points."""
+
+    server: Server
+    tokenizer: Any
+    scenario_name: str
+    scenario: Scenario
+    load: LoadPoints
+    seed: int
+
+    def run(
+        self,
+        point: LoadPoint,
+        progress: Progress = lambda done, total: None,
+        *,
+        however_it_ends: bool = False,
+    ) -> PointRun:
+        """`progress(done, total)` counts requests. Raises CellError when nothing completed or more than half of the
+        requests failed, unless `however_it_ends`: there is no number to show then.
+        """
+        asked = (self.server.model, self.tokenizer, self.scenario_name, self.scenario, point, self.load, self.seed)
+        with watch(self.server) as watched:
+            samples, client = self.send(plan_requests(*asked), point.concurrency, progress)
+        if not however_it_ends:
+            self._raise_if_hopeless(samples, point.slug)
+        result = {
+            **summarize(samples, point=point, slo=self.scenario.slo),
+            **_client_columns(client),
+            **watched.summary(),
+        }
+        shared = expected_prefix_share(self.scenario, point, self.load)
+        found = flags(result, samples, point=point, expected_hit_rate=shared, workers=client.workers)
+        return PointRun(result, samples, found)
+
+    def send(
+        self,
+        requests: Iterable[Request],
+        concurrency: int | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> tuple[list[Sample], ClientFacts]:
+        schedule = run_schedule(
+            self.server,
+            requests,
+            concurrency=concurrency,
+            request_timeout_s=self.load.request_timeout_s,
+            cell_timeout_s=self.load.cell_timeout_s,
+            workers=self.load.workers,
+            progress=progress,
+        )
+        with schedule as recording:
+            pairs = zip(recording.traces, recording.asked, strict=True)
+            return [sample(trace, asked) for trace, asked in pairs], recording.client
+
+    def _raise_if_hopeless(self, samples: list[Sample], what: str) -> None:
+        failed = sum(s.failed for s in samples)
+        completed = sum(s.completed for s in samples)
+        sent = sum(s.sent_s is not None for s in samples)
+        if not completed or failed > sent / 2:
+            raise CellError(self.failure(samples, what))
+
+    def failure(self, samples: list[Sample], what: str) -> str:
+        """What went wrong, in a line."""
+        sent = [s for s in samples if s.sent_s is not None]
+        first = min((s for s in samples if s.error is not None), key=lambda s: s.end_s or 0.0, default=None)
+        cause = f"; the first: {first.error.kind}: {first.error.message}" if first is not None and first.error else ""
+        counts = (
+            f"{sum(s.failed for s in sent)} failed, {sum(s.cancelled for s in sent)} were cut off by cell_timeout_s"
+        )
+        return f"{self.scenario_name}, {what}: of {len(sent)} requests to {self.server.base_url} {counts}{cause}"
+
+
+def _client_columns(client: ClientFacts) -> dict[str, Any]:
+    lags_ms = np.asarray(client.loop_lag_s) * 1e3
+    return {
+        "event_loop_lag_ms_p99": float(np.percentile(lags_ms, 99)) if lags_ms.size else None,
+        "event_loop_lag_ms_max": float(lags_ms.max()) if lags_ms.size else None,
+        "client_cpu_s": client.cpu_s,
+        "client_cpu_share_max": client.cpu_share_max,
+        "client_workers": client.workers,
+        "connections_opened": client.connections_opened,
+        "reads": client.reads,
+    }
