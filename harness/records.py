@@ -50,9 +50,9 @@ Request rows: {"index", "turn", "prompt_tokens", "output_tokens" (asked), "inten
                             an upper bound) | unresolved (the interval is wider than was asked)
     capacity_limited_by     ttft | itl
     slo, burst_rps  the SLO that was searched for; the rate of a first burst, which the search starts from
-    probes          [{"rate_rps", "served_rps", "requests", "ratio" (largest p99 / limit; None: infinite),
-                    "ttft_ms_p99", "itl_ms_p99" (None: infinite), "ttft_share_beyond", "itl_share_beyond" (of values,
-                    beyond the limit), "valid"}, ...]; the request rows then have "probe" and "rate_rps" as well
+    probes          [{"rate_rps", "achieved_rps", "requests", "ratio" (largest p99 / limit),
+                    "ttft_ms_p99", "itl_ms_p99", "ttft_share_beyond", "itl_share_beyond" (of values, beyond the
+                    limit), "valid"}, ...], None for infinite; the request rows then have "probe" and "rate_rps" as well
 """
 
 from collections.abc import Iterable

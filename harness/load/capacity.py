@@ -28,7 +28,7 @@ import numpy as np
 
 from harness.config import CapacitySearch, Slo
 from harness.load import LoadPoint
-from harness.load.metrics import served_rps, window
+from harness.load.metrics import achieved_rps, window
 from harness.load.samples import Sample
 from harness.load.slo import ALLOWED_SHARE, SloReading, Tally, judge
 from harness.load.threshold import Posterior, posterior
@@ -55,7 +55,7 @@ class Probe:
     """One measurement."""
 
     rate_rps: float
-    served_rps: float | None
+    achieved_rps: float | None
     requests: int
     reading: SloReading
     valid: bool = True  # the client produced this load
@@ -70,8 +70,11 @@ class Probe:
         return self.reading.tallies
 
     @property
-    def saturated(self) -> bool:
-        return self.ratio > 1 and self.served_rps is not None and 0 < self.served_rps < SATURATED * self.rate_rps
+    def ceiling_rps(self) -> float:
+        """A rate that the capacity is not above, where the probe saturated the server: what it achieved meanwhile."""
+        if self.ratio <= 1 or not self.achieved_rps or self.achieved_rps >= SATURATED * self.rate_rps:
+            return math.inf
+        return self.achieved_rps
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ class Capacity:
 def make_probe(samples: list[Sample], point: LoadPoint, slo: Slo, valid: bool = True) -> Probe:
     """Of a measured point: its SLO reading over the steady-state window."""
     assert point.rate_rps is not None
-    reading = judge(samples, slo, window(samples, point))
-    return Probe(point.rate_rps, served_rps(samples, point), point.requests, reading, valid)
+    span = window(samples, point)
+    return Probe(point.rate_rps, achieved_rps(samples, span), point.requests, judge(samples, slo, span), valid)
 
 
 # (rate in requests/s, number of the probe, number of requests) -> what was measured; every probe has its own traffic
@@ -149,7 +152,7 @@ def capacity_result(capacity: Capacity) -> dict[str, Any]:
 def _probe_result(probe: Probe) -> dict[str, Any]:
     return {
         "rate_rps": probe.rate_rps,
-        "served_rps": probe.served_rps,
+        "achieved_rps": probe.achieved_rps,
         "requests": probe.requests,
         "ratio": _finite(probe.ratio),
         **{f"{name}_ms_p99": _finite(value) for name, value in probe.reading.p99_ms.items()},
@@ -169,8 +172,7 @@ class _Belief:
         low, high = math.log(settings.min_rps) - GRID_MARGIN, math.log(settings.max_rps) + GRID_MARGIN
         self._grid = np.linspace(low, high, GRID)
         self.valid = [probe for probe in probes if probe.valid]
-        served = [probe.served_rps for probe in self.valid if probe.saturated and probe.served_rps]
-        self.ceiling_rps = CEILING * min(served, default=math.inf)
+        self.ceiling_rps = CEILING * min((probe.ceiling_rps for probe in self.valid), default=math.inf)
         self.metrics: dict[str, Posterior] = {}
         for name in sorted({name for probe in self.valid for name in probe.tallies}):
             counted = [(p.rate_rps, p.tallies[name]) for p in self.valid if p.tallies[name].share is not None]
@@ -222,8 +224,7 @@ def _proposal(belief: _Belief, settings: CapacitySearch, number: int) -> tuple[f
     if high - low <= WIDE:
         offset = OFFSETS[number % len(OFFSETS)] / belief.metrics[belief.limited_by].slope
         return math.exp(middle + offset), share
-    saturating = [p.served_rps for p in belief.valid if p.saturated and p.served_rps]
-    edge = BELOW_SATURATION * min(saturating, default=math.inf)
+    edge = BELOW_SATURATION * min((probe.ceiling_rps for probe in belief.valid), default=math.inf)
     if passed < edge < failed:
         return edge, 1.0
     return math.exp(middle), share if passed else 1.0

@@ -208,7 +208,7 @@ def _rates(samples: list[Sample], completed: list[Sample], span: Window | None, 
         return {"window": None, "window_s": None, **dict.fromkeys(names)}
     output = sum(s.output_tokens * len(s.token_s[span.events(s.token_s)]) / len(s.token_s) for s in completed)
     prompts = sum(s.input_tokens for s in completed if s.token_s[0] in span)
-    ended = [turns for turns in conversations(samples) if turns[-1].completed and turns[-1].token_s[-1] in span]
+    ended = _ended_in(span, samples)
     rates = {
         "window": span.kind,
         "window_s": [span.start_s, span.end_s],
@@ -225,6 +225,15 @@ def _rates(samples: list[Sample], completed: list[Sample], span: Window | None, 
     rates["goodput_rps"] = sum(all(turn.index in good for turn in turns) for turns in ended) / span.seconds
     rates["goodput_share"] = len(good) / sent
     return rates
+
+
+def achieved_rps(samples: list[Sample], span: Window | None) -> float | None:
+    return len(_ended_in(span, samples)) / span.seconds if span is not None and span.seconds > 0 else None
+
+
+def _ended_in(span: Window, samples: list[Sample]) -> list[list[Sample]]:
+    """The conversations whose last turn was completed in the window."""
+    return [turns for turns in conversations(samples) if turns[-1].completed and turns[-1].token_s[-1] in span]
 
 
 def _good(s: Sample, slo: Slo) -> bool:

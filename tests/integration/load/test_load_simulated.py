@@ -84,7 +84,7 @@ def test_a_capacity_is_searched_on_a_server_with_a_knee(tokenizer, prose_file, t
         outcome = measure(server, tokenizer, "tiny", scenario, point, load, seed=0)
     result, rows = outcome.result, list(outcome.rows)
     assert len(result["probes"]) <= 4
-    served = max(probe["served_rps"] for probe in result["probes"] if probe["served_rps"])
+    served = max(probe["achieved_rps"] for probe in result["probes"] if probe["achieved_rps"])
     assert result["capacity_limited_by"] == "ttft"
     assert result["capacity_rps"] == pytest.approx(served, rel=0.5)
     assert result["capacity_rps_low"] <= result["capacity_rps"] <= result["capacity_rps_high"]

@@ -122,5 +122,5 @@ def test_a_saturated_server_bounds_the_capacity_by_what_it_achieved():
 def test_the_result_is_flat_and_json():
     result = capacity_result(search(KnownServer(1, most_rps=26.0, itl=(20.0, 10.0)), SETTINGS))
     assert result["capacity_rps_low"] < result["capacity_rps"] < result["capacity_rps_high"]
-    assert result["probes"][0].keys() >= {"rate_rps", "served_rps", "requests", "ratio", "itl_share_beyond", "valid"}
+    assert result["probes"][0].keys() >= {"rate_rps", "achieved_rps", "requests", "ratio", "itl_share_beyond", "valid"}
     assert json.loads(json.dumps(result, allow_nan=False)) == result
