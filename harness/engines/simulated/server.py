@@ -65,22 +65,31 @@ class SimulatedServer:
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
+        self._stopping, self._waiting = False, True
+
+    def stop(self, *_: Any) -> None:
+        """A signal's handler: at once while waiting, else when what is being sent is sent, and logged."""
+        self._stopping = True
+        if self._waiting:
+            raise SystemExit(0)
 
     def run(self) -> None:
-        """Until a signal's handler raises."""
-        while True:
+        """Until `stop`."""
+        while not self._stopping:
             # epoll's own time-out counts in milliseconds; that of select on its descriptor, in microseconds.
             wait_s = max(0.0, self._pace.due_s() - time.monotonic())
             readable, _, _ = select.select([self._epoll], [], [], None if wait_s == math.inf else wait_s)
+            self._waiting = False
             if readable:
                 self._read()
             self._emit()
+            self._waiting = True
 
     # -- tokens -----------------------------------------------------------------------------------------------------
 
     def _emit(self) -> None:
         unread = 0
-        while (due_s := self._pace.due_s()) <= time.monotonic():
+        while (due_s := self._pace.due_s()) <= time.monotonic() and not self._stopping:
             for stream in self._pace.take():
                 if stream.connection is not None:
                     self._token(stream, stream.connection, due_s)
@@ -203,14 +212,8 @@ class SimulatedServer:
             self._pace.cancel(stream)
 
 
-def stop(*_: Any) -> None:
-    raise SystemExit(0)
-
-
 def main(argv: list[str]) -> None:
     options = arguments(argv)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with suppress(OSError, AttributeError):  # else a sleep ends up to 50 us after its time
@@ -220,6 +223,8 @@ def main(argv: list[str]) -> None:
         # Where the schedule is known, so is the length.
         api = Api(options.model, length, options.seed, full_length=options.gap_ms is not None)
         server = SimulatedServer(pace(options), api, options.port, sent_log)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, server.stop)
         print(f"serving {options.model} on http://127.0.0.1:{server.port}", flush=True)
         gc.collect()
         gc.freeze()
