@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import gc
 import json
 import os
 import pickle
@@ -69,7 +70,20 @@ def run_schedule(
             crew.say(str(start_ns))
             facts = crew.wait_for("done", cell_timeout_s + GRACE_S, lambda done: progress(done, len(planned)))
         traces = Traces(planned, [folder / f"traces-{number}" for number in range(len(shards))])
-        yield Recording(traces, file.asked, _client_facts(facts), start_ns)
+        with _no_collections():
+            yield Recording(traces, file.asked, _client_facts(facts), start_ns)
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Reading traces makes many objects and no cycles: collections would go through all that is imported, in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def deal(planned: list[Planned], concurrency: int | None, workers: int) -> list[Shard]:
