@@ -159,17 +159,14 @@ class TlsConnection(PlainConnection):
             raise BlockingIOError from None
 
     def read(self, clock: Clock) -> int | None:
-        total = 0  # all that is there: the socket does not wake us for bytes that are already decrypted
-        while True:
-            try:
-                data = self.sock.recv(READ_BYTES)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return total or None
-            if not data:
-                return total
-            total += len(data)
-            if (exchange := self.exchange) is not None:
-                exchange.data += data
-                exchange.lengths.append(len(data))
-                exchange.times.append(clock.now())
-                exchange.stamped = False
+        # A record has at most 16 KiB, so one recv() takes all that is decrypted: the socket wakes us for the next.
+        try:
+            data = self.sock.recv(READ_BYTES)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        if data and (exchange := self.exchange) is not None:
+            exchange.data += data
+            exchange.lengths.append(len(data))
+            exchange.times.append(clock.now())
+            exchange.stamped = False
+        return len(data)

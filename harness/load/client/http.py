@@ -48,7 +48,7 @@ class Target:
 
 
 class Framing:
-    """Finds the end of one response in bytes that grow. `end` is its length once `complete` has said True."""
+    """Finds the end of one response in bytes that grow."""
 
     __slots__ = ("_position", "_until", "head_end", "keep_alive", "max_bytes")
 
