@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import pytest
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 
 from harness import compose
 from harness.accuracy import suite_class
@@ -13,9 +11,7 @@ from harness.plan import build_plan
 
 
 def plan(*overrides: str, sweep: str = "quickstart"):
-    compose.register()
-    with initialize_config_dir(config_dir=compose.config_path(), version_base="1.3"):
-        config = compose.typed(hydra_compose("config", overrides=[f"+sweep={sweep}", *overrides]))
+    config = compose.compose_sweep([f"+sweep={sweep}", *overrides])
     engine = engine_class(config.engine.kind)(config.engine, Path(config.cache_dir))
     suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
     return build_plan(config, engine, suites)

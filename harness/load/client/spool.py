@@ -79,17 +79,25 @@ def open_bodies(folder: Path) -> mmap.mmap:
 
 
 class TraceWriter:
-    """One worker's responses, in the order in which they ended."""
+    """One worker's responses, in the order in which they ended, and where each of them lies."""
 
     def __init__(self, path: Path):
+        self._path = path
         self._file = path.open("wb", buffering=WRITE_BUFFER)
+        self._offsets: dict[int, int] = {}  # by the request's index
 
     def write(self, raw: Raw) -> None:
+        self._offsets[raw.index] = self._file.tell()
         fields = [getattr(raw, name) for name in Raw.__slots__]
         pickle.dump(fields, self._file, protocol=pickle.HIGHEST_PROTOCOL)
 
     def close(self) -> None:
         self._file.close()
+        _offsets(self._path).write_bytes(pickle.dumps(self._offsets))
+
+
+def _offsets(traces: Path) -> Path:
+    return traces.with_suffix(".offsets")
 
 
 class Traces:
@@ -102,13 +110,14 @@ class Traces:
         self._planned = planned
         self._paths = paths
 
-    def __len__(self) -> int:
-        return len(self._planned)
-
     def __iter__(self) -> Iterator[Trace]:
         files = [path.open("rb") for path in self._paths]
         try:
-            where = {index: (file, offset) for file in files for index, offset in _offsets(file)}
+            where = {
+                index: (file, offset)
+                for path, file in zip(self._paths, files, strict=True)
+                for index, offset in pickle.loads(_offsets(path).read_bytes()).items()
+            }
             for planned in self._planned:
                 if planned.index not in where:
                     yield Trace(planned.index, planned.intended_s)
@@ -119,16 +128,6 @@ class Traces:
         finally:
             for file in files:
                 file.close()
-
-
-def _offsets(file) -> Iterator[tuple[int, int]]:
-    while True:
-        offset = file.tell()
-        try:
-            fields = pickle.load(file)
-        except EOFError:
-            return
-        yield fields[0], offset
 
 
 def trace(raw: Raw) -> Trace:
