@@ -1,17 +1,15 @@
 """Each check drives the client against a server whose every send is known, and says how far off the client was."""
 
-import contextlib
 import re
-import sys
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from harness.engines import Server
-from harness.engines.process import ServerProcess, free_port
+from harness.engines import Deployment, Server
+from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.load.client.requests import make_request
 from harness.load.client.schedule import run_schedule
 from harness.load.client.sse import parse
@@ -63,25 +61,10 @@ class Observed:
     client: ClientFacts
 
 
-@contextlib.contextmanager
-def known_server(gap_ms: float, log: Path) -> Iterator[Server]:
-    port = free_port()
-    module = [sys.executable, "-m", "harness.engines.simulated.server", "--port", str(port), "--model", "selftest"]
-    process = ServerProcess([*module, "--gap-ms", str(gap_ms), "--ttft-ms", str(TTFT_MS)], {}, log, grace_s=2.0)
-    server = Server(f"http://127.0.0.1:{port}", "selftest")
-    try:
-        process.wait_ready(lambda: answers(server), 30.0, "the self-test's server")
-        yield server
-    finally:
-        process.stop()
-
-
-def answers(server: Server) -> bool:
-    try:
-        urllib.request.urlopen(server.base_url + "/health", timeout=1).close()
-    except OSError:
-        return False
-    return True
+def known_server(gap_ms: float, log: Path) -> AbstractContextManager[Server]:
+    """A server that sends token k of a request TTFT_MS + k * gap_ms after its arrival, and says when it did."""
+    config = SimulatedConfig(gap_ms=gap_ms, ttft_ms=TTFT_MS)
+    return Simulated(config, log.parent).serve(Deployment("selftest", "selftest"), log)
 
 
 def observe(server: Server, times: Sequence[float], tokens: int, workers: int, concurrency: int | None) -> Observed:

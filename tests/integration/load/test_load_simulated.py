@@ -1,21 +1,17 @@
 """Conversations, traces and the capacity search against the simulated engine: a server whose answers are known."""
 
-import contextlib
 import itertools
-import sys
 from pathlib import Path
 
 import pytest
 
 from harness.config import CapacitySearch, LoadPoints, Scenario, Slo
-from harness.engines import Server
-from harness.engines.process import ServerProcess, free_port
+from harness.engines import Deployment
+from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.errors import CellError
 from harness.load import LoadPoint, load_points
 from harness.load.measure import measure
-from harness.selftest.checks import answers, known_server
-
-ROOFLINE = ("--hardware", "h100", "--shape", "llama-3.1-8b", "--scheme", "fp8", "--seed", "1")
+from harness.selftest.checks import known_server
 
 
 @pytest.fixture
@@ -24,17 +20,10 @@ def known(tmp_path):
         yield server
 
 
-@contextlib.contextmanager
-def serving(log: Path, *options: str):
-    port = free_port()
-    command = [sys.executable, "-m", "harness.engines.simulated.server", "--port", str(port), "--model", "m", *options]
-    process = ServerProcess(command, {}, log, grace_s=2.0)
-    server = Server(f"http://127.0.0.1:{port}", "m")
-    try:
-        process.wait_ready(lambda: answers(server), 30.0, "the simulated server")
-        yield server
-    finally:
-        process.stop()
+def serving(log: Path, **options):
+    """Llama 3.1 8B in FP8 on a simulated H100."""
+    config = SimulatedConfig(schemes={"m": "fp8"}, seed=1, **options)
+    return Simulated(config, log.parent).serve(Deployment("m", "m"), log)
 
 
 def test_a_conversation_resends_all_that_was_said(known, tokenizer, prose_file):
@@ -76,7 +65,7 @@ def test_a_trace_is_replayed_with_its_lengths(known, tokenizer, prose_file, tmp_
 
 def test_a_capacity_is_searched_on_a_server_with_a_knee(tokenizer, prose_file, tmp_path):
     """Two places for requests of 10 steps of 4 ms: some 50 requests/s can be served, and TTFT says so."""
-    with serving(tmp_path / "log", *ROOFLINE, "--max-num-seqs", "2") as server:
+    with serving(tmp_path / "log", max_num_seqs=2) as server:
         scenario = Scenario(prompt_tokens=256, output_tokens=10, text=prose_file, slo=Slo(ttft_ms_p99=200.0))
         search = CapacitySearch(probes=4, requests=60, duration_s=1.0, min_rps=1.0, max_rps=400.0)
         load = LoadPoints(0, 0, rates_rps=[], capacity=search, request_timeout_s=20.0, cell_timeout_s=40.0)
@@ -98,6 +87,6 @@ def test_a_capacity_beyond_the_bounds_is_said(tokenizer, prose_file, tmp_path):
     search = CapacitySearch(probes=4, requests=200, duration_s=1.0, min_rps=10.0, max_rps=100.0)
     load = LoadPoints(0, 0, rates_rps=[], capacity=search)
     (point,) = load_points(load, scenario)
-    with serving(tmp_path / "log", *ROOFLINE) as server:
+    with serving(tmp_path / "log") as server:
         outcome = measure(server, tokenizer, "tiny", scenario, point, load, seed=0)
     assert (outcome.result["capacity_status"], outcome.result["capacity_rps"]) == ("not_reached", 100.0)

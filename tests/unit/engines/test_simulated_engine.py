@@ -4,12 +4,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 
-from harness import compose, preflight
+from harness import preflight
 from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
+from harness.compose import compose_sweep
 from harness.engines import Deployment, engine_class
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.engines.simulated.options import arguments
@@ -24,10 +23,7 @@ def engine(**settings) -> Simulated:
 
 def sweep(*overrides: str):
     """(plan, what preflight says) of the Hopper study on the simulated engine."""
-    compose.register()
-    overrides = ("+sweep=hopper_sparse_fp8", "engine=simulated", "suite=[]", "judge=null", *overrides)
-    with initialize_config_dir(config_dir=compose.config_path(), version_base="1.3"):
-        config = compose.typed(hydra_compose("config", overrides=list(overrides)))
+    config = compose_sweep(["+sweep=hopper_sparse_fp8", "engine=simulated", "suite=[]", "judge=null", *overrides])
     made = engine_class(config.engine.kind)(config.engine, Path("unused"))
     suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
     plan = build_plan(config, made, suites)
