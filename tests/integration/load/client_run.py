@@ -1,0 +1,30 @@
+"""The real client over a few small requests; its books must balance."""
+
+from harness.config import Slo
+from harness.load import LoadPoint
+from harness.load.client.requests import make_request
+from harness.load.client.schedule import run_schedule
+from harness.load.client.trace import Asked
+from harness.load.metrics import summarize
+from harness.load.samples import sample
+
+TOKENS = 6
+
+
+def run(server, times, *, concurrency=None, tokens=TOKENS, request_timeout_s=5.0, cell_timeout_s=20.0, **options):
+    requests = [make_request(n, t, server.model, [1, 2, 3, n], Asked(4, tokens)) for n, t in enumerate(times)]
+    schedule = run_schedule(
+        server,
+        requests,
+        concurrency=concurrency,
+        request_timeout_s=request_timeout_s,
+        cell_timeout_s=cell_timeout_s,
+        **options,
+    )
+    with schedule as recording:
+        samples = [sample(trace, asked) for trace, asked in zip(recording.traces, recording.asked, strict=True)]
+    result = summarize(samples, point=LoadPoint("throughput", None, len(times)), slo=Slo())
+    ends = result["requests_completed"] + result["requests_failed"] + result["requests_cancelled"]
+    assert result["requests_sent"] == ends
+    assert result["requests_sent"] + result["requests_unsent"] == len(times)
+    return samples, result
