@@ -34,7 +34,10 @@ class Gain:
 def capacity(points: tuple[LoadPoint, ...], slo: dict[str, float]) -> Reading:
     """Searched for where the sweep did that, else read off the QPS ladder."""
     if (found := searched(point := at(points, "capacity"))) is not None:
-        return replace(found, error=_search_error(point)) if found.status == MEASURED else found
+        if found.status == MEASURED and (error := _search_error(point)):
+            times = f"{len(point.runs)} searches" if len(point.runs) > 1 else "one search"
+            return replace(found, note=times, error=error)
+        return found
     return with_error(ladder(points), slo)
 
 

@@ -14,7 +14,7 @@ from harness.analysis.performance import Against, LoadPoint, against_baseline, l
 from harness.analysis.readings import Reading
 from harness.analysis.speedups import Speedups, speedups
 from harness.analysis.study import Study
-from harness.analysis.validity import FlagGroup, Mark, flag_groups, marks
+from harness.analysis.validity import FlagGroup, Mark, emulated, flag_groups, marks
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Findings:
     rungs: tuple[Rung, ...]  # the attribution ladder; empty where the sweep has none
     envelopes: dict[tuple[str, str], Envelope]  # (scenario, metric of METRICS)
     fronts: tuple[Front, ...]
+    emulated: tuple[str, ...]  # variants whose kernels are emulated: their speed says nothing
     marks: tuple[Mark, ...]
     flags: tuple[FlagGroup, ...]
 
@@ -71,6 +72,7 @@ def analyse(study: Study) -> Findings:
         rungs=rungs(study, points, capacities),
         envelopes={(s, metric): envelope(study, points, s, metric) for s in study.scenarios for metric in METRICS},
         fronts=fronts(study, averages, means),
+        emulated=emulated(study),
         marks=marks(study, suites, rates),
         flags=flag_groups(study, suites),
     )

@@ -22,30 +22,28 @@ class Front:
 
 
 def fronts(study: Study, averages: dict[str, AverageRecovery], means: dict[str, Speedups]) -> tuple[Front, ...]:
-    """Latency, capacity and throughput; cost too where the user gave a price."""
-    capacity = {name: found.capacity for name, found in means.items()}
+    """Latency, capacity and throughput, these two per GPU where GPUs differ; cost too where the user gave a price."""
+    capacity = {name: per_gpu(study, name, found.capacity) for name, found in means.items()}
+    throughput = {name: per_gpu(study, name, found.throughput) for name, found in means.items()}
+    per = " per GPU" if len({variant.gpus for variant in study.variants.values()}) > 1 else ""
     found = [
         _front(study, ("latency", "single-stream latency", "single-stream speed-up"), averages,
                {name: mean.latency for name, mean in means.items()}),
-        _front(study, ("capacity", "capacity at the SLO", "requests/s at the SLO"), averages, capacity),
-        _front(study, ("throughput", "throughput", "throughput gain"), averages,
-               {name: mean.throughput for name, mean in means.items()}),
+        _front(study, ("capacity", "capacity at the SLO", f"requests/s at the SLO{per}"), averages, capacity),
+        _front(study, ("throughput", "throughput", f"output tokens/s, all at once{per}"), averages, throughput),
     ]  # fmt: skip
-    if study.settings.price:
-        cheaper = {name: tokens_gain(study, name, gain) for name, gain in capacity.items()}
+    if study.settings.price:  # of a GPU-hour, the same for every variant: cheaper by what a GPU serves more
         axis = f"tokens per {study.settings.price.currency} at the SLO"
-        found.insert(2, _front(study, ("cost", "cost", axis), averages, cheaper))
+        found.insert(2, _front(study, ("cost", "cost", axis), averages, capacity))
     return tuple(found)
 
 
-def tokens_gain(study: Study, name: str, capacity: Estimate | None) -> Estimate | None:
-    """Tokens for the same money, over the baseline's: the capacity's gain over that of the GPUs."""
-    if capacity is None or study.baseline not in study.variants:
+def per_gpu(study: Study, name: str, gain: Estimate | None) -> Estimate | None:
+    """A gain over the baseline, for each GPU of both."""
+    if gain is None or study.baseline not in study.variants:
         return None
     share = study.variants[study.baseline].gpus / study.variants[name].gpus
-    return Estimate(
-        capacity.value * share, *(None if bound is None else bound * share for bound in (capacity.low, capacity.high))
-    )
+    return Estimate(gain.value * share, *(None if bound is None else bound * share for bound in (gain.low, gain.high)))
 
 
 def _front(study: Study, names: tuple[str, str, str], averages: dict, gains: dict[str, Estimate | None]) -> Front:

@@ -12,7 +12,6 @@ from harness.analysis import Findings
 from harness.analysis.intervals import Estimate
 from harness.analysis.pareto import Front
 from harness.analysis.performance import LoadPoint, ladder
-from harness.analysis.validity import emulated
 from harness.report.style import VariantStyle
 from harness.report.tables import Table
 
@@ -76,7 +75,7 @@ def limit_line(limit: float, along: dict[str, Any], upright: bool = False) -> di
         f"{b}anchor": "left" if upright else "bottom",
     }
     note |= {f"{a}anchor": "top" if upright else "left", "font": {"color": "@bad", "size": 11}}
-    note |= {"text": f"SLO p99 ≤ {limit:g} ms", "showarrow": False}
+    note |= {"text": f"SLO p99 ≤ {limit:g} ms", "showarrow": False, "bgcolor": "@page", "borderpad": 1}
     style = {"layer": "below", "line": {"color": "@bad", "width": 1.5}}
     return {"shapes": [line | style], "annotations": [note]}
 
@@ -136,7 +135,7 @@ def _repeats(points: list[LoadPoint], metric: str, look: VariantStyle) -> dict[s
 
 def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Front, id: str, data: Table) -> Figure:
     """Average recovery against a gain, both relative to the baseline; the front as a line, dominated points pale."""
-    study, slow = findings.study, emulated(findings.study)
+    study, slow = findings.study, findings.emulated
     traces = []
     if len(front.front) > 1:
         line = {"x": [], "y": []}

@@ -3,13 +3,12 @@
 from harness.analysis import Findings
 from harness.analysis.attribution import TOGETHER
 from harness.analysis.intervals import Estimate
-from harness.analysis.validity import emulated
 from harness.report.tables import Table, Td, name_of, table
 from harness.report.words import NONE, measured, number, percent, times, told
 
 
 def attribution_table(findings: Findings) -> Table:
-    study, slow, rows = findings.study, emulated(findings.study), []
+    study, slow, rows = findings.study, findings.emulated, []
     for rung in findings.rungs:
         end = "emulated" if rung.end in slow else ""
         means = rung.speedups
@@ -67,7 +66,7 @@ def cost_table(findings: Findings) -> Table:
         return table("Cost", ["Scenario"], [])
     for scenario in study.scenarios:
         for variant in study.variants:
-            name = name_of(study, variant, "emulated" if variant in emulated(study) else "")
+            name = name_of(study, variant, "emulated" if variant in findings.emulated else "")
             if (cost := findings.costs.get((variant, scenario))) is None:
                 why = findings.capacities[variant, scenario]
                 rows.append(

@@ -6,7 +6,6 @@ from harness.analysis import Findings
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import at
 from harness.analysis.scalars import scalars
-from harness.analysis.validity import emulated
 from harness.report.tables import Table, Td, best, name_of, table
 from harness.report.words import NONE, capacity_gain, measured, number, percent, points, size, times
 
@@ -21,9 +20,13 @@ def variants_table(findings: Findings) -> Table:
         "capacity": one | capacity,
         "throughput": one | findings.throughput,
     }
-    slow = emulated(study)  # their speed is no merit and no fault of the scheme: never marked as the best
-    winners = {key: best(column) for key, column in columns.items()}
-    several = any(variant.gpus > 1 for variant in study.variants.values())
+    slow = findings.emulated  # their speed is no merit and no fault of the scheme: never marked as the best
+    several = len({variant.gpus for variant in study.variants.values()}) > 1
+    alike = [n for n, v in study.variants.items() if v.gpus == study.variants[study.baseline].gpus] if several else None
+    winners = {
+        key: best(column if alike is None or key == "recovery" else {n: e for n, e in column.items() if n in alike})
+        for key, column in columns.items()
+    }
 
     def gain(key: str, name: str, notes: list[str], show=times) -> Td:
         estimate = columns[key].get(name)
@@ -56,8 +59,9 @@ def variants_table(findings: Findings) -> Table:
     note = (
         "Against the baseline; brackets are 95 % intervals. Average recovery: sum of suite scores / sum of the "
         "baseline's. Speed-up: E2E p50. Capacity: the highest request rate that keeps the SLO. Each is the geometric "
-        "mean over scenarios. The best of a column is marked only where its interval is clear of all others."
+        "mean over scenarios. The best of a column is marked only where its interval is clear of all others"
     )
+    note += ", among the variants on as many GPUs as the baseline." if several else "."
     return table("Variants", heads, rows, note)
 
 

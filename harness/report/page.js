@@ -30,6 +30,7 @@
       if (layout.meta === "front") { layout.xaxis.autorange = true; delete layout.xaxis.range; }
     }
     figure.drawn = true;
+    box.style.minHeight = layout.height + "px";
     Plotly.react(box, data, layout, { responsive: !width, displayModeBar: false });
   };
   const redraw = (width) => figures.forEach((figure) => { if (width || figure.drawn) draw(figure, width); });

@@ -48,6 +48,7 @@ def render_page(findings: Findings) -> str:
         other_loads=performance.other_loads_table(findings),
         attribution=gains.attribution_table(findings) if findings.rungs else None,
         ladder=ladder_figure(findings, looks, "ladder") if findings.rungs else None,
+        ladder_labels={name: study.label(name) for rung in findings.rungs for name in (rung.start, rung.end)},
         cutoffs=[readings.cutoffs_table(findings, metric) for metric in METRICS],
         envelopes=envelope_figures(findings, looks) if deployed(study) else [],
         cost=gains.cost_table(findings),

@@ -3,7 +3,6 @@
 from harness.analysis import Findings
 from harness.analysis.performance import LoadPoint, at, ladder
 from harness.analysis.readings import searched
-from harness.analysis.validity import emulated
 from harness.report.tables import Table, Td, name_of, table
 from harness.report.words import NONE, number, rate, times
 
@@ -17,7 +16,7 @@ def _value(point: LoadPoint | None, metric: str) -> Td:
 
 
 def _name(findings: Findings, variant: str) -> Td:
-    return name_of(findings.study, variant, "emulated" if variant in emulated(findings.study) else "")
+    return name_of(findings.study, variant, "emulated" if variant in findings.emulated else "")
 
 
 def single_stream_table(findings: Findings) -> Table:

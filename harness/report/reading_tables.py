@@ -6,7 +6,6 @@ from harness.analysis.cutoffs import Envelope, deployed
 from harness.analysis.performance import ladder
 from harness.analysis.readings import MEASURED, latency_at_rate
 from harness.analysis.scalars import rates
-from harness.analysis.validity import emulated
 from harness.report.tables import Table, Td, name_of, table
 from harness.report.words import NONE, capacity_gain, number, rate, reading, slo
 
@@ -17,7 +16,7 @@ HOW = (
 
 
 def _name(findings: Findings, variant: str) -> Td:
-    return name_of(findings.study, variant, "emulated" if variant in emulated(findings.study) else "")
+    return name_of(findings.study, variant, "emulated" if variant in findings.emulated else "")
 
 
 def fixed_rate_table(findings: Findings, scenario: str, latency: str = "itl_ms") -> Table:

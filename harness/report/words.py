@@ -6,7 +6,7 @@ from harness.analysis import Findings
 from harness.analysis.capacity import Gain, estimate
 from harness.analysis.intervals import Estimate
 from harness.analysis.readings import AT_LEAST, INTERPOLATED, Reading
-from harness.analysis.validity import emulated, simulated
+from harness.analysis.validity import simulated
 
 NONE = "–"
 SLO_NAMES = {"itl_ms_p99": "p99 ITL", "ttft_ms_p99": "p99 TTFT", "e2e_ms_p99": "p99 E2E"}
@@ -123,10 +123,14 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
         text for text in (_capacity(findings, name), _latency(findings, name), _throughput(findings, name)) if text
     ]
     first, rest = (speeds[0], speeds[1:]) if speeds else ("its speed was not compared", [])
+    own, base = (
+        findings.study.variants[v].gpus if v in findings.study.variants else 1 for v in (name, findings.study.baseline)
+    )
+    first += f", on {plural(own, 'GPU')} against {base}" if speeds and own != base else ""
     headline = f"{findings.study.label(name)} {_kept(findings, name)}{' and ' if speeds else '; '}{first}."
     detail = [_margin(findings, name), *_wins(findings, name)]
     detail += [f"It {' and '.join(rest)}."] if rest else []
-    if speeds and name in emulated(findings.study):
+    if speeds and name in findings.emulated:
         detail.append("Its kernels are emulated here: these speeds say nothing about hardware that has them.")
     return Verdict(name, headline, " ".join(text for text in detail if text), mark)
 
@@ -167,8 +171,8 @@ def _wins(findings: Findings, name: str) -> list[str]:
 
 def _latency(findings: Findings, name: str) -> str | None:
     gain, scenarios = findings.latency.get(name), len(findings.study.scenarios)
-    over = f"E2E, geometric mean of {scenarios} scenarios" if scenarios > 1 else "E2E"
-    return gain and f"answers a single stream {times(gain)} as fast, {over}{told(gain)}"
+    over = f" (E2E, geometric mean of {scenarios} scenarios)" if scenarios > 1 else " (E2E)"
+    return gain and f"answers a single stream {times(gain)} as fast{over}{told(gain)}"
 
 
 def _throughput(findings: Findings, name: str) -> str | None:
@@ -182,9 +186,8 @@ def _capacity(findings: Findings, name: str) -> str | None:
     if gain := means.capacity:
         limits = {slo(scenarios[scenario].slo) for scenario in means.capacity_scenarios}
         count = len(means.capacity_scenarios)
-        over = f", geometric mean of {count} scenarios" if count > 1 else ""
-        if count < len(scenarios):
-            over = f" in {means.capacity_scenarios[0]}" if count == 1 else f"{over} of {len(scenarios)}"
+        of = f"{count} scenarios" if count == len(scenarios) else f"{count} of {len(scenarios)} scenarios"
+        over = f" (geometric mean of {of})" if count > 1 else f" in {means.capacity_scenarios[0]}"
         limit = limits.pop() if len(limits) == 1 else "each scenario's SLO"
         return f"serves {times(gain)} the requests at {limit}{over}{told(gain)}"
     for scenario, facts in scenarios.items():
