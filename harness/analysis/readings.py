@@ -63,7 +63,7 @@ def latency_at_rate(points: tuple[LoadPoint, ...], metric: str, rate_rps: float)
     if offered is not None and offered in usable:
         return Reading(offered.value(metric), MEASURED)
     if offered is not None and offered.valid and not offered.reached:
-        return Reading(None, NOT_REACHED, f"{offered.served_rps or 0:.2f}/s of {rate_rps:g}/s ")
+        return Reading(None, NOT_REACHED, f"{offered.served_rps or 0:.2f}/s of {rate_rps:g}/s")
     if not usable:
         return Reading(None, NOT_MEASURED)
     x = [p.served_rps for p in usable]

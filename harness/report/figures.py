@@ -84,7 +84,7 @@ def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint
     known = [p for p in points if p.served_rps is not None and p.value(metric) is not None]
     valid, invalid = [p for p in known if p.valid], [p for p in known if not p.valid]
     traces = []
-    hover = "%{fullData.name}<br>%{customdata}<br>%{y:.4~g} ms at %{x:.3~g}/s<extra></extra>"
+    hover = "%{fullData.name}<br>offered %{customdata}/s<br>%{y:.4~g} ms at %{x:.3~g}/s<extra></extra>"
     common = {"type": "scatter", "meta": variant, "name": f"{escape(label)}, {part}", "hovertemplate": hover}
     if valid:
         traces.append(
@@ -94,7 +94,7 @@ def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint
                 "x": [short(p.served_rps) for p in valid],
                 "y": [short(p.value(metric)) for p in valid],
                 "error_y": _repeats(valid, metric, look),
-                "customdata": [_told(p) for p in valid],
+                "customdata": [p.rate_rps for p in valid],
                 "line": {"color": look.token, "width": 2, "dash": "solid" if part == "p50" else look.dash},
                 "marker": {
                     "symbol": [look.marker if p.reached else f"{look.marker}-open" for p in valid],
@@ -111,16 +111,12 @@ def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint
                 "mode": "markers",
                 "x": [short(p.served_rps) for p in invalid],
                 "y": [short(p.value(metric)) for p in invalid],
-                "customdata": [_told(p) for p in invalid],
+                "customdata": [p.rate_rps for p in invalid],
+                "hovertemplate": hover.replace("<br>", ", INVALID<br>", 1),
                 "marker": {"symbol": "x-thin", "size": 10, "line": {"color": look.token, "width": 2.5}},
             }
         )
     return traces
-
-
-def _told(point: LoadPoint) -> str:
-    state = "" if point.valid else ", INVALID"
-    return f"offered {point.rate_rps:g}/s{'' if point.reached else ', not reached'}{state}"
 
 
 def _repeats(points: list[LoadPoint], metric: str, look: VariantStyle) -> dict[str, Any]:
