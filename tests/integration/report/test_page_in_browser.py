@@ -94,8 +94,9 @@ def test_what_the_page_shows_is_what_the_summary_says(browser, report):
 
 def test_a_press_on_the_legend_hides_the_variant_in_every_figure(browser, report):
     open_page(browser, report)
-    hidden = """return [...document.querySelectorAll('.plot')].filter(
-        box => box.data.some(t => t.meta === 'fp8')).map(box => box.data.filter(t => t.meta === 'fp8').every(t => t.visible === false))"""
+    hidden = """return [...document.querySelectorAll('.plot')]
+        .map(box => box.data.filter(t => t.meta === 'fp8')).filter(own => own.length)
+        .map(own => own.every(t => t.visible === false))"""
     browser.execute_script("document.querySelector('button[data-variant=fp8]').click()")
     assert all(browser.execute_script(hidden))
     pressed = "return [...document.querySelectorAll('button[data-variant=fp8]')].map(b => b.ariaPressed)"
