@@ -1,9 +1,8 @@
 """Estimates with their intervals: closed forms and the paired bootstrap. Everything is two-sided at 95 %.
 
-Sources. Wilson: E. B. Wilson 1927, JASA 22, 209. McNemar, exact: the two-sided binomial test on the discordant
-pairs. Paired bootstrap: B. Efron and R. Tibshirani 1993, chapters 8 and 13 (items are resampled, each with both of
-its scores). The half pseudo-item in each of the four outcomes: A. Agresti and Y. Min 2005, Statistics in Medicine 24,
-729; without it, 30 items and no flip would give an interval of width zero.
+Sources. Wilson: E. B. Wilson 1927, JASA 22, 209. Paired bootstrap: B. Efron and R. Tibshirani 1993, chapters 8 and 13
+(items are resampled, each with both of its scores). The half pseudo-item in each of the four outcomes: A. Agresti and
+Y. Min 2005, Statistics in Medicine 24, 729; without it, 30 items and no flip would give an interval of width zero.
 """
 
 from dataclasses import dataclass
@@ -67,12 +66,6 @@ def is_binary(values: np.ndarray) -> bool:
     return bool(np.isin(values, (0.0, 1.0)).all())
 
 
-def mcnemar_exact(lost: int, gained: int) -> float:
-    """Two-sided p of `lost` against `gained` flips under a fair coin: 2·P(X <= min), X ~ Binomial(lost+gained, ½)."""
-    n = lost + gained
-    return min(1.0, 2 * float(stats.binom.cdf(min(lost, gained), n, 0.5))) if n else 1.0
-
-
 def resample_means(
     baseline: np.ndarray, variant: np.ndarray, seed: list[int], resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -98,6 +91,14 @@ def resample_means(
         means[start : start + len(draw), 0] = urn[:, 0][draw].mean(axis=1)
         means[start : start + len(draw), 1] = urn[:, 1][draw].mean(axis=1)
     return means[:, 0], means[:, 1]
+
+
+def difference_error(baseline: np.ndarray, variant: np.ndarray) -> float:
+    """Standard error of mean(variant) - mean(baseline): the standard deviation of `resample_means`' draws, exactly."""
+    gaps = np.concatenate([np.subtract(variant, baseline, dtype=float), _PSEUDO[:, 1] - _PSEUDO[:, 0]])
+    weights = np.concatenate([np.ones(len(variant)), np.full(len(_PSEUDO), 0.5)])
+    mean = np.average(gaps, weights=weights)
+    return float(np.sqrt(np.average((gaps - mean) ** 2, weights=weights) / len(variant)))
 
 
 def percentile_interval(value: float, draws: np.ndarray) -> Estimate:
