@@ -2,6 +2,7 @@
 
 import csv
 import json
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -111,7 +112,15 @@ def test_a_task_name_means_all_subjects_a_category_or_one():
     assert list(lm_eval_tasks.subjects("mmlu_astronomy", folder, POCKET / "mmlu")) == ["astronomy"]
 
 
-def test_preflight_finds_nothing_wrong_with_what_works():
+@pytest.fixture
+def hub(monkeypatch):
+    """Somebody listens where the hub should be."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        yield
+
+
+def test_preflight_finds_nothing_wrong_with_what_works(hub):
     assert suite().problems("pocket") == []
     assert suite().problems(None) == []
     gsm8k = LmEval("gsm8k", Config(task="gsm8k", data="gsm8k", fewshot=8))
