@@ -6,7 +6,15 @@ from zlib import crc32
 
 import numpy as np
 
-from harness.analysis.intervals import RESAMPLES, Estimate, mean_score, percentile_interval, ratio, resample_means
+from harness.analysis.intervals import (
+    RESAMPLES,
+    Estimate,
+    mean_score,
+    percentile_interval,
+    ratio,
+    resample_means,
+    wilson,
+)
 from harness.analysis.paired import (
     NOT_SHOWN,
     REFUTED,
@@ -36,6 +44,7 @@ class SuiteResult:
     source: str
     counts: dict[str, int]
     other_scores: dict[str, float]
+    categories: dict[str, Estimate]  # MMLU's stem, humanities, social_sciences, other
     valid: bool
     comparison: Comparison | None
     not_compared: str | None  # why, where there is no comparison
@@ -133,10 +142,17 @@ def _result(measured: Measured) -> SuiteResult:
         source=source_name(data),
         counts={k: int(v) for k, v in (result.get("counts") or {}).items() if isinstance(v, int | float)},
         other_scores={name: float(s["value"]) for name, s in result["scores"].items() if name != metric},
+        categories=_categories(result),
         valid=measured.valid,
         comparison=None,
         not_compared=None,
     )
+
+
+def _categories(result: dict[str, Any]) -> dict[str, Estimate]:
+    """Weighted by items, as the score itself; Wilson's interval."""
+    found = (result.get("details") or {}).get("categories") or {}
+    return {name: wilson(score["value"] * score["n"], score["n"]) for name, score in found.items() if score.get("n")}
 
 
 def source_name(data: dict[str, Any]) -> str:

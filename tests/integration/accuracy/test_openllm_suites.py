@@ -12,7 +12,8 @@ from harness import compose
 from harness.accuracy import Context
 from harness.accuracy.lm_eval import LmEval
 
-WORDS = "river stone copper window garden winter silver market engine paper harbor candle meadow signal bridge".split()
+WORDS = ["river", "stone", "copper", "window", "garden", "winter", "silver", "market", "engine", "paper", "harbor"]
+WORDS += ["candle", "meadow", "signal", "bridge"]
 TASKS = ["arc_challenge", "hellaswag", "truthfulqa_mc2", "winogrande"]
 
 
