@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--max-tokens", type=int, default=128, help="of each generated answer")
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3, help="of what is timed")
-    parser.add_argument("--studies", type=int, default=2000, help="simulated, of each world")
+    parser.add_argument("--studies", type=int, default=1000, help="simulated, of each world")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the quickstart")
     parser.add_argument("--json", type=Path, help="write every figure here")
     options = parser.parse_args()
