@@ -49,11 +49,12 @@ def clustered_mean(values: np.ndarray, clusters: tuple) -> Estimate | None:
     SE² = G/(G-1) · Σ_g (Σ_{i in g} (x_i - mean))² / n², t with G-1 degrees of freedom, for G clusters and n items.
     None unless there are two clusters, and where the items are clusters of one each (nothing is clustered).
     """
-    values = np.asarray(values, dtype=float)
-    names, index = np.unique(np.array([str(name) for name in clusters]), return_inverse=True)
-    count, n = len(names), len(values)
-    if count < 2 or count == n or None in clusters:
+    values, n, names = np.asarray(values, dtype=float), len(values), dict.fromkeys(clusters)
+    count = len(names)
+    if count < 2 or count == n or None in names:
         return None
+    number = {name: position for position, name in enumerate(names)}
+    index = np.array([number[name] for name in clusters])
     mean = float(values.mean())
     sums = np.bincount(index, weights=values - mean, minlength=count)
     error = np.sqrt(count / (count - 1) * float((sums**2).sum())) / n
