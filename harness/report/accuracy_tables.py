@@ -79,8 +79,8 @@ def recovery_table(findings: Findings) -> Table:
         "Score: Wilson 95 % interval. Difference and recovery: paired bootstrap over the same items, 95 %; by subject: "
         "items of one subject may be alike (clustered standard error). Noise floor: the baseline's second run minus "
         "its first. Detectable: the true difference, in points, that these items show in 4 of 5 studies. Flips: items "
-        "lost and gained against the baseline. p: exact McNemar test (fractional scores: paired t), corrected by Holm for "
-        "every comparison of this sweep. Shown: the whole "
+        "lost and gained against the baseline. p: exact McNemar test (fractional scores: paired t), corrected by Holm "
+        "for every comparison of this sweep. Shown: the whole "
         f"recovery interval lies at or above {100 * (1 - study.margin):g} %; refuted: it lies below; else not shown."
     )
     return table("Recovery by suite", heads, rows, note, group=0)
