@@ -1,20 +1,8 @@
-"""The HTML page: one file that needs nothing else.
+"""The report's page: every section's tables and figures, in the frame of frame.py."""
 
-All text is escaped by jinja2; figure data stand in `application/json` blocks with <, > and & as \\u escapes, so no text
-can end a script. A content security policy lets the two scripts of the page run (by their hash) and nothing else, and
-loads nothing from anywhere: should an escape be missing one day, a hostile text still does not run.
-"""
-
-import base64
-import hashlib
-import json
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from harness.analysis import Findings
 from harness.analysis.validity import simulated
@@ -22,29 +10,23 @@ from harness.report import accuracy_tables as accuracy
 from harness.report import performance_tables as performance
 from harness.report import validity_tables as validity
 from harness.report.figures import Figure, curve_figure, front_figure
+from harness.report.frame import plain, render
 from harness.report.style import styles
 from harness.report.words import plural, slo, verdicts
-
-HERE = Path(__file__).parent
 
 
 def render_page(findings: Findings) -> str:
     study = findings.study
     looks = styles(list(study.variants), study.baseline)
-    scripts = [get_plotlyjs(), (HERE / "page.js").read_text(encoding="utf-8")]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
+    return render(
+        "page.html",
+        title=f"{study.name}: accuracy against performance",
+        looks=looks,
+        labels={name: variant.label for name, variant in study.variants.items()},
+        marks=findings.marks,
         study=study,
         findings=findings,
-        looks=looks,
         verdicts=verdicts(findings),
-        words=sorted({mark.word for mark in findings.marks}),
         variants=accuracy.variants_table(findings),
         recovery=accuracy.recovery_table(findings),
         judge=accuracy.judge_table(findings) if findings.win_rates else None,
@@ -56,10 +38,6 @@ def render_page(findings: Findings) -> str:
         other_loads=performance.other_loads_table(findings),
         validity=validity,
         config=yaml.safe_dump(plain(study.config), sort_keys=False, allow_unicode=True, width=110),
-        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        scripts=[Markup(script) for script in scripts],
-        policy=_policy(scripts),
-        safe_json=safe_json,
         plural=plural,
     )
 
@@ -90,22 +68,3 @@ def _scenarios(findings: Findings, looks: dict) -> list[dict[str, Any]]:
         readings = performance.fixed_rate_table(findings, name)
         found.append({"name": name, "shape": shape, "figures": figures, "readings": readings})
     return found
-
-
-def _policy(scripts: list[str]) -> str:
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
-
-
-def safe_json(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def plain(value: Any) -> Any:
-    """A configuration as JSON types, so that YAML prints it without tags."""
-    return json.loads(json.dumps(value, default=str))
