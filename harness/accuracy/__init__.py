@@ -17,6 +17,7 @@ SUITES = {  # kind -> module:class; imported when used, the libraries behind the
     "lm_eval": "harness.accuracy.lm_eval:LmEval",
     "humaneval": "harness.accuracy.humaneval:HumanEval",
     "alpaca_eval": "harness.accuracy.alpaca_eval:AlpacaEval",
+    "perplexity": "harness.accuracy.perplexity:Perplexity",
 }
 
 
