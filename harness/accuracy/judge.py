@@ -77,9 +77,8 @@ def run_judge(
     """`rows` and `reference_rows`: answer rows, joined on (id, doc_hash). `calibration`: what calibrate() gave.
     `data`: of the answers' record."""
     pairs = _join(rows, reference_rows)
-    judged = _both_orders(
-        context, judge, [Pair(row["instruction"], row["response"], o["response"]) for row, o in pairs]
-    )
+    texts = [Pair(row["instruction"], row["response"], other["response"]) for row, other in pairs]
+    judged = _both_orders(context, judge, texts)
     item_rows = [_item(row, other, one) for (row, other), one in zip(pairs, judged, strict=True)]
     return _outcome(judge, pairs, item_rows, judged, calibration, reference, data or {})
 

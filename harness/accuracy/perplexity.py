@@ -33,6 +33,7 @@ from harness.load.traffic.prompts import bos_ids, encode, load_tokenizer
 from harness.records import Outcome
 
 WIKITEXT = "hub:Salesforce/wikitext/wikitext-2-raw-v1:test"
+WIKITEXT_TOKENS = 290_000  # of its test part, more or less
 MIRRORED = ("*.txt", "*.raw")
 MOST_TOP_K = 20  # vLLM's --max-logprobs unless it is started otherwise
 REVISION = 1  # of this module's own protocol: raise it when windows, requests or rows change
@@ -58,10 +59,8 @@ class Perplexity:
         for key, low, high in (("window", 2, None), ("items", 1, None), ("top_k", 1, MOST_TOP_K)):
             value = getattr(config, key)
             if value is not None and (value < low or (high and value > high)):
-                raise ConfigError(
-                    f"suites.{name}.{key} is {value}; the lowest value is {low}"
-                    + (f", the highest {high}" * bool(high))
-                )
+                most = f", the highest {high}" if high else ""
+                raise ConfigError(f"suites.{name}.{key} is {value}; the lowest value is {low}{most}")
 
     def fingerprint(self, data_root: str | None) -> dict[str, Any]:
         settings = {key: value for key, value in asdict(self.config).items() if key != "text"}
@@ -74,7 +73,8 @@ class Perplexity:
             return [f"suite {self.name}: {error}"]
 
     def planned_items(self) -> int | None:
-        return self.config.items
+        """Of WikiText-2 where the text is not named: it is read when it is needed."""
+        return self.config.items or (None if self.config.text else max(1, WIKITEXT_TOKENS // self.config.window))
 
     def longest_request(self) -> int:
         """Tokens of the server's context that a window takes, the one generated token included."""
