@@ -80,7 +80,7 @@ def cluster_interval(value: float, draws: np.ndarray, clusters: int) -> Estimate
     if clusters < 2:
         return Estimate(value)
     tail = float(stats.norm.cdf(-np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(1 - _TAIL, clusters - 1)))
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
     low, high = min(float(low), value), max(float(high), value)
     return Estimate(value, low if np.isfinite(low) else None, high if np.isfinite(high) else None)
 

@@ -26,10 +26,10 @@ def agreement_table(findings: Findings) -> Table:
     heads = ["Suite", "Variant", ">Outputs", ">The same", ">The same up to", ">Length"]
     note = (
         "Greedy outputs beside the baseline's on the same prompts; no judge, and not quality: another wording "
-        "disagrees and may be as good. The same: to the character, Wilson 95 % interval. The same up to: characters before the "
-        "first difference / characters of the baseline's output, mean over outputs. Length: characters, variant / "
-        "baseline. The baseline itself: its second run against its first; greedy decoding is not deterministic "
-        "under concurrency, so that no variant can be expected above it."
+        "disagrees and may be as good. The same: to the character, Wilson 95 % interval. The same up to: characters "
+        "before the first difference / characters of the baseline's output, mean over outputs. Length: characters, "
+        "variant / baseline. The baseline itself: its second run against its first; greedy decoding is not "
+        "deterministic under concurrency, so that no variant can be expected above it."
     )
     return table("Agreement with the baseline's greedy outputs", heads, rows, note, group=0)
 
@@ -65,9 +65,9 @@ def distance_table(findings: Findings) -> Table:
     note = (
         "KL divergence of the variant's distribution from the baseline's, mean; 95 % intervals, resampled over windows "
         "of the text, or subjects. Multiple choice: over the choices. A fixed text: a lower bound, over the tokens "
-        "that stand among the likeliest of both, the rest as one; seen: the probability of those tokens. Same likeliest: "
-        "share of tokens or items at which both prefer the same. Perplexity: lower is better. The baseline itself: its "
-        "second run against its first."
+        "that stand among the likeliest of both, the rest as one; seen: the probability of those tokens. Same "
+        "likeliest: share of tokens or items at which both prefer the same. Perplexity: lower is better. "
+        "The baseline itself: its second run against its first."
     )
     return table("Distance from the baseline", [*heads, ">Perplexity", ">Perplexity ratio"], rows, note, group=0)
 
@@ -125,8 +125,8 @@ def known_pairs_table(findings: Findings) -> Table:
     note = (
         "An answer against a worse one, both orders taken together; 50 % is a coin. 95 % intervals, clustered by "
         "instruction. A win rate is shown only where the first two lie above 50 %. Published pairs are known by the "
-        "two models' standing over all instructions, not one by one. First answer preferred: share of judgements for the "
-        "answer that stood first, beyond 50 %."
+        "two models' standing over all instructions, not one by one. First answer preferred: share of judgements "
+        "for the answer that stood first, beyond 50 %."
     )
     return table("The judge on known pairs", heads, rows, note, group=0)
 
