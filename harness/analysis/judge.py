@@ -119,7 +119,7 @@ def _win_rate(study: Study, measured: Measured) -> WinRate:
     values = [(row.get("scores") or {}).get(metric) for row in measured.load_rows()]
     values = np.array([value for value in values if value is not None], dtype=float)
     reason = judge.weakness
-    if not measured.valid:
+    if reason is None and not measured.valid:
         reason = "the cell is invalid: " + "; ".join(f["message"] for f in measured.flags if f["level"] == "invalid")
     elif not len(values):
         reason = "no judgement is stored"
