@@ -13,8 +13,18 @@ from typing import Any
 from harness.accuracy import Context
 from harness.accuracy.judge_annotator import preferences, win_rate
 from harness.accuracy.judge_identity import hub_commit
-from harness.accuracy.judge_prompts import ANSWER_CHARS, KINDS, SAME_LENGTH, STYLES, Pair, known_pairs, template
+from harness.accuracy.judge_prompts import (
+    ANSWER_CHARS,
+    KINDS,
+    SAME_LENGTH,
+    STYLES,
+    Pair,
+    answer_chars,
+    known_pairs,
+    template,
+)
 from harness.config import Judge
+from harness.engines import Server
 from harness.errors import CellError, did_you_mean
 from harness.records import Flag, Outcome
 
@@ -78,9 +88,13 @@ def run_judge(
     `data`: of the answers' record."""
     pairs = _join(rows, reference_rows)
     texts = [Pair(row["instruction"], row["response"], other["response"]) for row, other in pairs]
-    judged = _both_orders(context, judge, texts)
+    context_tokens = _context_tokens(context.server)
+    judged = _both_orders(context, judge, texts, context_tokens)
     item_rows = [_item(row, other, one) for (row, other), one in zip(pairs, judged, strict=True)]
-    return _outcome(judge, pairs, item_rows, judged, calibration, reference, data or {})
+    cut = sum(
+        max(len(text.first), len(text.second)) > answer_chars(text, judge.prompt, context_tokens) for text in texts
+    )
+    return _outcome(judge, pairs, item_rows, judged, calibration, cut, reference, data or {})
 
 
 def calibrate(
@@ -100,7 +114,7 @@ def calibrate(
     `published` says whose answers `rows` and `weak_rows` are, and where their standing is published.
     """
     known = known_pairs(rows, judge.prompt, seed, judge.calibration_items, weak_rows)
-    judged = _both_orders(context, judge, [one.pair for one in known])
+    judged = _both_orders(context, judge, [one.pair for one in known], _context_tokens(context.server))
     hits = [(one.kind, one.instruction_id, _hit(result.value)) for one, result in zip(known, judged, strict=True)]
     votes = [
         (one.instruction_id, _hit(vote))
@@ -166,11 +180,18 @@ def _interval(found: dict[str, Any]) -> str:
     return f"{100 * found['accuracy']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
 
 
-def _both_orders(context: Context, judge: Judge, pairs: list[Pair]) -> list[Judged]:
+def _context_tokens(server: Server) -> int | None:
+    from harness.accuracy.lm_eval_model import served_context_length  # imports lm-eval
+
+    return served_context_length(server)
+
+
+def _both_orders(context: Context, judge: Judge, pairs: list[Pair], context_tokens: int | None) -> list[Judged]:
     asked = [order for pair in pairs for order in (pair, pair.swapped)]
     first = preferences(
         context.server, asked, judge.prompt,
-        concurrency=context.concurrency, work_dir=context.work_dir, progress=context.progress,
+        concurrency=context.concurrency, work_dir=context.work_dir, context_tokens=context_tokens,
+        progress=context.progress,
     )  # fmt: skip
     other = [None if value is None else 1.0 - value for value in first]
     return [Judged(first[i], other[i + 1]) for i in range(0, len(asked), 2)]
@@ -200,7 +221,14 @@ def _item(row: dict[str, Any], other: dict[str, Any], judged: Judged) -> dict[st
 
 
 def _outcome(
-    judge: Judge, pairs, rows, judged: list[Judged], calibration: dict[str, Any], reference: str, data: dict[str, Any]
+    judge: Judge,
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]],
+    rows: list[dict[str, Any]],
+    judged: list[Judged],
+    calibration: dict[str, Any],
+    cut: int,
+    reference: str,
+    data: dict[str, Any],
 ) -> Outcome:
     values = [one.value for one in judged if one.value is not None]
     limit = ANSWER_CHARS[judge.prompt]
@@ -212,7 +240,7 @@ def _outcome(
         "unparsed": len(rows) - len(values),
         "errors": 0,
         "equal": sum(row["response"].strip() == other["response"].strip() for row, other in pairs),
-        "cut_for_judge": sum(max(len(row["response"]), len(other["response"])) > limit for row, other in pairs),
+        "cut_for_judge": cut,
     }
     result = {
         "primary": "win_rate",
@@ -252,7 +280,8 @@ def _flags(counts: dict[str, int], calibration: dict[str, Any], limit: int) -> l
         message = f"{counts['unparsed']} of {counts['items']} judgements named neither answer; they are left out"
         flags.append(Flag("unparsed", level, message))
     if counts["cut_for_judge"]:
-        message = f"{counts['cut_for_judge']} of {counts['items']} pairs were cut at {limit} characters for the judge"
+        message = f"{counts['cut_for_judge']} of {counts['items']} pairs were cut for the judge, at {limit} characters "
+        message += "an answer or what its context holds"
         flags.append(Flag("cut_for_judge", "note", message))
     return flags
 

@@ -6,6 +6,7 @@ few_shot: the same question as a text that a base model continues with m or M.
 
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from harness.errors import ConfigError, did_you_mean
 STYLES = ("chat", "few_shot")
 ANSWER_CHARS = {"chat": 6000, "few_shot": 320}  # shown to the judge; a small base model reads no long text
 INSTRUCTION_CHARS = {"chat": 6000, "few_shot": 320}
+FEWEST_CHARS_PER_TOKEN = 2.5  # so few of code or figures; prose has 4
 SHORTEST_TO_CUT = 60  # characters; a quarter of less is not known to be worse
 FEWEST_TO_SHUFFLE = 8  # words; fewer may still make sense in another order
 KINDS = ("other", "truncated", "shuffled", "published")
@@ -40,6 +42,7 @@ class Pair:
         return Pair(self.instruction, self.second, self.first)
 
 
+@lru_cache(maxsize=4)
 def template(style: str) -> str:
     """With {instruction}, {output_1} and {output_2}, filled in by alpaca-eval; m stands for output_1."""
     if style == "chat":
@@ -58,10 +61,22 @@ def _shot(instruction: str, first: str, second: str, better: str) -> str:
     return f"Question: {instruction}\nAnswer m: {first}\nAnswer M: {second}\nBetter answer: {better}"
 
 
-def shown(pair: Pair, style: str) -> Pair:
-    """As the judge sees it: cut to the style's length, without marks that the template would read as its own."""
-    answers = [_shown(text, style, ANSWER_CHARS[style]) for text in (pair.first, pair.second)]
-    return Pair(_shown(pair.instruction, style, INSTRUCTION_CHARS[style]), *answers)
+def shown(pair: Pair, style: str, context_tokens: int | None = None) -> Pair:
+    """As the judge sees it: answers cut to `answer_chars`, without marks that the template would read as its own."""
+    limit = answer_chars(pair, style, context_tokens)
+    instruction = _shown(pair.instruction, style, INSTRUCTION_CHARS[style])
+    return Pair(instruction, *(_shown(text, style, limit) for text in (pair.first, pair.second)))
+
+
+def answer_chars(pair: Pair, style: str, context_tokens: int | None = None) -> int:
+    """How much of each answer is shown: the style's length; less where the judge's context might not hold the two."""
+    limit = ANSWER_CHARS[style]
+    if context_tokens is None:
+        return limit
+    instruction = min(len(pair.instruction), INSTRUCTION_CHARS[style])
+    room = int((context_tokens - 1) * FEWEST_CHARS_PER_TOKEN) - len(template(style)) - instruction
+    fits = min(len(pair.first), limit) + min(len(pair.second), limit) <= room
+    return limit if fits else max(0, min(limit, room // 2))
 
 
 def _shown(text: str, style: str, limit: int) -> str:

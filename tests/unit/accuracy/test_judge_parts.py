@@ -2,7 +2,7 @@ import pytest
 
 from harness.accuracy import judge
 from harness.accuracy.judge_annotator import _letters
-from harness.accuracy.judge_prompts import ANSWER_CHARS, STYLES, Pair, known_pairs, shown, template
+from harness.accuracy.judge_prompts import ANSWER_CHARS, STYLES, Pair, answer_chars, known_pairs, shown, template
 from harness.config import Judge
 from harness.errors import ConfigError
 
@@ -33,6 +33,17 @@ def test_an_answer_cannot_pose_as_part_of_the_prompt():
 def test_long_answers_are_cut_at_a_word():
     text = shown(Pair("q", "word " * 500, "short"), "few_shot").first
     assert len(text) <= ANSWER_CHARS["few_shot"] + 4 and text.endswith("word ...")
+
+
+def test_a_pair_fits_the_judges_context_in_both_orders():
+    """Llama 2's 4096 tokens: two answers of 6000 characters of code would not fit."""
+    pair = Pair("Write it.", "x = 1; " * 1200, "short")
+    both = Pair("Write it.", "x = 1; " * 1200, "y = 2; " * 1200)
+    assert answer_chars(pair, "chat", 4096) == ANSWER_CHARS["chat"]
+    assert answer_chars(both, "chat", 4096) == answer_chars(both.swapped, "chat", 4096) < ANSWER_CHARS["chat"]
+    seen = shown(both, "chat", 4096)
+    assert (len(template("chat")) + len(seen.first) + len(seen.second)) / 2.5 < 4096
+    assert answer_chars(both, "chat", None) == ANSWER_CHARS["chat"] and answer_chars(both, "chat", 300) == 0
 
 
 def test_known_pairs_put_the_better_answer_first():
