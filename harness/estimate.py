@@ -58,7 +58,7 @@ def judging(config: Config, suites: dict[str, Suite], cells: list[Cell]) -> str 
         sum(getattr(one, name) for one in asked) for name in ("calls", "prompt_tokens", "completion_tokens")
     )
     text = f"at most {calls:,} calls of the judge, its trial on known pairs included: "
-    text += f"about {prompt:,} prompt and {completion:,} completion tokens (4 characters to a token)"
+    text += f"up to about {prompt:,} prompt tokens, 4 characters each, and {completion:,} completion tokens"
     if config.judge.base_url:
         text += f"; {config.judge.endpoint_model} at an endpoint may charge for them"
     return text

@@ -142,10 +142,14 @@ class AlpacaEval:
         kinds = len(KINDS) - (1 if local and not self.calibration_rows(data_root)[1] else 0)  # published needs two
         pairs_known = 0 if calibrated else kinds * min(judge.calibration_items, population)
         instruction = sum(len(row["instruction"]) for row in known) / len(known) if known else MEAN_INSTRUCTION_CHARS
-        answer = min(self.config.max_tokens * CHARS_PER_TOKEN, ANSWER_CHARS[judge.prompt])
-        chars = len(template(judge.prompt)) + min(instruction, INSTRUCTION_CHARS[judge.prompt]) + 2 * answer
+        limit = ANSWER_CHARS[judge.prompt]
+        answer = min(self.config.max_tokens * CHARS_PER_TOKEN, limit)
+        published = sum(min(len(r["response"]), limit) for r in known) / len(known) if known else limit
+        reference = answer if self.config.reference == BASELINE else published
+        fixed = len(template(judge.prompt)) + min(instruction, INSTRUCTION_CHARS[judge.prompt])
+        chars = 2 * items * (fixed + answer + reference) + 2 * pairs_known * (fixed + 2 * published)
         calls = 2 * (items + pairs_known)
-        return JudgeCalls(calls, round(calls * chars / CHARS_PER_TOKEN), calls)
+        return JudgeCalls(calls, round(chars / CHARS_PER_TOKEN), calls)
 
     def calibration_rows(
         self, data_root: str | None

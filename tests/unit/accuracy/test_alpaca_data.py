@@ -84,7 +84,6 @@ def test_what_the_judge_will_be_asked(mirror):
     first, later = (suite.judge_calls(str(mirror), judge, calibrated) for calibrated in (False, True))
     assert later.calls == later.completion_tokens == 2 * 3
     assert first.calls == 2 * 3 + 2 * 3 * 3, "three kinds of known pairs: there is no weaker reference"
-    assert first.prompt_tokens / first.calls == pytest.approx(later.prompt_tokens / later.calls, abs=1)
     assert 150 < later.prompt_tokens / later.calls < 600
 
 
