@@ -70,7 +70,8 @@ def _calibrating(cells: list[Cell]) -> set[str]:
 
 
 def _what(cell: Cell) -> str:
-    return cell.key.partition("/")[2]
+    what = cell.key.partition("/")[2]
+    return what.removesuffix(f"/r{cell.repeat}") if cell.kind == "accuracy" else what
 
 
 def total(plan: Plan, store: Store, seconds: Callable[[Cell], float]) -> float:
