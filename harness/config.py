@@ -169,6 +169,7 @@ class Judge:
     endpoint_model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"  # the variable that holds the key; the key itself is never stored
     prompt: str = "chat"  # chat: an instruction-tuned judge; few_shot: a base model that continues examples
+    calibration_items: int = 32  # instructions with known better answers on which it is tried first, at most
 
 
 @dataclass

@@ -184,6 +184,7 @@ def _judge_session(
     else:
         deployment = Deployment(JUDGE, judge.model, tuple(judge.engine_args))
         identity_of_judge = {"engine": engine.fingerprint(), "engine_args": list(judge.engine_args)}
+        identity_of_judge |= {} if engine.loads_weights else {"model": judge.model}
         identity_of_judge |= engine.deployment_fingerprint(deployment)
         if engine.loads_weights:
             identity_of_judge["weights"] = identity(judge.model, None, config.compression)

@@ -6,6 +6,7 @@ A mirror and the pocket suites have the same layout, so that one loader reads bo
     gsm8k/{train,test}.jsonl                    question, answer ending "#### N"
     humaneval/HumanEvalPlus.jsonl[.gz]          evalplus's format
     alpaca_eval/*.json                          instruction, output, generator (one file a reference)
+    wikitext/*.txt                              WikiText-2's test part as it stands (pocket: scenarios/corpus/prose.txt)
 """
 
 import functools
