@@ -5,15 +5,11 @@ its rules for HumanEval, on values that the worker wrote down. One is mended: ev
 HumanEval/32 (find_zero), because its oracle skips the line that counts the test.
 """
 
-import json
 import warnings
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
-from harness.accuracy.humaneval_worker import chained
-
-CONTAINERS = {"list": list, "tuple": tuple, "set": set}
+from harness.accuracy.humaneval_values import chained, read
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,8 @@ def _right(problem: dict[str, Any], which: str, truth: Truth, count: int, values
     tolerance = problem["atol"]
     try:
         for arguments, written, expected_written in zip(problem[f"{which}_input"], values, truth.values, strict=False):
-            builtin, value = _read(written)
-            _, expected = _read(expected_written)
+            builtin, value = read(written)
+            _, expected = read(expected_written)
             if problem["entry_point"] == "find_zero":
                 if not _is_zero(arguments, value, tolerance):
                     return False
@@ -52,7 +48,7 @@ def _right(problem: dict[str, Any], which: str, truth: Truth, count: int, values
                 tolerance = 1e-6  # from here on, as evalplus does
             if not (value == expected or (tolerance and builtin and _close(value, expected, tolerance))):
                 return False
-    except Exception:  # whatever a hostile value does to numpy or to json
+    except Exception:  # whatever a hostile value does to json or numpy
         return False
     return True
 
@@ -79,22 +75,3 @@ def _close(value: Any, expected: Any, tolerance: float) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return bool(np.allclose(value, expected, rtol=1e-07, atol=tolerance))
-
-
-def _read(text: str) -> tuple[bool, Any]:
-    builtin, value = json.loads(text)
-    return builtin, _value(value)
-
-
-def _value(written: Any) -> Any:
-    if not isinstance(written, list):
-        return written
-    tag, *rest = written
-    elements = list(map(_value, rest))
-    if tag == "dict":
-        return dict(zip(elements[::2], elements[1::2], strict=True))
-    if tag == "complex":
-        return complex(*elements)
-    if tag == "ratio":
-        return Fraction(*elements)
-    return CONTAINERS[tag](elements)

@@ -25,6 +25,8 @@ from harness.accuracy.sandbox import Finished, Limits, Sandbox
 from harness.errors import CellError
 
 WORKER = Path(__file__).with_name("humaneval_worker.py")
+VALUES = Path(__file__).with_name("humaneval_values.py")
+CODE = (WORKER, VALUES, Path(checks.__file__))  # what a verdict depends on
 SILENCE_S = 150.0  # evalplus gives a sample at most 62 s
 ITEMS_PER_SANDBOX = (8, 64)  # at least: one starts in a second; at most: its output is limited
 
@@ -173,9 +175,13 @@ class _Rounds:
         host = os.readlink("/proc/self/ns/pid")
         job.write_text(json.dumps({"host_pid_namespace": host, "inputs": inputs, "items": lines}))
         job.chmod(0o644)  # the sandbox may run as another user
-        files = {"/input/worker.py": WORKER, "/input/job.json": job}
+        files = {"/input/humaneval_worker.py": WORKER, "/input/job.json": job, "/input/humaneval_values.py": VALUES}
         finished = self.sandbox.run(
-            [sys.executable, "-I", *(self.sandbox.inside(path, files) for path in files)],
+            [
+                sys.executable,
+                "-I",
+                *(self.sandbox.inside(f"/input/{name}", files) for name in ("humaneval_worker.py", "job.json")),
+            ],
             files=files,
             limits=Limits(wall_s=max(0.0, self.deadline - time.monotonic()), silence_s=SILENCE_S),
             work_dir=mount,

@@ -15,19 +15,12 @@ evalplus hands the expected values to the process that runs the code, where code
 to them. Here that process gets a `Witness` in place of each: it is equal to everything and writes down what it was
 compared with. The comparison is made outside (humaneval_checks.py); neither the expected values nor the canonical
 solution are in this sandbox while model-written code runs.
-
-Values are written down as JSON, [is of a builtin type, value] with tagged containers; where `exact`, as a digest of an
-encoding that is the same for equal values (1 == 1.0 == True): HumanEval+ has outputs of 100 MB.
 """
 
 import ast
 import contextlib
 import ctypes
-import decimal
-import fractions
-import hashlib
 import json
-import marshal
 import multiprocessing
 import os
 import signal
@@ -36,9 +29,6 @@ import tempfile
 
 SANITIZE_S = 20  # evalplus parses every pair of lines; more only for answers that are no program
 MIN_TIME_LIMIT_S = 3.0  # of one test; evalplus's 1 s fails HumanEval/15's own solution on a busy machine
-PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict)
-WRITE = os.write  # evalplus's guard takes functions out of os
-TAGS = ((tuple, "tuple"), (list, "list"), ((set, frozenset), "set"), (dict, "dict"))
 
 
 def main(job_path: str) -> None:
@@ -49,6 +39,7 @@ def main(job_path: str) -> None:
     own_processes = os.readlink("/proc/self/ns/pid") != job["host_pid_namespace"]
     multiprocessing.set_start_method("fork")
     os.environ["EVALPLUS_MAX_MEMORY_BYTES"] = "-1"  # the sandbox limits it, as low; evalplus would try to raise it
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # humaneval_values.py lies beside it
     import evalplus.eval  # noqa: F401  once, not in each child
 
     tasks = {"extract": extract, "truth": truth, "run": run}
@@ -90,17 +81,19 @@ def truth(item: dict, inputs: list) -> dict:
     """As evalplus's get_groundtruth. Lists of nothing but floats are compared with a tolerance, whatever the task's."""
     from evalplus.eval import is_floats
     from evalplus.gen.util import trusted_exec
+    from humaneval_values import line_of
 
     values, times_s = trusted_exec(item["code"], inputs, item["entry_point"], record_time=True)
     exact = item["tolerance"] == 0 and not any(map(is_floats, values))
-    return {"values": [(digest if exact else written)(value) for value in values], "times_s": times_s, "exact": exact}
+    return {"values": [line_of(value, exact) for value in values], "times_s": times_s, "exact": exact}
 
 
 def run(item: dict, inputs: list) -> dict:
     from evalplus.eval import untrusted_check
+    from humaneval_values import Witness, chained
 
     with tempfile.TemporaryFile(buffering=0) as notes:
-        witness = Witness(notes.fileno(), digest if item["exact"] else written)
+        witness = Witness(notes.fileno(), item["exact"])
         code = f"{item['code']}\n_asked = {item['entry_point']}\n"  # evalplus has oracles of its own for some names
         status, _ = untrusted_check(
             "humaneval", code, inputs, "_asked",
@@ -112,93 +105,6 @@ def run(item: dict, inputs: list) -> dict:
     if item["exact"]:  # a digest of the digests: 1000 tests, many samples
         return {"status": status, "count": len(lines), "values": chained(lines)}
     return {"status": status, "count": len(lines), "values": lines}
-
-
-class Witness:
-    """Equal to everything, and writes down what."""
-
-    __array_ufunc__ = None  # numpy's arrays would compare their elements one by one
-    __hash__ = None
-
-    def __init__(self, notes: int, write):
-        self._notes, self._write = notes, write
-
-    def __eq__(self, value):
-        try:
-            line = self._write(value).encode()
-        except Exception:
-            line = b"?"
-        line += b"\n"
-        while line:
-            line = line[WRITE(self._notes, line) :]
-        return True
-
-
-def chained(digests: list[str]) -> str:
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def digest(value: object) -> str:
-    return hashlib.blake2b(marshal.dumps(_normal(value), 0), digest_size=16).hexdigest()
-
-
-def _normal(value: object) -> object:
-    """Values that are equal in Python become the same marshal text; TypeError for what is equal to no builtin."""
-    kind = type(value)
-    if kind in (int, str, bytes, type(None)):
-        return value
-    if kind is list or kind is tuple:
-        if set(map(type, value)) <= {int, str}:  # most of the 100 MB
-            return value
-        return kind([_normal(element) for element in value])
-    if isinstance(value, bool | int):
-        return int(value)
-    if isinstance(value, float | decimal.Decimal | fractions.Fraction):
-        if value == value and abs(value) != float("inf") and int(value) == value:
-            return int(value)
-        if value != value:
-            return {"nan": os.urandom(8)}
-        if float(value) == value:
-            return float(value)
-    if isinstance(value, complex):
-        return _normal(value.real) if value.imag == 0 else complex(value)
-    for kinds, base in ((str, str), (bytes, bytes), (list, list), (tuple, tuple)):
-        if isinstance(value, kinds):
-            return base(value) if base in (str, bytes) else base([_normal(element) for element in value])
-    if isinstance(value, set | frozenset):
-        return {"set": sorted(marshal.dumps(_normal(element), 0) for element in value)}
-    if isinstance(value, dict):
-        return {"dict": sorted((marshal.dumps(_normal(k), 0), marshal.dumps(_normal(v), 0)) for k, v in value.items())}
-    if (scalar := _scalar(value)) is not value:
-        return _normal(scalar)
-    raise TypeError(kind)
-
-
-def written(value: object) -> str:
-    return json.dumps([type(value) in PLAIN, _tagged(value)])
-
-
-def _tagged(value: object) -> object:
-    if value is None or isinstance(value, str | int | float):
-        return value
-    for kinds, tag in TAGS:
-        if isinstance(value, kinds):
-            elements = [part for pair in value.items() for part in pair] if tag == "dict" else value
-            return [tag, *map(_tagged, elements)]
-    if isinstance(value, complex):
-        return ["complex", value.real, value.imag]
-    if isinstance(value, decimal.Decimal | fractions.Fraction):
-        return ["ratio", *value.as_integer_ratio()]
-    if (scalar := _scalar(value)) is not value:
-        return _tagged(scalar)
-    raise TypeError(type(value))
-
-
-def _scalar(value: object) -> object:
-    """numpy's scalars as Python's."""
-    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
-        return value.item()
-    return value
 
 
 def _take_stdout():
