@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +116,6 @@ class _Rounds:
     expected: int  # rounds in all
     progress: Callable[[int, int], None]
     number: Any = field(default_factory=itertools.count)
-    folder: Any = field(default_factory=itertools.count)
 
     def judge(
         self, problems: dict[str, dict[str, Any]], which: str, solutions: Any, truths: dict[str, Truth]
@@ -163,8 +163,9 @@ class _Rounds:
 
     def _sandbox(self, items: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
         """Of the items that this sandbox finished or broke on: at least one."""
-        folder = self.work_dir / f"sandbox-{next(self.folder)}"
-        (mount := folder / "inside").mkdir(parents=True)
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="sandbox-", dir=self.work_dir))
+        (mount := folder / "inside").mkdir()
         job, inputs, lines = folder / "job.json", {}, []
         for index, item in enumerate(items):
             sent = {name: value for name, value in item.items() if name not in ("key", "arguments")}

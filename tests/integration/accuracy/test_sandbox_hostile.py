@@ -408,11 +408,8 @@ Sandbox({box.kind!r}, {box.program!r}).run(command, limits=Limits(wall_s=60), wo
 
 def _running(pattern):
     listed = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
-    return [
-        pid
-        for pid in listed
-        if Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    ]
+    states = {pid: subprocess.getoutput(f"ps -o stat= -p {pid}").strip() for pid in listed}
+    return [pid for pid, state in states.items() if state and state[0] != "Z"]
 
 
 def _nothing_runs(pattern):
