@@ -4,6 +4,7 @@ import logging
 import shlex
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.config import Config
 from harness.dry_run import print_plan
 from harness.engines import engine_class
 from harness.errors import HarnessError, PreflightError
-from harness.estimate import estimator, total
+from harness.estimate import estimator, judging, total
 from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import make_progress
 from harness.run import Run
@@ -39,7 +40,8 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     found = preflight.problems(config, plan, engine, suites, workshop)
     seconds = estimator(config, plan, suites, store)
     if config.dry_run:
-        print_plan(plan, store, engine, workshop, seconds, found)
+        remark = partial(judging, config, suites)
+        print_plan(plan, store, engine, workshop, seconds, found, remark)
         return 0
     missing = [cell for cell in plan.cells if cell.fingerprint not in store]
     if found and missing:  # a complete sweep reports anywhere
