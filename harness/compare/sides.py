@@ -1,6 +1,8 @@
 """From what the user wrote, ``results/NAME`` or ``results/NAME:VARIANT``, to the pairs of variants to compare."""
 
+import gzip
 import json
+import zlib
 from pathlib import Path
 
 from harness.analysis.comparison import Side
@@ -70,24 +72,26 @@ def _split(text: str) -> tuple[Path, str | None]:
 
 
 def _study(path: Path) -> Study:
-    """A store that was damaged is the user's to mend: the message says which file."""
     try:
         study = load_study(path)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read: {_broken(path) or f'{type(error).__name__}: {error}'}") from None
+        raise ConfigError(damage(path) or f"{path} cannot be read ({type(error).__name__}: {error})") from None
     if not study.measured:
         raise ConfigError(f"{path} has no measured cell; run its sweep first: {study.command}")
     return study
 
 
-def _broken(path: Path) -> str | None:
-    """The first record that is no JSON object with a cell in it."""
-    for record in sorted(path.glob("cells/*/record.json")):
+def damage(path: Path) -> str | None:
+    """What is wrong with the first cell of a sweep's folder that cannot be read, and what to do; None if all can."""
+    for cell in sorted(path.glob("cells/*")):
         try:
-            json.loads(record.read_text())["cell"]["key"]
-        except (ValueError, KeyError, TypeError, OSError) as error:
+            json.loads((cell / "record.json").read_text())["cell"]["key"]
+            with gzip.open(cell / "rows.jsonl.gz", "rt") as rows:
+                for line in rows:
+                    json.loads(line).keys()
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zlib.error) as error:
             return (
-                f"{record} is damaged ({type(error).__name__}: {error}); delete its folder and run the sweep again, "
-                "which measures that cell alone"
+                f"{cell} is damaged ({type(error).__name__}: {error}); delete that folder and run the sweep again: it "
+                "measures this cell alone"
             )
     return None

@@ -102,8 +102,10 @@ def gates_table(checks: list[Check]) -> Table:
         found = NONE if check.estimate is None else check_text(check, check.estimate)
         sign = "≤" if check.gate.startswith("max") else "≥"
         limit = f"{sign} {check_text(check, Estimate(check.limit))}"
-        rows.append([check.gate, check.what, limit, found, Td(check.status, TONES[check.status], check.reason)])
-    return table("Gates", ["Gate", "Of", ">Limit", ">Found", "Result"], rows)
+        rows.append(
+            [Td(check.status, TONES[check.status]), check.gate, check.what, limit, Td(found, note=check.reason)]
+        )
+    return table("Gates", ["Result", "Gate", "Of", ">Limit", ">Found"], rows)
 
 
 def check_text(check: Check, estimate: Estimate) -> str:
