@@ -122,6 +122,9 @@ def sweep_note(findings: Findings, link: str | None) -> str:
     """The release notes without their pictures, as far as MLflow takes them, beneath the way to the comparison."""
     head = f"[Compare the variants]({link}) (figures of the whole sweep; the eye beside a run hides it)\n\n"
     notes = re.sub(r"^\s*(!\[|<(img|picture|source|/?p\b)).*\n?", "", release_notes(findings), flags=re.MULTILINE)
+    notes = re.sub(
+        r"(?<!\\)\[(?=[-+\d])", r"\\[", notes
+    )  # MLflow's Markdown makes links of "[1.30, 1.32] | 1.52 (...)"
     return shortened((head if link else "") + notes)
 
 
