@@ -106,11 +106,11 @@ def test_a_ladder_is_a_series_by_rate(sqlite):
         assert [entry.step for entry in sorted(history, key=lambda m: m.step)] == [1, 2, 4]
 
 
-def test_rates_sort_as_numbers_and_may_be_fractions(tmp_path, report_dir):
+def test_rates_sort_as_numbers_and_may_be_fractions(sqlite, report_dir):
     study = synthetic_study(rates=[0.5, 2.0, 16.0], variants={"bf16": VARIANTS["bf16"]})
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    track(study, report_dir, uri, "harness")
-    client, _, children = runs_of(uri)
+    uri, experiment = sqlite, "rates sort as numbers and may be fractio"
+    track(study, report_dir, uri, experiment)
+    client, _, children = runs_of(uri, experiment)
     names = sorted(
         name for name in children["bf16"].data.metrics if name.startswith("itl_at_qps/chat_512_256_itl_ms_p50")
     )
@@ -158,17 +158,18 @@ def test_the_description_leads_to_the_comparison(sqlite):
     assert not re.search(r"(?<!\\)\[[\d+-]", note), "MLflow would make links of intervals"
 
 
-def test_another_engine_or_machine_has_runs_of_its_own(tmp_path, report_dir):
+def test_another_engine_or_machine_has_runs_of_its_own(sqlite, report_dir):
     from mlflow import MlflowClient
 
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri, experiment = sqlite, "another engine or machine has runs of it"
     manifest, records, rows = parts(variants={"bf16": VARIANTS["bf16"]})
-    track(build(manifest, records, rows), report_dir, uri, "harness")
+    track(build(manifest, records, rows), report_dir, uri, experiment)
     for record in records:
         record["engine"]["version"] = "0.33.0"
     for _ in range(2):
-        track(build(manifest, records, rows), report_dir, uri, "harness")
-    runs = MlflowClient(tracking_uri=uri).search_runs(["1"])
+        track(build(manifest, records, rows), report_dir, uri, experiment)
+    client = MlflowClient(tracking_uri=uri)
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
     by = {(run.data.tags["harness.measured_by"], run.data.tags.get("harness.variant")) for run in runs}
     assert len(runs) == len(by) == 4, "nothing of the older engine was replaced, nothing is there twice"
 
@@ -186,49 +187,49 @@ def test_a_second_time_adds_nothing(sqlite):
         assert len(client.get_metric_history(children["fp8"].info.run_id, name)) == 1
 
 
-def test_an_unfinished_sweep_is_completed_in_place_and_a_changed_one_replaced(tmp_path, report_dir):
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def test_an_unfinished_sweep_is_completed_in_place_and_a_changed_one_replaced(sqlite, report_dir):
+    uri, experiment = sqlite, "an unfinished sweep is completed in plac"
     manifest, records, rows = parts()
-    track(build(manifest, without(records, "load-fp8-chat"), rows), report_dir, uri, "harness")
-    _, parent, children = runs_of(uri)
+    track(build(manifest, without(records, "load-fp8-chat"), rows), report_dir, uri, experiment)
+    _, parent, children = runs_of(uri, experiment)
     assert "itl_at_qps/chat_512_256_itl_ms_p99_at_qps_4" not in children["fp8"].data.metrics
-    track(build(manifest, records, rows), report_dir, uri, "harness")
-    _, parent_again, completed = runs_of(uri)
+    track(build(manifest, records, rows), report_dir, uri, experiment)
+    _, parent_again, completed = runs_of(uri, experiment)
     assert parent_again.info.run_id == parent.info.run_id
     assert completed["fp8"].info.run_id == children["fp8"].info.run_id
     assert "itl_at_qps/chat_512_256_itl_ms_p99_at_qps_4" in completed["fp8"].data.metrics
     for record in records:
         if record["cell"]["key"] == "load-fp8-chat_512_256-server-4.0-0":
             record["flags"].append({"code": "client_lag", "level": "invalid", "message": "late"})
-    track(build(manifest, records, rows), report_dir, uri, "harness")
-    _, _, replaced = runs_of(uri)
+    track(build(manifest, records, rows), report_dir, uri, experiment)
+    _, _, replaced = runs_of(uri, experiment)
     assert "itl_at_qps/chat_512_256_itl_ms_p99_at_qps_4" not in replaced["fp8"].data.metrics, (
         "an invalid number does not stay"
     )
     assert replaced["int4"].info.run_id == children["int4"].info.run_id
 
 
-def test_names_that_mlflow_refuses(tmp_path, report_dir):
+def test_names_that_mlflow_refuses(sqlite, report_dir):
     manifest, records, rows = parts(variants={name: VARIANTS[name] for name in ("bf16", "fp8")})
     manifest["name"] = 'o\'neil "x" <script>'
     manifest["variants"]["fp8"]["label"] = "x" * 700
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri, experiment = sqlite, "names that mlflow refuses"
     for _ in range(2):
-        track(build(manifest, records, rows), report_dir, uri, "harness")
-    runs_of(uri)
+        track(build(manifest, records, rows), report_dir, uri, experiment)
+    runs_of(uri, experiment)
     assert metric_name("../chat@512//p99, ms") == "chat_512/p99_ ms"
 
 
-def test_names_that_differ_only_in_what_mlflow_refuses_stay_apart(tmp_path, report_dir):
+def test_names_that_differ_only_in_what_mlflow_refuses_stay_apart(sqlite, report_dir):
     manifest, records, rows = parts(variants={"bf16": VARIANTS["bf16"]})
     manifest["suites"] = [
         "mm@lu" if suite == "mmlu" else "mm%lu" if suite == "gsm8k" else suite for suite in manifest["suites"]
     ]
     for cell in [*manifest["cells"], *(record["cell"] for record in records)]:
         cell["suite"] = {"mmlu": "mm@lu", "gsm8k": "mm%lu"}.get(cell.get("suite"), cell.get("suite"))
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    track(build(manifest, records, rows), report_dir, uri, "harness")
-    _, _, children = runs_of(uri)
+    uri, experiment = sqlite, "names that differ only in what mlflow re"
+    track(build(manifest, records, rows), report_dir, uri, experiment)
+    _, _, children = runs_of(uri, experiment)
     found = {n: v for n, v in children["bf16"].data.metrics.items() if n.startswith("accuracy/mm_lu")}
     assert len({v for n, v in found.items() if "low" not in n and "high" not in n}) == 2
 
@@ -243,7 +244,7 @@ def test_a_server_takes_it_and_a_second_time_adds_nothing(server, report_dir):
     assert parent.info.artifact_uri.startswith("mlflow-artifacts:"), "artifacts went through the server"
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.4, 1.5])
+@pytest.mark.parametrize("after_s", [0.0, 1.0])
 def test_killed_anywhere_and_repeated_it_is_complete_without_duplicates(server, tmp_path, after_s):
     from mlflow import MlflowClient
 
