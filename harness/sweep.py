@@ -125,7 +125,7 @@ def _report(store: Store, config: Config, command: str) -> Path | None:
         from harness.tracking import track
 
         try:
-            track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment)
+            track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment, results=store.root)
         except HarnessError as error:
             print(f"MLflow: {error}", file=sys.stderr)
     return report
