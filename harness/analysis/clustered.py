@@ -85,7 +85,7 @@ def cluster_interval(value: float, draws: np.ndarray, clusters: int) -> Estimate
     return Estimate(value, low if np.isfinite(low) else None, high if np.isfinite(high) else None)
 
 
-def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], seed: list[int]) -> Estimate:
+def resampled_mean(values: Sequence[float], clusters: Sequence[Hashable], seed: list[int]) -> Estimate:
     """Mean over all observations, resampled over clusters."""
     columns = np.column_stack([values, np.ones(len(values))])
     sums = cluster_sums(columns, clusters)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.analysis.accuracy import PairingError
+from harness.analysis.paired import PairingError
 from harness.analysis.study import Measured, Study
 
 Row = dict[str, Any]
