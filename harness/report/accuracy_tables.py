@@ -2,6 +2,7 @@
 
 from harness.analysis import Findings
 from harness.analysis.accuracy import NOT_SHOWN, REFUTED, SHOWN, SuiteResult, counted
+from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate
 from harness.report.tables import Table, Td, name_of, table
 from harness.report.words import NONE, p_value, percent, plural, points

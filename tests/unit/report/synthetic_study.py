@@ -34,7 +34,8 @@ SCENARIOS = {"chat_512_256": (512, 256), "rag_1024_128": (1024, 128), "code_comp
 RATES = [1.0, 2.0, 4.0]
 DEPLOYMENTS = {
     "bf16_tp2": VARIANTS["bf16"] | {"label": "Dense BF16, TP 2", "gpus": 2, "deployment_of": "bf16"},
-    "sparse_fp8_tp2": VARIANTS["sparse_fp8"] | {"label": "2:4 sparse FP8, TP 2", "gpus": 2, "deployment_of": "sparse_fp8"},
+    "sparse_fp8_tp2": VARIANTS["sparse_fp8"]
+    | {"label": "2:4 sparse FP8, TP 2", "gpus": 2, "deployment_of": "sparse_fp8"},
 }
 SPEED |= {"bf16_tp2": 1.7, "sparse_fp8_tp2": 2.5}
 CAPACITY |= {"bf16_tp2": 7.0, "sparse_fp8_tp2": 13.0}
