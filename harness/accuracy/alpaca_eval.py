@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context
-from harness.accuracy.datasets import Source, source
+from harness.accuracy.datasets import Source, reachable, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import chat_ids, digest
@@ -68,7 +68,7 @@ class AlpacaEval:
             known = list(HUB_REFERENCES) if data.directory is None else references(data)
             if self.config.reference not in known:
                 found = [f"unknown reference {self.config.reference!r}{did_you_mean(self.config.reference, known)}"]
-        if data.directory is None and None in map(_cached, HUB_FILES) and not _reachable():
+        if data.directory is None and None in map(_cached, HUB_FILES) and not reachable("huggingface.co"):
             found.append(f"{HUB} is not in the hub's cache and huggingface.co cannot be reached; set data.root")
         return [f"suite {self.name}: {problem}" for problem in found]
 
@@ -289,13 +289,3 @@ def _hub_file(name: str) -> Path:
         return Path(hf_hub_download(HUB, name, repo_type="dataset"))
     except Exception as error:  # huggingface_hub raises its own, httpx's and OSError
         raise CellError(f"cannot download {name} of {HUB}: {error}; set data.root") from error
-
-
-def _reachable() -> bool:
-    import socket
-
-    try:
-        socket.create_connection(("huggingface.co", 443), timeout=5).close()
-    except OSError:
-        return False
-    return True

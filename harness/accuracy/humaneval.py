@@ -29,6 +29,7 @@ from harness.records import Flag, Outcome
 RELEASE = "HumanEvalPlus v0.1.10"  # what evalplus 0.3.1 downloads
 URL = "https://github.com/evalplus/humanevalplus_release/releases"
 FILES = "HumanEvalPlus.jsonl*"
+PROBLEMS = 164
 EVALUATION_SHARE = 0.2  # of progress
 
 
@@ -87,7 +88,7 @@ class HumanEval:
         return found
 
     def planned_items(self) -> int | None:
-        return self.config.items
+        return (self.config.items or PROBLEMS) * self.config.samples
 
     def run(self, context: Context) -> Outcome:
         config, data = self.config, self._source(context.data_root)
@@ -139,7 +140,7 @@ class HumanEval:
         answers = [sample for row in rows for sample in row.get("samples", [row])]
         counts = {
             "items": len(rows),
-            "answers": len(answers),
+            **({"answers": len(answers)} if config.samples > 1 else {}),  # what the others are counted of
             "truncated": sum(answer["finish_reason"] == "length" for answer in answers),
             "empty": sum(not answer["response"].strip() for answer in answers),
             "unparsed": sum(not answer["parsed"] for answer in answers),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context
-from harness.accuracy.datasets import Source, source
+from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import digest
@@ -175,8 +175,8 @@ class Text:
             where = self.folder.directory
             return [f"data: {where} has no *.txt; put WikiText-2's test part there, or set text= to prose or a file"]
         self.digest()  # raises ConfigError for a name that is neither a corpus nor a file
-        if self.corpus.startswith(hub.PREFIX):
-            return hub.problems(self.corpus)
+        if self.corpus.startswith(hub.PREFIX) and (reason := unreachable_hub(hub.parse(self.corpus).dataset)):
+            return [f"{reason}; set data.root to a mirror or to pocket, or text= to a file"]
         return []
 
     def read(self) -> str:

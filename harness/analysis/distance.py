@@ -33,8 +33,8 @@ from harness.analysis.accuracy import seed_of, source_name
 from harness.analysis.clustered import (
     cluster_interval,
     cluster_sums,
-    clustered_mean,
     clustered_share,
+    resampled_mean,
     resampled_totals,
 )
 from harness.analysis.intervals import Estimate
@@ -136,7 +136,7 @@ def choice_gap(pairs: Pairs, seed: list[int]) -> ChoiceGap:
         same.append(float(p.argmax() == q.argmax()))
     groups = [base.get("group") for base, _ in pairs]
     clusters = groups if None not in groups and len(set(groups)) > 1 else range(len(pairs))
-    return ChoiceGap(clustered_mean(divergences, clusters, seed), clustered_share(same, clusters), len(pairs))
+    return ChoiceGap(resampled_mean(divergences, clusters, seed), clustered_share(same, clusters), len(pairs))
 
 
 def log_softmax(logprobs: np.ndarray) -> np.ndarray:

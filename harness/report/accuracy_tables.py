@@ -1,63 +1,13 @@
-"""Tables of accuracy: the variants at a glance, recovery by suite, the judge, published figures."""
+"""Tables of accuracy: recovery by suite, the judge."""
 
 from harness.analysis import Findings
 from harness.analysis.accuracy import NOT_SHOWN, REFUTED, SHOWN, SuiteResult, counted
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate
-from harness.analysis.scalars import scalars
-from harness.analysis.validity import emulated
-from harness.report.tables import Table, Td, best, name_of, table
-from harness.report.words import NONE, number, p_value, percent, plural, points, size, times
+from harness.report.tables import Table, Td, name_of, table
+from harness.report.words import NONE, p_value, percent, plural, points
 
 TONES = {SHOWN: "good", NOT_SHOWN: "", REFUTED: "bad"}
-
-
-def variants_table(findings: Findings) -> Table:
-    study = findings.study
-    one = {study.baseline: Estimate(1.0)}
-    averages = one | {name: average.recovery for name, average in findings.averages.items()}
-    columns = {"recovery": averages, "latency": one | findings.latency, "throughput": one | findings.throughput}
-    winners = {key: best(column) for key, column in columns.items()}
-    base_bytes = study.variants[study.baseline].checkpoint_bytes if study.baseline in study.variants else None
-    slow = emulated(study)  # their speed is no merit and no fault of the scheme: never marked as the best
-
-    def gain(key: str, name: str, show) -> Td:
-        estimate = columns[key].get(name)
-        if name == study.baseline:
-            return Td("100 %" if key == "recovery" else "1", "muted", "baseline")
-        note = findings.averages[name].verdict or findings.averages[name].reason if key == "recovery" else ""
-        if estimate and key != "recovery":
-            note = "emulated" if name in slow else "" if estimate.bounded else "one run each"
-        if key == "recovery" and estimate:
-            note = f"non-inferior: {note}"
-        wins = winners[key] == name and (key == "recovery" or name not in slow)
-        return Td(show(estimate), "best" if wins else "" if estimate else "muted", note or "")
-
-    rows = []
-    for name, v in study.variants.items():
-        smaller = ""
-        if base_bytes and v.checkpoint_bytes and name != study.baseline:
-            smaller = f"{v.checkpoint_bytes / base_bytes:.2f}× of the baseline"
-        rows.append(
-            [
-                name_of(study, name, "baseline" if name == study.baseline else ""),
-                v.weights or NONE,
-                v.activations or NONE,
-                v.sparsity or NONE,
-                Td(size(v.checkpoint_bytes), note=smaller),
-                gain("recovery", name, percent),
-                gain("latency", name, times),
-                gain("throughput", name, times),
-                Td(v.checkpoint or NONE, "code"),
-            ]
-        )
-    heads = ["Variant", "Weights", "Activations", "Sparsity", ">Weights on disk", ">Average recovery"]
-    heads += [">Single-stream speed-up", ">Throughput gain", "Checkpoint"]
-    note = (
-        "Brackets: 95 % interval. Average recovery: sum of suite scores / sum of the baseline's. Speed-up: E2E p50, "
-        "geometric mean over scenarios. The best of a column is marked only where its interval is clear of all others."
-    )
-    return table("Variants", heads, rows, note)
 
 
 def recovery_table(findings: Findings) -> Table:
@@ -153,25 +103,3 @@ def judge_table(findings: Findings) -> Table:
         "definition. Length difference: mean over answers, variant minus reference; judges favour length."
     )
     return table("Win rates", [*heads, ">Judgements read"], rows, note)
-
-
-def published_table(findings: Findings) -> Table:
-    study, rows = findings.study, []
-    for entry in study.published:
-        variant, suite, metric = entry.get("variant", ""), entry.get("suite"), entry.get("metric")
-        value = float(entry["value"])
-        if suite:
-            result, rate = findings.suites.get((variant, suite)), findings.win_rates.get((variant, suite))
-            own = result.score if result and result.valid else rate.win_rate if rate else None
-            value = value / 100 if value > 1.5 else value  # scores are published in percent as well as in 0..1
-            difference = points(Estimate(own.value - value)) + " points" if own else NONE
-            shown = [percent(Estimate(value)), percent(own), difference]
-        else:
-            own = scalars(findings, variant).get(metric) if variant in study.variants else None
-            shown = [number(value), number(own), NONE if own is None else f"{100 * (own / value - 1):+.1f} %"]
-        source = Td(str(entry.get("source", "")), "muted")
-        rows.append(
-            [name_of(study, variant) if variant in study.variants else variant, suite or metric, *shown, source]
-        )
-    heads = ["Variant", "What", ">Published", ">Measured here", ">Difference", "Source"]
-    return table("Published against measured", heads, rows)

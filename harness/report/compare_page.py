@@ -9,8 +9,9 @@ from harness.report import compare_tables as tables
 from harness.report.figures import Figure, curve_figure
 from harness.report.frame import render
 from harness.report.performance_tables import ladder_table
+from harness.report.provenance_tables import engines_table, kernels_table
 from harness.report.style import styles
-from harness.report.validity_tables import engines_table, flags_table, kernels_table
+from harness.report.validity_tables import flags_table
 from harness.report.words import slo, verdicts
 
 

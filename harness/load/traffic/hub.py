@@ -50,18 +50,6 @@ def identity(name: str) -> str:
     return f"{dataset}@{revision or ''}:{asked.split}:{asked.field or ''}"
 
 
-def problems(name: str) -> list[str]:
-    """What preflight can say without reading the dataset: that it cannot be reached."""
-    asked = parse(name)
-    if Path(asked.dataset).is_dir() or _latest(asked.dataset) is not None:
-        return []
-    from huggingface_hub import try_to_load_from_cache
-
-    if try_to_load_from_cache(asked.dataset, "README.md", repo_type="dataset"):
-        return []
-    return [f"{name}: the hub does not tell of dataset {asked.dataset}; check its name and the network, or name a file"]
-
-
 def read_values(name: str) -> list[Any]:
     """The field's value in each of the first rows. Raises ConfigError: unreachable, no such dataset, split or field."""
     from datasets import load_dataset

@@ -400,7 +400,7 @@ command = [sys.executable, "-c", "import time; time.sleep(60)", {mark!r}]
 Sandbox({box.kind!r}, {box.program!r}).run(command, limits=Limits(wall_s=60), work_dir=Path({str(folder)!r}))
 """
     harness = subprocess.Popen([sys.executable, "-c", code])
-    assert _eventually(lambda: len(_running(f"time.sleep.60. {mark}")) >= 1)
+    assert _eventually(lambda: _running(f"^{sys.executable} -c import time; time.sleep.60. {mark}"))  # inside
     harness.send_signal(signal.SIGKILL)
     harness.wait()
     assert _eventually(lambda: _nothing_runs(f"time.sleep.60. {mark}"))

@@ -5,8 +5,8 @@ from scipy import stats
 
 from harness.analysis.clustered import (
     cluster_interval,
-    clustered_mean,
     clustered_share,
+    resampled_mean,
     resampled_totals,
     robust_mean,
     sums_ratio,
@@ -64,14 +64,14 @@ def test_cluster_bootstrap_covers_the_mean(clusters):
     for run in range(300):
         level = rng.gamma(4, 0.25, size=clusters)
         values = (level[:, None] * rng.gamma(2, 0.5, size=(clusters, 20))).ravel()
-        found = clustered_mean(values, np.repeat(np.arange(clusters), 20), [run])
+        found = resampled_mean(values, np.repeat(np.arange(clusters), 20), [run])
         inside += found.low <= 1.0 <= found.high
     assert inside / 300 >= 0.91
 
 
 def test_the_bootstrap_of_a_mean_is_students_interval():
     values = np.random.default_rng(1).normal(10, 2, size=25)
-    found = clustered_mean(values, range(25), [0])
+    found = resampled_mean(values, range(25), [0])
     low, high = stats.t.interval(0.95, 24, loc=values.mean(), scale=stats.sem(values))
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.15)
 

@@ -8,8 +8,8 @@ from fidelity_studies import study_of
 from scipy.special import log_softmax as scipy_log_softmax
 from scipy.special import rel_entr
 
-from harness.analysis.accuracy import PairingError
 from harness.analysis.distance import choice_distances, choice_gap, log_softmax, perplexity_of, text_distances, text_gap
+from harness.analysis.paired import PairingError
 from harness.analysis.study import Study
 
 VOCABULARY, LENGTH, TOP_K = 400, 32, 20
