@@ -33,12 +33,16 @@ class Gain:
 
 def capacity(points: tuple[LoadPoint, ...], slo: dict[str, float]) -> Reading:
     """Searched for where the sweep did that, else read off the QPS ladder."""
-    if (found := searched(point := at(points, "capacity"))) is not None:
-        if found.status == MEASURED and (error := _search_error(point)):
-            times = f"{len(point.runs)} searches" if len(point.runs) > 1 else "one search"
-            return replace(found, note=times, error=error)
+    return searched_capacity(at(points, "capacity")) or with_error(ladder(points), slo)
+
+
+def searched_capacity(point: LoadPoint | None) -> Reading | None:
+    """`searched`, with the error over its repeats where they give one."""
+    found = searched(point)
+    if found is None or found.status != MEASURED or not (error := _search_error(point)):
         return found
-    return with_error(ladder(points), slo)
+    times = f"{len(point.runs)} searches" if len(point.runs) > 1 else "one search"
+    return replace(found, note=times, error=error)
 
 
 def with_error(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> Reading:

@@ -25,7 +25,7 @@ def charts(findings: Findings) -> dict[str, tuple[Figure, str]]:
     for position, scenario in enumerate(study.scenarios):
         itl = curve_figures(findings, looks, scenario, position)[0]
         found[f"itl_{file_name(scenario)}"] = Figure(
-            itl.id, f"{itl.title}, {scenario}", itl.summary, itl.spec, itl.table
+            itl.id, f"{itl.title}, {scenario}: p50 solid, p99 broken", itl.summary, itl.spec, itl.table
         )
     if findings.rungs and (ladder := ladder_figure(findings, looks, "ladder")):
         found["attribution"] = ladder

@@ -1,8 +1,8 @@
 """Tables of serving performance: single stream, throughput, other loads, the data behind the figures."""
 
 from harness.analysis import Findings
+from harness.analysis.capacity import searched_capacity
 from harness.analysis.performance import LoadPoint, at, ladder
-from harness.analysis.readings import searched
 from harness.report.tables import Table, Td, name_of, table
 from harness.report.words import NONE, number, rate, times
 
@@ -74,10 +74,9 @@ def other_loads_table(findings: Findings) -> Table:
                 if point.profile in ("single_stream", "throughput", "server"):
                     continue
                 if point.profile == "capacity":
-                    found = searched(point)
-                    known = findings.capacities[variant, scenario] if found else None
+                    found = searched_capacity(point)
                     load = Td("capacity search", note=found.note if found else "INVALID")
-                    shown = Td(rate(known) if known else NONE)
+                    shown = Td(rate(found) if found else NONE)
                 else:
                     flight = f", {point.concurrency} in flight" if point.concurrency else ""
                     load, shown = Td(f"{point.profile}{flight}"), _value(point, "achieved_rps")

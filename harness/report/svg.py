@@ -17,7 +17,7 @@ from harness.report.style import SHAPES, VariantStyle
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, BOTTOM = 66, 18, 52
 ROW = 22  # of the legend
-LETTER = 6.6  # mean width of one at 12 px
+LETTER = 7.0  # mean width of one at 12 px
 COLOURS = {  # light, dark; as in page.css
     "page": ("#ffffff", "#14171b"),
     "ink": ("#1b1e23", "#e9ebee"),
@@ -41,9 +41,10 @@ def svg(figure: Figure, looks: dict[str, VariantStyle], labels: dict[str, str]) 
     data, layout = figure.spec["data"], figure.spec["layout"]
     shown = [name for name in looks if any(trace.get("meta") == name for trace in data)]
     legend, rows = _legend(shown, looks, labels)
-    top, height = 40 + ROW * rows, max(HEIGHT, layout.get("height", 0))
+    top, height = 40 + ROW * rows, HEIGHT
     left = LEFT
     if categories := layout["yaxis"].get("categoryarray"):
+        height = top + BOTTOM + 12 + 34 * len(categories)
         left = 24 + LETTER * max(len(unescape(name)) for name in categories)
     axes = _axis(layout["xaxis"], _values(data, "x")), _axis(layout["yaxis"], _values(data, "y"))
     box = left, top, WIDTH - RIGHT - left, height - BOTTOM - top

@@ -62,7 +62,7 @@ def test_no_console_error_and_every_figure_drawn(browser, report, width, theme):
                box.querySelectorAll('.scatterlayer .point').length,
                box.data.reduce((sum, trace) => sum + (trace.mode.includes('markers') ? trace.x.length : 0), 0)])"""
     )
-    assert len(drawn) == 8 and all(points == expected > 0 for points, expected in drawn)
+    assert len(drawn) == 13 and all(points == expected > 0 for points, expected in drawn)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width, "no sideways scrolling"
 
 

@@ -324,8 +324,8 @@ def _load(name: str, profile: str, rate: float | None, prompt: int, output: int,
         "requests_failed": 0,
         "requests_cancelled": 0,
         "send_lag_ms_p99": 0.4,
-        "prompt_tokens": prompt * count,
-        "completion_tokens": output * count,
+        "prompt_tokens": prompt * sent,
+        "completion_tokens": output * sent,
         "errors": {},
     }
     return result, rows

@@ -44,8 +44,10 @@ def page_of(study, tmp_path):
 
 def test_the_same_study_gives_the_same_bytes(report, tmp_path):
     again = write_report(synthetic_study(), tmp_path).parent
-    names = sorted(path.name for path in report.iterdir())
-    assert names == ["cells.csv", "index.html", "release_notes.md", "summary.json"]
+    names = sorted(str(path.relative_to(report)) for path in report.rglob("*") if path.is_file())
+    plain = [name for name in names if "/" not in name]
+    assert plain == ["cells.csv", "index.html", "model_card.md", "release_notes.md", "summary.json"]
+    assert {"charts/pareto_latency.svg", "charts/itl_chat_512_256.svg", "model_cards/int4.md"} <= set(names)
     for name in names:
         assert (report / name).read_bytes() == (again / name).read_bytes(), name
 
@@ -67,10 +69,12 @@ def test_every_section_is_there(report):
         "verdict",
         "variants",
         "recovery",
+        "judge",
         "load",
         "pareto",
         "serving",
-        "judge",
+        "attribution",
+        "cutoffs",
         "published",
         "validity",
         "provenance",
@@ -82,7 +86,7 @@ def test_every_figure_is_valid_plotly_with_a_data_table(report):
 
     page = Page((report / "index.html").read_text(encoding="utf-8"))
     figures = {a["data-figure"]: json.loads(text) for a, text in page.scripts if "data-figure" in a}
-    assert len(figures) == 2 * len(SCENARIOS) + 2
+    assert len(figures) == 3 * len(SCENARIOS) + 3 + 1, "three latencies a scenario, three fronts, the ladder"
     for spec in figures.values():
         text = re.sub(r'"@(v\d+|[a-z]+)"', '"#123456"', json.dumps(spec))
         go.Figure(json.loads(text))
@@ -97,7 +101,7 @@ def test_a_variant_has_one_colour_and_marker_on_the_whole_page(report):
     looks = {}
     for attrs, text in page.scripts:
         for trace in json.loads(text)["data"] if "data-figure" in attrs else []:
-            if "meta" in trace:
+            if "marker" in trace:
                 symbol = trace["marker"]["symbol"]
                 symbol = symbol if isinstance(symbol, str) else symbol[0].removesuffix("-open")
                 looks.setdefault(trace["meta"], set()).add((trace["marker"]["color"], symbol))
@@ -114,7 +118,7 @@ def test_a_rate_that_was_not_reached_is_hollow(report):
 def test_the_summary_is_the_findings(report):
     summary = json.loads((report / "summary.json").read_text())
     findings = analyse(synthetic_study())
-    assert summary["schema"] == 1
+    assert summary["schema"] == 2
     metrics = summary["variants"]["fp8"]["metrics"]
     own = findings.suites["fp8", "mmlu"].comparison.recovery
     assert metrics["recovery/mmlu"] == pytest.approx(own.value)
@@ -145,7 +149,7 @@ def test_missing_and_failed_cells_are_named_and_the_page_is_marked_partial(tmp_p
     assert "the server died: &lt;out of memory&gt;" in notes and "## Not measured" in notes
     findings = analyse(study)
     assert findings.averages["int4"].recovery is None and "gsm8k" in findings.averages["int4"].reason
-    assert "not known" in text
+    assert "keeps an unknown share" in text
     assert findings.latency["fp8"] is None and "int4" in findings.fronts[0].absent
 
 

@@ -7,7 +7,8 @@ from harness.analysis import analyse
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import LoadPoint
 from harness.analysis.readings import AT_LEAST, NOT_REACHED, Reading
-from harness.report.accuracy_tables import judge_table, published_table, recovery_table
+from harness.report.accuracy_tables import judge_table, recovery_table
+from harness.report.overview_tables import published_table
 from harness.report.performance_tables import other_loads_table
 from harness.report.style import styles
 from harness.report.tables import best
@@ -37,10 +38,11 @@ def test_numbers_carry_unit_and_interval():
 
 def test_a_verdict_says_when_there_is_no_difference_and_when_there_is():
     texts = {v.variant: v.text for v in verdicts(analyse(synthetic_study()))}
-    assert "no significant difference; non-inferior at a margin of 1 %: not shown" in texts["fp8"]
-    assert "a significant loss; non-inferior at a margin of 1 %: refuted" in texts["sparse_fp8"]
+    assert "of Dense BF16's accuracy (no significant difference) and serves" in texts["fp8"]
+    assert "Non-inferior at a margin of 1 % over 3 suites: not shown" in texts["fp8"]
+    assert "accuracy (a significant loss) and" in texts["sparse_fp8"] and "3 suites: refuted" in texts["sparse_fp8"]
     assert "kernels are emulated" in texts["fp8"] and "emulated" not in texts["int4"]
-    assert "one run each, no interval" in texts["int4"]
+    assert "(measured once, no interval)" in texts["int4"]
 
 
 def test_a_variant_equal_to_the_baseline_is_said_to_be_equal():
@@ -85,8 +87,8 @@ def test_noise_floor_from_a_second_run_of_the_baseline():
 
 def test_published_scores_in_percent_and_metrics():
     texts = [[td.text for td in row] for row in published_table(analyse(synthetic_study())).rows]
-    assert texts[0][2] == "66.3 %" and texts[0][4].endswith("points")
-    assert texts[1][2:4] == ["1.70", "1.62"]
+    assert texts[0][2] == "66.3 %" and texts[0][4].startswith("-7.1 [")
+    assert texts[1][2:4] == ["1.70", "1.62 [1.60, 1.63]"]
 
 
 def test_the_best_is_marked_only_where_it_is_clear():
@@ -118,5 +120,5 @@ def test_closed_loops_and_searches_have_a_table_of_their_own():
     table = other_loads_table(replace(findings, points={**findings.points, key: findings.points[key] + more}))
     loads = [(row[2].text, row[3].text) for row in table.rows]
     assert loads[0] == ("concurrency, 8 in flight", number(run.result["achieved_rps"]))
-    assert loads[1] == ("capacity search", "12.0")
-    assert "[11.60, 12.40]" in table.rows[1][2].note
+    assert loads[1] == ("capacity search", "12.0 [11.5, 12.5]"), "95 %, of the search's own 90 %"
+    assert table.rows[1][2].note == "one search"

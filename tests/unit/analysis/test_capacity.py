@@ -1,0 +1,67 @@
+"""The error of a capacity and of a ratio of two; what is only a bound stays one."""
+
+import numpy as np
+import pytest
+from test_load_readings import point, search
+
+from harness.analysis.capacity import capacity, estimate, gain, searched_capacity, with_error
+from harness.analysis.intervals import Estimate
+from harness.analysis.readings import AT_LEAST, INTERPOLATED, MEASURED, Reading
+
+SLO = {"itl_ms_p99": 50.0}
+
+
+def test_one_ladder_gives_no_interval_and_repeats_do():
+    once = with_error((point(1.0, 20.0), point(2.0, 60.0)), SLO)
+    assert once.status == INTERPOLATED and once.error is None and not estimate(once).bounded
+    twice = with_error((point(1.0, None, repeats=[20.0, 21.0]), point(2.0, None, repeats=[60.0, 61.0])), SLO)
+    found = estimate(twice)
+    assert found.low < found.value < found.high and twice.error.freedom == 1
+
+
+def test_a_repeat_that_never_crosses_the_limit_leaves_no_interval():
+    mixed = with_error((point(1.0, None, repeats=[20.0, 20.0]), point(2.0, None, repeats=[70.0, 45.0])), SLO)
+    assert mixed.status == INTERPOLATED and mixed.error is None
+
+
+def test_a_single_search_has_the_interval_of_the_search_widened_to_95_percent():
+    found = estimate(searched_capacity(search(("resolved", 10.0, 9.5, 10.5))))
+    assert found.low < 9.5 and found.high > 10.5
+    assert np.log(found.high / found.low) == pytest.approx(np.log(10.5 / 9.5) * 1.96 / 1.645, rel=1e-3)
+
+
+def test_searches_that_disagree_widen_the_interval_by_what_they_differ():
+    alike = estimate(searched_capacity(search(*[("resolved", r, 0.95 * r, 1.05 * r) for r in (10.0, 10.1, 9.9)])))
+    apart = estimate(searched_capacity(search(*[("resolved", r, 0.95 * r, 1.05 * r) for r in (8.0, 10.0, 12.0)])))
+    assert apart.high / apart.low > 2 * alike.high / alike.low > 2
+
+
+def test_a_search_is_preferred_to_the_ladder():
+    points = (point(1.0, 20.0), point(2.0, 60.0), search(("resolved", 10.0, 9.5, 10.5)))
+    assert capacity(points, SLO).status == MEASURED and capacity(points, SLO).value == 10.0
+
+
+def test_the_interval_of_a_ratio_covers_the_truth_at_its_level():
+    """Three searches on either side, a true ratio of 1.5, the spread from start to start as large as a search's own."""
+    rng, hits, studies = np.random.default_rng(5), 0, 400
+
+    def one(truth):
+        rates = truth * np.exp(rng.normal(0, 0.02 * 2**0.5, size=3))
+        return searched_capacity(search(*[("resolved", r, r * np.exp(-0.0329), r * np.exp(0.0329)) for r in rates]))
+
+    for _ in range(studies):
+        hits += (lambda e: e.low <= 1.5 <= e.high)(gain(one(8.0), one(12.0)).estimate)
+    assert 0.92 <= hits / studies <= 0.995
+
+
+def test_a_lower_bound_gives_a_lower_bound_of_the_ratio():
+    base = searched_capacity(search(("resolved", 10.0, 9.5, 10.5)))
+    found = gain(base, Reading(20.0, AT_LEAST))
+    assert found.at_least and found.estimate.value == 2.0
+    assert found.estimate.low < 2.0 and found.estimate.high is None
+
+
+def test_no_ratio_to_a_baseline_that_is_only_bounded():
+    assert gain(Reading(10.0, AT_LEAST), Reading(20.0, MEASURED)) is None
+    assert gain(None, Reading(20.0, MEASURED)) is None
+    assert gain(Reading(10.0, MEASURED), Reading(20.0, MEASURED)).estimate == Estimate(2.0)

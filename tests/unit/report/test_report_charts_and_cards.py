@@ -1,0 +1,183 @@
+"""The files beside the page: SVG charts, model cards, the form of summary.json, settings of the report."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+import yaml
+from synthetic_study import DEPLOYMENTS, REPORT, SCENARIOS, VARIANTS, build, parts, rich_parts, synthetic_study
+from test_report_hostile import hostile_parts
+
+import harness.report
+from harness.analysis import analyse
+from harness.report import write_report
+from harness.report.charts import charts, file_name
+from harness.report.gain_tables import attribution_table, cost_table
+from harness.report.overview_tables import variants_table
+from harness.report.reading_tables import cutoffs_table, fixed_latency_table
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def rich():
+    return analyse(build(*rich_parts()))
+
+
+@pytest.fixture(scope="module")
+def report(rich, tmp_path_factory):
+    return write_report(rich.study, tmp_path_factory.mktemp("rich"), rich).parent
+
+
+def conforms(value, schema, whole, where="$"):
+    """What summary.schema.json uses of JSON Schema: $ref, type, properties, required, additionalProperties, items."""
+    if "$ref" in schema:
+        return conforms(value, whole["$defs"][schema["$ref"].rpartition("/")[2]], whole, where)
+    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int}
+    kinds["number"] = (int, float)
+    allowed = schema.get("type", [])
+    allowed = [allowed] if isinstance(allowed, str) else allowed
+    fits = [k for k in allowed if isinstance(value, kinds[k]) and (k == "boolean" or not isinstance(value, bool))]
+    assert fits or not allowed, f"{where}: {value!r} is not {allowed}"
+    if "enum" in schema:
+        assert value in schema["enum"], f"{where}: {value!r}"
+    if isinstance(value, dict):
+        assert set(schema.get("required", ())) <= value.keys(), f"{where}: {set(schema['required']) - value.keys()}"
+        for key, item in value.items():
+            inner = schema.get("properties", {}).get(key, schema.get("additionalProperties", {}))
+            assert inner is not False, f"{where}: {key!r} is not in the schema"
+            conforms(item, inner or {}, whole, f"{where}.{key}")
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            conforms(item, schema.get("items", {}), whole, f"{where}[{position}]")
+
+
+@pytest.mark.parametrize("which", ["rich", "plain", "bare", "hostile"])
+def test_the_summary_has_the_form_of_its_schema(which, rich, tmp_path):
+    bare = {"name": "bare", "baseline": "a", "variants": {"a": {}}, "suites": [], "scenarios": {}, "cells": []}
+    study = {
+        "rich": lambda: rich.study,
+        "plain": synthetic_study,
+        "bare": lambda: build(bare, [], {}),
+        "hostile": lambda: build(*hostile_parts()),
+    }[which]()
+    write_report(study, tmp_path)
+    schema = json.loads((Path(harness.report.__file__).parent / "summary.schema.json").read_text())
+    conforms(json.loads((tmp_path / "summary.json").read_text()), schema, schema)
+
+
+def test_every_chart_is_well_formed_small_and_needs_nothing(report):
+    paths = sorted((report / "charts").iterdir())
+    assert len(paths) == 4 + 2 * len(SCENARIOS) + 1
+    for path in paths:
+        root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
+        assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
+            "svg",
+            "title",
+            "style",
+            "rect",
+            "text",
+            "path",
+            "g",
+        }
+        assert not [a for element in root.iter() for a in element.attrib if "href" in a or a.startswith("on")]
+        assert path.stat().st_size < 60_000
+        assert "prefers-color-scheme:dark" in root.find(f"{SVG}style").text
+
+
+def test_a_chart_has_a_marker_for_every_measured_point(rich):
+    figure, text = charts(rich)["charts/itl_chat_512_256.svg"]
+    drawn = len(re.findall(r'<path d="[^"]+" transform=', text))
+    points = sum(len(trace["x"]) for trace in figure.spec["data"])
+    assert drawn == points + len(VARIANTS | DEPLOYMENTS), "and one for each variant in the legend"
+
+
+def test_a_hostile_chart_is_text():
+    for _, text in charts(analyse(build(*hostile_parts()))).values():
+        root = ElementTree.fromstring(text.encode("utf-8"))
+        assert not [
+            e
+            for e in root.iter()
+            if e.tag.removeprefix(SVG) not in ("svg", "title", "style", "rect", "text", "path", "g")
+        ]
+
+
+def test_file_names_from_outside_stay_in_the_folder():
+    assert (
+        file_name("../../etc/passwd") == "etc_passwd" and file_name("a/b c") == "a_b_c" and file_name("..") == "unnamed"
+    )
+
+
+def test_charts_and_cards_of_an_older_sweep_are_removed(report, rich):
+    (report / "charts" / "itl_gone.svg").write_text("old")
+    (report / "model_cards" / "gone.md").write_text("old")
+    write_report(rich.study, report, rich)
+    assert not (report / "charts" / "itl_gone.svg").exists() and not (report / "model_cards" / "gone.md").exists()
+
+
+def test_the_notes_show_every_chart_that_is_beside_them(report):
+    notes = (report / "release_notes.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\]\((charts/[^)]+)\)", notes))
+    assert shown == {f"charts/{path.name}" for path in (report / "charts").iterdir()}
+
+
+def test_a_model_card_has_a_model_index_of_valid_scores(report, rich):
+    card = (report / "model_cards" / "fp8.md").read_text(encoding="utf-8")
+    metadata = yaml.safe_load(card.split("---\n")[1])
+    (entry,) = metadata["model-index"]
+    results = {result["dataset"]["name"]: result for result in entry["results"]}
+    assert entry["name"] == "Dense FP8" and len(results) == 3
+    score = rich.suites["fp8", "humaneval"].score.value
+    assert results["humaneval"]["metrics"][0] == {
+        "type": "pass@1", "name": "humaneval pass@1", "value": round(100 * score, 2), "verified": False
+    }  # fmt: skip
+    assert any("a part: 570 of 14042 items" in name for name in results), "a part does not pass for the whole suite"
+    assert "INT4" not in card and "Dense BF16" in card
+    together = yaml.safe_load((report / "model_card.md").read_text(encoding="utf-8").split("---\n")[1])
+    assert len(together["model-index"]) == len(VARIANTS | DEPLOYMENTS) - 1
+
+
+def test_a_model_card_is_read_by_the_hubs_own_client(report):
+    hub = pytest.importorskip("huggingface_hub")
+    card = hub.ModelCard.load(report / "model_cards" / "sparse_fp8.md", ignore_metadata_errors=False)
+    assert {result.metric_type for result in card.data.eval_results} >= {"accuracy", "pass@1", "recovery"}
+
+
+def test_a_simulated_score_is_in_no_model_index(tmp_path):
+    manifest, records, rows = parts()
+    for record in records:
+        record["engine"]["kind"] = "simulated"
+    write_report(build(manifest, records, rows), tmp_path)
+    card = (tmp_path / "model_card.md").read_text()
+    assert "model-index" not in card.split("---\n")[1] and "**SIMULATED**" in card
+
+
+def test_cost_carries_the_price_its_day_and_its_source(rich):
+    note = cost_table(rich).note
+    assert "2.50 USD per GPU-hour (list price, on demand, 2026-11-01)" in note
+    assert cost_table(analyse(synthetic_study())).rows == ()
+
+
+def test_attribution_names_the_steps(rich):
+    rows = [[td.text for td in row[:2]] for row in attribution_table(rich).rows]
+    assert rows[0] == ["Dense BF16 → Dense FP8", "quantization"] and rows[2][1] == "together"
+    assert REPORT["attribution"][1]["adds"] == "quantization"
+
+
+def test_the_best_is_only_among_variants_on_as_many_gpus(rich):
+    best = {
+        (row[0].variant, column)
+        for row in variants_table(rich).rows
+        for column, td in enumerate(row)
+        if td.tone == "best"
+    }
+    assert best and {variant for variant, _ in best} == {"sparse_fp8"}
+
+
+def test_readings_carry_intervals_from_repeats_and_name_the_deployment(rich):
+    own = fixed_latency_table(rich, "rag_1024_128")
+    assert any(re.fullmatch(r"≈ [\d.]+ \[[\d.]+, [\d.]+\]", td.text) for row in own.rows for td in row)
+    notes = [td.note for row in cutoffs_table(rich, "itl_ms_p99").rows for td in row]
+    assert "1 × 2:4 sparse FP8, TP 2" in notes and "2 × 2:4 sparse FP8" in notes
