@@ -5,10 +5,9 @@ is inconclusive in between. Without one (one run each) the value decides, and th
 made counts as failed, as does a gate that has nothing to check: a gate never passes in silence.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis.comparison import B, Comparison
-from harness.analysis.findings import capacity_gain
 from harness.analysis.intervals import Estimate
 from harness.analysis.readings import BELOW
 
@@ -124,19 +123,18 @@ def _capacity(comparison: Comparison, limit: float) -> list[Check]:
     gate, findings, found = "min-capacity-ratio", comparison.findings, []
     for scenario in comparison.study.scenarios:
         base, own = (findings.capacities[word, scenario] for word in comparison.study.variants)
-        gain = capacity_gain(findings, B, scenario)
+        gain = findings.gains.get((B, scenario))
         if gain is None:
             if base.value is None:
                 continue  # no reference
-            failed = own.status == BELOW
+            status = FAILED if own.status == BELOW else NOT_EVALUATED
             theirs = own.note or (f"{own.value:.2f}/s" if own.value is not None else "")
             reason = f"A {base.status} {base.value:.2f}/s; B {own.status} {theirs}".rstrip()
-            found.append(Check(gate, scenario, limit, None, FAILED if failed else NOT_EVALUATED, reason))
+            found.append(Check(gate, scenario, limit, None, status, reason))
             continue
-        value, at_least = gain
-        status = status_of(Estimate(value), limit, lower_is_better=False)
-        if at_least and status == FAILED:
-            status = INCONCLUSIVE
-        reason = "a lower bound: B kept the SLO at every rate" if at_least else "no interval"
-        found.append(Check(gate, scenario, limit, Estimate(value), status, reason))
+        check = _made(gate, scenario, limit, gain.estimate, lower_is_better=False)
+        if gain.at_least:
+            status = check.status if check.status == PASSED else INCONCLUSIVE
+            check = replace(check, status=status, reason="a lower bound: B kept the SLO at every rate")
+        found.append(check)
     return found

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.analysis.comparison import A, B, Comparison, Side
-from harness.analysis.findings import capacity_gain
 from harness.analysis.gates import Check
 
 SCHEMA = 1
@@ -61,11 +60,11 @@ def _side(side: Side) -> dict[str, str]:
 
 def _capacity(comparison: Comparison, scenario: str) -> dict[str, Any]:
     a, b = (comparison.findings.capacities[word, scenario] for word in (A, B))
-    gain = capacity_gain(comparison.findings, B, scenario)
+    gain = comparison.findings.gains.get((B, scenario))
     found = {"scenario": scenario, "slo": comparison.study.scenarios[scenario].slo}
     for word, reading in (("a", a), ("b", b)):
         found[word] = {"rate_rps": reading.value, "status": reading.status, "note": reading.note}
-    return found | {"ratio": gain and gain[0], "ratio_is_lower_bound": bool(gain and gain[1])}
+    return found | {"ratio": gain and asdict(gain.estimate), "ratio_is_lower_bound": bool(gain and gain.at_least)}
 
 
 def _finite(value: Any) -> Any:

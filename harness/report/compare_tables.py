@@ -1,11 +1,10 @@
 """Tables of a comparison of two variants: what differs, load points, capacities, gates."""
 
 from harness.analysis.comparison import A, B, Change, Comparison
-from harness.analysis.findings import capacity_gain
 from harness.analysis.gates import FAILED, INCONCLUSIVE, NOT_EVALUATED, PASSED, Check
 from harness.analysis.intervals import Estimate
 from harness.report.tables import Table, Td, table
-from harness.report.words import NONE, number, p_value, percent, points, reading, slo
+from harness.report.words import NONE, capacity_gain, number, p_value, percent, points, rate, slo
 
 TONES = {PASSED: "good", FAILED: "bad", NOT_EVALUATED: "bad", INCONCLUSIVE: "warn"}
 LOAD_COLUMNS = {
@@ -87,11 +86,8 @@ def capacity_table(comparison: Comparison) -> Table:
     findings, rows = comparison.findings, []
     for name, scenario in comparison.study.scenarios.items():
         base, own = (findings.capacities[word, name] for word in (A, B))
-        gain = capacity_gain(findings, B, name)
-        ratio = f"{'≥ ' if gain[1] else ''}{gain[0]:.2f}×" if gain else NONE
-        rows.append(
-            [name, slo(scenario.slo), Td(reading(base), note=base.note), Td(reading(own), note=own.note), ratio]
-        )
+        found = [Td(rate(r), note=r.note) for r in (base, own)]
+        rows.append([name, slo(scenario.slo), *found, capacity_gain(findings.gains.get((B, name)))])
     heads = ["Scenario", "SLO", ">A, requests/s", ">B, requests/s", ">B / A"]
     return table("Highest request rate that keeps the SLO", heads, rows, "≈ read between two rates; ≥ a lower bound.")
 
