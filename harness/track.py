@@ -37,7 +37,7 @@ def main() -> int:
         findings = analyse(study)
         with tempfile.TemporaryDirectory(prefix="harness-report-") as work:
             report = arguments.report or write_report(study, Path(work), findings).parent
-            link = track(study, report, uri, experiment, findings, arguments.results)
+            compare = track(study, report, uri, experiment, findings, arguments.results)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -45,7 +45,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{study.name}: logged to {without_password(uri)}, experiment {experiment}")
-    print(f"compare: {link}" if "://" in link else f"compare: mlflow ui --backend-store-uri {uri}, then {link}")
+    print(f"compare: {compare}")
     return 0
 
 

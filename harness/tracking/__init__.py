@@ -20,6 +20,7 @@ from harness.tracking.metrics import metric_name
 __all__ = ["metric_name", "track"]
 
 CONNECT_TIMEOUT_S = 5.0
+UI = "http://127.0.0.1:5000"  # where `mlflow ui` answers
 
 
 def track(
@@ -33,7 +34,7 @@ def track(
     """Writes the study to MLflow; the same study again changes nothing. Raises HarnessError.
 
     `results`: the sweep's folder, for the command that repeats this step. Returns where its variants stand side by
-    side: a URL for a server, what follows the address of `mlflow ui` for a database.
+    side, as text: a server's URL; for a database the command that serves it, and then the URL.
     """
     findings = findings or analyse(study)
     with _quiet_mlflow():
@@ -54,7 +55,9 @@ def track(
                 f"The results and the report are complete. To log them once it answers (nothing is measured again):\n"
                 f"  {again}"
             ) from error
-    return f"{without_password(tracking_uri).rstrip('/')}/{link}" if _is_http(tracking_uri) else link
+    if _is_http(tracking_uri):
+        return f"{without_password(tracking_uri).rstrip('/')}/{link}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(without_password(tracking_uri))}, then {UI}/{link}"
 
 
 def repeat_command(results: Path, tracking_uri: str, experiment: str) -> str:
