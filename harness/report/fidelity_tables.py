@@ -28,8 +28,8 @@ def agreement_table(findings: Findings) -> Table:
         "Greedy outputs beside the baseline's on the same prompts; no judge, and not quality: another wording "
         "disagrees and may be as good. Exact match: to the character, Wilson 95 % interval. Common prefix: "
         "characters before the first difference / characters of the baseline's output, mean over outputs. Length "
-        "ratio: characters, variant / baseline. The baseline itself: its second run against its first; greedy decoding is not "
-        "deterministic under concurrency, so that no variant can be expected above it."
+        "ratio: characters, variant / baseline. The baseline itself: its second run against its first; greedy decoding "
+        "is not deterministic under concurrency, so that no variant can be expected above it."
     )
     return table("Agreement with the baseline's greedy outputs", heads, rows, note, group=0)
 
