@@ -77,6 +77,8 @@ class Variant:
     recipe: Recipe | None = None  # applied to the checkpoint before it is served
     engine_args: list[str] = field(default_factory=list)
     needs: Needs = field(default_factory=Needs)
+    gpus: int | None = None  # that it is served on; null: the parallel sizes in its engine arguments, else 1
+    deployment_of: str | None = None  # the variant that this one serves in another way (another TP degree)
 
 
 @dataclass
@@ -180,6 +182,33 @@ class Mlflow:
 
 
 @dataclass
+class Price:
+    """What one GPU costs by the hour. With it the report says what tokens cost; without it, it says nothing of it."""
+
+    per_gpu_hour: float | None = None
+    currency: str = "USD"
+    date: str | None = None  # of the price: 2026-11-20; stands beside every cost
+    source: str | None = None  # where it comes from: "PROVIDER, H100 on demand"
+
+
+@dataclass
+class Step:
+    """A rung of the attribution ladder: the variant that it leads to, and what it adds to the one before it."""
+
+    variant: str = MISSING
+    adds: str | None = None  # quantization | sparsity | ...; null: told from the two schemes
+
+
+@dataclass
+class Report:
+    """What the report adds. It changes no measurement: the same command with other values measures nothing again."""
+
+    price: Price = field(default_factory=Price)
+    attribution: list[Step] = field(default_factory=list)  # empty: baseline, dense, sparse where a sweep has these
+    cutoffs_ms: dict[str, list[float]] = field(default_factory=dict)  # {itl_ms_p99: [20, 50]}; empty: round latencies
+
+
+@dataclass
 class Hardware:
     """What the sweep was written for; preflight compares it with this machine."""
 
@@ -202,6 +231,7 @@ class Config:
     data: Data = field(default_factory=Data)
     judge: Judge | None = None
     published: list[dict[str, Any]] = field(default_factory=list)  # reference figures, with their source
+    report: Report = field(default_factory=Report)
     hardware: Hardware = field(default_factory=Hardware)
     margin: float = 0.01  # non-inferiority margin on recovery
     noise_runs: int = 1  # the baseline's suites once more: their difference is the noise floor of every other

@@ -21,6 +21,7 @@ from harness.errors import HarnessError, PreflightError
 from harness.estimate import estimator, judging, total
 from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import make_progress
+from harness.reporting import gpus_of
 from harness.run import Run
 from harness.store import Store
 
@@ -72,6 +73,8 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
             "scheme": asdict(variant.scheme),
             "checkpoint": checkpoint_of(config, variant),
             "checkpoint_bytes": None,  # known once a cell was measured: in its record
+            "gpus": gpus_of(config, variant),
+            "deployment_of": variant.deployment_of,
         }
         for name, variant in config.variants.items()
     }
@@ -88,6 +91,7 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
         "scenarios": scenarios,
         "margin": config.margin,
         "published": config.published,
+        "report": asdict(config.report),
         "command": shlex.join(["python", "-m", "harness", *argv[1:]]),
         "config": composed,
         "cells": [cell.as_dict() for cell in plan.cells],
@@ -125,7 +129,7 @@ def _report(store: Store, config: Config, command: str) -> Path | None:
         from harness.tracking import track
 
         try:
-            track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment)
+            track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment, results=store.root)
         except HarnessError as error:
             print(f"MLflow: {error}", file=sys.stderr)
     return report

@@ -6,6 +6,7 @@ from zlib import crc32
 
 import numpy as np
 
+from harness.analysis.clustered import robust_mean
 from harness.analysis.intervals import (
     RESAMPLES,
     Estimate,
@@ -21,12 +22,12 @@ from harness.analysis.paired import (
     SHOWN,
     Comparison,
     Paired,
-    PairingError,
     compare,
     non_inferiority,
     pair_rows,
 )
-from harness.analysis.significance import clustered_mean, holm
+from harness.analysis.pairs import PairingError
+from harness.analysis.significance import holm
 from harness.analysis.study import Measured, Study
 
 __all__ = ["NOT_SHOWN", "REFUTED", "SHOWN", "PairingError", "compare", "non_inferiority", "pair_rows", "suite_results"]
@@ -127,7 +128,7 @@ def _result(measured: Measured) -> SuiteResult:
     values = [(row.get("scores") or {}).get(metric) for row in rows]
     if values and None not in values:
         score, items = mean_score(np.array(values, dtype=float)), len(values)
-        clustered = clustered_mean(np.array(values), tuple(row.get("group") for row in rows))
+        clustered = robust_mean(np.array(values), tuple(row.get("group") for row in rows))
     else:
         score, items = Estimate(float(result["scores"][metric]["value"])), int(result["scores"][metric]["n"])
     data = result.get("data") or {}

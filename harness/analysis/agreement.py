@@ -21,8 +21,7 @@ import numpy as np
 from harness.analysis.accuracy import seed_of, source_name
 from harness.analysis.clustered import sums_ratio
 from harness.analysis.intervals import Estimate, mean_score, wilson
-from harness.analysis.paired import PairingError
-from harness.analysis.pairs import baseline_runs, join_rows, why_not
+from harness.analysis.pairs import PairingError, baseline_runs, join_rows, why_not
 from harness.analysis.study import Measured, Study
 
 

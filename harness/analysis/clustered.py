@@ -5,7 +5,8 @@ What one cluster holds is not independent, so clusters, not observations, are wh
 Sources. Share: Wilson's interval at the effective sample size (E. L. Korn and B. I. Graubard 1998, Survey Methodology
 24, 193; C. Franco, R. J. A. Little, T. A. Louis and E. V. Slud 2019, J. Survey Stat. Methodol. 7, 334). Bootstrap over
 clusters: A. C. Davison and D. V. Hinkley 1997, section 3.8; its percentiles are widened for few clusters as in
-T. C. Hesterberg 2015, The American Statistician 69, 371 (the expanded percentile interval).
+T. C. Hesterberg 2015, The American Statistician 69, 371 (the expanded percentile interval). Robust standard error, CR1:
+K.-Y. Liang and S. Zeger 1986, Biometrika 73, 13; for evaluations: E. Miller 2024, arXiv 2411.00640, section 2.2.
 """
 
 from collections.abc import Hashable, Sequence
@@ -88,6 +89,23 @@ def cluster_interval(value: float, draws: np.ndarray, clusters: int) -> Estimate
     low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
     low, high = min(float(low), value), max(float(high), value)
     return Estimate(value, low if np.isfinite(low) else None, high if np.isfinite(high) else None)
+
+
+def robust_mean(values: np.ndarray, clusters: Sequence[Hashable | None]) -> Estimate | None:
+    """Mean of item values with a 95 % interval that allows items of one cluster (a subject of MMLU) to be alike.
+
+    SE² = G/(G-1) · Σ_g (Σ_{i in g} (x_i - mean))² / n², t with G-1 degrees of freedom, for G clusters and n items.
+    None unless there are two clusters, and where the items are clusters of one each (nothing is clustered).
+    """
+    values, n, index = np.asarray(values, dtype=float), len(values), cluster_numbers(clusters)
+    count = int(index.max(initial=-1)) + 1
+    if count < 2 or count == n or None in clusters:
+        return None
+    mean = float(values.mean())
+    sums = np.bincount(index, weights=values - mean)
+    error = np.sqrt(count / (count - 1) * float((sums**2).sum())) / n
+    half = float(stats.t.ppf(1 - _TAIL, count - 1)) * error
+    return Estimate(mean, mean - half, mean + half)
 
 
 def resampled_mean(values: Sequence[float], clusters: Sequence[Hashable], seed: list[int]) -> Estimate:

@@ -38,8 +38,7 @@ from harness.analysis.clustered import (
     resampled_totals,
 )
 from harness.analysis.intervals import Estimate
-from harness.analysis.paired import PairingError
-from harness.analysis.pairs import baseline_runs, join_rows, why_not
+from harness.analysis.pairs import PairingError, baseline_runs, join_rows, why_not
 from harness.analysis.study import Measured, Study
 
 LEAST = 1e-7  # what a sum of float32 probabilities cannot tell from 0

@@ -2,29 +2,21 @@
 
 from dataclasses import dataclass
 
-from harness.analysis import pareto
 from harness.analysis.accuracy import AverageRecovery, SuiteResult, suite_results
 from harness.analysis.agreement import Agreement, agreements
+from harness.analysis.attribution import Rung, rungs
+from harness.analysis.capacity import Gain, capacity, gain
+from harness.analysis.cost import Cost, costs
+from harness.analysis.cutoffs import METRICS, Envelope, envelope
 from harness.analysis.distance import ChoiceDistance, TextDistance, choice_distances, text_distances
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate, win_rates
-from harness.analysis.performance import Against, LoadPoint, against_baseline, at, geometric_mean, ladder, load_points
-from harness.analysis.readings import INTERPOLATED, MEASURED, Reading, rate_within, searched
+from harness.analysis.pareto import Front, fronts
+from harness.analysis.performance import Against, LoadPoint, against_baseline, load_points
+from harness.analysis.readings import Reading
+from harness.analysis.speedups import Speedups, speedups
 from harness.analysis.study import Study
-from harness.analysis.validity import FlagGroup, Mark, flag_groups, marks
-
-
-@dataclass(frozen=True)
-class Front:
-    """Average recovery (y) against a performance gain (x), both relative to the baseline, which stands at (1, 1)."""
-
-    name: str
-    title: str
-    axis: str
-    points: dict[str, tuple[Estimate, Estimate]]
-    front: tuple[str, ...]  # by rising x
-    dominated: dict[str, list[str]]
-    absent: dict[str, str]  # variants that cannot be placed, and why
+from harness.analysis.validity import FlagGroup, Mark, emulated, flag_groups, marks
 
 
 @dataclass(frozen=True)
@@ -39,11 +31,24 @@ class Findings:
     points: dict[tuple[str, str], tuple[LoadPoint, ...]]  # (variant, scenario)
     against: dict[tuple[str, str], Against]  # (variant, scenario), not the baseline
     capacities: dict[tuple[str, str], Reading]  # (variant, scenario): highest rate that keeps the scenario's SLO
-    latency: dict[str, Estimate | None]  # geometric mean over scenarios of the single-stream E2E speed-up
-    throughput: dict[str, Estimate | None]  # the same of the throughput gain
+    gains: dict[tuple[str, str], Gain | None]  # (variant, scenario), not the baseline: capacity / the baseline's
+    speedups: dict[str, Speedups]  # every variant but the baseline: means over scenarios
+    costs: dict[tuple[str, str], Cost]  # (variant, scenario); empty without a price
+    rungs: tuple[Rung, ...]  # the attribution ladder; empty where the sweep has none
+    envelopes: dict[tuple[str, str], Envelope]  # (scenario, metric of METRICS)
     fronts: tuple[Front, ...]
+    emulated: tuple[str, ...]  # variants whose kernels are emulated: their speed says nothing
     marks: tuple[Mark, ...]
     flags: tuple[FlagGroup, ...]
+
+    @property
+    def latency(self) -> dict[str, Estimate | None]:
+        """Geometric mean over scenarios of the single-stream E2E speed-up."""
+        return {name: found.latency for name, found in self.speedups.items()}
+
+    @property
+    def throughput(self) -> dict[str, Estimate | None]:
+        return {name: found.throughput for name, found in self.speedups.items()}
 
 
 def analyse(study: Study) -> Findings:
@@ -51,8 +56,13 @@ def analyse(study: Study) -> Findings:
     rates = win_rates(study)
     points = load_points(study)
     against = against_baseline(study, points)
-    latency = {name: _mean_speedup(study, points, against, name) for name in study.compared}
-    throughput = {name: _mean_throughput(study, points, against, name) for name in study.compared}
+    capacities = {key: capacity(found, study.scenarios[key[1]].slo) for key, found in points.items()}
+    gains = {
+        (name, scenario): gain(capacities.get((study.baseline, scenario)), capacities.get((name, scenario)))
+        for name in study.compared
+        for scenario in study.scenarios
+    }
+    means = speedups(study, points, against, gains)
     return Findings(
         study=study,
         suites=suites,
@@ -63,61 +73,20 @@ def analyse(study: Study) -> Findings:
         text_distances=text_distances(study),
         points=points,
         against=against,
-        capacities={key: _capacity(found, study.scenarios[key[1]].slo) for key, found in points.items()},
-        latency=latency,
-        throughput=throughput,
-        fronts=(
-            _front(study, ("latency", "single-stream latency", "single-stream speed-up"), averages, latency),
-            _front(study, ("throughput", "throughput", "throughput gain"), averages, throughput),
-        ),
+        capacities=capacities,
+        gains=gains,
+        speedups=means,
+        costs=costs(study, points, capacities),
+        rungs=rungs(study, points, capacities),
+        envelopes={(s, metric): envelope(study, points, s, metric) for s in study.scenarios for metric in METRICS},
+        fronts=fronts(study, averages, means),
+        emulated=emulated(study),
         marks=marks(study, suites, rates),
         flags=flag_groups(study, suites),
     )
 
 
-def _capacity(points: tuple[LoadPoint, ...], slo: dict[str, float]) -> Reading:
-    """Searched for where the sweep did that, else read off the QPS ladder."""
-    return searched(at(points, "capacity")) or rate_within(ladder(points), slo)
-
-
-def _scenarios_with(study: Study, points: dict, profile: str) -> list[str]:
-    """Scenarios in which the baseline has a valid point of the profile: the ones a variant is compared on."""
-    found = ((scenario, at(points.get((study.baseline, scenario), ()), profile)) for scenario in study.scenarios)
-    return [scenario for scenario, point in found if point is not None and point.valid]
-
-
-def _mean_speedup(study: Study, points: dict, against: dict[tuple[str, str], Against], name: str) -> Estimate | None:
-    parts = [against[name, scenario] for scenario in _scenarios_with(study, points, "single_stream")]
-    if not parts or any("e2e_ms_p50" not in part.speedups for part in parts):
-        return None
-    draws = [part.draws["e2e_ms_p50"] for part in parts if "e2e_ms_p50" in part.draws]
-    return geometric_mean([part.speedups["e2e_ms_p50"] for part in parts], draws)
-
-
-def _mean_throughput(study: Study, points: dict, against: dict[tuple[str, str], Against], name: str):
-    parts = [against[name, scenario].throughput for scenario in _scenarios_with(study, points, "throughput")]
-    return geometric_mean(parts) if parts and None not in parts else None
-
-
-def _front(study: Study, names: tuple[str, str, str], averages: dict, gains: dict[str, Estimate | None]) -> Front:
-    placed = {study.baseline: (Estimate(1.0), Estimate(1.0))} if study.baseline in study.variants else {}
-    absent = {}
-    for variant in study.compared:
-        average, gain = averages[variant], gains[variant]
-        if average.recovery is None:
-            absent[variant] = f"no average recovery: {average.reason}"
-        elif gain is None:
-            absent[variant] = f"no {names[1]} to compare with the baseline's in every scenario"
-        else:
-            placed[variant] = (gain, average.recovery)
-    values = {variant: (x.value, y.value) for variant, (x, y) in placed.items()}
-    return Front(*names, placed, tuple(pareto.front(values)), pareto.dominated(values), absent)
-
-
 def capacity_gain(findings: Findings, variant: str, scenario: str) -> tuple[float, bool] | None:
     """(capacity / the baseline's, True if it is a lower bound); None where the data do not give the ratio."""
-    base = findings.capacities.get((findings.study.baseline, scenario))
-    own = findings.capacities.get((variant, scenario))
-    if base is None or own is None or base.status not in (MEASURED, INTERPOLATED) or not base.value or not own.value:
-        return None
-    return own.value / base.value, own.status not in (MEASURED, INTERPOLATED)
+    found = findings.gains.get((variant, scenario))
+    return (found.estimate.value, found.at_least) if found else None

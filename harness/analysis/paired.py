@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.analysis.clustered import robust_mean
 from harness.analysis.intervals import (
     RESAMPLES,
     Estimate,
@@ -13,14 +14,10 @@ from harness.analysis.intervals import (
     ratio,
     resample_means,
 )
-from harness.analysis.significance import clustered_mean, mcnemar_exact, mean_test, minimum_detectable
-from harness.errors import HarnessError
+from harness.analysis.pairs import PairingError, join_rows
+from harness.analysis.significance import mcnemar_exact, mean_test, minimum_detectable
 
 SHOWN, NOT_SHOWN, REFUTED = "shown", "not shown", "refuted"
-
-
-class PairingError(HarnessError):
-    """Two variants were not asked the same questions."""
 
 
 @dataclass(frozen=True)
@@ -49,36 +46,17 @@ class Comparison:
 
 
 def pair_rows(baseline_rows: list[dict], rows: list[dict], metric: str, where: str = "") -> Paired:
-    """Joins item rows on (id, doc_hash, prompt_hash); raises PairingError unless both sides have the same keys."""
-    left, right = _by_key(baseline_rows, metric, where), _by_key(rows, metric, where)
-    if left.keys() != right.keys():
-        odd = sorted(left.keys() ^ right.keys(), key=str)
-        raise PairingError(
-            f"{where}: {len(odd)} of {len(left.keys() | right.keys())} items were not asked in the same words to the "
-            f"baseline and the variant (first: id {odd[0][0]!r}): their prompts or items differ; measure both again "
-            "with one tokenizer, chat template and item set"
-        )
-    keys = sorted(left, key=str)
-    return Paired(
-        np.array([left[key][0] for key in keys], dtype=float),
-        np.array([right[key][0] for key in keys], dtype=float),
-        tuple(left[key][1] for key in keys),
-    )
+    """Raises PairingError unless both sides have the same items (`join_rows`), each with a score `metric`."""
+    pairs = join_rows(baseline_rows, rows, where)
+    scores = np.array([[_score(row, metric, where) for row in pair] for pair in pairs], dtype=float)
+    return Paired(scores[:, 0], scores[:, 1], tuple(own.get("group") for _, own in pairs))
 
 
-def _by_key(rows: list[dict], metric: str, where: str) -> dict[tuple, tuple[float, str | None]]:
-    scores = {}
-    for row in rows:
-        key = (row["id"], row.get("doc_hash"), row.get("prompt_hash"))
-        value = (row.get("scores") or {}).get(metric)
-        if key in scores:
-            raise PairingError(f"{where}: item {row['id']!r} is stored twice; measure the cell again")
-        if value is None:
-            raise PairingError(f"{where}: item {row['id']!r} has no score {metric!r}; measure the cell again")
-        scores[key] = (float(value), row.get("group"))
-    if not scores:
-        raise PairingError(f"{where}: no items are stored; measure the cell again")
-    return scores
+def _score(row: dict, metric: str, where: str) -> float:
+    value = (row.get("scores") or {}).get(metric)
+    if value is None:
+        raise PairingError(f"{where}: item {row['id']!r} has no score {metric!r}; measure the cell again")
+    return float(value)
 
 
 def compare(paired: Paired, margin: float, seed: list[int], resamples: int = RESAMPLES) -> Comparison:
@@ -99,7 +77,7 @@ def compare(paired: Paired, margin: float, seed: list[int], resamples: int = RES
         p=mcnemar_exact(lost, gained) if binary else mean_test(v - b),
         verdict=non_inferiority(recovery, margin),
         detectable=minimum_detectable(difference_error(b, v)),
-        clustered=clustered_mean(v - b, paired.groups),
+        clustered=robust_mean(v - b, paired.groups),
     )
 
 

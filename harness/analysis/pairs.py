@@ -2,10 +2,14 @@
 
 from typing import Any
 
-from harness.analysis.paired import PairingError
 from harness.analysis.study import Measured, Study
+from harness.errors import HarnessError
 
 Row = dict[str, Any]
+
+
+class PairingError(HarnessError):
+    """Two variants were not asked the same questions."""
 
 
 def join_rows(baseline_rows: list[Row], rows: list[Row], where: str) -> list[tuple[Row, Row]]:
@@ -18,8 +22,8 @@ def join_rows(baseline_rows: list[Row], rows: list[Row], where: str) -> list[tup
         odd = sorted(left.keys() ^ right.keys(), key=str)
         raise PairingError(
             f"{where}: {len(odd)} of {len(left.keys() | right.keys())} items were not asked in the same words to the "
-            f"baseline and the variant (first: id {odd[0][0]!r}): measure both again with one tokenizer, chat "
-            "template and item set"
+            f"baseline and the variant (first: id {odd[0][0]!r}): their prompts or items differ; measure both again "
+            "with one tokenizer, chat template and item set"
         )
     return [(row, right[key]) for key, row in left.items()]
 

@@ -41,7 +41,7 @@ class LoadPoint:
 
     def value(self, metric: str) -> float | None:
         values = self.values(metric)
-        return float(np.mean(values)) if values else None
+        return sum(values) / len(values) if values else None
 
     def spread(self, metric: str) -> tuple[float, float] | None:
         """Smallest and largest repeat; None from one run, which has no spread."""
@@ -52,7 +52,7 @@ class LoadPoint:
     def served_rps(self) -> float | None:
         """Mean over the runs of `served_rps` (load/metrics.py): the rate axis of the figures and of the readings."""
         rates = self.values("served_rps") or self.values("achieved_rps")
-        return float(np.mean(rates)) if rates else None
+        return sum(rates) / len(rates) if rates else None
 
     @property
     def reached(self) -> bool:

@@ -16,12 +16,24 @@ AT_LEAST, BELOW, NOT_REACHED, NOT_MEASURED = "at least", "below", "not reached",
 
 
 @dataclass(frozen=True)
+class LogError:
+    """`variance` of the logarithm of a rate, and the degrees of freedom that it was estimated with."""
+
+    variance: float
+    freedom: float
+
+
+@dataclass(frozen=True)
 class Reading:
-    """`value` is None unless `status` is measured, interpolated or at least; `note` says what is known instead."""
+    """`value` is None unless `status` is measured, interpolated or at least; `note` says what is known instead.
+
+    `error` is set by capacity.py where repeats or a search give one.
+    """
 
     value: float | None
     status: str
     note: str = ""
+    error: LogError | None = None
 
 
 def monotone(values: list[float]) -> np.ndarray:
@@ -36,7 +48,7 @@ def monotone(values: list[float]) -> np.ndarray:
     return np.concatenate([np.full(int(size), mean) for mean, size in blocks]) if blocks else np.empty(0)
 
 
-def _sustained(points: tuple[LoadPoint, ...], metrics: list[str]) -> list[LoadPoint]:
+def sustained(points: tuple[LoadPoint, ...], metrics: list[str]) -> list[LoadPoint]:
     """Points that may be read, by served rate."""
     usable = [
         p for p in points if p.valid and p.reached and p.served_rps and all(p.value(m) is not None for m in metrics)
@@ -46,12 +58,12 @@ def _sustained(points: tuple[LoadPoint, ...], metrics: list[str]) -> list[LoadPo
 
 def latency_at_rate(points: tuple[LoadPoint, ...], metric: str, rate_rps: float) -> Reading:
     """The latency at a request rate: as measured where the rate was offered and reached, else read off the curve."""
-    usable = _sustained(points, [metric])
+    usable = sustained(points, [metric])
     offered = next((p for p in points if p.rate_rps == rate_rps), None)
     if offered is not None and offered in usable:
         return Reading(offered.value(metric), MEASURED)
     if offered is not None and offered.valid and not offered.reached:
-        return Reading(None, NOT_REACHED, f"{offered.served_rps or 0:.2f}/s of {rate_rps:g}/s reached")
+        return Reading(None, NOT_REACHED, f"{offered.served_rps or 0:.2f}/s of {rate_rps:g}/s")
     if not usable:
         return Reading(None, NOT_MEASURED)
     x = [p.served_rps for p in usable]
@@ -71,7 +83,7 @@ def rate_within(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> Read
     """
     if not limits:
         return Reading(None, NOT_MEASURED, "no limit is set")
-    usable = _sustained(points, list(limits))
+    usable = sustained(points, list(limits))
     if not usable:
         known = [p for p in points if p.valid]
         return Reading(None, BELOW if known else NOT_MEASURED, "no offered rate was reached" if known else "")

@@ -4,7 +4,8 @@ Only numbers that may be compared are in it: nothing from invalid cells, no win 
 chance. Intervals stand beside as `_low` and `_high`.
 """
 
-from harness.analysis.findings import Findings, capacity_gain
+from harness.analysis.capacity import estimate
+from harness.analysis.findings import Findings
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import LoadPoint, at, ladder
 from harness.analysis.readings import latency_at_rate
@@ -14,11 +15,10 @@ LATENCIES = ("ttft_ms", "itl_ms", "e2e_ms")
 
 def scalars(findings: Findings, variant: str) -> dict[str, float]:
     found = _accuracy(findings, variant)
-    for name, estimate in (
-        ("speedup/e2e_single_stream", findings.latency.get(variant)),
-        ("speedup/output_tok_per_s_throughput", findings.throughput.get(variant)),
-    ):
-        _put(found, name, estimate)
+    if means := findings.speedups.get(variant):
+        _put(found, "speedup/e2e_single_stream", means.latency)
+        _put(found, "speedup/output_tok_per_s_throughput", means.throughput)
+        _put(found, "speedup/max_qps_at_slo", means.capacity)
     for scenario in findings.study.scenarios:
         found |= _performance(findings, variant, scenario)
     return found
@@ -72,13 +72,17 @@ def _performance(findings: Findings, variant: str, scenario: str) -> dict[str, f
     for rate in rates(findings, scenario):
         for metric in (f"{latency}_{part}" for latency in LATENCIES for part in ("p50", "p99")):
             _value(found, f"{scenario}/{metric}_at_qps_{rate:g}", latency_at_rate(ladder(points), metric, rate).value)
-    _value(found, f"{scenario}/max_qps_at_slo", findings.capacities[variant, scenario].value)
+    capacity = findings.capacities[variant, scenario]
+    _put(found, f"{scenario}/max_qps_at_slo", estimate(capacity))
+    _value(found, f"{scenario}/max_qps_at_slo", capacity.value)
     if against := findings.against.get((variant, scenario)):
-        for metric, estimate in against.speedups.items():
-            _put(found, f"{scenario}/{metric.removesuffix('_ms_p50')}_speedup_single_stream", estimate)
+        for metric, faster in against.speedups.items():
+            _put(found, f"{scenario}/{metric.removesuffix('_ms_p50')}_speedup_single_stream", faster)
         _put(found, f"{scenario}/output_tok_per_s_gain_throughput", against.throughput)
-    if gain := capacity_gain(findings, variant, scenario):
-        _value(found, f"{scenario}/max_qps_at_slo_gain", gain[0])
+    if gain := findings.gains.get((variant, scenario)):
+        _put(found, f"{scenario}/max_qps_at_slo_gain", gain.estimate)
+    if cost := findings.costs.get((variant, scenario)):
+        _put(found, f"{scenario}/cost_per_million_output_tokens", cost.per_million_output)
     return found
 
 

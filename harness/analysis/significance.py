@@ -1,14 +1,13 @@
-"""What a difference is worth: a test, its correction for many tests, clustered errors, the effect that could be seen.
+"""What a difference is worth: a test, its correction for many tests, the effect that could have been seen.
 
 Sources. McNemar, exact: the two-sided binomial test on the discordant pairs. Holm: S. Holm 1979, Scandinavian Journal
-of Statistics 6, 65. Clustered standard error (CR1): K.-Y. Liang and S. Zeger 1986, Biometrika 73, 13; for evaluations:
-E. Miller 2024, arXiv 2411.00640, section 2.2. Minimum detectable effect: Miller, section 5.
+of Statistics 6, 65. Minimum detectable effect: E. Miller 2024, arXiv 2411.00640, section 5.
 """
 
 import numpy as np
 from scipy import stats
 
-from harness.analysis.intervals import CONFIDENCE, Estimate
+from harness.analysis.intervals import CONFIDENCE
 
 ALPHA, POWER = 1 - CONFIDENCE, 0.8
 
@@ -41,25 +40,6 @@ def holm(p_values: dict[str | tuple, float | None]) -> dict[str | tuple, float |
         highest = max(highest, (len(known) - rank) * p)
         adjusted[name] = min(1.0, highest)
     return adjusted
-
-
-def clustered_mean(values: np.ndarray, clusters: tuple) -> Estimate | None:
-    """Mean of item values with a 95 % interval that allows items of one cluster (a subject of MMLU) to be alike.
-
-    SE² = G/(G-1) · Σ_g (Σ_{i in g} (x_i - mean))² / n², t with G-1 degrees of freedom, for G clusters and n items.
-    None unless there are two clusters, and where the items are clusters of one each (nothing is clustered).
-    """
-    values, n, names = np.asarray(values, dtype=float), len(values), dict.fromkeys(clusters)
-    count = len(names)
-    if count < 2 or count == n or None in names:
-        return None
-    number = {name: position for position, name in enumerate(names)}
-    index = np.array([number[name] for name in clusters])
-    mean = float(values.mean())
-    sums = np.bincount(index, weights=values - mean, minlength=count)
-    error = np.sqrt(count / (count - 1) * float((sums**2).sum())) / n
-    half = float(stats.t.ppf(1 - ALPHA / 2, count - 1)) * error
-    return Estimate(mean, mean - half, mean + half)
 
 
 def minimum_detectable(standard_error: float) -> float:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.analysis.settings import Settings, read_settings
+
 Rows = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
 
@@ -21,6 +23,8 @@ class Variant:
     sparsity: str | None
     checkpoint: str
     checkpoint_bytes: int | None
+    gpus: int = 1
+    deployment_of: str | None = None  # the variant that this one serves in another way
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class Study:
     measured: tuple[Measured, ...]  # in the manifest's order
     missing: tuple[Cell, ...]  # neither measured nor failed
     failures: tuple[Failure, ...]
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -171,6 +176,7 @@ def build_study(
         measured=measured,
         missing=tuple(cell for cell in cells if cell.key not in have and cell.key not in failed_keys),
         failures=failed,
+        settings=read_settings(manifest.get("report")),
     )
 
 
@@ -227,6 +233,8 @@ def _variant(name: str, variant: dict[str, Any]) -> Variant:
         sparsity=scheme.get("sparsity"),
         checkpoint=str(variant.get("checkpoint") or ""),
         checkpoint_bytes=variant.get("checkpoint_bytes"),
+        gpus=int(variant.get("gpus") or 1),
+        deployment_of=variant.get("deployment_of"),
     )
 
 

@@ -9,9 +9,9 @@ from html import escape
 from typing import Any
 
 from harness.analysis import Findings
-from harness.analysis.findings import Front
+from harness.analysis.intervals import Estimate
+from harness.analysis.pareto import Front
 from harness.analysis.performance import LoadPoint, ladder
-from harness.analysis.validity import emulated
 from harness.report.style import VariantStyle
 from harness.report.tables import Table
 
@@ -41,51 +41,60 @@ def curve_figure(
             traces += _curve(findings.study.label(variant), variant, looks[variant], points, f"{latency}_{part}", part)
     limit = findings.study.scenarios[scenario].slo.get(f"{latency}_p99")
     drawn = [y for trace in traces for y in trace["y"]]
-    y_axis = _latency_axis(name, drawn + ([limit] if limit and drawn else []))
+    y_axis = latency_axis(name, drawn + ([limit] if limit and drawn else []))
     right = max((x for trace in traces for x in trace["x"]), default=1.0)
-    layout = _layout(_axis("served rate, requests/s") | {"range": [0, _short(1.08 * right)]}, y_axis)
+    shape = layout(axis("served rate, requests/s") | {"range": [0, short(1.08 * right)]}, y_axis)
     if limit and drawn:
-        layout |= _limit_line(limit, y_axis)
+        shape |= limit_line(limit, y_axis)
     summary = (
         f"{name} p50 and p99 of {len(findings.study.variants)} variants against the served request rate, {scenario}"
     )
-    return Figure(id, f"{name} against QPS", summary, {"data": traces, "layout": layout}, data)
+    return Figure(id, f"{name} against QPS", summary, {"data": traces, "layout": shape}, data)
 
 
-def _latency_axis(name: str, heights: list[float]) -> dict[str, Any]:
+def latency_axis(name: str, heights: list[float]) -> dict[str, Any]:
     """From zero where the values are alike, else logarithmic with a tick at 1, 2 and 5 of every decade."""
     if heights and min(heights) > 0 and max(heights) / min(heights) > LOG_FROM:
         low, high = math.log10(min(heights)) - 0.12, math.log10(max(heights)) + 0.12
         ticks = [step * 10.0**power for power in range(-1, 7) for step in (1, 2, 5)]
         texts = [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks]
-        scale = {"type": "log", "range": [_short(low), _short(high)], "tickvals": ticks, "ticktext": texts}
-        return _axis(f"{name}, ms, log scale") | scale
-    return _axis(f"{name}, ms") | ({"range": [0, _short(1.12 * max(heights))]} if heights else {})
+        scale = {"type": "log", "range": [short(low), short(high)], "tickvals": ticks, "ticktext": texts}
+        return axis(f"{name}, ms, log scale") | scale
+    return axis(f"{name}, ms") | ({"range": [0, short(1.12 * max(heights))]} if heights else {})
 
 
-def _limit_line(limit: float, y_axis: dict[str, Any]) -> dict[str, Any]:
-    height = math.log10(limit) if y_axis.get("type") == "log" else limit  # annotations take the exponent, shapes do not
-    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": limit, "y1": limit, "layer": "below"}
-    note = {"xref": "paper", "x": 0.01, "xanchor": "left", "y": _short(height), "yanchor": "bottom"}
-    note |= {"text": f"SLO p99 ≤ {limit:g} ms", "showarrow": False, "font": {"color": "@bad", "size": 11}}
-    return {"shapes": [line | {"line": {"color": "@bad", "width": 1.5}}], "annotations": [note]}
+def limit_line(limit: float, along: dict[str, Any], upright: bool = False) -> dict[str, Any]:
+    """The SLO as a line; `along`: the latency's axis, which is x where the line is `upright`."""
+    place = math.log10(limit) if along.get("type") == "log" else limit  # annotations take the exponent, shapes do not
+    a, b = ("y", "x") if upright else ("x", "y")
+    line = {"type": "line", f"{a}ref": "paper", f"{a}0": 0, f"{a}1": 1, f"{b}0": limit, f"{b}1": limit}
+    note = {
+        f"{a}ref": "paper",
+        a: 0.99 if upright else 0.01,
+        b: short(place),
+        f"{b}anchor": "left" if upright else "bottom",
+    }
+    note |= {f"{a}anchor": "top" if upright else "left", "font": {"color": "@bad", "size": 11}}
+    note |= {"text": f"SLO p99 ≤ {limit:g} ms", "showarrow": False, "bgcolor": "@page", "borderpad": 1}
+    style = {"layer": "below", "line": {"color": "@bad", "width": 1.5}}
+    return {"shapes": [line | style], "annotations": [note]}
 
 
 def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint, ...], metric: str, part: str) -> list:
     known = [p for p in points if p.served_rps is not None and p.value(metric) is not None]
     valid, invalid = [p for p in known if p.valid], [p for p in known if not p.valid]
     traces = []
-    hover = "%{fullData.name}<br>%{customdata}<br>%{y:.4~g} ms at %{x:.3~g}/s<extra></extra>"
+    hover = "%{fullData.name}<br>offered %{customdata}/s<br>%{y:.4~g} ms at %{x:.3~g}/s<extra></extra>"
     common = {"type": "scatter", "meta": variant, "name": f"{escape(label)}, {part}", "hovertemplate": hover}
     if valid:
         traces.append(
             common
             | {
                 "mode": "lines+markers",
-                "x": [_short(p.served_rps) for p in valid],
-                "y": [_short(p.value(metric)) for p in valid],
+                "x": [short(p.served_rps) for p in valid],
+                "y": [short(p.value(metric)) for p in valid],
                 "error_y": _repeats(valid, metric, look),
-                "customdata": [_told(p) for p in valid],
+                "customdata": [p.rate_rps for p in valid],
                 "line": {"color": look.token, "width": 2, "dash": "solid" if part == "p50" else look.dash},
                 "marker": {
                     "symbol": [look.marker if p.reached else f"{look.marker}-open" for p in valid],
@@ -100,18 +109,14 @@ def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint
             common
             | {
                 "mode": "markers",
-                "x": [_short(p.served_rps) for p in invalid],
-                "y": [_short(p.value(metric)) for p in invalid],
-                "customdata": [_told(p) for p in invalid],
+                "x": [short(p.served_rps) for p in invalid],
+                "y": [short(p.value(metric)) for p in invalid],
+                "customdata": [p.rate_rps for p in invalid],
+                "hovertemplate": hover.replace("<br>", ", INVALID<br>", 1),
                 "marker": {"symbol": "x-thin", "size": 10, "line": {"color": look.token, "width": 2.5}},
             }
         )
     return traces
-
-
-def _told(point: LoadPoint) -> str:
-    state = "" if point.valid else ", INVALID"
-    return f"offered {point.rate_rps:g}/s{'' if point.reached else ', not reached'}{state}"
 
 
 def _repeats(points: list[LoadPoint], metric: str, look: VariantStyle) -> dict[str, Any]:
@@ -119,20 +124,20 @@ def _repeats(points: list[LoadPoint], metric: str, look: VariantStyle) -> dict[s
     if not any(point.spread(metric) for point in points):
         return {"visible": False}
     spreads = [point.spread(metric) or (point.value(metric),) * 2 for point in points]
-    above = [_short(spread[1] - point.value(metric)) for point, spread in zip(points, spreads, strict=True)]
-    below = [_short(point.value(metric) - spread[0]) for point, spread in zip(points, spreads, strict=True)]
+    above = [short(spread[1] - point.value(metric)) for point, spread in zip(points, spreads, strict=True)]
+    below = [short(point.value(metric) - spread[0]) for point, spread in zip(points, spreads, strict=True)]
     return {"array": above, "arrayminus": below, "color": look.token, "thickness": 1, "width": 3}
 
 
 def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Front, id: str, data: Table) -> Figure:
     """Average recovery against a gain, both relative to the baseline; the front as a line, dominated points pale."""
-    study, slow = findings.study, emulated(findings.study)
+    study, slow = findings.study, findings.emulated
     traces = []
     if len(front.front) > 1:
         line = {"x": [], "y": []}
         for name in front.front:
-            line["x"].append(_short(front.points[name][0].value))
-            line["y"].append(_short(100 * front.points[name][1].value))
+            line["x"].append(short(front.points[name][0].value))
+            line["y"].append(short(100 * front.points[name][1].value))
         style = {"color": "@muted", "width": 1.5, "dash": "dot"}
         traces.append({"type": "scatter", "mode": "lines", **line, "line": style, "hoverinfo": "skip", "name": "front"})
     spans: list[tuple[float, float]] = []
@@ -148,10 +153,10 @@ def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Fron
                 "meta": name,
                 "name": escape(study.label(name)),
                 "mode": "markers+text",
-                "x": [_short(x.value)],
-                "y": [_short(100 * y.value)],
-                "error_x": _bars(x, 1, look),
-                "error_y": _bars(y, 100, look),
+                "x": [short(x.value)],
+                "y": [short(100 * y.value)],
+                "error_x": bars([x], 1, look),
+                "error_y": bars([y], 100, look),
                 "text": [f"\u2002{escape(text)}"],
                 "textposition": "middle right",
                 "textfont": {"color": "@muted" if beaten else "@ink", "size": 12},
@@ -167,31 +172,33 @@ def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Fron
                 f"{'<br>dominated' if beaten else ''}<extra></extra>",
             }
         )
-    x_axis = _axis(front.axis) | {"ticksuffix": "×", "zeroline": False}
+    x_axis = axis(front.axis) | {"ticksuffix": "×", "zeroline": False}
     if spans:
         low, high = min(s[0] for s in spans), max(s[1] for s in spans)
         room = (high - low) or 0.5  # to the right of a point stands its name
-        x_axis |= {"range": [_short(low - 0.12 * room), _short(high + 0.58 * room)]}
-    y_axis = _axis("average accuracy recovery, %") | {"zeroline": False}
+        x_axis |= {"range": [short(low - 0.12 * room), short(high + 0.58 * room)]}
+    y_axis = axis("average accuracy recovery, %") | {"zeroline": False}
     title = f"Accuracy against {front.title}"
     summary = f"{title}: on the front are {', '.join(study.label(name) for name in front.front)}"
-    return Figure(id, title, summary, {"data": traces, "layout": _layout(x_axis, y_axis) | {"meta": "front"}}, data)
+    return Figure(id, title, summary, {"data": traces, "layout": layout(x_axis, y_axis) | {"meta": "front"}}, data)
 
 
-def _bars(estimate, scale: float, look: VariantStyle) -> dict[str, Any]:
-    if not estimate.bounded:
+def bars(estimates: list[Estimate], scale: float, look: VariantStyle) -> dict[str, Any]:
+    """Error bars of 95 % intervals; none where one is lacking."""
+    if not all(estimate.bounded for estimate in estimates):
         return {"visible": False}
-    above, below = estimate.high - estimate.value, estimate.value - estimate.low
-    bars = {"type": "data", "symmetric": False, "array": [_short(scale * above)], "arrayminus": [_short(scale * below)]}
-    return bars | {"color": look.token, "thickness": 1.2, "width": 4}
+    above = [short(scale * (e.high - e.value)) for e in estimates]
+    below = [short(scale * (e.value - e.low)) for e in estimates]
+    found = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+    return found | {"color": look.token, "thickness": 1.2, "width": 4}
 
 
-def _axis(title: str) -> dict[str, Any]:
+def axis(title: str) -> dict[str, Any]:
     colours = {"gridcolor": "@grid", "linecolor": "@rule", "tickcolor": "@rule", "zerolinecolor": "@rule"}
     return {"title": {"text": title, "standoff": 8}, "automargin": True, **colours}
 
 
-def _layout(x_axis: dict[str, Any], y_axis: dict[str, Any]) -> dict[str, Any]:
+def layout(x_axis: dict[str, Any], y_axis: dict[str, Any]) -> dict[str, Any]:
     return {
         "xaxis": x_axis,
         "yaxis": y_axis,
@@ -206,6 +213,6 @@ def _layout(x_axis: dict[str, Any], y_axis: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """Six significant digits: more than a figure shows, and the same bytes on every machine."""
     return float(f"{value:.6g}")

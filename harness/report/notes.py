@@ -1,59 +1,68 @@
-"""release_notes.md: the verdicts and tables in GitHub's Markdown."""
+"""release_notes.md: the verdicts, charts and tables in GitHub's Markdown."""
 
 import re
-from html import escape
 
 from harness.analysis import Findings
 from harness.analysis.validity import simulated
-from harness.report.accuracy_tables import judge_table, published_table, recovery_table, variants_table
-from harness.report.performance_tables import (
-    fixed_rate_table,
-    other_loads_table,
-    single_stream_table,
-    throughput_table,
-)
-from harness.report.tables import Table, Td
+from harness.report.accuracy_tables import judge_table, recovery_table
+from harness.report.figures import Figure
+from harness.report.gain_tables import attribution_table, cost_table
+from harness.report.markdown import markdown, markdown_table
+from harness.report.overview_tables import published_table, variants_table
+from harness.report.performance_tables import other_loads_table, single_stream_table, throughput_table
+from harness.report.provenance_tables import checkpoints_table, host_table, kernels_table
+from harness.report.reading_tables import fixed_latency_table, fixed_rate_table
+from harness.report.tables import Table
 from harness.report.validity_tables import failures_table, flags_table
 from harness.report.words import verdicts
 
-_SPECIAL = re.compile(r"([\\`*|~#]|\](?=[(\[:])|(?<!\w)_|_(?!\w))")
+__all__ = ["markdown", "release_notes"]
 
 
-def markdown(text: str) -> str:
-    """Text as text: no markup, link, mention or HTML of its own, on one line."""
-    return _SPECIAL.sub(r"\\\1", escape(" ".join(text.split()), quote=False)).replace("@", "&#64;")
-
-
-def release_notes(findings: Findings) -> str:
+def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | None = None) -> str:
+    """`charts`: the SVG files beside the notes, by their path from it; without them the notes stand alone."""
     study = findings.study
     parts = [f"# {markdown(study.name)}", markdown(study.description)]
     parts += [f"> **{mark.word}** {markdown(mark.reason)}" for mark in findings.marks]
     parts += ["## Verdict", "\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
-    tables = [variants_table(findings), recovery_table(findings)]
-    tables += [single_stream_table(findings), throughput_table(findings), other_loads_table(findings)]
-    tables += [fixed_rate_table(findings, scenario) for scenario in study.scenarios]
-    tables += [judge_table(findings)] if findings.win_rates else []
-    tables += [published_table(findings)] if study.published and not simulated(study) else []
-    tables += [flags_table(findings), failures_table(findings)]
-    parts += [_table(table) for table in tables if table.rows]
+    figures = {path: figure for path, (figure, _) in (charts or {}).items()}
+    parts += [_section(variants_table(findings)), *_pictures(figures, "pareto_"), _section(recovery_table(findings))]
+    parts += [_section(judge_table(findings))] if findings.win_rates else []
+    parts += _load(findings, figures)
+    parts += [_section(single_stream_table(findings)), _section(throughput_table(findings))]
+    parts += [_section(other_loads_table(findings)), _section(attribution_table(findings))]
+    parts += [*_pictures(figures, "attribution"), *_pictures(figures, "envelope_"), _section(cost_table(findings))]
+    parts += [_section(published_table(findings))] if study.published and not simulated(study) else []
+    parts += [_section(flags_table(findings)), _section(failures_table(findings))]
     if study.missing:
         parts += ["## Not measured", "\n".join(f"- {markdown(cell.title)}" for cell in study.missing)]
+    parts += [_section(host_table(findings)), _section(kernels_table(findings)), _section(checkpoints_table(findings))]
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", study.command)), default=0))
     parts += ["## Repeat it", f"{fence}\n{' '.join(study.command.split())}\n{fence}"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _table(table: Table) -> str:
-    lines = [f"## {markdown(table.title)}", ""]
-    lines.append("| " + " | ".join(markdown(name) for name, _ in table.heads) + " |")
-    lines.append("|" + "|".join("---:" if right else "---" for _, right in table.heads) + "|")
-    for position, row in enumerate(table.rows):
-        repeated = table.group if table.group is not None and not table.opens_block(position) else None
-        cells = [markdown(td.text) if column == repeated else _cell(td) for column, td in enumerate(row)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, *(["", markdown(table.note)] if table.note else [])])
+def _section(table: Table, level: int = 2) -> str:
+    return f"{'#' * level} {markdown(table.title)}\n\n{markdown_table(table)}" if table.rows else ""
 
 
-def _cell(td: Td) -> str:
-    text = f"**{markdown(td.text)}**" if td.tone == "best" else markdown(td.text)
-    return f"{text} ({markdown(td.note)})" if td.note else text
+def _load(findings: Findings, figures: dict[str, Figure]) -> list[str]:
+    parts = ["## Latency against QPS"] if findings.study.scenarios else []
+    pictures = {figure.id: path for path, figure in figures.items()}
+    for position, scenario in enumerate(findings.study.scenarios):
+        parts.append(f"### {markdown(scenario)}")
+        if path := pictures.get(f"itl_ms-{position}"):
+            parts.append(_picture(path, figures[path]))
+        for table in (fixed_rate_table(findings, scenario), fixed_latency_table(findings, scenario)):
+            parts.append(_section(table, 4))
+    return parts
+
+
+def _pictures(figures: dict[str, Figure], start: str) -> list[str]:
+    found = (_picture(path, figure) for path, figure in figures.items() if path.rpartition("/")[2].startswith(start))
+    return ["\n".join(found)]
+
+
+def _picture(path: str, figure: Figure) -> str:
+    told = re.sub(r"(?<!\\)([\[\]])", r"\\\1", markdown(figure.summary))
+    return f"![{told}]({path})"

@@ -17,20 +17,23 @@
         : value);
   };
 
-  const draw = ({ box, spec }, width) => {
-    const { data, layout } = coloured(spec);
+  const draw = (figure, width) => {
+    const box = figure.box;
+    const { data, layout } = coloured(figure.spec);
     for (const trace of data) if (hidden.has(trace.meta)) trace.visible = false;
     if (width) {
-      Object.assign(layout, { width, height: 300 });
+      Object.assign(layout, { width, height: layout.meta === "ladder" ? layout.height : 300 });
     } else if (narrow.matches) {
-      layout.height = 300;
+      if (layout.meta !== "ladder") layout.height = 300;
       layout.font.size = 11;
       for (const trace of data) if (trace.mode === "markers+text") trace.mode = "markers"; // the legend names them
       if (layout.meta === "front") { layout.xaxis.autorange = true; delete layout.xaxis.range; }
     }
+    figure.drawn = true;
+    box.style.minHeight = layout.height + "px";
     Plotly.react(box, data, layout, { responsive: !width, displayModeBar: false });
   };
-  const redraw = (width) => figures.forEach((figure) => draw(figure, width));
+  const redraw = (width) => figures.forEach((figure) => { if (width || figure.drawn) draw(figure, width); });
 
   for (const button of document.querySelectorAll("button[data-variant]")) {
     button.addEventListener("click", () => {
@@ -43,14 +46,24 @@
   }
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
   narrow.addEventListener("change", () => redraw());
-  window.addEventListener("beforeprint", () => { root.classList.add("print"); redraw(640); });
+  window.addEventListener("beforeprint", () => { root.classList.add("print"); redraw(640); }); // draws what is not drawn yet, too
   window.addEventListener("afterprint", () => { root.classList.remove("print"); redraw(); });
 
-  // One figure a turn, so that the page can be read and scrolled while the rest is drawn.
-  const next = (position) => {
-    if (position === figures.length) { root.dataset.drawn = String(position); return; }
-    draw(figures[position]);
-    setTimeout(next, 0, position + 1);
+  // What is on the screen first, then the rest, one figure a turn, so that the page can be read meanwhile. `ready` says
+  // that the first screen is drawn, `drawn` how many figures there are once all of them are.
+  const waiting = new Set(figures);
+  const near = (figure) => {
+    const { top, bottom } = figure.box.getBoundingClientRect();
+    return bottom > 0 && top < window.innerHeight;
   };
-  setTimeout(next, 0, 0);
+  const next = () => {
+    const seen = [...waiting].find(near);
+    if (!seen && !root.dataset.ready) root.dataset.ready = String(figures.length - waiting.size);
+    const figure = seen || waiting.values().next().value;
+    if (!figure) { root.dataset.drawn = String(figures.length); return; }
+    waiting.delete(figure);
+    if (!figure.drawn) draw(figure);
+    setTimeout(next, 0);
+  };
+  setTimeout(next, 0);
 })();

@@ -1,13 +1,10 @@
-"""Tables of serving performance: single stream, throughput, the QPS ladder and its two readings."""
+"""Tables of serving performance: single stream, throughput, other loads, the data behind the figures."""
 
 from harness.analysis import Findings
-from harness.analysis.findings import capacity_gain
 from harness.analysis.performance import LoadPoint, at, ladder
-from harness.analysis.readings import latency_at_rate, searched
-from harness.analysis.scalars import rates
-from harness.analysis.validity import emulated
+from harness.analysis.readings import searched
 from harness.report.tables import Table, Td, name_of, table
-from harness.report.words import NONE, number, reading, slo, times
+from harness.report.words import NONE, number, rate, times
 
 
 def _value(point: LoadPoint | None, metric: str) -> Td:
@@ -19,7 +16,7 @@ def _value(point: LoadPoint | None, metric: str) -> Td:
 
 
 def _name(findings: Findings, variant: str) -> Td:
-    return name_of(findings.study, variant, "emulated" if variant in emulated(findings.study) else "")
+    return name_of(findings.study, variant, "emulated" if variant in findings.emulated else "")
 
 
 def single_stream_table(findings: Findings) -> Table:
@@ -78,20 +75,21 @@ def other_loads_table(findings: Findings) -> Table:
                     continue
                 if point.profile == "capacity":
                     found = searched(point)
+                    known = findings.capacities[variant, scenario] if found else None
                     load = Td("capacity search", note=found.note if found else "INVALID")
-                    rate = Td(reading(found) if found else NONE)
+                    shown = Td(rate(known) if known else NONE)
                 else:
                     flight = f", {point.concurrency} in flight" if point.concurrency else ""
-                    load, rate = Td(f"{point.profile}{flight}"), _value(point, "achieved_rps")
+                    load, shown = Td(f"{point.profile}{flight}"), _value(point, "achieved_rps")
                 metrics = ("output_tok_per_s", "ttft_ms_p50", "ttft_ms_p99", "itl_ms_p50", "itl_ms_p99")
-                rows.append([scenario, _name(findings, variant), load, rate, *(_value(point, m) for m in metrics)])
+                rows.append([scenario, _name(findings, variant), load, shown, *(_value(point, m) for m in metrics)])
     heads = ["Scenario", "Variant", "Load", ">Requests/s", ">Output, tok/s", ">TTFT p50, ms", ">p99", ">ITL p50, ms"]
     note = "Requests/s of a capacity search: the highest rate that meets the SLO."
     return table("Other loads", [*heads, ">p99"], rows, note, group=0)
 
 
 def ladder_table(findings: Findings, scenario: str, latency: str) -> Table:
-    """The data behind a latency-against-rate figure; `latency`: itl_ms | ttft_ms."""
+    """The data behind a latency-against-rate figure; `latency`: itl_ms | ttft_ms | e2e_ms."""
     rows = []
     for variant in findings.study.variants:
         for point in ladder(findings.points[variant, scenario]):
@@ -99,38 +97,20 @@ def ladder_table(findings: Findings, scenario: str, latency: str) -> Table:
             if point.valid and not point.reached:
                 state = Td("rate not reached", "warn")
             values = [_value(point, f"{latency}_{part}") for part in ("p50", "p90", "p95", "p99")]
-            rate = number(point.rate_rps)
-            rows.append([_name(findings, variant), rate, number(point.served_rps), *values, len(point.runs), state])
+            values[1:3] = [Td(value.text, value.tone) for value in values[1:3]]  # the figure has no bars of these
+            rows.append(
+                [
+                    _name(findings, variant),
+                    number(point.rate_rps),
+                    number(point.served_rps),
+                    *values,
+                    len(point.runs),
+                    state,
+                ]
+            )
     name = latency.removesuffix("_ms").upper()
     heads = ["Variant", ">Offered, 1/s", ">Served, 1/s", f">{name} p50, ms", ">p90", ">p95", ">p99", ">Runs", "State"]
     return table(f"{name} by request rate, {scenario}", heads, rows, group=0)
-
-
-def fixed_rate_table(findings: Findings, scenario: str) -> Table:
-    """ITL at fixed QPS, and QPS at fixed ITL: the two readings of the figure."""
-    study, offered = findings.study, rates(findings, scenario)
-    limits = study.scenarios[scenario].slo
-    rows = []
-    for variant in study.variants:
-        points = ladder(findings.points[variant, scenario])
-        cells = []
-        for rate in offered:
-            typical, tail = (latency_at_rate(points, metric, rate) for metric in ("itl_ms_p50", "itl_ms_p99"))
-            value = f"{reading(typical)} / {reading(tail)}" if typical.value is not None else typical.status
-            cells.append(Td(value, "" if typical.value is not None else "muted", typical.note))
-        capacity = findings.capacities[variant, scenario]
-        gain = capacity_gain(findings, variant, scenario)
-        ratio = "baseline" if variant == study.baseline else NONE
-        if gain and variant != study.baseline:
-            ratio = f"{'≥ ' if gain[1] else ''}{gain[0]:.2f}×"
-        tone = "" if capacity.value is not None else "muted"
-        rows.append([_name(findings, variant), *cells, Td(reading(capacity), tone, capacity.note), ratio])
-    heads = ["Variant", *(f">ITL at {rate:g}/s, p50 / p99 ms" for rate in offered), f">QPS at {slo(limits)}", ">Gain"]
-    note = (
-        "≈ read off the monotone curve between two measured rates; ≥ the highest measured rate still keeps the SLO; "
-        "never extrapolated."
-    )
-    return table(f"ITL at fixed QPS, QPS at fixed ITL, {scenario}", heads, rows, note)
 
 
 def front_table(findings: Findings, front) -> Table:

@@ -1,24 +1,23 @@
-"""summary.json and cells.csv: the same findings for programs.
+"""summary.json: the findings for programs.
 
-summary.json, schema 1: `study`, `marks`, `variants` (each with `verdict`, `average_recovery` and `metrics`, the flat
-scalars that MLflow gets), `suites`, `win_rates`, `load_points`, `capacities`, `fronts`, `flags`, `failures`, `missing`.
-An estimate is {"value", "low", "high"}; what is not known is null. Shares are 0..1, times ms, rates 1/s.
-cells.csv: one line a planned cell, measured or not.
+summary.schema.json, beside this file, is the form of summary.json; SCHEMA goes up when a key changes its meaning or
+leaves. An estimate is {"value", "low", "high"}; what is not known is null. Shares are 0..1, times ms, rates 1/s.
 """
 
-import csv
-import io
 import json
+from dataclasses import asdict
 from typing import Any
 
 from harness.analysis import Findings
+from harness.analysis.capacity import estimate
+from harness.analysis.cutoffs import Envelope
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import METRICS
 from harness.analysis.scalars import scalars
-from harness.analysis.study import Cell
+from harness.analysis.speedups import Speedups
 from harness.report.words import verdicts
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def summary_json(findings: Findings) -> str:
@@ -47,7 +46,10 @@ def summary(findings: Findings) -> dict[str, Any]:
                 "scheme": {"weights": v.weights, "activations": v.activations, "sparsity": v.sparsity},
                 "checkpoint": v.checkpoint,
                 "checkpoint_bytes": v.checkpoint_bytes,
+                "gpus": v.gpus,
+                "deployment_of": v.deployment_of,
                 "verdict": texts.get(name),
+                "speedups": _speedups(findings.speedups.get(name)),
                 "average_recovery": _average(findings, name),
                 "metrics": scalars(findings, name),
             }
@@ -84,11 +86,22 @@ def summary(findings: Findings) -> dict[str, Any]:
             for points in findings.points.values()
             for point in points
         ],
-        "capacities": [
-            {"variant": v, "scenario": s, "slo": study.scenarios[s].slo}
-            | {"rate_rps": reading.value, "status": reading.status, "note": reading.note}
-            for (v, s), reading in findings.capacities.items()
+        "capacities": [_capacity(findings, *key) for key in findings.capacities],
+        "cutoffs": [_cutoff(found, *key) for found in findings.envelopes.values() for key in found.best],
+        "attribution": [
+            {"start": rung.start, "end": rung.end, "adds": rung.adds, "speedups": _speedups(rung.speedups)}
+            | {"recovery": _estimate(rung.recovery.recovery)}
+            for rung in findings.rungs
         ],
+        "price": asdict(study.settings.price) if study.settings.price else None,
+        "costs": [
+            {"variant": v, "scenario": s, "gpus": cost.gpus, "at_least": cost.at_least}
+            | {"output_tokens_per_currency_unit": _estimate(cost.tokens_per_unit)}
+            | {"per_million_output_tokens": _estimate(cost.per_million_output)}
+            | {"per_million_tokens": _estimate(cost.per_million_total)}
+            for (v, s), cost in findings.costs.items()
+        ],
+        "published": list(study.published),
         "fronts": [
             {
                 "name": front.name,
@@ -113,6 +126,46 @@ def _average(findings: Findings, name: str) -> dict[str, Any] | None:
         return None
     estimate = _estimate(average.recovery)
     return {"recovery": estimate, "suites": list(average.suites), "verdict": average.verdict, "reason": average.reason}
+
+
+def _speedups(found: Speedups | None) -> dict[str, Any] | None:
+    return found and {
+        "latency": _estimate(found.latency),
+        "throughput": _estimate(found.throughput),
+        "capacity": _estimate(found.capacity),
+        "capacity_scenarios": list(found.capacity_scenarios),
+    }
+
+
+def _capacity(findings: Findings, variant: str, scenario: str) -> dict[str, Any]:
+    reading, gain = findings.capacities[variant, scenario], findings.gains.get((variant, scenario))
+    return {
+        "variant": variant,
+        "scenario": scenario,
+        "slo": findings.study.scenarios[scenario].slo,
+        "rate_rps": reading.value,
+        "interval": _estimate(estimate(reading)),
+        "status": reading.status,
+        "note": reading.note,
+        "gain": _estimate(gain.estimate) if gain else None,
+        "gain_is_lower_bound": gain.at_least if gain else None,
+    }
+
+
+def _cutoff(envelope: Envelope, family: str, limit: float) -> dict[str, Any]:
+    best = envelope.best[family, limit]
+    return {
+        "scenario": envelope.scenario,
+        "metric": envelope.metric,
+        "limit_ms": limit,
+        "variant": family,
+        "gpus": envelope.gpus,
+        "deployment": best.deployment,
+        "replicas": best.replicas,
+        "rate_rps": best.rate.value,
+        "status": best.rate.status,
+        "note": best.rate.note,
+    }
 
 
 def _suite(result) -> dict[str, Any]:
@@ -156,42 +209,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.9g}") if abs(value) < float("inf") else None
     return value if value is None or isinstance(value, str | int | bool) else str(value)
-
-
-def cells_csv(findings: Findings) -> str:
-    study, output = findings.study, io.StringIO()
-    head = ["key", "kind", "variant", "suite", "scenario", "profile", "rate_rps", "repeat", "status", "flags"]
-    head += ["metric", "score", "items", *METRICS, "requests_completed", "requests_failed", "duration_s", "started_at"]
-    writer = csv.DictWriter(output, head, restval="", lineterminator="\n")
-    writer.writeheader()
-    for measured in study.measured:
-        result = measured.result
-        primary = result.get("primary")
-        score = (result.get("scores") or {}).get(primary) or {}
-        row = _identity(measured.cell) | {"status": "measured" if measured.valid else "invalid"}
-        row |= {"flags": " ".join(sorted({flag["code"] for flag in measured.flags}))}
-        row |= {"metric": primary, "score": score.get("value"), "items": score.get("n")}
-        row |= {name: result.get(name) for name in (*METRICS, "requests_completed", "requests_failed")}
-        writer.writerow(_inert(row | {"duration_s": measured.duration_s, "started_at": measured.started_at}))
-    for failure in study.failures:
-        writer.writerow(
-            _inert((_identity(failure.cell) if failure.cell else {"key": failure.key}) | {"status": "failed"})
-        )
-    for cell in study.missing:
-        writer.writerow(_inert(_identity(cell) | {"status": "missing"}))
-    return output.getvalue()
-
-
-def _identity(cell: Cell) -> dict[str, Any]:
-    point = cell.point
-    place = {"profile": point.profile, "rate_rps": point.rate_rps} if point else {}
-    names = {name: getattr(cell, name) for name in ("key", "kind", "variant", "suite", "scenario", "repeat")}
-    return names | place
-
-
-def _inert(row: dict[str, Any]) -> dict[str, Any]:
-    """Text that a spreadsheet would take for a formula gets a quote in front."""
-    return {
-        key: f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
-        for key, value in row.items()
-    }

@@ -42,6 +42,11 @@ class Table:
         return self.shown(tuple(self.heads))
 
     @property
+    def mostly_right(self) -> bool:
+        """Most shown columns are right-aligned: the page then names the others, which keeps it small."""
+        return 2 * sum(right for _, right in self.heads_shown) > len(self.heads_shown)
+
+    @property
     def heads(self) -> list[tuple[str, bool]]:
         """(name, right-aligned) of every column."""
         return [(name.lstrip(">"), name.startswith(">")) for name in self.columns]

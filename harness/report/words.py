@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from harness.analysis import Findings
-from harness.analysis.findings import capacity_gain
+from harness.analysis.capacity import Gain, estimate
 from harness.analysis.intervals import Estimate
 from harness.analysis.readings import AT_LEAST, INTERPOLATED, Reading
-from harness.analysis.validity import emulated, simulated
+from harness.analysis.validity import simulated
 
 NONE = "–"
-SLO_NAMES = {"itl_ms_p99": "p99 ITL", "ttft_ms_p99": "p99 TTFT"}
+SLO_NAMES = {"itl_ms_p99": "p99 ITL", "ttft_ms_p99": "p99 TTFT", "e2e_ms_p99": "p99 E2E"}
 
 
 def percent(estimate: Estimate | None, digits: int = 1) -> str:
@@ -52,7 +52,7 @@ def number(value: float | None) -> str:
         return NONE
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:#.3g}"
 
 
 def size(count: int | None) -> str:
@@ -73,6 +73,23 @@ def reading(found: Reading) -> str:
     return f"{mark}{number(found.value)}"
 
 
+def rate(found: Reading) -> str:
+    """A request rate with its interval where there is one: ``8.10 [7.90, 8.30]``; else as `reading` has it."""
+    known = estimate(found)
+    return (
+        f"{reading(found)} [{number(known.low)}, {number(known.high)}]" if known and known.bounded else reading(found)
+    )
+
+
+def measured(found: Estimate | None) -> str:
+    """A number with its interval: ``1,234 [1,200, 1,270]``."""
+    if found is None:
+        return NONE
+    return (
+        f"{number(found.value)} [{number(found.low)}, {number(found.high)}]" if found.bounded else number(found.value)
+    )
+
+
 def slo(limits: dict[str, float]) -> str:
     """``p99 ITL ≤ 50 ms``"""
     return " and ".join(f"{SLO_NAMES.get(name, name)} ≤ {limit:g} ms" for name, limit in limits.items()) or "no SLO"
@@ -84,79 +101,107 @@ def plural(count: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
+    """`headline`: accuracy and speed in one sentence; `detail`: what an engineer asks next."""
+
     variant: str
-    accuracy: str
-    performance: str
+    headline: str
+    detail: str
     mark: str = ""  # stands before a sentence wherever it is shown: it may be quoted without the page around it
 
     @property
     def text(self) -> str:
-        return f"{self.mark}{self.accuracy} {self.performance}".strip()
+        return f"{self.mark}{self.headline} {self.detail}".strip()
 
 
 def verdicts(findings: Findings) -> list[Verdict]:
     mark = "SIMULATED: " if simulated(findings.study) else ""
-    return [
-        Verdict(name, _accuracy(findings, name), _performance(findings, name), mark) for name in findings.study.compared
+    return [_verdict(findings, name, mark) for name in findings.study.compared]
+
+
+def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
+    speeds = [
+        text for text in (_capacity(findings, name), _latency(findings, name), _throughput(findings, name)) if text
     ]
+    first, rest = (speeds[0], speeds[1:]) if speeds else ("its speed was not compared", [])
+    own, base = (
+        findings.study.variants[v].gpus if v in findings.study.variants else 1 for v in (name, findings.study.baseline)
+    )
+    first += f", on {plural(own, 'GPU')} against {base}" if speeds and own != base else ""
+    headline = f"{findings.study.label(name)} {_kept(findings, name)}{' and ' if speeds else '; '}{first}."
+    detail = [_margin(findings, name), *_wins(findings, name)]
+    detail += [f"It {' and '.join(rest)}."] if rest else []
+    if speeds and name in findings.emulated:
+        detail.append("Its kernels are emulated here: these speeds say nothing about hardware that has them.")
+    return Verdict(name, headline, " ".join(text for text in detail if text), mark)
 
 
-def _accuracy(findings: Findings, name: str) -> str:
-    study, average = findings.study, findings.averages[name]
-    label, baseline = study.label(name), study.label(study.baseline)
+def _kept(findings: Findings, name: str) -> str:
+    average, baseline = findings.averages[name], findings.study.label(findings.study.baseline)
     if average.recovery is None:
-        return f"{label}: how much of {baseline}'s accuracy it keeps is not known ({average.reason})."
-    over = f"over {plural(len(average.suites), 'suite')}"
-    kept = f"{label} keeps {percent(average.recovery)} of {baseline}'s average accuracy {over}"
-    if not average.recovery.excludes(1.0):
-        kept += ", no significant difference"
-    elif average.recovery.value < 1:
-        kept += ", a significant loss"
-    else:
-        kept += ", a significant gain"
-    text = f"{kept}; non-inferior at a margin of {100 * study.margin:g} %: {average.verdict}."
+        return f"keeps an unknown share of {baseline}'s accuracy ({average.reason})"
+    return f"keeps {percent(average.recovery)} of {baseline}'s accuracy{told(average.recovery, 'loss', 'gain')}"
+
+
+def told(estimate: Estimate, below: str = "", above: str = "") -> str:
+    """What an interval around a ratio says of 1: a difference that it does not show is not one."""
+    if not estimate.bounded:
+        return " (measured once, no interval)"
+    if not estimate.excludes(1.0):
+        return " (no significant difference)"
+    word = below if estimate.value < 1 else above
+    return f" (a significant {word})" if word else ""
+
+
+def _margin(findings: Findings, name: str) -> str:
+    average = findings.averages[name]
+    if average.recovery is None:
+        return ""
+    over = plural(len(average.suites), "suite")
+    return f"Non-inferior at a margin of {100 * findings.study.margin:g} % over {over}: {average.verdict}."
+
+
+def _wins(findings: Findings, name: str) -> list[str]:
+    found = []
     for (variant, suite), rate in findings.win_rates.items():
         if variant == name and rate.win_rate:
             even = "" if rate.win_rate.excludes(0.5) else ", no significant difference from 50 %"
-            text += f" On {suite} it wins {percent(rate.win_rate)} against {rate.reference}{even}."
-    return text
+            found.append(f"On {suite} it wins {percent(rate.win_rate)} against {rate.reference}{even}.")
+    return found
 
 
-def _performance(findings: Findings, name: str) -> str:
-    study = findings.study
-    parts = []
-    if gain := findings.latency.get(name):
-        parts.append(_faster(gain, len(study.scenarios)))
-    if gain := findings.throughput.get(name):
-        parts.append(f"it gives {times(gain)} the throughput{_unsure(gain)}")
-    if capacity := _capacity(findings, name):
-        parts.append(capacity)
-    if not parts:
-        return "Its speed was not compared."
-    text = ", and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
-    text = f"{text[0].upper()}{text[1:]}."
-    if name in emulated(study):
-        text += " Its kernels are emulated on this hardware: these speeds say nothing about hardware that has them."
-    return text
-
-
-def _faster(gain: Estimate, scenarios: int) -> str:
+def _latency(findings: Findings, name: str) -> str | None:
+    gain, scenarios = findings.latency.get(name), len(findings.study.scenarios)
     over = f" (E2E, geometric mean of {scenarios} scenarios)" if scenarios > 1 else " (E2E)"
-    if gain.bounded and not gain.excludes(1.0):
-        return f"its single-stream latency shows no significant difference: {times(gain)} as fast{over}"
-    return f"it answers a single stream {times(gain)} as fast{over}{_unsure(gain)}"
+    return gain and f"answers a single stream {times(gain)} as fast{over}{told(gain)}"
 
 
-def _unsure(gain: Estimate) -> str:
-    if not gain.bounded:
-        return " (one run each, no interval)"
-    return "" if gain.excludes(1.0) else " (no significant difference)"
+def _throughput(findings: Findings, name: str) -> str | None:
+    gain = findings.throughput.get(name)
+    return gain and f"gives {times(gain)} the throughput{told(gain)}"
 
 
 def _capacity(findings: Findings, name: str) -> str | None:
-    """The first scenario in which the ratio of capacities is known."""
-    for scenario, facts in findings.study.scenarios.items():
-        if gain := capacity_gain(findings, name, scenario):
-            bound = "at least " if gain[1] else ""
-            return f"it serves {bound}{gain[0]:.2f}× the requests at {slo(facts.slo)} in {scenario} (no interval)"
+    """Over the scenarios in which the variants compare, else the first scenario that has a ratio or a bound of it."""
+    scenarios, means = findings.study.scenarios, findings.speedups[name]
+    if gain := means.capacity:
+        limits = {slo(scenarios[scenario].slo) for scenario in means.capacity_scenarios}
+        count = len(means.capacity_scenarios)
+        of = f"{count} scenarios" if count == len(scenarios) else f"{count} of {len(scenarios)} scenarios"
+        over = f" (geometric mean of {of})" if count > 1 else f" in {means.capacity_scenarios[0]}"
+        limit = limits.pop() if len(limits) == 1 else "each scenario's SLO"
+        return f"serves {times(gain)} the requests at {limit}{over}{told(gain)}"
+    for scenario, facts in scenarios.items():
+        if found := findings.gains.get((name, scenario)):
+            return f"serves {capacity_gain(found)} the requests at {slo(facts.slo)} in {scenario}{_unsure(found)}"
     return None
+
+
+def _unsure(found: Gain) -> str:
+    return "" if found.at_least else told(found.estimate)
+
+
+def capacity_gain(found: Gain | None) -> str:
+    """``1.48× [1.44, 1.52]``, or ``at least 1.48×``: a bound of the ratio, from the lower bound of a rate."""
+    if found is None:
+        return NONE
+    return f"at least {found.estimate.value:.2f}×" if found.at_least else times(found.estimate)

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from scipy import stats
 
-from harness.analysis.clustered import cluster_interval, clustered_share, resampled_mean, resampled_totals, sums_ratio
+from harness.analysis.clustered import (
+    cluster_interval,
+    clustered_share,
+    resampled_mean,
+    resampled_totals,
+    robust_mean,
+    sums_ratio,
+)
 from harness.analysis.intervals import wilson
 
 
@@ -78,3 +86,22 @@ def test_ratio_of_sums():
     found = sums_ratio([10.0, 20.0, 33.0], [10.0, 20.0, 30.0], [0])
     assert found.value == pytest.approx(63 / 60) and found.low <= found.value <= found.high
     assert sums_ratio([1.0], [0.0], [0]) is None
+
+
+def test_clustered_errors_are_statsmodels_cr1():
+    rng = np.random.default_rng(4)
+    subjects = tuple(f"s{n}" for n in rng.integers(0, 57, 2000))
+    lift = {name: 0.2 * rng.standard_normal() for name in set(subjects)}
+    values = np.array([float(rng.random() < 0.6 + lift[name]) for name in subjects])
+    codes = np.unique(subjects, return_inverse=True)[1]
+    fit = sm.OLS(values, np.ones_like(values)).fit(cov_type="cluster", cov_kwds={"groups": codes}, use_t=True)
+    low, high = fit.conf_int()[0]
+    ours = robust_mean(values, subjects)
+    assert (ours.value, ours.low, ours.high) == pytest.approx((values.mean(), low, high), abs=1e-9)
+    plain = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    assert ours.high - ours.value > 1.5 * plain, "alike items of a subject are worth fewer"
+
+
+@pytest.mark.parametrize("clusters", [("a",) * 6, tuple("abcdef"), ("a", "a", "b", "b", None, "c")])
+def test_where_nothing_is_clustered_there_is_no_clustered_error(clusters):
+    assert robust_mean(np.arange(6.0), clusters) is None

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from harness.analysis.significance import clustered_mean, holm, mcnemar_exact, mean_test, minimum_detectable
+from harness.analysis.significance import holm, mcnemar_exact, mean_test, minimum_detectable
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(0, 0), (1, 0), (5, 2), (8, 3), (13, 0), (7, 7), (120, 90)])
@@ -40,25 +39,6 @@ def test_holm_is_statsmodels_and_his_worked_order():
     assert [ours[name] for name in known] == pytest.approx(list(theirs), abs=1e-12)
     assert ours["unknown"] is None
     assert ours["d"] == pytest.approx(5 * 0.005) and ours["a"] == pytest.approx(4 * 0.01)
-
-
-def test_clustered_errors_are_statsmodels_cr1():
-    rng = np.random.default_rng(4)
-    subjects = tuple(f"s{n}" for n in rng.integers(0, 57, 2000))
-    lift = {name: 0.2 * rng.standard_normal() for name in set(subjects)}
-    values = np.array([float(rng.random() < 0.6 + lift[name]) for name in subjects])
-    codes = np.unique(subjects, return_inverse=True)[1]
-    fit = sm.OLS(values, np.ones_like(values)).fit(cov_type="cluster", cov_kwds={"groups": codes}, use_t=True)
-    low, high = fit.conf_int()[0]
-    ours = clustered_mean(values, subjects)
-    assert (ours.value, ours.low, ours.high) == pytest.approx((values.mean(), low, high), abs=1e-9)
-    plain = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
-    assert ours.high - ours.value > 1.5 * plain, "alike items of a subject are worth fewer"
-
-
-@pytest.mark.parametrize("clusters", [("a",) * 6, tuple("abcdef"), ("a", "a", "b", "b", None, "c")])
-def test_where_nothing_is_clustered_there_is_no_clustered_error(clusters):
-    assert clustered_mean(np.arange(6.0), clusters) is None
 
 
 def test_the_detectable_effect_has_eighty_percent_power():

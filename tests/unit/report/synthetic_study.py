@@ -32,6 +32,21 @@ SUITES = {"mmlu": (570, 14042, 0.62), "gsm8k": (250, 1319, 0.55), "humaneval": (
 METRICS = {"mmlu": "acc", "gsm8k": "exact_match_flexible", "humaneval": "pass@1"}
 SCENARIOS = {"chat_512_256": (512, 256), "rag_1024_128": (1024, 128), "code_completion_256_1024": (256, 1024)}
 RATES = [1.0, 2.0, 4.0]
+DEPLOYMENTS = {
+    "bf16_tp2": VARIANTS["bf16"] | {"label": "Dense BF16, TP 2", "gpus": 2, "deployment_of": "bf16"},
+    "sparse_fp8_tp2": VARIANTS["sparse_fp8"] | {"label": "2:4 sparse FP8, TP 2", "gpus": 2, "deployment_of": "sparse_fp8"},
+}
+SPEED |= {"bf16_tp2": 1.7, "sparse_fp8_tp2": 2.5}
+CAPACITY |= {"bf16_tp2": 7.0, "sparse_fp8_tp2": 13.0}
+REPORT = {
+    "price": {"per_gpu_hour": 2.5, "currency": "USD", "date": "2026-11-01", "source": "list price, on demand"},
+    "attribution": [
+        {"variant": "bf16", "adds": None},
+        {"variant": "fp8", "adds": "quantization"},
+        {"variant": "sparse_fp8", "adds": "sparsity"},
+    ],
+    "cutoffs_ms": {},
+}
 
 
 def parts(
@@ -83,6 +98,49 @@ def synthetic_study(**options):
     return build(*parts(**options))
 
 
+def rich_parts():
+    """Repeats, deployments on two GPUs, a price, capacity searches in one scenario, native kernels."""
+    variants = VARIANTS | DEPLOYMENTS
+    manifest, records, rows = parts(variants, rates=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0], repeats=3)
+    manifest["report"] = REPORT
+    rng = np.random.default_rng(11)
+    for name in variants:
+        for repeat in range(3):
+            cell = {
+                "key": f"load-{name}-chat_512_256-capacity-{repeat}",
+                "kind": "load",
+                "variant": name,
+                "scenario": "chat_512_256",
+                "point": {"profile": "capacity", "rate_rps": None, "requests": 200},
+                "repeat": repeat,
+            }
+            cell["fingerprint"] = f"fp-{cell['key']}"
+            manifest["cells"].append(cell)
+            rate = 0.72 * CAPACITY[name] * float(np.exp(rng.normal(0, 0.012)))
+            result = {"capacity_status": "resolved", "capacity_rps": rate, "capacity_limited_by": "itl", "probes": []}
+            result |= {"capacity_rps_low": 0.975 * rate, "capacity_rps_high": 1.025 * rate}
+            rows[cell["key"]] = []
+            records.append(_record(cell, result, []))
+    for record in records:
+        record["flags"] = [flag for flag in record["flags"] if flag["code"] != "emulated_kernel"]
+        record["engine"]["kernels"] = [{"layer": "Linear", "kernel": "CutlassFP8", "emulated": False}]
+        record["engine"]["checkpoint"] = {
+            "reference": f"hub/{record['cell']['variant']}",
+            "revision": "0f3a",
+            "digest": "9c1e" * 16,
+            "size_bytes": BYTES.get(record["cell"]["variant"]),
+        }
+    return manifest, records, rows
+
+
+def big_parts():
+    """6 variants x 9 scenarios x 10 rates."""
+    variants = VARIANTS | {name: v | {"gpus": 1, "deployment_of": None} for name, v in DEPLOYMENTS.items()}
+    shapes = [(512, 256), (1024, 128), (256, 1024), (256, 128), (768, 128), (1024, 1024), (96, 16), (256, 8), (64, 24)]
+    scenarios = {f"scenario_{prompt}_{output}": (prompt, output) for prompt, output in shapes}
+    return parts(variants, rates=[0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0], scenarios=scenarios)
+
+
 def without(records: list[dict], *prefixes: str) -> list[dict]:
     return [record for record in records if not record["cell"]["key"].startswith(prefixes)]
 
@@ -96,7 +154,7 @@ def _manifest(variants: dict, scenarios: dict) -> dict[str, Any]:
             name: {
                 **copy.deepcopy(v),
                 "checkpoint": f"cache/checkpoints/{name}-0f3a",
-                "checkpoint_bytes": BYTES.get(name),
+                "checkpoint_bytes": BYTES.get(name.removesuffix("_tp2")),
             }
             for name, v in variants.items()
         },
