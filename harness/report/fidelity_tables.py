@@ -23,13 +23,13 @@ def agreement_table(findings: Findings) -> Table:
             rows.append([*start, Td("not compared", "muted", found.not_compared or ""), *[Td(NONE, "muted")] * 2])
         else:
             rows.append([*start, *_sameness(found.same, found.noise)])
-    heads = ["Suite", "Variant", ">Outputs", ">The same", ">The same up to", ">Length"]
+    heads = ["Suite", "Variant", ">Outputs", ">Exact match", ">Common prefix", ">Length ratio"]
     note = (
         "Greedy outputs beside the baseline's on the same prompts; no judge, and not quality: another wording "
-        "disagrees and may be as good. The same: to the character, Wilson 95 % interval. The same up to: characters "
-        "before the first difference / characters of the baseline's output, mean over outputs. Length: characters, "
-        "variant / baseline. The baseline itself: its second run against its first; greedy decoding is not "
-        "deterministic under concurrency, so that no variant can be expected above it."
+        "disagrees and may be as good. Exact match: to the character, Wilson 95 % interval. Common prefix: "
+        "characters before the first difference / characters of the baseline's output, mean over outputs. Length "
+        "ratio: characters, variant / baseline. The baseline itself: its second run against its first; greedy decoding "
+        "is not deterministic under concurrency, so that no variant can be expected above it."
     )
     return table("Agreement with the baseline's greedy outputs", heads, rows, note, group=0)
 
@@ -61,12 +61,12 @@ def distance_table(findings: Findings) -> Table:
         items = Td(f"{choice.gap.items:,} items" if choice.gap else NONE)
         gap = _gap(choice.gap, choice.noise, choice.not_compared)
         rows.append([suite, name_of(study, choice.variant), items, *gap, Td(""), Td("")])
-    heads = ["Suite", "Variant", ">Over", ">KL divergence, nats", ">Seen", ">Same likeliest"]
+    heads = ["Suite", "Variant", ">Over", ">KL divergence, nats", ">Covered", ">Top-1 agreement"]
     note = (
         "KL divergence of the variant's distribution from the baseline's, mean; 95 % intervals, resampled over windows "
         "of the text, or subjects. Multiple choice: over the choices. A fixed text: a lower bound, over the tokens "
-        "that stand among the likeliest of both, the rest as one; seen: the probability of those tokens. Same "
-        "likeliest: share of tokens or items at which both prefer the same. Perplexity: lower is better. "
+        "that stand among the likeliest of both, the rest as one; covered: the probability of those tokens. "
+        "Top-1 agreement: share of tokens or items at which both prefer the same. Perplexity: lower is better. "
         "The baseline itself: its second run against its first."
     )
     return table("Distance from the baseline", [*heads, ">Perplexity", ">Perplexity ratio"], rows, note, group=0)
