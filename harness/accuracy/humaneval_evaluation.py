@@ -200,6 +200,8 @@ def read(finished: Finished, count: int) -> dict[int, dict[str, Any]]:
             answer = json.loads(line)
         except ValueError:
             continue  # cut off
+        if not isinstance(answer, dict):
+            continue
         if "start" in answer:
             begun = answer["start"]
         elif "id" in answer:

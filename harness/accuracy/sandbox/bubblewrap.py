@@ -17,7 +17,8 @@ def launch(request: Request) -> Launch:
         for name in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
             line += ["--cap-add", name]
     else:
-        line += ["--unshare-user"]
+        # bwrap's own first process would be of the same user, and hold the command's output open to whoever looks
+        line += ["--unshare-user", "--as-pid-1"]
     line += ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/tmp", "/dev/shm"):
         line += ["--perms", "1777", "--size", str(int(request.limits.tmp_bytes)), "--tmpfs", folder]

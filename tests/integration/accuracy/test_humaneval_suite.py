@@ -98,7 +98,6 @@ def test_the_right_answer_scores_and_every_row_says_what_was_asked(serve, contex
     assert outcome.result["scores"] == {"pass@1": {"value": 1.0, "n": 20}, "pass@1_plus": {"value": 1.0, "n": 20}}
     assert outcome.result["counts"] == {
         "items": 20,
-        "answers": 20,
         "truncated": 0,
         "empty": 0,
         "unparsed": 0,
@@ -118,7 +117,6 @@ def test_truncated_empty_and_unparsed_answers_are_counted(serve, context):
     )
     assert outcome.result["counts"] == {
         "items": 3,
-        "answers": 3,
         "truncated": 1,
         "empty": 1,
         "unparsed": 3,
