@@ -89,6 +89,12 @@ def _check(config: Config) -> None:
     for name, variant in config.variants.items():
         if unknown := set(variant.checkpoints) - set(config.suites) - set(options("suite")):
             raise ConfigError(f"variants.{name}.checkpoints: no suite {unknown.pop()!r} in this sweep")
+    if config.noise_runs < 0:
+        raise ConfigError(f"noise_runs={config.noise_runs}: 0 leaves the noise floor out, 1 measures it")
+    if config.concurrency < 1:
+        raise ConfigError(f"concurrency={config.concurrency}: at least one request must be in flight")
+    if not 0 <= config.margin < 1:
+        raise ConfigError(f"margin={config.margin} is a share of the baseline's score: at least 0, below 1")
     if config.progress not in ("auto", "rich", "plain"):
         raise ConfigError(f"progress={config.progress!r}{did_you_mean(config.progress, ['auto', 'rich', 'plain'])}")
     if config.judge and not config.judge.model and not config.judge.base_url:

@@ -171,6 +171,7 @@ class Judge:
     endpoint_model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"  # the variable that holds the key; the key itself is never stored
     prompt: str = "chat"  # chat: an instruction-tuned judge; few_shot: a base model that continues examples
+    calibration_items: int = 32  # instructions with known better answers on which it is tried first, at most
 
 
 @dataclass
@@ -233,6 +234,7 @@ class Config:
     report: Report = field(default_factory=Report)
     hardware: Hardware = field(default_factory=Hardware)
     margin: float = 0.01  # non-inferiority margin on recovery
+    noise_runs: int = 1  # the baseline's suites once more: their difference is the noise floor of every other
     concurrency: int = 16  # accuracy requests in flight, the same for every variant
     seed: int = 0
     mlflow: Mlflow = field(default_factory=Mlflow)

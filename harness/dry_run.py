@@ -2,19 +2,28 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Engine
 from harness.estimate import ENGINE_START_S
-from harness.plan import JUDGE, Plan, Session
+from harness.plan import JUDGE, Cell, Plan, Session
 from harness.progress import duration
 from harness.store import Store
 
 
-def print_plan(plan: Plan, store: Store, engine: Engine, workshop: Workshop, seconds, problems: list[str]) -> None:
-    """`seconds(cell)` estimates a cell; `problems` are preflight's."""
+def print_plan(
+    plan: Plan,
+    store: Store,
+    engine: Engine,
+    workshop: Workshop,
+    seconds: Callable[[Cell], float],
+    problems: list[str],
+    remark: Callable[[list[Cell]], str | None] = lambda pending: None,
+) -> None:
+    """`seconds(cell)` estimates a cell; `problems` are preflight's; `remark(cells to measure)`: what a session asks."""
     from rich.console import Console
     from rich.table import Table
 
@@ -27,6 +36,8 @@ def print_plan(plan: Plan, store: Store, engine: Engine, workshop: Workshop, sec
         state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
         console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
         console.print(_command(session, engine, workshop), markup=False, highlight=False)
+        if said := remark(pending):
+            console.print(f"  {said}", markup=False, highlight=False)
         table = Table("cell", "kind", "fingerprint", "state", "estimate")
         for cell in session.cells:
             cached = cell.fingerprint in store

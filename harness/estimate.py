@@ -9,8 +9,9 @@ from harness.plan import Cell, Plan
 from harness.store import Store
 
 ENGINE_START_S = 60.0
-# Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU.
+# Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU, a 70B judge on one or behind an endpoint.
 SECONDS_PER_ITEM = {"cpu": 0.5, "gpu": 0.1}
+SECONDS_PER_JUDGEMENT = {"cpu": 0.5, "gpu": 0.2}
 SECONDS_PER_TOKEN = {"cpu": 0.05, "gpu": 0.01}
 
 
@@ -23,10 +24,14 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
 
     kind = "cpu" if getattr(config.engine, "device", None) == "cpu" else "gpu"
     per_item, per_token = SECONDS_PER_ITEM[kind], SECONDS_PER_TOKEN[kind]
+    first = _calibrating([cell for cell in plan.cells if cell.fingerprint not in store])
 
     def seconds(cell: Cell) -> float:
         if _what(cell) in known:
             return mean(known[_what(cell)])
+        if cell.kind == "judge":
+            asked = suites[cell.suite].judge_calls(config.data.root, config.judge, cell.key not in first)
+            return 10.0 + asked.calls * SECONDS_PER_JUDGEMENT[kind]
         if cell.kind != "load":
             return 10.0 + (suites[cell.suite].planned_items() or 1000) * per_item
         scenario = config.scenarios[cell.scenario]
@@ -42,8 +47,31 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
     return seconds
 
 
+def judging(config: Config, suites: dict[str, Suite], cells: list[Cell]) -> str | None:
+    """What judge cells that are still to be measured will ask, for the plan; None for other cells."""
+    cells = [cell for cell in cells if cell.kind == "judge"]
+    if not cells:
+        return None
+    first = _calibrating(cells)
+    asked = [suites[c.suite].judge_calls(config.data.root, config.judge, c.key not in first) for c in cells]
+    calls, prompt, completion = (
+        sum(getattr(one, name) for one in asked) for name in ("calls", "prompt_tokens", "completion_tokens")
+    )
+    text = f"at most {calls:,} calls of the judge, its trial on known pairs included: "
+    text += f"up to about {prompt:,} prompt tokens, 4 characters each, and {completion:,} completion tokens"
+    if config.judge.base_url:
+        text += f"; {config.judge.endpoint_model} at an endpoint may charge for them"
+    return text
+
+
+def _calibrating(cells: list[Cell]) -> set[str]:
+    """Keys of the cells in which a judge is tried first: the first of each suite."""
+    return set({cell.suite: cell.key for cell in reversed(cells) if cell.kind == "judge"}.values())
+
+
 def _what(cell: Cell) -> str:
-    return cell.key.partition("/")[2]
+    what = cell.key.partition("/")[2]
+    return what.removesuffix(f"/r{cell.repeat}") if cell.kind == "accuracy" else what
 
 
 def total(plan: Plan, store: Store, seconds: Callable[[Cell], float]) -> float:

@@ -42,8 +42,8 @@ class Cell:
         if self.suite:
             known["suite"] = self.suite
         if self.scenario:
-            known |= {"scenario": self.scenario, "point": asdict(self.point), "repeat": self.repeat}
-        return known
+            known |= {"scenario": self.scenario, "point": asdict(self.point)}
+        return known | {"repeat": self.repeat}
 
 
 @dataclass(frozen=True)
@@ -104,20 +104,31 @@ def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], 
         cells = served.setdefault(checkpoint, [])
         for scenario_name, scenario in config.scenarios.items():
             cells += _load_cells(config, base, name, scenario_name, scenario)
-    for suite_name, suite in suites.items():
-        checkpoint = checkpoint_of(config, variant, suite_name)
-        inputs = _base_inputs(config, engine, name, checkpoint)
-        inputs |= {"suite": suite.fingerprint(config.data.root), "seed": config.seed}
-        inputs |= {"concurrency": config.concurrency, "tokenizer": _tokenizer_identity(config)}
-        key = f"{name}/{suite_name}"
-        cell = Cell(key, "accuracy", name, fingerprint(inputs), inputs, suite=suite_name)
-        served.setdefault(checkpoint, []).append(cell)
+    runs = 1 + config.noise_runs if name == config.baseline else 1
+    for repeat in range(runs):
+        for suite_name, suite in suites.items():
+            checkpoint = checkpoint_of(config, variant, suite_name)
+            inputs = _base_inputs(config, engine, name, checkpoint)
+            cell = _accuracy_cell(config, inputs, name, suite_name, suite, repeat)
+            served.setdefault(checkpoint, []).append(cell)
     recipe, args = recipe_of(variant), tuple(variant.engine_args)
     several = len(served) > 1
     return [
         Session(f"{name}@{checkpoint}" if several else name, name, checkpoint, recipe, args, tuple(cells))
         for checkpoint, cells in served.items()
     ]
+
+
+def _accuracy_cell(
+    config: Config, base: dict[str, Any], variant: str, suite_name: str, suite: Suite, repeat: int
+) -> Cell:
+    """`repeat` above 0 is the baseline once more: what differs between the two is noise."""
+    inputs = {**base, "suite": suite.fingerprint(config.data.root), "seed": config.seed}
+    inputs |= {"concurrency": config.concurrency, "tokenizer": _tokenizer_identity(config)}
+    key = f"{variant}/{suite_name}"
+    if repeat:
+        inputs, key = {**inputs, "repeat": repeat}, f"{key}/r{repeat}"
+    return Cell(key, "accuracy", variant, fingerprint(inputs), inputs, suite=suite_name, repeat=repeat)
 
 
 def _load_cells(config: Config, base: dict, variant: str, scenario_name: str, scenario: Scenario) -> list[Cell]:
@@ -173,6 +184,7 @@ def _judge_session(
     else:
         deployment = Deployment(JUDGE, judge.model, tuple(judge.engine_args))
         identity_of_judge = {"engine": engine.fingerprint(), "engine_args": list(judge.engine_args)}
+        identity_of_judge |= {} if engine.loads_weights else {"model": judge.model}
         identity_of_judge |= engine.deployment_fingerprint(deployment)
         if engine.loads_weights:
             identity_of_judge["weights"] = identity(judge.model, None, config.compression)

@@ -29,8 +29,8 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     found += _checkpoints(config, plan, engine, workshop)
     for suite in suites.values():
         found += suite.problems(config.data.root)
-    found += _judge(config)
-    found += _lengths(config)
+    found += _judge(config, plan, engine, workshop)
+    found += _lengths(config, suites)
     found += _disk(config, engine)
     return list(dict.fromkeys(found))
 
@@ -85,28 +85,38 @@ def _judge_served(config: Config) -> list[str]:
     return [JUDGE] if config.judge and config.judge.model else []
 
 
-def _judge(config: Config) -> list[str]:
+def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:
     if not config.judge:
         return []
-    from harness.accuracy.judge import problems as judge_problems
+    from harness.accuracy import judge, judge_identity
 
-    if found := judge_problems(config.judge):
-        return found
-    if not config.judge.model:
-        return []
-    served = {config.model} | {variant.checkpoint for variant in config.variants.values()}
-    served |= {reference for variant in config.variants.values() for reference in variant.checkpoints.values()}
-    if config.judge.model in served:
-        return [f"judge.model {config.judge.model} is one of the models under test; a variant never judges itself"]
-    return []
+    references = [config.model, *(variant.checkpoint for variant in config.variants.values())]
+    references += [reference for variant in config.variants.values() for reference in variant.checkpoints.values()]
+    made = [s for s in plan.sessions if s.variant != JUDGE and s.checkpoint and engine.loads_weights]
+    locations = [workshop.location(session.checkpoint, session.recipe) for session in made]
+    targets = {}
+    if config.engine.kind == "endpoint":
+        default = {"base_url": config.engine.base_url, "model": config.engine.model}
+        for name in config.variants:
+            target = default | dict(config.engine.targets.get(name, {}))
+            targets[name] = (target["base_url"], target["model"])
+    return judge.problems(config.judge) + judge_identity.problems(
+        config.judge, list(dict.fromkeys(filter(None, references))), locations, targets
+    )
 
 
-def _lengths(config: Config) -> list[str]:
+def _lengths(config: Config, suites: dict[str, Suite]) -> list[str]:
     """The longest request of every scenario, spreads, turns and traces included, against the engine's context."""
     limit = getattr(config.engine, "max_model_len", None)
     if not limit:
         return []
     found = []
+    for name, suite in suites.items():
+        longest = getattr(suite, "longest_request", lambda: 0)()  # of those that know it without a tokenizer
+        if longest > limit:
+            found.append(
+                f"suite {name} needs {longest} tokens; engine.max_model_len is {limit}: set suites.{name}.window"
+            )
     for name, scenario in config.scenarios.items():
         points = load_points(config.load, scenario)
         longest = max((longest_request(name, scenario, p, config.load, config.seed) for p in points), default=0)

@@ -15,7 +15,13 @@ kernels, log), `host` (machine facts), `started_at` (ISO 8601, UTC), `duration_s
     details   suite-specific facts (few-shot count, chat template, judge and its calibration ...)
 Item rows: {"id": unique in the suite, "group": subject or None, "doc_hash", "prompt_hash", "scores": {name: 0..1},
     "response": text, "finish_reason", "completion_tokens"}; rows of two variants are
-    paired on (id, doc_hash, prompt_hash).
+    paired on (id, doc_hash, prompt_hash). Multiple choice adds "logprobs": {choice: nats}. Answers that a judge will
+    score have no scores; a judge cell's rows have "reference" (its answer) and "preference": {"shown_first",
+    "shown_second"}, how far the variant's answer was preferred in either order, 0 to 1.
+Rows of the suite `perplexity` are windows of a text: {"id", "doc_hash", "prompt_hash", "scores": {}, "tokens": n that
+    are scored, "logprob_sum": nats, "top_k": k, and base64 of little-endian arrays: "token_ids" uint32 [n],
+    "token_logprobs" float32 [n], "top_ids" uint32 [n, k], "top_logprobs" float32 [n, k], the likeliest first}; the
+    result has no scores, details hold "perplexity", "tokens", "window", "top_k", "bos".
 
 `result` of a load cell is flat: names carry their unit, `load/metrics.py` has the formulas. What there is no data for
 is None. {..} is {mean,p50,p90,p95,p99}.

@@ -167,7 +167,8 @@ class Run:
             return self._judge(cell, context)
 
     def _judge(self, cell: Cell, context: Context) -> Outcome:
-        answers = {c.variant: c for c in self.plan.cells if c.kind == "accuracy" and c.suite == cell.suite}
+        given = (c for c in self.plan.cells if c.kind == "accuracy" and c.suite == cell.suite and not c.repeat)
+        answers = {c.variant: c for c in given}
         for needed in {cell.variant, self.config.baseline}:
             if answers[needed].fingerprint not in self.store:
                 raise CellError(f"{answers[needed].key} has no answers to judge; see its own failure")

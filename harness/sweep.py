@@ -4,6 +4,7 @@ import logging
 import shlex
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.config import Config
 from harness.dry_run import print_plan
 from harness.engines import engine_class
 from harness.errors import HarnessError, PreflightError
-from harness.estimate import estimator, total
+from harness.estimate import estimator, judging, total
 from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import make_progress
 from harness.reporting import gpus_of
@@ -40,7 +41,8 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     found = preflight.problems(config, plan, engine, suites, workshop)
     seconds = estimator(config, plan, suites, store)
     if config.dry_run:
-        print_plan(plan, store, engine, workshop, seconds, found)
+        remark = partial(judging, config, suites)
+        print_plan(plan, store, engine, workshop, seconds, found, remark)
         return 0
     missing = [cell for cell in plan.cells if cell.fingerprint not in store]
     if found and missing:  # a complete sweep reports anywhere
@@ -58,8 +60,8 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
                 failed = Run(config, plan, suites, engine, store, workshop, progress, seconds).execute()
             finally:
                 progress.stop()
-    report = _report(store, config, manifest["command"])
-    _summary(config, failed, report)
+    report, compare = _report(store, config, manifest["command"])
+    _summary(failed, report, compare)
     return 1 if failed or report is None else 0
 
 
@@ -110,8 +112,11 @@ def _start_log(store: Store, level: str) -> None:
     root.propagate = False
 
 
-def _report(store: Store, config: Config, command: str) -> Path | None:
-    """The sinks. Each may fail alone: it is said, with the command that repeats it, and the store is whole."""
+def _report(store: Store, config: Config, command: str) -> tuple[Path | None, str | None]:
+    """The sinks: the report's page, and where MLflow compares the variants; None for a sink that failed.
+
+    Each may fail alone: it is said, with the command that repeats it, and the store is whole.
+    """
     from harness.analysis.load import load_study
     from harness.report import write_report
 
@@ -122,18 +127,19 @@ def _report(store: Store, config: Config, command: str) -> Path | None:
     except OSError as error:
         again = f"python -m harness.report {shlex.quote(str(store.root))}"
         print(f"the report could not be written ({error}); repeat it with: {again}", file=sys.stderr)
-        return None
+        return None, None
+    compare = None
     if config.mlflow.enabled:
         from harness.tracking import track
 
         try:
-            track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment)
+            compare = track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment, results=store.root)
         except HarnessError as error:
             print(f"MLflow: {error}", file=sys.stderr)
-    return report
+    return report, compare
 
 
-def _summary(config: Config, failed: dict[str, str], report: Path | None) -> None:
+def _summary(failed: dict[str, str], report: Path | None, compare: str | None) -> None:
     if failed:
         print(f"\n{len(failed)} cells failed:")
         for error in dict.fromkeys(failed.values()):  # an engine that did not start fails many cells with one reason
@@ -141,5 +147,5 @@ def _summary(config: Config, failed: dict[str, str], report: Path | None) -> Non
         print("the same command measures them again, and nothing else")
     if report:
         print(f"\nreport:  {report}")
-    if config.mlflow.enabled:
-        print(f"compare: mlflow ui --backend-store-uri {shlex.quote(config.mlflow.tracking_uri)}")
+    if compare:
+        print(f"compare: {compare}")

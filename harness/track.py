@@ -1,33 +1,51 @@
-"""python -m harness.track RESULTS_DIR [--tracking-uri URI]: MLflow again, from the store. Twice makes no duplicates."""
+"""python -m harness.track RESULTS_DIR [--tracking-uri URI]: MLflow again, from the store. Twice makes no duplicates.
+
+Exit codes: 0 logged, 1 MLflow did not take it (the message has the command that repeats it), 2 a wrong argument.
+"""
 
 import argparse
+import os
 import sys
+import tempfile
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import ConfigError, HarnessError
+
+DEFAULT_URI, DEFAULT_EXPERIMENT = "sqlite:///mlflow.db", "harness"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.track", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m harness.track", description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="a sweep's folder, like results/quickstart")
-    parser.add_argument("--tracking-uri", default="sqlite:///mlflow.db")
-    parser.add_argument("--experiment", default="harness")
-    parser.add_argument("--report", type=Path, help="the report's folder; default: reports/NAME OF THE SWEEP")
+    help = f"default: $MLFLOW_TRACKING_URI, else the sweep's mlflow.tracking_uri, else {DEFAULT_URI}"
+    parser.add_argument("--tracking-uri", metavar="URI", help=help)
+    parser.add_argument("--experiment", help=f"default: the sweep's mlflow.experiment, else {DEFAULT_EXPERIMENT}")
+    parser.add_argument("--report", type=Path, help="a report's folder to log; default: it is made again for this")
     arguments = parser.parse_args()
+    from harness.analysis import analyse
     from harness.analysis.load import load_study
     from harness.report import write_report
-    from harness.tracking import track
+    from harness.tracking import track, without_password
 
     try:
+        if arguments.report is not None and not (arguments.report / "index.html").is_file():
+            raise ConfigError(f"{arguments.report} has no index.html; leave --report out to have the report made again")
         study = load_study(arguments.results)
-        report = arguments.report or Path("reports") / study.name
-        if not (report / "index.html").is_file():
-            write_report(study, report)
-        track(study, report, arguments.tracking_uri, arguments.experiment)
-    except HarnessError as error:
+        asked = study.config.get("mlflow") or {}
+        uri = arguments.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or asked.get("tracking_uri")
+        uri, experiment = uri or DEFAULT_URI, arguments.experiment or asked.get("experiment") or DEFAULT_EXPERIMENT
+        findings = analyse(study)
+        with tempfile.TemporaryDirectory(prefix="harness-report-") as work:
+            report = arguments.report or write_report(study, Path(work), findings).parent
+            compare = track(study, report, uri, experiment, findings, arguments.results)
+    except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{study.name}: logged to {arguments.tracking_uri}, experiment {arguments.experiment}")
+    except (HarnessError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{study.name}: logged to {without_password(uri)}, experiment {experiment}")
+    print(f"compare: {compare}")
     return 0
 
 

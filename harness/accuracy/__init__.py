@@ -17,6 +17,7 @@ SUITES = {  # kind -> module:class; imported when used, the libraries behind the
     "lm_eval": "harness.accuracy.lm_eval:LmEval",
     "humaneval": "harness.accuracy.humaneval:HumanEval",
     "alpaca_eval": "harness.accuracy.alpaca_eval:AlpacaEval",
+    "perplexity": "harness.accuracy.perplexity:Perplexity",
 }
 
 
@@ -53,6 +54,9 @@ class Suite(Protocol):
 
     def judge_fingerprint(self, judge: Any) -> dict[str, Any]:
         """Only where `judged`: what decides a verdict beside the judge's weights and the answers."""
+
+    def judge_calls(self, data_root: str | None, judge: Any, calibrated: bool) -> Any:
+        """Only where `judged`: calls, prompt_tokens and completion_tokens of a judge cell, at most."""
 
     def judge(self, context: Context, judge: Any, rows: list[dict], baseline_rows: list[dict]) -> Outcome:
         """Only where `judged`: scores the answers of `rows`; `context.server` is the judge's."""

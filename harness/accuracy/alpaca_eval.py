@@ -5,13 +5,16 @@ Answers are greedy, through the chat template. Their rows carry no score: a judg
 baseline's answers or with a published reference.
 """
 
+import csv
 import json
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context
-from harness.accuracy.datasets import Source, source
+from harness.accuracy.datasets import Source, reachable, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import chat_ids, digest
@@ -21,8 +24,15 @@ from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Flag, Outcome
 
 HUB = "tatsu-lab/alpaca_eval"
-HUB_FILE = "alpaca_eval_gpt4_baseline.json"  # its loading script is refused by datasets >= 4; the file is not
+# Answers of gpt4_1106_preview and text_davinci_003; the hub's loading script is refused by datasets >= 4.
+HUB_FILES = ("alpaca_eval_gpt4_baseline.json", "alpaca_eval.json")
+HUB_REFERENCES = ("gpt4_1106_preview", "text_davinci_003")
+HUB_POPULATION = 805
 BASELINE = "baseline"
+LEADERBOARD = "leaderboards/data_AlpacaEval/alpaca_eval_gpt4_leaderboard.csv"  # in the package alpaca-eval
+FAR_APART = 20.0  # points of win rate between a strong and a weak reference
+CHARS_PER_TOKEN = 4  # an estimate, for the plan
+MEAN_INSTRUCTION_CHARS = 165  # of AlpacaEval's 805
 
 
 @dataclass
@@ -54,12 +64,12 @@ class AlpacaEval:
     def problems(self, data_root: str | None) -> list[str]:
         data = self._source(data_root)
         found = data.problems("*.json")
-        if not found and data.directory is not None and self.config.reference != BASELINE:
-            known = references(data)
+        if not found and self.config.reference != BASELINE:
+            known = list(HUB_REFERENCES) if data.directory is None else references(data)
             if self.config.reference not in known:
                 found = [f"unknown reference {self.config.reference!r}{did_you_mean(self.config.reference, known)}"]
-        if data.directory is None and _hub_file(local_only=True) is None and not _reachable():
-            found = [f"{HUB} is not in the hub's cache and huggingface.co cannot be reached; set data.root"]
+        if data.directory is None and None in map(_cached, HUB_FILES) and not reachable("huggingface.co"):
+            found.append(f"{HUB} is not in the hub's cache and huggingface.co cannot be reached; set data.root")
         return [f"suite {self.name}: {problem}" for problem in found]
 
     def planned_items(self) -> int | None:
@@ -101,27 +111,60 @@ class AlpacaEval:
     def judge(
         self, context: Context, judge: Judge, rows: list[dict[str, Any]], baseline_rows: list[dict[str, Any]]
     ) -> Outcome:
-        """`context.server` is the judge's. It is calibrated on the data's answers to the same instructions."""
+        """`context.server` is the judge's. It is calibrated on the data's answers, to any of its instructions."""
         from harness.accuracy.judge import calibrate, run_judge
 
         data = self._source(context.data_root)
         published = self.reference_rows(context.data_root)
-        asked = {row["id"] for row in rows}
-        key = (context.server.base_url, context.server.model, judge.prompt, context.seed, *sorted(asked))
+        key = (context.server.base_url, context.server.model, judge.prompt, judge.calibration_items, context.seed)
         if key not in self._calibrations:
-            known = [row for row in published if row["id"] in asked]
-            self._calibrations[key] = calibrate(context, judge, known, context.seed)
+            strong, weak, standing = self.calibration_rows(context.data_root)
+            self._calibrations[key] = calibrate(context, judge, strong, context.seed, weak, standing)
         against_baseline = self.config.reference == BASELINE
         return run_judge(
             context,
             judge,
             rows,
             baseline_rows if against_baseline else published,
-            context.seed,
             calibration=self._calibrations[key],
             reference=self.config.reference,
             data=_data(data, len(published)),
         )
+
+    def judge_calls(self, data_root: str | None, judge: Judge, calibrated: bool) -> "JudgeCalls":
+        """What one judge cell will ask, at most. `calibrated`: an earlier cell of the same run has done that."""
+        from harness.accuracy.judge_prompts import ANSWER_CHARS, INSTRUCTION_CHARS, KINDS, template
+
+        local = self._source(data_root).directory is not None
+        known = self.reference_rows(data_root) if local else []
+        population = len(known) or HUB_POPULATION
+        items = min(self.config.items or population, population)
+        kinds = len(KINDS) - (1 if local and not self.calibration_rows(data_root)[1] else 0)  # published needs two
+        pairs_known = 0 if calibrated else kinds * min(judge.calibration_items, population)
+        instruction = sum(len(row["instruction"]) for row in known) / len(known) if known else MEAN_INSTRUCTION_CHARS
+        limit = ANSWER_CHARS[judge.prompt]
+        answer = min(self.config.max_tokens * CHARS_PER_TOKEN, limit)
+        published = sum(min(len(r["response"]), limit) for r in known) / len(known) if known else limit
+        reference = answer if self.config.reference == BASELINE else published
+        fixed = len(template(judge.prompt)) + min(instruction, INSTRUCTION_CHARS[judge.prompt])
+        chars = 2 * items * (fixed + answer + reference) + 2 * pairs_known * (fixed + 2 * published)
+        calls = 2 * (items + pairs_known)
+        return JudgeCalls(calls, round(chars / CHARS_PER_TOKEN), calls)
+
+    def calibration_rows(
+        self, data_root: str | None
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any] | None]:
+        """Answers to calibrate a judge on, a weaker reference's answers to the same instructions (or none), and where
+        it is published which is the weaker."""
+        data = self._source(data_root)
+        names = list(dict.fromkeys(items[0].get("generator") or path.stem for path, items in _files(data) if items))
+        known = sorted(((rate, name) for name in names if (rate := standing(name)) is not None), reverse=True)
+        if len(known) < 2 or known[0][0] - known[-1][0] < FAR_APART:
+            return self.reference_rows(data_root), [], None
+        (best, strong), (worst, weak) = known[0], known[-1]
+        where = f"AlpacaEval leaderboard, judge alpaca_eval_gpt4 (alpaca-eval {version('alpaca-eval')}, {LEADERBOARD})"
+        published = {"strong": strong, "weak": weak, "win_rates": [best, worst], "source": where}
+        return load_instructions(data, strong), load_instructions(data, weak), published
 
     def reference_rows(self, data_root: str | None, name: str | None = None) -> list[dict[str, Any]]:
         """Rows of a reference's answers to every instruction: what a judge compares with, or is calibrated on.
@@ -159,7 +202,28 @@ class AlpacaEval:
         return Outcome(result, rows, flags)
 
     def _source(self, data_root: str | None) -> Source:
-        return source(data_root, "alpaca_eval", f"{HUB} {HUB_FILE}")
+        return source(data_root, "alpaca_eval", HUB)
+
+
+@dataclass(frozen=True)
+class JudgeCalls:
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def standing(generator: str) -> float | None:
+    """Win rate in percent against text_davinci_003 on the leaderboard that alpaca-eval ships; None if not there."""
+    return _leaderboard().get(generator)
+
+
+@lru_cache(maxsize=1)
+def _leaderboard() -> dict[str, float]:
+    from importlib.util import find_spec
+
+    path = Path(find_spec("alpaca_eval").origin).parent / LEADERBOARD  # without importing it
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row[""]: float(row["win_rate"]) for row in csv.DictReader(file)}
 
 
 def _data(data: Source, population: int) -> dict[str, Any]:
@@ -198,26 +262,30 @@ def load_instructions(data: Source, reference: str | None = None) -> list[dict[s
 
 
 def _files(data: Source) -> list[tuple[Path, list[dict[str, Any]]]]:
-    paths = [_hub_file()] if data.directory is None else sorted(data.directory.glob("*.json"))
-    return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    paths = [_hub_file(name) for name in HUB_FILES] if data.directory is None else sorted(data.directory.glob("*.json"))
+    found = []
+    for path in paths:
+        try:
+            items = json.loads(path.read_text(encoding="utf-8"))
+            if not items or not all({"instruction", "output"} <= item.keys() for item in items):
+                raise ValueError("its items need instruction and output")
+        except (ValueError, AttributeError, TypeError) as error:
+            raise CellError(f"{path} is not a JSON list of AlpacaEval answers: {error}") from None
+        found.append((path, items))
+    return found
 
 
-def _hub_file(local_only: bool = False) -> Path | None:
+def _cached(name: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(HUB, name, repo_type="dataset")
+    return Path(found) if isinstance(found, str) else None
+
+
+def _hub_file(name: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(HUB, HUB_FILE, repo_type="dataset", local_files_only=local_only))
+        return Path(hf_hub_download(HUB, name, repo_type="dataset"))
     except Exception as error:  # huggingface_hub raises its own, httpx's and OSError
-        if local_only:
-            return None
-        raise CellError(f"cannot download {HUB_FILE} of {HUB}: {error}; set data.root") from error
-
-
-def _reachable() -> bool:
-    import socket
-
-    try:
-        socket.create_connection(("huggingface.co", 443), timeout=5).close()
-    except OSError:
-        return False
-    return True
+        raise CellError(f"cannot download {name} of {HUB}: {error}; set data.root") from error

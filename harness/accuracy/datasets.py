@@ -6,11 +6,16 @@ A mirror and the pocket suites have the same layout, so that one loader reads bo
     gsm8k/{train,test}.jsonl                    question, answer ending "#### N"
     humaneval/HumanEvalPlus.jsonl[.gz]          evalplus's format
     alpaca_eval/*.json                          instruction, output, generator (one file a reference)
+    wikitext/*.txt                              WikiText-2's test part as it stands (pocket: scenarios/corpus/prose.txt)
 """
 
+import functools
 import hashlib
+import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.paths import scenarios_dir
 
@@ -48,3 +53,26 @@ def source(data_root: str | None, folder: str, hub_name: str) -> Source:
         return Source("pocket", f"pocket {folder}", scenarios_dir() / "pocket" / folder)
     root = Path(data_root).expanduser().resolve()
     return Source("mirror", f"mirror {root.name}/{folder}", root / folder)
+
+
+def unreachable_hub(repository: str) -> str | None:
+    """Why a data set of the hub cannot be had here; None where it can, or where it lies in the hub's cache."""
+    cached = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    built = Path(os.environ.get("HF_DATASETS_CACHE", cached / "datasets")) / repository.replace("/", "___").lower()
+    fetched = Path(os.environ.get("HF_HUB_CACHE", cached / "hub")) / f"datasets--{repository.replace('/', '--')}"
+    if Path(repository).is_dir() or built.is_dir() or (fetched / "snapshots").is_dir():
+        return None
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    if reachable(endpoint.hostname, endpoint.port or (80 if endpoint.scheme == "http" else 443)):
+        return None
+    return f"{repository} is not in the hub's cache, and {endpoint.hostname} cannot be reached"
+
+
+@functools.cache
+def reachable(host: str, port: int = 443) -> bool:
+    """Does it take a connection within five seconds? Asked once."""
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True

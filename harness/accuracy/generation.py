@@ -1,7 +1,7 @@
 """Many requests to one server, concurrently, each retried a bounded number of times. Not for timing: see load/."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from harness.engines import Server
@@ -14,13 +14,15 @@ RETRY_STATUS = {408, 429, 500, 502, 503, 504}
 def request_many(
     server: Server,
     path: str,
-    bodies: list[dict[str, Any]],
+    bodies: Collection[dict[str, Any]],
     *,
     concurrency: int,
     timeout_s: float = 600.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[dict[str, Any]]:
     """POST every body to `path` (`/v1/completions`, ...), `concurrency` in flight; the answers in the order asked.
+
+    `bodies` are gone through once, each taken when there is room for it: they may be made on the way.
 
     Raises CellError when a request is refused (4xx) or has failed RETRIES times: a suite with holes is not a score.
     """

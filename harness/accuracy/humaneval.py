@@ -1,14 +1,17 @@
 """HumanEval and HumanEval+: functions written from their docstring, tested by running them.
 
 HumanEval: Chen et al. 2021, arXiv 2107.03374 (164 problems). HumanEval+: Liu et al. 2023, arXiv 2305.01210 (the same
-problems, 80 times the tests; a solution must pass both). Answers are greedy, so pass@1 of an item is 0 or 1. The
-prompts, the extraction of code and the tests are evalplus's; only the requests to the server are ours.
+problems, 80 times the tests; a solution must pass both). The prompts, the extraction of code, the tests and their time
+limits are evalplus's; the requests to the server and the last word on right or wrong are ours (humaneval_checks.py).
+
+Greedy, one answer an item, pass@1 of an item is 0 or 1. With `samples` at a `temperature`, pass@k of an item is the
+unbiased estimate of Chen et al. from its n samples of which c are right: 1 - C(n-c, k) / C(n, k).
 """
 
 import gzip
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,9 @@ from typing import Any
 from harness.accuracy import Context, humaneval_prompts, sandbox
 from harness.accuracy.datasets import Source, source
 from harness.accuracy.generation import request_many
-from harness.accuracy.humaneval_evaluation import WORKER, Verdict, evaluate
+from harness.accuracy.humaneval_evaluation import CODE, Verdict, evaluate
 from harness.accuracy.humaneval_prompts import code_ids, digest
+from harness.accuracy.humaneval_sampling import check_sampling, decoding, describe, pass_at_k, sample_seed
 from harness.errors import CellError, ConfigError
 from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Flag, Outcome
@@ -25,6 +29,7 @@ from harness.records import Flag, Outcome
 RELEASE = "HumanEvalPlus v0.1.10"  # what evalplus 0.3.1 downloads
 URL = "https://github.com/evalplus/humanevalplus_release/releases"
 FILES = "HumanEvalPlus.jsonl*"
+PROBLEMS = 164
 EVALUATION_SHARE = 0.2  # of progress
 
 
@@ -33,6 +38,10 @@ class HumanEvalConfig:
     kind: str = "humaneval"
     items: int | None = None  # a random subset drawn with the sweep's seed; null: all
     max_tokens: int = 512
+    samples: int = 1  # answers asked for each item
+    temperature: float = 0.0  # 0: greedy
+    top_p: float = 0.95  # used where temperature > 0; evalplus's and the Codex paper's
+    k: list[int] = field(default_factory=lambda: [1])  # of pass@k, each at most `samples`
     chat: bool = True  # ask through the chat template; false: continue the prompt, for base models
     plus: bool = True  # HumanEval+ as well
     allow_unsandboxed: bool = False  # run model-written code without isolation where no sandbox works
@@ -46,6 +55,7 @@ class HumanEval:
     def __init__(self, name: str, config: HumanEvalConfig):
         if config.items is not None and config.items < 1:
             raise ConfigError(f"suite {name}: items must be at least 1 or null: {config.items}")
+        check_sampling(name, config)
         self.name, self.config = name, config
 
     def fingerprint(self, data_root: str | None) -> dict[str, Any]:
@@ -56,9 +66,12 @@ class HumanEval:
             "items": config.items,
             "max_tokens": config.max_tokens,
             "chat": config.chat,
+            "decoding": decoding(config),
+            "samples": config.samples,
+            "k": sorted(config.k),
             "plus": config.plus,
             "prompts": digest(prompts),
-            "worker": digest(WORKER.read_text()),
+            "worker": digest([path.read_text() for path in CODE]),
             "data": self._source(data_root).digest(),
             "evalplus": version("evalplus"),
         }
@@ -75,18 +88,25 @@ class HumanEval:
         return found
 
     def planned_items(self) -> int | None:
-        return self.config.items
+        return (self.config.items or PROBLEMS) * self.config.samples
 
     def run(self, context: Context) -> Outcome:
         config, data = self.config, self._source(context.data_root)
         box = sandbox.find(config.allow_unsandboxed)
         population = load_problems(data)
-        chosen = subset(list(population), config.items, context.seed)
+        chosen = {name: population[name] for name in subset(list(population), config.items, context.seed)}
         tokenizer = load_tokenizer(context.tokenizer)
-        prompts = {name: code_ids(tokenizer, population[name]["prompt"], config.chat) for name in chosen}
-        bodies = [
-            {"prompt": ids, "max_tokens": config.max_tokens, "temperature": 0.0, "stop": _stop(config.chat)}
-            for ids in prompts.values()
+        prompts = {name: code_ids(tokenizer, problem["prompt"], config.chat) for name, problem in chosen.items()}
+        bodies = [  # the samples of an item in a row: its prompt stays cached
+            {
+                "prompt": ids,
+                "max_tokens": config.max_tokens,
+                "stop": _stop(config.chat),
+                **decoding(config),
+                **({"seed": sample_seed(context.seed, name, index)} if config.temperature > 0 else {}),
+            }
+            for name, ids in prompts.items()
+            for index in range(config.samples)
         ]
         steps = round(len(bodies) / (1 - EVALUATION_SHARE))
         answers = request_many(
@@ -96,54 +116,56 @@ class HumanEval:
             concurrency=context.concurrency,
             progress=lambda done, total: context.progress(done, steps),
         )
-        codes = {
-            name: answer["choices"][0]["text"] if config.chat else _continued(population[name], answer)
-            for name, answer in zip(chosen, answers, strict=True)
+        grouped = {  # by item, in the order of its samples
+            name: [_answer(answer) for answer in answers[index * config.samples : (index + 1) * config.samples]]
+            for index, name in enumerate(chosen)
         }
         verdicts = evaluate(
-            {name: population[name] for name in chosen},
-            codes,
+            chosen,
+            {
+                name: [answer["response"] if config.chat else _continued(chosen[name], answer) for answer in group]
+                for name, group in grouped.items()
+            },
             plus=config.plus,
             sandbox=box,
             work_dir=context.work_dir,
             timeout_s=config.timeout_s,
             progress=lambda done, total: context.progress(len(bodies) + (steps - len(bodies)) * done // total, steps),
         )
-        rows = [
-            _row(population[name], prompts[name], answer, verdicts[name], config.plus)
-            for name, answer in zip(chosen, answers, strict=True)
-        ]
+        rows = [_row(problem, prompts[name], grouped[name], verdicts[name], config) for name, problem in chosen.items()]
         return self._outcome(rows, data, len(population), box)
 
     def _outcome(self, rows: list[dict[str, Any]], data: Source, population: int, box: sandbox.Sandbox) -> Outcome:
-        names = ["pass@1", "pass@1_plus"] if self.config.plus else ["pass@1"]
+        config, names = self.config, list(rows[0]["scores"])
+        answers = [sample for row in rows for sample in row.get("samples", [row])]
         counts = {
             "items": len(rows),
-            "truncated": sum(row["finish_reason"] == "length" for row in rows),
-            "empty": sum(not row["response"].strip() for row in rows),
-            "unparsed": sum(not row["parsed"] for row in rows),
-            "errors": sum(row["status"] not in ("pass", "fail", "timeout") for row in rows),
+            **({"answers": len(answers)} if config.samples > 1 else {}),  # what the others are counted of
+            "truncated": sum(answer["finish_reason"] == "length" for answer in answers),
+            "empty": sum(not answer["response"].strip() for answer in answers),
+            "unparsed": sum(not answer["parsed"] for answer in answers),
+            "errors": sum(answer["status"] not in ("pass", "fail", "timeout") for answer in answers),
         }
         result = {
-            "primary": "pass@1",
+            "primary": names[0],
             "scores": {n: {"value": sum(r["scores"][n] for r in rows) / len(rows), "n": len(rows)} for n in names},
             "counts": counts,
             "data": {"source": data.kind, "name": data.name, "digest": data.digest(), "population": population},
             "details": {
-                "prompt": "chat template, answer begun with a code fence" if self.config.chat else "plain completion",
-                "decoding": f"greedy, at most {self.config.max_tokens} tokens",
+                "prompt": "chat template, answer begun with a code fence" if config.chat else "plain completion",
+                "decoding": f"{describe(config)}, at most {config.max_tokens} tokens",
                 "evalplus": version("evalplus"),
-                "sandbox": box.kind,
+                "sandbox": box.label,
             },
         }
         flags = []
         if not box.isolates:
             flags.append(Flag("unsandboxed", "caution", "model-written code ran without isolation (allow_unsandboxed)"))
         if counts["truncated"]:
-            message = f"{counts['truncated']} of {len(rows)} answers were cut at {self.config.max_tokens} tokens"
+            message = f"{counts['truncated']} of {len(answers)} answers were cut at {config.max_tokens} tokens"
             flags.append(Flag("truncated", "caution", message))
         if counts["unparsed"]:
-            message = f"{counts['unparsed']} of {len(rows)} answers have no function of the asked name: failed"
+            message = f"{counts['unparsed']} of {len(answers)} answers have no function of the asked name: failed"
             flags.append(Flag("unparsed", "note", message))
         return Outcome(result, rows, flags)
 
@@ -181,30 +203,48 @@ def _stop(chat: bool) -> list[str]:
     return humaneval_prompts.CHAT_STOP if chat else humaneval_prompts.PLAIN_STOP
 
 
+def _answer(answer: dict[str, Any]) -> dict[str, Any]:
+    try:
+        choice = answer["choices"][0]
+        text, reason = choice["text"], choice.get("finish_reason")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        text = None
+    if not isinstance(text, str):
+        raise CellError(f"the server answered without a completion: {str(answer)[:300]}")
+    tokens = (answer.get("usage") or {}).get("completion_tokens")
+    return {"response": text, "finish_reason": reason, "completion_tokens": tokens}
+
+
 def _continued(problem: dict[str, Any], answer: dict[str, Any]) -> str:
-    return problem["prompt"].strip() + "\n" + answer["choices"][0]["text"]
+    return problem["prompt"].strip() + "\n" + answer["response"]
 
 
 def _row(
-    problem: dict[str, Any], prompt: list[int], answer: dict[str, Any], verdict: Verdict, plus: bool
+    problem: dict[str, Any],
+    prompt: list[int],
+    answers: list[dict[str, Any]],
+    verdicts: list[Verdict],
+    config: HumanEvalConfig,
 ) -> dict[str, Any]:
-    choice = answer["choices"][0]
-    scores = {"pass@1": float(verdict.base == "pass")}
-    if plus:
-        scores["pass@1_plus"] = float(verdict.base == verdict.plus == "pass")
-    return {
+    """The first sample stands where every suite has its answer; all of them are in `samples` where there are more."""
+    base = sum(verdict.base == "pass" for verdict in verdicts)
+    both = sum(verdict.base == verdict.plus == "pass" for verdict in verdicts)
+    scores = {f"pass@{k}": pass_at_k(len(verdicts), base, k) for k in sorted(config.k)}
+    if config.plus:
+        scores |= {f"pass@{k}_plus": pass_at_k(len(verdicts), both, k) for k in sorted(config.k)}
+    samples = [
+        {**answer, "solution": verdict.solution, "parsed": verdict.parsed, "status": verdict.status}
+        for answer, verdict in zip(answers, verdicts, strict=True)
+    ]
+    row = {
         "id": problem["task_id"],
         "group": None,
         "doc_hash": digest(problem),
         "prompt_hash": digest(prompt),
         "scores": scores,
-        "response": choice["text"],
-        "finish_reason": choice["finish_reason"],
-        "completion_tokens": (answer.get("usage") or {}).get("completion_tokens"),
-        "solution": verdict.solution,
-        "parsed": verdict.parsed,
-        "status": verdict.base if verdict.base != "pass" else verdict.plus or "pass",
+        **samples[0],
     }
+    return row | {"samples": samples} if len(samples) > 1 else row
 
 
 def _cached() -> Path:

@@ -2,25 +2,36 @@
 
 Every pair is judged in both orders; an item's win rate is the mean of the two, so that a judge that only likes the
 first answer gives one half. A judge is believed when it finds the better answer of pairs where that is known more
-often than a coin: the win rate of one that does not is marked invalid.
+often than a coin, also where length does not give it away: the win rate of one that does not is marked invalid.
 """
 
 import hashlib
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from harness.accuracy import Context
 from harness.accuracy.judge_annotator import preferences, win_rate
-from harness.accuracy.judge_prompts import ANSWER_CHARS, CALIBRATION_ITEMS, STYLES, Pair, known_pairs, template
+from harness.accuracy.judge_identity import hub_commit
+from harness.accuracy.judge_prompts import (
+    ANSWER_CHARS,
+    KINDS,
+    SAME_LENGTH,
+    STYLES,
+    Pair,
+    answer_chars,
+    known_pairs,
+    template,
+)
 from harness.config import Judge
+from harness.engines import Server
 from harness.errors import CellError, did_you_mean
 from harness.records import Flag, Outcome
 
-REVISION = 1  # of this module's own protocol: raise it when questions, pairs or scores change
+REVISION = 2  # of this module's own protocol: raise it when questions, pairs or scores change
 TIE = 1e-6  # a judge that always names the first answer gives 0.5 but for rounding
-_Z = 1.959964  # two-sided 95 %
+CHANCE = 0.5
+FEWEST_CALIBRATED = 4  # instructions
 
 
 @dataclass(frozen=True)
@@ -38,15 +49,13 @@ class Judged:
         return (self.shown_first + self.shown_second) / 2
 
 
-def judge_fingerprint(judge: Judge, *, weights: str | None = None, reference: str = "baseline") -> dict[str, Any]:
-    """`weights`: digest of a model that the harness serves. An endpoint is known by its address and model name."""
+def judge_fingerprint(judge: Judge, *, reference: str = "baseline") -> dict[str, Any]:
+    """What decides a verdict beside the judge itself, whose identity the plan fingerprints, and the answers."""
     return {
-        "judge": weights or judge.model or {"base_url": judge.base_url, "model": judge.endpoint_model},
-        "engine_args": list(judge.engine_args),
         "prompt": judge.prompt,
         "template": hashlib.sha256(template(judge.prompt).encode()).hexdigest(),
         "answer_chars": ANSWER_CHARS[judge.prompt],
-        "calibration_items": CALIBRATION_ITEMS,
+        "calibration_items": judge.calibration_items,
         "reference": reference,
         "alpaca_eval": version("alpaca-eval"),
         "revision": REVISION,
@@ -54,14 +63,15 @@ def judge_fingerprint(judge: Judge, *, weights: str | None = None, reference: st
 
 
 def problems(judge: Judge) -> list[str]:
+    found = []
     if judge.prompt not in STYLES:
-        return [f"unknown judge.prompt {judge.prompt!r}{did_you_mean(judge.prompt, list(STYLES))}"]
-    return []
-
-
-def planned_calls(items: int, calibrated: bool = False) -> int:
-    """Judge calls of one cell, at most (equal answers are not asked); `calibrated`: an earlier cell has done that."""
-    return 2 * items + (0 if calibrated else 4 * min(items, CALIBRATION_ITEMS))
+        found.append(f"unknown judge.prompt {judge.prompt!r}{did_you_mean(judge.prompt, list(STYLES))}")
+    if judge.calibration_items < FEWEST_CALIBRATED:
+        found.append(
+            f"judge.calibration_items is {judge.calibration_items}; with fewer than {FEWEST_CALIBRATED} instructions "
+            "no judge can be told from chance"
+        )
+    return found
 
 
 def run_judge(
@@ -69,53 +79,83 @@ def run_judge(
     judge: Judge,
     rows: list[dict[str, Any]],
     reference_rows: list[dict[str, Any]],
-    seed: int,
     *,
-    calibration: dict[str, Any] | None = None,
+    calibration: dict[str, Any],
     reference: str = "baseline",
     data: dict[str, Any] | None = None,
-    digest: str | None = None,
 ) -> Outcome:
-    """`rows` and `reference_rows`: answer rows, joined on (id, doc_hash). `calibration`: None asks for it here,
-    on the reference's answers. `data`: of the answers' record. `digest`: of the judge's weights, where known."""
+    """`rows` and `reference_rows`: answer rows, joined on (id, doc_hash). `calibration`: what calibrate() gave.
+    `data`: of the answers' record."""
     pairs = _join(rows, reference_rows)
     texts = [Pair(row["instruction"], row["response"], other["response"]) for row, other in pairs]
-    known = [] if calibration else known_pairs([other for _, other in pairs], judge.prompt, seed)
-    total, done = 2 * (len(texts) + len(known)), 0
-    if calibration is None:
-        part = replace(context, progress=lambda now, _: context.progress(now, total))
-        calibration, done = calibrate(part, judge, [other for _, other in pairs], seed), 2 * len(known)
-    part = replace(context, progress=lambda now, _: context.progress(done + now, total))
-    judged = _both_orders(part, judge, texts)
+    context_tokens = _context_tokens(context.server)
+    judged = _both_orders(context, judge, texts, context_tokens)
     item_rows = [_item(row, other, one) for (row, other), one in zip(pairs, judged, strict=True)]
-    outcome = _outcome(judge, pairs, item_rows, judged, calibration, reference)
-    outcome.result["data"] = data or {}
-    outcome.result["details"]["judge_digest"] = digest
-    return outcome
+    cut = sum(
+        max(len(text.first), len(text.second)) > answer_chars(text, judge.prompt, context_tokens) for text in texts
+    )
+    return _outcome(judge, pairs, item_rows, judged, calibration, cut, reference, data or {})
 
 
-def calibrate(context: Context, judge: Judge, rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """How often the judge finds the better answer of known pairs, both orders taken together.
+def calibrate(
+    context: Context,
+    judge: Judge,
+    rows: list[dict[str, Any]],
+    seed: int,
+    weak_rows: list[dict[str, Any]] = (),
+    published: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """How often the judge finds the better answer of known pairs, both orders taken together (judge_prompts.py).
 
-    accuracy with its Wilson interval (low, high); a tie, or a pair that cannot be read, is half found: a coin.
-    position_bias: share of judgements for the answer shown first, minus one half.
+    A tie, or a pair that cannot be read, is half found: a coin. `accuracy` is over all pairs, `same_length` over those
+    in which length gives nothing away, `by_kind` apart: each {"accuracy", "low", "high", "pairs"}, the interval
+    clustered by instruction (analysis/clustered.py), because the pairs of one instruction are not independent.
+    `position_bias` is the share of judgements for the answer shown first, minus one half, with `_low` and `_high`.
+    `published` says whose answers `rows` and `weak_rows` are, and where their standing is published.
     """
-    known = known_pairs(rows, judge.prompt, seed)
-    judged = _both_orders(context, judge, [pair for _, pair in known])
-    found = [(kind, _hit(one.value)) for (kind, _), one in zip(known, judged, strict=True)]
-    right = sum(hit for _, hit in found)
-    low, high = wilson(right, len(found))
-    kinds = {kind: [hit for name, hit in found if name == kind] for kind in sorted({kind for kind, _ in found})}
+    known = known_pairs(rows, judge.prompt, seed, judge.calibration_items, weak_rows)
+    judged = _both_orders(context, judge, [one.pair for one in known], _context_tokens(context.server))
+    hits = [(one.kind, one.instruction_id, _hit(result.value)) for one, result in zip(known, judged, strict=True)]
+    votes = [
+        (one.instruction_id, _hit(vote))
+        for one, result in zip(known, judged, strict=True)
+        for vote in _judgements([result])
+        if vote is not None
+    ]
+    bias = _share([vote for _, vote in votes], [instruction for instruction, _ in votes])
+    kinds = [kind for kind in KINDS if any(name == kind for name, _, _ in hits)]
     return {
-        "accuracy": right / len(found) if found else None,
-        "low": low,
-        "high": high,
-        "pairs": len(found),
-        "position_bias": _position_bias(judged),
+        **_found(hits, KINDS),
+        "instructions": len({one.instruction_id for one in known}),
+        "same_length": _found(hits, SAME_LENGTH),
+        "by_kind": {kind: _found(hits, (kind,)) for kind in kinds},
+        "position_bias": None if bias is None else bias.value - 0.5,
+        "position_bias_low": None if bias is None else bias.low - 0.5,
+        "position_bias_high": None if bias is None else bias.high - 0.5,
         "parse_rate": _parse_rate(judged),
-        "by_kind": {kind: {"accuracy": sum(hits) / len(hits), "pairs": len(hits)} for kind, hits in kinds.items()},
         "answers_by": next((row["generator"] for row in rows if row.get("generator")), "reference"),
+        "published": published if weak_rows else None,
+        "judgements": [
+            {"kind": one.kind, "id": one.instruction_id, "shown_first": r.shown_first, "shown_second": r.shown_second}
+            for one, r in zip(known, judged, strict=True)
+        ],
     }
+
+
+def _found(hits: list[tuple[str, str, float]], kinds: tuple[str, ...]) -> dict[str, Any]:
+    """`hits`: (kind, instruction, found or not)."""
+    chosen = [(instruction, hit) for kind, instruction, hit in hits if kind in kinds]
+    share = _share([hit for _, hit in chosen], [instruction for instruction, _ in chosen])
+    if share is None:
+        return {"accuracy": None, "low": 0.0, "high": 1.0, "pairs": 0}
+    return {"accuracy": share.value, "low": share.low, "high": share.high, "pairs": len(chosen)}
+
+
+def _share(values: list[float], clusters: list[str]) -> Any:
+    """An Estimate; None for no values."""
+    from harness.analysis.clustered import clustered_share  # scipy: not for the planner, which imports this module
+
+    return clustered_share(values, clusters) if values else None
 
 
 def _hit(value: float | None) -> float:
@@ -124,21 +164,34 @@ def _hit(value: float | None) -> float:
     return float(value > 0.5)
 
 
-def wilson(right: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share (E. B. Wilson 1927); 0 to 1 for no observation."""
-    if n == 0:
-        return 0.0, 1.0
-    p, z2 = right / n, _Z * _Z
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+def weakness(calibration: dict[str, Any]) -> str | None:
+    """Why a judge is not believed; None when it can be told from chance, and not by the length of answers alone."""
+    if not calibration.get("pairs"):
+        return "the judge was not tried on pairs with a known better answer"
+    if calibration["low"] <= CHANCE:
+        return f"the judge is no better than chance on known pairs ({_interval(calibration)})"
+    same = calibration.get("same_length") or {}
+    if same.get("pairs") and same["low"] <= CHANCE:
+        return f"the judge is no better than chance on known pairs that length does not give away ({_interval(same)})"
+    return None
 
 
-def _both_orders(context: Context, judge: Judge, pairs: list[Pair]) -> list[Judged]:
+def _interval(found: dict[str, Any]) -> str:
+    return f"{100 * found['accuracy']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+
+
+def _context_tokens(server: Server) -> int | None:
+    from harness.accuracy.lm_eval_model import served_context_length  # imports lm-eval
+
+    return served_context_length(server)
+
+
+def _both_orders(context: Context, judge: Judge, pairs: list[Pair], context_tokens: int | None) -> list[Judged]:
     asked = [order for pair in pairs for order in (pair, pair.swapped)]
     first = preferences(
         context.server, asked, judge.prompt,
-        concurrency=context.concurrency, work_dir=context.work_dir, progress=context.progress,
+        concurrency=context.concurrency, work_dir=context.work_dir, context_tokens=context_tokens,
+        progress=context.progress,
     )  # fmt: skip
     other = [None if value is None else 1.0 - value for value in first]
     return [Judged(first[i], other[i + 1]) for i in range(0, len(asked), 2)]
@@ -167,7 +220,16 @@ def _item(row: dict[str, Any], other: dict[str, Any], judged: Judged) -> dict[st
     }
 
 
-def _outcome(judge: Judge, pairs, rows, judged: list[Judged], calibration: dict[str, Any], reference: str) -> Outcome:
+def _outcome(
+    judge: Judge,
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]],
+    rows: list[dict[str, Any]],
+    judged: list[Judged],
+    calibration: dict[str, Any],
+    cut: int,
+    reference: str,
+    data: dict[str, Any],
+) -> Outcome:
     values = [one.value for one in judged if one.value is not None]
     limit = ANSWER_CHARS[judge.prompt]
     lengths = [len(row["response"]) - len(other["response"]) for row, other in pairs]
@@ -178,14 +240,16 @@ def _outcome(judge: Judge, pairs, rows, judged: list[Judged], calibration: dict[
         "unparsed": len(rows) - len(values),
         "errors": 0,
         "equal": sum(row["response"].strip() == other["response"].strip() for row, other in pairs),
-        "cut_for_judge": sum(max(len(row["response"]), len(other["response"])) > limit for row, other in pairs),
+        "cut_for_judge": cut,
     }
     result = {
         "primary": "win_rate",
         "scores": {"win_rate": {"value": sum(values) / len(values), "n": len(values)}} if values else {},
         "counts": counts,
+        "data": data,
         "details": {
-            "judge": judge.endpoint_model or judge.model,
+            "judge": judge.endpoint_model if judge.base_url else judge.model,
+            "judge_commit": None if judge.base_url else hub_commit(judge.model),
             "prompt": judge.prompt,
             "reference": reference,
             "parse_rate": _parse_rate(judged),
@@ -202,19 +266,22 @@ def _outcome(judge: Judge, pairs, rows, judged: list[Judged], calibration: dict[
 
 def _flags(counts: dict[str, int], calibration: dict[str, Any], limit: int) -> list[Flag]:
     flags = []
-    if calibration["low"] <= 0.5:
-        share = "no pair" if not calibration["pairs"] else f"{100 * calibration['accuracy']:.0f} %"
-        message = (
-            f"the judge found the better answer of {share} of {calibration['pairs']} known pairs "
-            f"(95 % interval {100 * calibration['low']:.0f} to {100 * calibration['high']:.0f}): no better than a coin"
-        )
-        flags.append(Flag("judge_at_chance", "invalid", message))
+    if reason := weakness(calibration):
+        flags.append(Flag("judge_at_chance", "invalid", reason))
+    elif unseen := [
+        f"{kind} {_interval(found)}"
+        for kind, found in (calibration.get("by_kind") or {}).items()
+        if found["low"] <= CHANCE
+    ]:
+        message = f"kinds of known pairs on which the judge cannot be told from chance: {', '.join(unseen)}"
+        flags.append(Flag("judge_weak_kind", "caution", message))
     if counts["unparsed"]:
         level = "invalid" if counts["unparsed"] > counts["items"] / 2 else "caution"
         message = f"{counts['unparsed']} of {counts['items']} judgements named neither answer; they are left out"
         flags.append(Flag("unparsed", level, message))
     if counts["cut_for_judge"]:
-        message = f"{counts['cut_for_judge']} of {counts['items']} pairs were cut at {limit} characters for the judge"
+        message = f"{counts['cut_for_judge']} of {counts['items']} pairs were cut for the judge, at {limit} characters "
+        message += "an answer or what its context holds"
         flags.append(Flag("cut_for_judge", "note", message))
     return flags
 

@@ -40,6 +40,7 @@ def preferences(
     *,
     concurrency: int,
     work_dir: Path,
+    context_tokens: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[float | None]:
     """For each pair how far its *first* answer is preferred, 0 to 1; None where the judge's answer has no m or M.
@@ -48,7 +49,7 @@ def preferences(
     """
     if not pairs:
         return []
-    visible = [shown(pair, style) for pair in pairs]
+    visible = [shown(pair, style, context_tokens) for pair in pairs]
     folder = work_dir / f"judge-{style}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "prompt.txt").write_text(template(style))

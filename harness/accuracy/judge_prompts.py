@@ -6,6 +6,7 @@ few_shot: the same question as a text that a base model continues with m or M.
 
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from harness.errors import ConfigError, did_you_mean
 STYLES = ("chat", "few_shot")
 ANSWER_CHARS = {"chat": 6000, "few_shot": 320}  # shown to the judge; a small base model reads no long text
 INSTRUCTION_CHARS = {"chat": 6000, "few_shot": 320}
-CALIBRATION_ITEMS = 32  # at most; each gives two pairs, four judgements
+FEWEST_CHARS_PER_TOKEN = 2.5  # so few of code or figures; prose has 4
 SHORTEST_TO_CUT = 60  # characters; a quarter of less is not known to be worse
+FEWEST_TO_SHUFFLE = 8  # words; fewer may still make sense in another order
+KINDS = ("other", "truncated", "shuffled", "published")
+SAME_LENGTH = ("other", "shuffled")  # kinds that a judge which only likes long answers cannot find
 
 _EXAMPLES = [
     ("What is the capital of Japan?", "The capital of Japan is Tokyo.", "Bananas are rich in potassium.", "m"),
@@ -38,6 +42,7 @@ class Pair:
         return Pair(self.instruction, self.second, self.first)
 
 
+@lru_cache(maxsize=4)
 def template(style: str) -> str:
     """With {instruction}, {output_1} and {output_2}, filled in by alpaca-eval; m stands for output_1."""
     if style == "chat":
@@ -56,10 +61,22 @@ def _shot(instruction: str, first: str, second: str, better: str) -> str:
     return f"Question: {instruction}\nAnswer m: {first}\nAnswer M: {second}\nBetter answer: {better}"
 
 
-def shown(pair: Pair, style: str) -> Pair:
-    """As the judge sees it: cut to the style's length, without marks that the template would read as its own."""
-    answers = [_shown(text, style, ANSWER_CHARS[style]) for text in (pair.first, pair.second)]
-    return Pair(_shown(pair.instruction, style, INSTRUCTION_CHARS[style]), *answers)
+def shown(pair: Pair, style: str, context_tokens: int | None = None) -> Pair:
+    """As the judge sees it: answers cut to `answer_chars`, without marks that the template would read as its own."""
+    limit = answer_chars(pair, style, context_tokens)
+    instruction = _shown(pair.instruction, style, INSTRUCTION_CHARS[style])
+    return Pair(instruction, *(_shown(text, style, limit) for text in (pair.first, pair.second)))
+
+
+def answer_chars(pair: Pair, style: str, context_tokens: int | None = None) -> int:
+    """How much of each answer is shown: the style's length; less where the judge's context might not hold the two."""
+    limit = ANSWER_CHARS[style]
+    if context_tokens is None:
+        return limit
+    instruction = min(len(pair.instruction), INSTRUCTION_CHARS[style])
+    room = int((context_tokens - 1) * FEWEST_CHARS_PER_TOKEN) - len(template(style)) - instruction
+    fits = min(len(pair.first), limit) + min(len(pair.second), limit) <= room
+    return limit if fits else max(0, min(limit, room // 2))
 
 
 def _shown(text: str, style: str, limit: int) -> str:
@@ -72,24 +89,49 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0] + " ..."
 
 
-def known_pairs(rows: list[dict[str, Any]], style: str, seed: int) -> list[tuple[str, Pair]]:
-    """(kind, pair with the better answer first). `rows` have `instruction` and `response`.
+@dataclass(frozen=True)
+class KnownPair:
+    """`pair` has its better answer first. Pairs of one instruction are not independent of each other."""
 
-    other: an answer against the answer to another instruction. truncated: an answer against its own first quarter,
-    of what the judge is shown of it. The two pairs of one instruction are not independent; they are counted as if.
+    kind: str
+    instruction_id: str
+    pair: Pair
+
+
+def known_pairs(
+    rows: list[dict[str, Any]], style: str, seed: int, items: int, weak_rows: list[dict[str, Any]] = ()
+) -> list[KnownPair]:
+    """Of `items` rows at most, drawn with the seed; rows have `id`, `instruction` and `response`.
+
+    other       an answer against the answer to another instruction
+    truncated   an answer against its own first quarter, of what the judge is shown of it
+    shuffled    an answer against the same words in a random order
+    published   an answer against the one of `weak_rows`, by a model that is known to be weaker: by its published
+                standing over all instructions, not on this one, and its answers are shorter as well
+
+    The first three are known to be worse for certain. A judge that only likes the longer answer finds every truncated
+    one and most of the published: SAME_LENGTH names the kinds in which length gives nothing away.
     """
     rows = [row for row in rows if row["response"].strip()]
     if len(rows) < 2:
         return []
     draw = random.Random(f"calibration {seed}")
-    chosen = draw.sample(rows, min(len(rows), CALIBRATION_ITEMS))
+    chosen = draw.sample(rows, min(len(rows), items))
+    weak = {row["id"]: row["response"].strip() for row in weak_rows}
     found = []
     for index, row in enumerate(chosen):
-        instruction, good = row["instruction"], row["response"].strip()
-        other = chosen[(index + 1) % len(chosen)]["response"].strip()
-        if other != good:
-            found.append(("other", Pair(instruction, good, other)))
+        good = row["response"].strip()
         visible = good[: ANSWER_CHARS[style]]
+        worse = {"other": chosen[(index + 1) % len(chosen)]["response"].strip()}
         if len(visible) >= SHORTEST_TO_CUT:
-            found.append(("truncated", Pair(instruction, good, visible[: len(visible) // 4].strip())))
+            worse["truncated"] = visible[: len(visible) // 4].strip()
+        if len(words := visible.split()) >= FEWEST_TO_SHUFFLE:
+            worse["shuffled"] = " ".join(draw.sample(words, len(words)))
+        if weak.get(row["id"]):
+            worse["published"] = weak[row["id"]]
+        found += [
+            KnownPair(kind, str(row["id"]), Pair(row["instruction"], good, text))
+            for kind, text in worse.items()
+            if text != good
+        ]
     return found

@@ -11,8 +11,9 @@ share stays in the server's cache.
 
 import json
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lm_eval.api.model import TemplateLM
@@ -23,7 +24,8 @@ from harness.engines import Server
 from harness.errors import CellError
 from harness.load.traffic.prompts import bos_ids, load_tokenizer
 
-BLOCK = 1024  # prompts tokenized and sent together: MMLU whole would be 500 MB of token ids
+BLOCK = 1024  # questions tokenized and sent together: MMLU whole would be 500 MB of token ids
+TOKENIZED = 64  # prompts of generated answers tokenized at a time, in some 20 ms
 MAX_TOKEN_IDS = 128  # vLLM's bound on logprob_token_ids
 
 
@@ -37,6 +39,20 @@ class Question:
     @property
     def one_token_each(self) -> bool:
         return all(len(c) == 1 for c in self.choices) and len({c[0] for c in self.choices}) <= MAX_TOKEN_IDS
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Bodies made while others are answered: a server must not run dry between two blocks of prompts."""
+
+    count: int
+    make: Callable[[], Iterator[dict[str, Any]]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self.make()
 
 
 @dataclass(frozen=True)
@@ -169,20 +185,19 @@ class ServedModel(TemplateLM):
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         keys = [(request.args[0], stop_strings(request.args[1], self.tokenizer.eos_token)) for request in requests]
         wanted = sorted(set(keys))
-        for start in range(0, len(wanted), BLOCK):
-            block = wanted[start : start + BLOCK]
-            prompts = self.encode_many([context for context, _ in block])
-            self.prompts_cut += sum(self._too_long(ids, self.max_tokens + 1) for ids in prompts)
-            bodies = [
-                {"prompt": self._fit(ids, self.max_tokens + 1), "max_tokens": self.max_tokens, "temperature": 0}
-                | ({"stop": list(stops)} if stops else {})
-                for ids, (_, stops) in zip(prompts, block, strict=True)
-            ]
-            before = start
-            replies = self._post(bodies, lambda done, of, before=before: self.progress(before + done, len(wanted)))
-            for key, reply in zip(block, replies, strict=True):
-                self.generations[key] = generation(reply, key[1])
+        replies = self._post(_Made(len(wanted), partial(self._bodies, wanted)), self.progress)
+        for key, reply in zip(wanted, replies, strict=True):
+            self.generations[key] = generation(reply, key[1])
         return [self.generations[key].text for key in keys]
+
+    def _bodies(self, wanted: list[tuple[str, tuple[str, ...]]]) -> Iterator[dict[str, Any]]:
+        for start in range(0, len(wanted), TOKENIZED):
+            block = wanted[start : start + TOKENIZED]
+            for ids, (_, stops) in zip(self.encode_many([context for context, _ in block]), block, strict=True):
+                self.prompts_cut += self._too_long(ids, self.max_tokens + 1)
+                prompt = self._fit(ids, self.max_tokens + 1)
+                body = {"prompt": prompt, "max_tokens": self.max_tokens, "temperature": 0}
+                yield body | ({"stop": list(stops)} if stops else {})
 
     def generation_of(self, context: str, gen_kwargs: dict[str, Any]) -> Generation:
         return self.generations[context, stop_strings(gen_kwargs, self.tokenizer.eos_token)]
@@ -206,7 +221,9 @@ class ServedModel(TemplateLM):
     def _too_long(self, ids: list[int], room: int) -> bool:
         return self.context_length is not None and len(ids) + room > self.context_length
 
-    def _post(self, bodies: list[dict], progress: Callable[[int, int], None] = lambda done, of: None) -> list[dict]:
+    def _post(
+        self, bodies: Collection[dict], progress: Callable[[int, int], None] = lambda done, of: None
+    ) -> list[dict]:
         if not bodies:
             return []
         return request_many(self.server, "/v1/completions", bodies, concurrency=self.concurrency, progress=progress)

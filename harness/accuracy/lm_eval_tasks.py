@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from harness.accuracy.datasets import Source
+from harness.accuracy.datasets import Source, unreachable_hub
 from harness.errors import CellError, did_you_mean
 
 HUB_NAMES = {"mmlu": "cais/mmlu", "gsm8k": "openai/gsm8k"}  # mirror folder -> data set on the hub
@@ -46,6 +46,16 @@ def known_names(folder: Path) -> dict[str, Path]:
     return names
 
 
+def hub_repository(task_file: Path) -> str | None:
+    """The data set that a task's YAML, or one that it includes, names; None for a group or a task without one."""
+    text = task_file.read_text(encoding="utf-8")
+    if found := re.search(r"^dataset_path:[ \t]*[\"']?([\w./-]+)", text, re.MULTILINE):
+        return None if found[1] in ("json", "csv", "parquet", "text") else found[1]
+    included = re.search(r"^[\"']?include[\"']?:[ \t]*[\"']?([^\s\"']+)", text, re.MULTILINE)
+    parent = task_file.parent / included[1] if included else None
+    return hub_repository(parent) if parent and parent.is_file() and parent != task_file else None
+
+
 def subjects(task: str, folder: Path, mirror: Path) -> dict[str, Path]:
     """The built-in file of every MMLU subject that `task` (mmlu, mmlu_stem, mmlu_anatomy) means and the mirror has."""
     chosen = {}
@@ -69,7 +79,10 @@ def problems(task: str, data: str | None, fewshot: int, source: Source) -> list[
         close = did_you_mean(task, list(names))
         return [where + (close if len(names) < 200 else close.split(" available:")[0].rstrip(";"))]
     if source.directory is None:
-        return []
+        repository = HUB_NAMES.get(data) or hub_repository(names[task])
+        missing = unreachable_hub(repository) if repository else None
+        advice = "; set data.root to a mirror, or to pocket" if data else ""
+        return [f"data: {missing}{advice}"] if missing else []
     if data == "gsm8k":
         return source.problems("test.jsonl") or _too_few_shots(source.directory / "train.jsonl", fewshot)
     if missing := source.problems("test/*_test.csv"):

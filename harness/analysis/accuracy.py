@@ -6,46 +6,31 @@ from zlib import crc32
 
 import numpy as np
 
+from harness.analysis.clustered import robust_mean
 from harness.analysis.intervals import (
     RESAMPLES,
     Estimate,
-    is_binary,
-    mcnemar_exact,
     mean_score,
     percentile_interval,
     ratio,
     resample_means,
+    wilson,
 )
+from harness.analysis.paired import (
+    NOT_SHOWN,
+    REFUTED,
+    SHOWN,
+    Comparison,
+    Paired,
+    compare,
+    non_inferiority,
+    pair_rows,
+)
+from harness.analysis.pairs import PairingError
+from harness.analysis.significance import holm
 from harness.analysis.study import Measured, Study
-from harness.errors import HarnessError
 
-SHOWN, NOT_SHOWN, REFUTED = "shown", "not shown", "refuted"
-
-
-class PairingError(HarnessError):
-    """Two variants were not asked the same questions."""
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Scores (0..1) of the same items; position i is one item. `groups`: its subject, for clustered errors."""
-
-    baseline: np.ndarray
-    variant: np.ndarray
-    groups: tuple[str | None, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A variant against the baseline on one suite. `recovery` is None when the baseline scored nothing."""
-
-    difference: Estimate  # variant - baseline, in score (0..1)
-    recovery: Estimate | None  # variant / baseline
-    lost: int  # items whose score fell
-    gained: int
-    p: float | None  # exact McNemar; None unless scores are 0/1
-    verdict: str  # non-inferior at the margin: shown | not shown | refuted
-    noise: Estimate | None  # the same difference between two runs of the baseline
+__all__ = ["NOT_SHOWN", "REFUTED", "SHOWN", "PairingError", "compare", "non_inferiority", "pair_rows", "suite_results"]
 
 
 @dataclass(frozen=True)
@@ -54,11 +39,13 @@ class SuiteResult:
     suite: str
     metric: str
     score: Estimate
+    clustered: Estimate | None  # the score, items of one group (MMLU's subjects) allowed to be alike
     items: int
     population: int | None
     source: str
     counts: dict[str, int]
     other_scores: dict[str, float]
+    categories: dict[str, Estimate]  # MMLU's stem, humanities, social_sciences, other
     valid: bool
     comparison: Comparison | None
     not_compared: str | None  # why, where there is no comparison
@@ -76,62 +63,6 @@ class AverageRecovery:
     suites: tuple[str, ...]
     verdict: str | None
     reason: str | None
-
-
-def pair_rows(baseline_rows: list[dict], rows: list[dict], metric: str, where: str = "") -> Paired:
-    """Joins item rows on (id, doc_hash, prompt_hash); raises PairingError unless both sides have the same keys."""
-    left, right = _by_key(baseline_rows, metric, where), _by_key(rows, metric, where)
-    if left.keys() != right.keys():
-        odd = sorted(left.keys() ^ right.keys(), key=str)
-        raise PairingError(
-            f"{where}: {len(odd)} of {len(left.keys() | right.keys())} items were not asked in the same words to the "
-            f"baseline and the variant (first: id {odd[0][0]!r}): their prompts or items differ; measure both again "
-            "with one tokenizer, chat template and item set"
-        )
-    keys = sorted(left, key=str)
-    return Paired(
-        np.array([left[key][0] for key in keys], dtype=float),
-        np.array([right[key][0] for key in keys], dtype=float),
-        tuple(left[key][1] for key in keys),
-    )
-
-
-def _by_key(rows: list[dict], metric: str, where: str) -> dict[tuple, tuple[float, str | None]]:
-    scores = {}
-    for row in rows:
-        key = (row["id"], row.get("doc_hash"), row.get("prompt_hash"))
-        value = (row.get("scores") or {}).get(metric)
-        if key in scores:
-            raise PairingError(f"{where}: item {row['id']!r} is stored twice; measure the cell again")
-        if value is None:
-            raise PairingError(f"{where}: item {row['id']!r} has no score {metric!r}; measure the cell again")
-        scores[key] = (float(value), row.get("group"))
-    if not scores:
-        raise PairingError(f"{where}: no items are stored; measure the cell again")
-    return scores
-
-
-def compare(paired: Paired, margin: float, seed: list[int], resamples: int = RESAMPLES) -> Comparison:
-    """difference = mean(variant) - mean(baseline), recovery = mean(variant) / mean(baseline), from the same draws."""
-    b, v = paired.baseline, paired.variant
-    b_means, v_means = resample_means(b, v, seed, resamples)
-    difference = percentile_interval(float(v.mean() - b.mean()), v_means - b_means)
-    recovery = None
-    if b.mean() > 0:
-        recovery = percentile_interval(float(v.mean() / b.mean()), ratio(v_means, b_means))
-    lost, gained = int((v < b).sum()), int((v > b).sum())
-    binary = is_binary(b) and is_binary(v)
-    p = mcnemar_exact(lost, gained) if binary else None
-    return Comparison(difference, recovery, lost, gained, p, non_inferiority(recovery, margin), None)
-
-
-def non_inferiority(recovery: Estimate | None, margin: float) -> str:
-    """Shown: the whole interval lies at or above 1 - margin. Refuted: the whole interval lies below. Else not shown."""
-    if recovery is None or recovery.low is None:
-        return NOT_SHOWN
-    if recovery.low >= 1 - margin:
-        return SHOWN
-    return REFUTED if recovery.high is not None and recovery.high < 1 - margin else NOT_SHOWN
 
 
 def average_recovery(pairs: dict[str, Paired], margin: float, seed: int, resamples: int = RESAMPLES) -> AverageRecovery:
@@ -172,8 +103,18 @@ def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dic
                 if paired is not None:
                     pairs[name][suite] = paired
             results[name, suite] = result
+    results = _corrected(results)
     wanted = [suite for suite in study.suites if (study.baseline, suite) in results]
     return results, {name: _average(study, pairs[name], wanted) for name in study.compared}
+
+
+def _corrected(results: dict[tuple[str, str], SuiteResult]) -> dict[tuple[str, str], SuiteResult]:
+    """Holm over every comparison of the sweep: with four variants and five suites, one p below 0.05 is no news."""
+    adjusted = holm({key: result.comparison.p for key, result in results.items() if result.comparison})
+    return {
+        key: replace(result, comparison=replace(result.comparison, p_holm=adjusted[key])) if key in adjusted else result
+        for key, result in results.items()
+    }
 
 
 def _first(study: Study, variant: str, suite: str) -> Measured | None:
@@ -183,9 +124,11 @@ def _first(study: Study, variant: str, suite: str) -> Measured | None:
 
 def _result(measured: Measured) -> SuiteResult:
     result, metric = measured.result, measured.result["primary"]
-    values = [(row.get("scores") or {}).get(metric) for row in measured.load_rows()]
+    rows, clustered = list(measured.load_rows()), None
+    values = [(row.get("scores") or {}).get(metric) for row in rows]
     if values and None not in values:
         score, items = mean_score(np.array(values, dtype=float)), len(values)
+        clustered = robust_mean(np.array(values), tuple(row.get("group") for row in rows))
     else:
         score, items = Estimate(float(result["scores"][metric]["value"])), int(result["scores"][metric]["n"])
     data = result.get("data") or {}
@@ -194,15 +137,23 @@ def _result(measured: Measured) -> SuiteResult:
         suite=measured.cell.suite,
         metric=metric,
         score=score,
+        clustered=clustered,
         items=items,
         population=data.get("population"),
         source=source_name(data),
         counts={k: int(v) for k, v in (result.get("counts") or {}).items() if isinstance(v, int | float)},
         other_scores={name: float(s["value"]) for name, s in result["scores"].items() if name != metric},
+        categories=_categories(result),
         valid=measured.valid,
         comparison=None,
         not_compared=None,
     )
+
+
+def _categories(result: dict[str, Any]) -> dict[str, Estimate]:
+    """Weighted by items, as the score itself; Wilson's interval."""
+    found = (result.get("details") or {}).get("categories") or {}
+    return {name: wilson(score["value"] * score["n"], score["n"]) for name, score in found.items() if score.get("n")}
 
 
 def source_name(data: dict[str, Any]) -> str:

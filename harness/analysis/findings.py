@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from harness.analysis.accuracy import AverageRecovery, SuiteResult, suite_results
+from harness.analysis.agreement import Agreement, agreements
 from harness.analysis.attribution import Rung, rungs
 from harness.analysis.capacity import Gain, capacity, gain
 from harness.analysis.cost import Cost, costs
 from harness.analysis.cutoffs import METRICS, Envelope, envelope
+from harness.analysis.distance import ChoiceDistance, TextDistance, choice_distances, text_distances
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate, win_rates
 from harness.analysis.pareto import Front, fronts
@@ -23,6 +25,9 @@ class Findings:
     suites: dict[tuple[str, str], SuiteResult]  # (variant, suite)
     averages: dict[str, AverageRecovery]  # every variant but the baseline
     win_rates: dict[tuple[str, str], WinRate]  # (variant, suite)
+    agreements: dict[tuple[str, str], Agreement]  # (variant, suite), not the baseline
+    choice_distances: dict[tuple[str, str], ChoiceDistance]  # (variant, suite), not the baseline
+    text_distances: dict[tuple[str, str], TextDistance]  # (variant, suite)
     points: dict[tuple[str, str], tuple[LoadPoint, ...]]  # (variant, scenario)
     against: dict[tuple[str, str], Against]  # (variant, scenario), not the baseline
     capacities: dict[tuple[str, str], Reading]  # (variant, scenario): highest rate that keeps the scenario's SLO
@@ -63,6 +68,9 @@ def analyse(study: Study) -> Findings:
         suites=suites,
         averages=averages,
         win_rates=rates,
+        agreements=agreements(study),
+        choice_distances=choice_distances(study),
+        text_distances=text_distances(study),
         points=points,
         against=against,
         capacities=capacities,

@@ -1,9 +1,8 @@
 """Estimates with their intervals: closed forms and the paired bootstrap. Everything is two-sided at 95 %.
 
-Sources. Wilson: E. B. Wilson 1927, JASA 22, 209. McNemar, exact: the two-sided binomial test on the discordant
-pairs. Paired bootstrap: B. Efron and R. Tibshirani 1993, chapters 8 and 13 (items are resampled, each with both of
-its scores). The half pseudo-item in each of the four outcomes: A. Agresti and Y. Min 2005, Statistics in Medicine 24,
-729; without it, 30 items and no flip would give an interval of width zero.
+Sources. Wilson: E. B. Wilson 1927, JASA 22, 209. Paired bootstrap: B. Efron and R. Tibshirani 1993, chapters 8 and 13
+(items are resampled, each with both of its scores). The half pseudo-item in each of the four outcomes: A. Agresti and
+Y. Min 2005, Statistics in Medicine 24, 729; without it, 30 items and no flip would give an interval of width zero.
 """
 
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ class Estimate:
         return self.bounded and not self.low <= value <= self.high
 
 
-def wilson(successes: int, n: int) -> Estimate:
+def wilson(successes: float, n: int) -> Estimate:
     """Share of successes. (p + z²/2n ± z·sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)."""
     p, z2 = successes / n, _Z**2
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
@@ -67,12 +66,6 @@ def is_binary(values: np.ndarray) -> bool:
     return bool(np.isin(values, (0.0, 1.0)).all())
 
 
-def mcnemar_exact(lost: int, gained: int) -> float:
-    """Two-sided p of `lost` against `gained` flips under a fair coin: 2·P(X <= min), X ~ Binomial(lost+gained, ½)."""
-    n = lost + gained
-    return min(1.0, 2 * float(stats.binom.cdf(min(lost, gained), n, 0.5))) if n else 1.0
-
-
 def resample_means(
     baseline: np.ndarray, variant: np.ndarray, seed: list[int], resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -84,8 +77,9 @@ def resample_means(
     rng = np.random.default_rng(seed)
     pairs = np.column_stack([baseline, variant]).astype(float)
     n = len(pairs)
-    outcomes, counts = np.unique(pairs, axis=0, return_counts=True)
-    if len(outcomes) <= _MAX_OUTCOMES:
+    found, counts = np.unique(pairs[:, 0] + 1j * pairs[:, 1], return_counts=True)  # sorts faster than rows do
+    if len(found) <= _MAX_OUTCOMES:
+        outcomes = np.column_stack([found.real, found.imag])
         outcomes, inverse = np.unique(np.vstack([outcomes, _PSEUDO]), axis=0, return_inverse=True)
         weights = np.bincount(inverse.ravel(), weights=np.concatenate([counts, np.full(4, 0.5)]))
         means = rng.multinomial(n, weights / weights.sum(), size=resamples) @ outcomes / n
@@ -98,6 +92,14 @@ def resample_means(
         means[start : start + len(draw), 0] = urn[:, 0][draw].mean(axis=1)
         means[start : start + len(draw), 1] = urn[:, 1][draw].mean(axis=1)
     return means[:, 0], means[:, 1]
+
+
+def difference_error(baseline: np.ndarray, variant: np.ndarray) -> float:
+    """Standard error of mean(variant) - mean(baseline): the standard deviation of `resample_means`' draws, exactly."""
+    gaps = np.concatenate([np.subtract(variant, baseline, dtype=float), _PSEUDO[:, 1] - _PSEUDO[:, 0]])
+    weights = np.concatenate([np.ones(len(variant)), np.full(len(_PSEUDO), 0.5)])
+    mean = np.average(gaps, weights=weights)
+    return float(np.sqrt(np.average((gaps - mean) ** 2, weights=weights) / len(variant)))
 
 
 def percentile_interval(value: float, draws: np.ndarray) -> Estimate:

@@ -38,6 +38,25 @@ def _accuracy(findings: Findings, variant: str) -> dict[str, float]:
     for (name, suite), rate in findings.win_rates.items():
         if name == variant:
             _put(found, f"win_rate/{suite}", rate.win_rate)
+            _put(found, f"win_rate_difference/{suite}", rate.difference)
+    return found | _fidelity(findings, variant)
+
+
+def _fidelity(findings: Findings, variant: str) -> dict[str, float]:
+    """To the baseline: agreement of greedy outputs, KL divergence in nats (of texts a lower bound), perplexity."""
+    found: dict[str, float] = {}
+    for (name, suite), agreement in findings.agreements.items():
+        if name == variant and agreement.same:
+            _put(found, f"agreement/{suite}_exact", agreement.same.exact)
+            _put(found, f"agreement/{suite}_prefix", agreement.same.prefix)
+    for (name, suite), distance in (*findings.choice_distances.items(), *findings.text_distances.items()):
+        if name == variant and distance.gap:
+            _put(found, f"kl/{suite}", distance.gap.kl)
+            _put(found, f"top1_agreement/{suite}", distance.gap.top1)
+    for (name, suite), text in findings.text_distances.items():
+        if name == variant:
+            _put(found, f"perplexity/{suite}", text.perplexity)
+            _put(found, f"perplexity_ratio/{suite}", text.gap and text.gap.ratio)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from harness.analysis import Findings
 from harness.analysis.accuracy import NOT_SHOWN, REFUTED, SHOWN, SuiteResult, counted
+from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate
 from harness.report.tables import Table, Td, name_of, table
 from harness.report.words import NONE, p_value, percent, plural, points
@@ -21,12 +22,15 @@ def recovery_table(findings: Findings) -> Table:
         shown = Td(percent(average.recovery), note=average.reason or "")
         verdict = Td(average.verdict or NONE, TONES.get(average.verdict, "muted"))
         suite = Td("average", note=f"{plural(len(average.suites), 'suite')} with equal weight")
-        rows.append([suite, name_of(study, name), "", "", "", shown, "", "", verdict])
-    heads = ["Suite", "Variant", ">Score", ">Items", ">Difference, points", ">Recovery"]
-    heads += [">Flips lost / gained", ">McNemar p", f"Non-inferior at {100 * study.margin:g} %"]
+        rows.append([suite, name_of(study, name), "", "", "", "", "", shown, "", "", verdict])
+    heads = ["Suite", "Variant", ">Score", ">Items", ">Difference, points", ">Noise floor", ">Detectable", ">Recovery"]
+    heads += [">Flips lost / gained", ">p, corrected", f"Non-inferior at {100 * study.margin:g} %"]
     note = (
-        "Score: Wilson 95 % interval. Difference and recovery: paired bootstrap over the same items, 95 %. Flips: "
-        "items lost and gained against the baseline; p: exact McNemar test of the two. Shown: the whole "
+        "Score: Wilson 95 % interval. Difference and recovery: paired bootstrap over the same items, 95 %; by subject: "
+        "items of one subject may be alike (clustered standard error). Noise floor: the baseline's second run minus "
+        "its first. Detectable: the true difference, in points, that these items show in 4 of 5 studies. Flips: items "
+        "lost and gained against the baseline. p: exact McNemar test (fractional scores: paired t), corrected by Holm "
+        "for every comparison of this sweep. Shown: the whole "
         f"recovery interval lies at or above {100 * (1 - study.margin):g} %; refuted: it lies below; else not shown."
     )
     return table("Recovery by suite", heads, rows, note, group=0)
@@ -36,17 +40,22 @@ def _suite_row(findings: Findings, result: SuiteResult) -> list:
     study, c = findings.study, result.comparison
     part = f"a part: {result.items:,} of {result.population:,} items" if result.partial else ""
     suite = Td(result.suite, note=", ".join(fact for fact in (result.metric, result.source, part) if fact))
-    score = Td(percent(result.score), "" if result.valid else "bad", "" if result.valid else "INVALID")
+    spread = f"by subject {percent(result.clustered)}" if result.clustered else ""
+    score = Td(percent(result.score), "" if result.valid else "bad", spread if result.valid else "INVALID")
     items = Td(f"{result.items:,}", "warn" if result.partial else "", counted(result.counts))
     start = [suite, name_of(study, result.variant), score, items]
     if result.variant == study.baseline:
-        return [*start, *[Td("baseline" if i == 0 else "", "muted") for i in range(5)]]
+        return [*start, *[Td("baseline" if i == 0 else "", "muted") for i in range(7)]]
     if c is None:
-        return [*start, Td("not compared", "muted", result.not_compared or ""), *[Td(NONE, "muted")] * 4]
-    difference = Td(points(c.difference), note=f"noise {points(c.noise)}" if c.noise else "")
+        return [*start, Td("not compared", "muted", result.not_compared or ""), *[Td(NONE, "muted")] * 6]
+    clustered = f"by subject {points(c.clustered)}" if c.clustered else ""
+    difference = Td(points(c.difference), note=clustered)
+    noise = Td(points(c.noise), "" if c.noise else "muted", "" if c.noise else "the baseline ran once")
     recovery = Td(percent(c.recovery), note="" if c.recovery else "the baseline scored nothing")
     verdict = Td(c.verdict, TONES[c.verdict])
-    return [*start, difference, recovery, f"{c.lost} / {c.gained}", p_value(c.p), verdict]
+    detectable = f"{100 * c.detectable:.1f}"
+    p = Td(p_value(c.p_holm), note=f"alone {p_value(c.p)}" if c.p is not None else "")
+    return [*start, difference, noise, detectable, recovery, f"{c.lost} / {c.gained}", p, verdict]
 
 
 def _win_row(findings: Findings, rate: WinRate) -> list:
@@ -55,7 +64,22 @@ def _win_row(findings: Findings, rate: WinRate) -> list:
     suite = Td(rate.suite, note=", ".join(fact for fact in (what, rate.source, part) if fact))
     shown = Td(percent(rate.win_rate)) if rate.win_rate else Td("not shown", "muted", "see Judge")
     items = Td(f"{rate.items:,}", "warn" if rate.partial else "", counted(rate.counts))
-    return [suite, name_of(findings.study, rate.variant), shown, items, Td("no recovery", "muted"), *[Td("")] * 4]
+    return [suite, name_of(findings.study, rate.variant), shown, items, Td("no recovery", "muted"), *[Td("")] * 6]
+
+
+def categories_table(findings: Findings) -> Table:
+    """MMLU's four categories; no rows where no suite has categories."""
+    rows = []
+    for (name, suite), result in findings.suites.items():
+        for category, score in result.categories.items():
+            base = findings.suites.get((findings.study.baseline, suite))
+            of_base = base.categories.get(category) if base and name != findings.study.baseline else None
+            gap = points(Estimate(score.value - of_base.value)) if of_base else "baseline"
+            what = Td(f"{suite}, {category.replace('_', ' ')}")
+            rows.append([what, name_of(findings.study, name), percent(score), Td(gap, "" if of_base else "muted")])
+    rows.sort(key=lambda row: row[0].text)  # stable: variants stay in the sweep's order
+    note = "Weighted by items, as the whole suite's score. Wilson 95 % interval; differences of parts are not tested."
+    return table("Scores by category", ["Category", "Variant", ">Score", ">Difference, points"], rows, note, group=0)
 
 
 def judge_table(findings: Findings) -> Table:

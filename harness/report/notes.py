@@ -5,6 +5,7 @@ import re
 from harness.analysis import Findings
 from harness.analysis.validity import simulated
 from harness.report.accuracy_tables import judge_table, recovery_table
+from harness.report.fidelity_tables import agreement_table, distance_table, known_pairs_table
 from harness.report.figures import Figure
 from harness.report.gain_tables import attribution_table, cost_table
 from harness.report.markdown import markdown, markdown_table
@@ -27,7 +28,8 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     parts += ["## Verdict", "\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
     figures = {path: figure for path, (figure, _) in (charts or {}).items()}
     parts += [_section(variants_table(findings)), *_pictures(figures, "pareto_"), _section(recovery_table(findings))]
-    parts += [_section(judge_table(findings))] if findings.win_rates else []
+    parts += [_section(agreement_table(findings)), _section(distance_table(findings))]
+    parts += [_section(judge_table(findings)), _section(known_pairs_table(findings))] if findings.win_rates else []
     parts += _load(findings, figures)
     parts += [_section(single_stream_table(findings)), _section(throughput_table(findings))]
     parts += [_section(other_loads_table(findings)), _section(attribution_table(findings))]

@@ -8,6 +8,7 @@ from harness.analysis import Findings
 from harness.analysis.cutoffs import METRICS, deployed
 from harness.analysis.validity import simulated
 from harness.report import accuracy_tables as accuracy
+from harness.report import fidelity_tables as fidelity
 from harness.report import gain_tables as gains
 from harness.report import overview_tables as overview
 from harness.report import performance_tables as performance
@@ -38,7 +39,10 @@ def render_page(findings: Findings) -> str:
         verdicts=verdicts(findings),
         variants=overview.variants_table(findings),
         recovery=accuracy.recovery_table(findings),
+        categories=accuracy.categories_table(findings),
+        fidelity=[fidelity.agreement_table(findings), fidelity.distance_table(findings)],
         judge=accuracy.judge_table(findings) if findings.win_rates else None,
+        known_pairs=fidelity.known_pairs_table(findings),
         published=overview.published_table(findings) if study.published else None,
         simulated=simulated(study),
         fronts=front_figures(findings, looks),

@@ -18,7 +18,7 @@ from pathlib import Path
 from loadgen_peers import CLIENTS, client
 from loadgen_rows import alone, arrivals, compare
 from loadgen_rows.setup import Setup, prepare
-from loadgen_rows.table import Row, markdown
+from table import Row, markdown
 
 from harness import host
 from harness.errors import ConfigError, HarnessError, did_you_mean

@@ -27,7 +27,7 @@ SMALL = [
     "load.duration_s=3",
     "progress=plain",
 ]
-CELLS = 3 * (3 + 4) + 2  # variants x (load points + suites) + judged variants
+CELLS = 3 * (3 + 4) + 4 + 2  # variants x (load points + suites) + the baseline's suites again + judged variants
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,9 @@ def test_quickstart_has_every_kind_of_cell(quickstart):
         assert f"{variant}/chat_96_16/single_stream_r0" in keys
         assert f"{variant}/rag_256_8/throughput_r0" in keys
         assert f"{variant}/code_completion_64_24/server_4rps_r0" in keys
+    assert {key for key in keys if key.endswith("/r1")} == {
+        f"bf16/{suite}/r1" for suite in ("mmlu", "gsm8k", "humaneval", "alpaca_eval")
+    }, "the baseline's suites once more, and nobody else's"
     assert "bf16/alpaca_eval/judge" not in keys, "the baseline against itself is one half by definition"
     assert "fp8_dynamic/alpaca_eval/judge" in keys
 
@@ -65,13 +68,14 @@ def test_what_cannot_change_a_result_keeps_every_cell(quickstart, override):
         ("engine.dtype=float32", lambda key: True),
         ("engine.max_model_len=1024", lambda key: True),
         ("variants.w4a16.engine_args=[--enable-chunked-prefill]", lambda key: key.startswith("w4a16/")),
-        ("suites.mmlu.items=30", lambda key: key.endswith("/mmlu")),
+        ("suites.mmlu.items=30", lambda key: "/mmlu" in key),
         ("load.duration_s=60", lambda key: "/server_" in key),
         ("scenarios.rag_256_8.output_tokens=9", lambda key: "/rag_256_8/" in key),
         ("scenarios.rag_256_8.text=code", lambda key: "/rag_256_8/" in key),
         ("variants.sparse24_fp8.recipe.calibration.samples=20", lambda key: key.startswith("sparse24_fp8/")),
         ("judge.prompt=chat", lambda key: key.endswith("/judge")),
-        ("concurrency=8", lambda key: key.count("/") == 1 or key.endswith("/judge")),
+        ("concurrency=8", lambda key: key.split("/")[1] in ("mmlu", "gsm8k", "humaneval", "alpaca_eval")),
+        ("noise_runs=2", lambda key: key.endswith("/r2")),
     ],
 )
 def test_what_can_change_a_result_makes_new_cells_and_only_those(quickstart, override, touched):

@@ -125,10 +125,17 @@ class Answer:
             return _logprobs_of(entries)
         prompt = asked.prompt_ids or range(asked.prompt_tokens)
         drawn = random.Random(asked.digest)
-        echoed = [(f"token_id:{i}", {f"token_id:{i}": -drawn.expovariate(1.0), "other": -1.0}) for i in prompt]
+        echoed = [self._echoed(token, drawn) for token in prompt]
         found = _logprobs_of(echoed + entries)
         found["token_logprobs"][0] = found["top_logprobs"][0] = None  # nothing stands before the first token
         return found
+
+    def _echoed(self, token: int, drawn: random.Random) -> tuple[str, dict[str, float]]:
+        """A prompt's token and as many others, of falling probability, as were asked for."""
+        top, value = {f"token_id:{token}": -drawn.expovariate(1.0)}, -2.0
+        for other in range(1, (self.asked.logprobs or 0) + 1):
+            top[f"token_id:{token + other}"] = value = value - drawn.expovariate(1.0)
+        return f"token_id:{token}", top
 
 
 WORD_JSON = tuple(json.dumps(word).encode() for word in WORDS)

@@ -1,11 +1,13 @@
 """Text of a dataset on the hub: `hub:DATASET[@REVISION][:SPLIT[:FIELD]]`, streamed, so that only its start is read.
 
-DATASET may be a directory that the `datasets` library can load. The planner imports this file: nothing heavy.
+DATASET is org/name, org/name/CONFIG where a dataset has several, or a directory that the `datasets` library can load.
+The planner imports this file: nothing heavy.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError
@@ -23,6 +25,7 @@ class HubText:
     revision: str | None = None
     split: str = "train"
     field: str | None = None
+    config: str | None = None
 
 
 def parse(name: str) -> HubText:
@@ -31,7 +34,10 @@ def parse(name: str) -> HubText:
     if len(parts) > 3 or not all(parts):
         raise ConfigError(f"scenario text {name!r}: expected hub:DATASET[@REVISION][:SPLIT[:FIELD]]")
     dataset, _, revision = parts[0].partition("@")
-    return HubText(dataset, revision or None, *parts[1:])
+    config = None
+    if dataset.count("/") == 2 and not Path(dataset).is_dir():
+        dataset, _, config = dataset.rpartition("/")
+    return HubText(dataset, revision or None, *parts[1:], config=config)
 
 
 @lru_cache(maxsize=32)
@@ -40,7 +46,8 @@ def identity(name: str) -> str:
     is made without a network too, and only a pinned revision makes it the same with one."""
     asked = parse(name)
     revision = asked.revision or _latest(asked.dataset)
-    return f"{asked.dataset}@{revision or ''}:{asked.split}:{asked.field or ''}"
+    dataset = f"{asked.dataset}/{asked.config}" if asked.config else asked.dataset
+    return f"{dataset}@{revision or ''}:{asked.split}:{asked.field or ''}"
 
 
 def read_values(name: str) -> list[Any]:
@@ -49,7 +56,8 @@ def read_values(name: str) -> list[Any]:
 
     asked = parse(name)
     try:
-        rows = load_dataset(asked.dataset, split=asked.split, revision=asked.revision, streaming=True)
+        found = {"split": asked.split, "revision": asked.revision, "streaming": True}
+        rows = load_dataset(asked.dataset, asked.config, **found)
         values: list[Any] = []
         chars = 0
         for row in islice(rows, ROWS):

@@ -8,13 +8,13 @@ from statistics import median
 import numpy as np
 from loadgen_peers.ours import command, reported, result
 from loadgen_peers.ours_cell import Cell
+from table import Row
 
 from harness.errors import HarnessError
 from loadgen_rows.known_server import MODEL, Truth, known_server, truth
 from loadgen_rows.process import Usage, run_measured
 from loadgen_rows.setup import Setup, two_cores
 from loadgen_rows.stamps import merged_share
-from loadgen_rows.table import Row
 
 OURS = "harness"
 TIMEOUT_S = 400.0

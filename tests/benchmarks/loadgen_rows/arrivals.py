@@ -14,11 +14,11 @@ import json
 from collections.abc import Iterator
 
 import numpy as np
+from table import Row
 
 from harness.load.traffic.arrivals import poisson
 from loadgen_rows.alone import OURS, observe
 from loadgen_rows.setup import Setup
-from loadgen_rows.table import Row
 
 RATE_RPS, SECONDS = 100.0, 100.0
 WINDOWS_S, WORKERS = (1.0, 5.0), (1, 8)

@@ -14,13 +14,13 @@ from statistics import median
 import numpy as np
 from loadgen_peers import Job, client
 from loadgen_peers.ours import result
+from table import Row
 
 from harness.errors import HarnessError
 from loadgen_rows.known_server import MODEL, known_server, truth
 from loadgen_rows.process import run_measured
 from loadgen_rows.setup import Setup
 from loadgen_rows.stamps import stamp_errors
-from loadgen_rows.table import Row
 
 TOKENS, GAP_MS, TTFT_MS = 60, 20.0, 20.0
 TIMEOUT_S = 240.0

@@ -100,9 +100,10 @@ def says(path, p_first):
 
 
 def quality(instruction, answer):
-    """The number of the question in the answer counts most, then the length."""
+    """The number of the question in the answer counts most, then the order of its words, then the length."""
     number = re.search(r"\d+", instruction)
-    return (bool(number) and re.search(rf"\b{number[0]}\b", answer) is not None, len(answer))
+    right = bool(number) and re.search(rf"\b{number[0]}\b", answer) is not None
+    return (right, "as good and as long" in answer, len(answer))
 
 
 def good_judge(path, body, sure=0.9, bias=0.0):
@@ -111,15 +112,23 @@ def good_judge(path, body, sure=0.9, bias=0.0):
     return says(path, min(1.0, (sure if better else 1 - sure) + bias))
 
 
+def judged(context, judge, rows, reference_rows, weak_rows=()):
+    """Calibrated on the reference's answers, then asked about the rows."""
+    calibration = calibrate(context, judge, reference_rows, 0, weak_rows, {"source": "here"})
+    return run_judge(context, judge, rows, reference_rows, calibration=calibration)
+
+
 @pytest.mark.parametrize("style", ["chat", "few_shot"])
 def test_a_good_judge_is_believed_and_finds_the_better_answers(serve, context, style):
     better = [{**row, "response": row["response"] + " And more."} for row in ROWS[:8]]
-    outcome = run_judge(context(serve(good_judge)), Judge(model="j", prompt=style), better, ROWS, 0)
+    outcome = judged(context(serve(good_judge)), Judge(model="j", prompt=style), better, ROWS)
     details = outcome.result["details"]
     assert outcome.result["scores"]["win_rate"] == {"value": pytest.approx(0.9), "n": 8}
     assert [row["scores"]["win_rate"] for row in outcome.rows] == pytest.approx([0.9] * 8)
     assert details["calibration"]["accuracy"] == 1.0 and details["calibration"]["low"] > 0.5
-    assert details["calibration"]["pairs"] == 16 and details["parse_rate"] == 1.0 and outcome.flags == []
+    assert details["calibration"]["pairs"] == 36 and details["calibration"]["instructions"] == 12
+    assert list(details["calibration"]["by_kind"]) == ["other", "truncated", "shuffled"]
+    assert details["parse_rate"] == 1.0 and outcome.flags == []
     assert details["length_difference"] == 10 and details["length_unit"] == "characters"
     assert details["alpaca_eval"]["win_rate"] == pytest.approx(90) and details["alpaca_eval"]["n_total"] == 8
 
@@ -129,12 +138,46 @@ def test_liking_a_position_cancels_out_and_is_reported(serve, context, style):
     judge = Judge(model="j", prompt=style)
     worse = [{**row, "response": row["response"][:-20]} for row in ROWS]
     only_first = serve(lambda path, body: says(path, 0.95))
-    outcome = run_judge(context(only_first), judge, worse, ROWS, 0)
+    outcome = judged(context(only_first), judge, worse, ROWS)
     assert outcome.result["scores"]["win_rate"]["value"] == pytest.approx(0.5)
-    assert outcome.result["details"]["calibration"]["position_bias"] == 0.5
+    calibration = outcome.result["details"]["calibration"]
+    assert calibration["position_bias"] == 0.5 and calibration["position_bias_low"] > 0.2
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("judge_at_chance", "invalid")]
     biased = serve(lambda path, body: good_judge(path, body, sure=0.7, bias=0.25))
     assert calibrate(context(biased), judge, ROWS, 0)["accuracy"] == 1.0
+
+
+def test_a_judge_that_only_likes_length_is_found_out(serve, context):
+    def longest(path, body):
+        _, first, second = parts(path, body)
+        return says(path, 0.5 if len(first) == len(second) else 0.9 if len(first) > len(second) else 0.1)
+
+    weak = [{**row, "response": "No."} for row in ROWS]
+    longer = [{**row, "response": row["response"] + " And on and on."} for row in ROWS]
+    outcome = judged(context(serve(longest)), Judge(model="j", prompt="few_shot"), longer, ROWS, weak)
+    kinds = outcome.result["details"]["calibration"]["by_kind"]
+    assert kinds["truncated"]["accuracy"] == kinds["published"]["accuracy"] == 1.0
+    assert kinds["shuffled"]["accuracy"] == 0.5 and outcome.result["scores"]["win_rate"]["value"] > 0.8
+    [flag] = outcome.flags
+    assert (flag.code, flag.level) == ("judge_at_chance", "invalid") and "length does not give away" in flag.message
+
+
+def test_a_kind_that_the_judge_cannot_tell_is_said(serve, context):
+    """A judge that sees which answer belongs to the question, and nothing of how it is written."""
+
+    def on_topic(path, body):
+        instruction, first, second = parts(path, body)
+        here, there = (quality(instruction, answer)[0] for answer in (first, second))
+        return says(path, 0.5 if here == there else 0.9 if here else 0.1)
+
+    good = [{**row, "response": f"Answer {n}. " + "word " * n + "end here of this"} for n, row in enumerate(ROWS)]
+    calibration = calibrate(context(serve(on_topic)), Judge(model="j", prompt="few_shot"), good, 0)
+    assert calibration["by_kind"]["other"]["accuracy"] > 0.9 and calibration["by_kind"]["shuffled"]["low"] < 0.5
+    outcome = run_judge(
+        context(serve(on_topic)), Judge(model="j", prompt="few_shot"), good, ROWS, calibration=calibration
+    )
+    assert [(flag.code, flag.level) for flag in outcome.flags] == [("judge_weak_kind", "caution")]
+    assert "shuffled" in outcome.flags[0].message
 
 
 def test_a_judge_that_names_neither_is_counted(serve, context):
@@ -144,7 +187,7 @@ def test_a_judge_that_names_neither_is_counted(serve, context):
         return good_judge(path, body)
 
     variant = [{**row, "response": row["response"] + " And more."} for row in ROWS]
-    outcome = run_judge(context(serve(rambling)), Judge(model="j", prompt="few_shot"), variant, ROWS, 0)
+    outcome = judged(context(serve(rambling)), Judge(model="j", prompt="few_shot"), variant, ROWS)
     assert outcome.result["counts"]["unparsed"] == 1 and outcome.result["scores"]["win_rate"]["n"] == 11
     assert outcome.rows[3]["scores"] == {} and outcome.result["details"]["parse_rate"] == pytest.approx(22 / 24)
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("unparsed", "caution")]
@@ -159,7 +202,7 @@ def test_equal_answers_are_a_tie_and_cost_nothing(serve, context):
 
     known = {"accuracy": 1.0, "low": 0.9, "high": 1.0, "pairs": 40}
     judge = Judge(model="j", prompt="few_shot")
-    outcome = run_judge(context(serve(counting)), judge, ROWS, ROWS, 0, calibration=known)
+    outcome = run_judge(context(serve(counting)), judge, ROWS, ROWS, calibration=known)
     assert outcome.result["scores"]["win_rate"]["value"] == 0.5 and calls == []
     assert outcome.result["counts"]["equal"] == 12
 
@@ -173,17 +216,17 @@ def test_pairs_keep_their_order_when_instructions_repeat(serve, tmp_path):
 def test_questions_that_drifted_are_an_error(serve, context):
     changed = [{**ROWS[0], "doc_hash": "other"}]
     with pytest.raises(CellError, match="drifted"):
-        run_judge(context(serve(good_judge)), Judge(model="j"), changed, ROWS, 0)
+        judged(context(serve(good_judge)), Judge(model="j"), changed, ROWS)
 
 
 def test_a_judge_that_refuses_fails_the_cell(serve, context):
     with pytest.raises(CellError, match="refused"):
-        run_judge(context(serve(lambda path, body: 400)), Judge(model="j"), ROWS, ROWS, 0)
+        judged(context(serve(lambda path, body: 400)), Judge(model="j"), ROWS, ROWS)
 
 
 def test_alpaca_eval_leaves_the_process_as_it_was(serve, context, monkeypatch, tmp_path, capfd):
     level, before = logging.getLogger().level, dict(os.environ)
-    run_judge(context(serve(good_judge)), Judge(model="j", prompt="few_shot"), ROWS[:4], ROWS, 0)
+    judged(context(serve(good_judge)), Judge(model="j", prompt="few_shot"), ROWS[:4], ROWS)
     assert logging.getLogger().level == level and dict(os.environ) == before
     assert capfd.readouterr() == ("", "")
 

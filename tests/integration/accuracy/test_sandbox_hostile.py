@@ -1,30 +1,32 @@
 """Programs that try to get out. Everything runs in every sandbox that works here."""
 
 import os
-import shutil
+import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
 from harness.accuracy import sandbox
 from harness.accuracy.sandbox import Limits, Sandbox
+from harness.accuracy.sandbox.request import visible_paths
 
-KINDS = [("bubblewrap", shutil.which("bwrap")), ("unshare", shutil.which("unshare"))]
 LIMITS = Limits(wall_s=20, output_bytes=1 << 20, tmp_bytes=32 << 20, file_bytes=8 << 20, processes=32)
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind[0])
+@pytest.fixture(scope="module", params=list(sandbox.KINDS))
 def box(request):
-    kind, program = request.param
-    if program is None:
-        pytest.skip(f"{kind} is not installed")
-    found = Sandbox(kind, program)
-    if reason := sandbox._trial(found):
-        pytest.skip(f"{kind} does not work here: {reason}")
-    return found
+    reasons = []
+    for found in sandbox.candidates():
+        if found.kind == request.param:
+            if (reason := sandbox.trial(found)) is None:
+                return found
+            reasons.append(reason)
+    pytest.skip(f"{request.param} does not work here: {'; '.join(reasons) or 'not installed'}")
 
 
 @pytest.fixture
@@ -60,14 +62,22 @@ for path in ["/proc/self/environ", *glob.glob("/proc/[0-9]*/environ"), *glob.glo
 
 
 def test_sees_no_home_no_project_no_other_process(run):
-    done = run("import os; print(*[p for p in os.listdir('/proc') if p.isdigit()]); print(*os.listdir('/'))")
-    processes, folders = done.stdout.decode().splitlines()
-    assert len(processes.split()) <= 6
-    assert not {"home", "work", "var", "mnt", "srv", "sys", "run"} & set(folders.split())
-    project = os.path.dirname(sandbox.__file__)
-    assert (
-        run(f"import os; print(os.path.exists({project!r}), os.path.exists('/etc/shadow'))").stdout == b"False False\n"
-    )
+    home = str(Path.home())
+    done = run(f"""
+import os
+print(*[name for name in os.listdir('/proc') if name.isdigit()])
+print(*os.listdir('/'))
+print(*(os.listdir({home!r}) if os.path.isdir({home!r}) else []))
+print(os.path.exists({sandbox.__file__!r}), os.path.exists('/etc/shadow'))
+""")
+    processes, folders, in_home, others = done.stdout.decode().split("\n")[:4]
+    assert len(processes.split()) <= 6 and others == "False False"
+    ways = [
+        Path(path).parts for path in visible_paths()
+    ]  # a Python below a home folder is seen, its neighbours are not
+    assert not {"home", "var", "mnt", "srv", "root"} & set(folders.split()) - {way[1] for way in ways}
+    depth = len(Path(home).parts)
+    assert set(in_home.split()) <= {way[depth] for way in ways if way[:depth] == Path(home).parts and len(way) > depth}
 
 
 def test_writes_nothing_outside_its_own_tmp(run):
@@ -193,6 +203,225 @@ if os.fork() == 0:
     run(code)
     command = ["pgrep", "-f", "time.sleep.47.11"]
     assert subprocess.run(command, capture_output=True).stdout == b""
+
+
+# Each prints "escaped" for whatever works that must not, and "tried" at its end.
+PRELUDE = """
+import ctypes, os, signal, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*arguments): return libc.syscall(*(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
+def attempt(what, do):
+    try: result = do()
+    except BaseException as error: return
+    if result not in (-1, None, False): print("escaped:", what, result)
+"""
+NUMBERS = {"x86_64": 0, "aarch64": 1}.get(os.uname().machine)
+ATTEMPTS = {
+    "sockets of every family": """
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK, socket.AF_PACKET, 40):
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+                attempt(f"socket {family} {kind}", lambda: bool(socket.socket(family, kind)))
+    """,
+    "new namespaces": """
+        for flags in (0x10000000, 0x10020000, 0x40000000, 0x20000000, 0x00020000, 0x02000000):
+            attempt(f"unshare {flags:#x}", lambda: libc.unshare(flags) == 0)
+            attempt(f"clone {flags:#x}", lambda: libc.syscall(CLONE, flags | 17, 0, 0, 0, 0) >= 0)
+        for name in os.listdir("/proc/1/ns") if os.access("/proc/1/ns", os.R_OK) else []:
+            attempt("setns", lambda: libc.setns(os.open(f"/proc/1/ns/{name}", os.O_RDONLY), 0) == 0)
+    """,
+    "mounts": """
+        attempt("tmpfs", lambda: libc.mount(b"x", b"/tmp", b"tmpfs", 0, None) == 0)
+        attempt("proc", lambda: libc.mount(b"x", b"/tmp", b"proc", 0, None) == 0)
+        attempt("bind", lambda: libc.mount(b"/", b"/tmp", None, 4096, None) == 0)
+        attempt("remount", lambda: libc.mount(None, b"/usr", None, 4096 | 32, None) == 0)
+        attempt("umount", lambda: libc.umount2(b"/proc", 2) == 0)
+    """,
+    "chroot": """
+        os.makedirs("/tmp/jail")
+        attempt("chroot", lambda: os.chroot("/tmp/jail") is None)
+        attempt("pivot_root", lambda: libc.syscall(PIVOT_ROOT, b"/tmp", b"/tmp/jail") == 0)
+        for _ in range(20): os.chdir("..")
+        attempt("above the root", lambda: set(os.listdir(".")) != set(os.listdir("/")))
+    """,
+    "files of the host": """
+        places = [f"/proc/{p}/{d}" for p in ("1", "self", str(os.getppid())) for d in ("root", "cwd")] + ["/old", "/.."]
+        for place in places:
+            attempt(place, lambda: os.path.exists(place + SECRET_FILE))
+        attempt("link", lambda: os.link("/usr/bin/env", "/usr/bin/env2") is None)
+        attempt("block device", lambda: os.mknod("/tmp/disk", 0o60666, os.makedev(8, 0)) is None)
+        attempt("character device", lambda: os.mknod("/tmp/mem", 0o20666, os.makedev(1, 1)) is None)
+        for path in ("/dev/mem", "/dev/kmsg", "/dev/fuse", "/dev/net/tun", "/dev/tty", "/dev/kvm"):
+            attempt(path, lambda: os.open(path, os.O_RDWR) >= 0)
+    """,
+    "the kernel's settings": """
+        for path in ("/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches",
+                     "/sys/kernel/mm/ksm/run", "/sys/fs/cgroup/cgroup.procs", "/proc/sys/user/max_user_namespaces"):
+            attempt(path, lambda: os.open(path, os.O_WRONLY) >= 0)
+        attempt("host name", lambda: libc.sethostname(b"x", 1) == 0)
+        attempt("clock", lambda: libc.settimeofday(struct.pack("qq", 0, 0), None) == 0)
+        attempt("bpf", lambda: libc.syscall(BPF, 0, None, 0) >= 0)
+        attempt("perf", lambda: libc.syscall(PERF, None, 0, -1, -1, 0) >= 0)
+        attempt("keyring", lambda: libc.syscall(ADD_KEY, b"user", b"x", b"y", 1, -3) >= 0)
+        attempt("io_uring", lambda: libc.syscall(425, 8, ctypes.create_string_buffer(120)) >= 0)
+    """,
+    "other processes": """
+        for pid in [int(p) for p in os.listdir("/proc") if p.isdigit()] + [HARNESS]:
+            if pid == os.getpid(): continue
+            attempt(f"ptrace {pid}", lambda: libc.ptrace(16, pid, 0, 0) == 0)
+            attempt(f"memory {pid}", lambda: os.open(f"/proc/{pid}/mem", os.O_RDWR) >= 0 and pid == HARNESS)
+            attempt(f"pidfd_getfd {pid}", lambda: libc.syscall(438, os.pidfd_open(pid), 1, 0) >= 0)
+        attempt("the harness is killed", lambda: os.kill(HARNESS, signal.SIGKILL) is None and HARNESS != os.getpid())
+        attempt("the harness is in sight", lambda: b"pytest" in open(f"/proc/{HARNESS}/cmdline", "rb").read())
+        for number in range(2, 2000):  # whatever answers to these numbers must be inside
+            if number not in (os.getpid(), os.getppid()):
+                attempt("x", lambda: os.kill(number, 0))
+        try: os.kill(-1, signal.SIGCONT)
+        except ProcessLookupError: pass
+    """,
+    "privilege": """
+        attempt("setuid", lambda: os.getuid() != 0 and os.setuid(0) is None)
+        for program in ("/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd", "/usr/bin/newgrp", "/usr/bin/chsh"):
+            if not os.path.exists(program) or not os.stat(program).st_mode & 0o4000: continue
+            read, write = os.pipe()
+            if os.fork() == 0:  # a child of a setuid program that had won would be root and not ours to look at
+                os.dup2(write, 1); os.execv(program, [program, "--version"])
+            os.close(write); os.wait()
+        os.chmod(os.open("/tmp/own", os.O_CREAT | os.O_WRONLY), 0o6777)
+        line = [line for line in open("/proc/self/status") if line.startswith("Cap")]
+        attempt("capabilities", lambda: any(int(l.split()[1], 16) for l in line))
+        attempt("groups", lambda: os.getuid() != 0 and 0 in os.getgroups())
+    """,
+    "memory that nobody counts": """
+        attempt("memfd", lambda: os.memfd_create("x") >= 0)
+        attempt("System V", lambda: libc.shmget(0, 1 << 30, 0o1777) >= 0)
+        attempt("queues", lambda: libc.syscall(MQ_OPEN, b"x", 66, 0o600, None) >= 0)
+        attempt("locked", lambda: libc.mmap is None)
+    """,
+    "limits are taken back": """
+        import resource
+        for name in ("RLIMIT_NPROC", "RLIMIT_AS", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CPU"):
+            kind = getattr(resource, name)
+            soft, hard = resource.getrlimit(kind)
+            attempt(name + " is not set", lambda: hard == resource.RLIM_INFINITY)
+            attempt(name, lambda: resource.setrlimit(kind, (hard + 1, hard + 1)) is None)
+        attempt("priority", lambda: os.nice(-5) < 0)
+        attempt("oom", lambda: os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), b"-1000") > 0)
+    """,
+}  # fmt: skip
+CALLS = {"CLONE": (56, 220), "PIVOT_ROOT": (155, 41), "BPF": (321, 280), "PERF": (298, 241), "ADD_KEY": (248, 217),
+         "MQ_OPEN": (240, 180)}  # fmt: skip
+
+
+@pytest.mark.skipif(NUMBERS is None, reason="numbers of system calls are known for x86-64 and arm64")
+@pytest.mark.parametrize("name", list(ATTEMPTS))
+def test_no_way_out(run, tmp_path, name):
+    (secret := tmp_path / "secret").write_text("tell-nobody")
+    known = {**{call: numbers[NUMBERS] for call, numbers in CALLS.items()}, "HARNESS": os.getpid()}
+    known["SECRET_FILE"] = str(secret)
+    lines = [PRELUDE, *(f"{key} = {value!r}" for key, value in known.items()), textwrap.dedent(ATTEMPTS[name])]
+    done = run("\n".join([*lines, "print('tried')"]))
+    assert (done.stdout, done.ended) == (b"tried\n", "exit"), (done.stdout, done.stderr[-2000:])
+
+
+def test_reaches_no_unix_socket_of_the_host(run, tmp_path):
+    abstract, path = f"\0harness-test-{os.getpid()}", str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+        one.bind(abstract), other.bind(path)
+        for server in (one, other):
+            server.listen(), server.settimeout(0.3)
+        done = run(f"""
+import socket
+for address in ({abstract!r}, {path!r}):
+    try: socket.socket(socket.AF_UNIX).connect(address); print("connected")
+    except OSError: pass
+print("tried")
+""")
+        assert done.stdout == b"tried\n", done.stderr
+        for server in (one, other):
+            with pytest.raises(TimeoutError):
+                server.accept()
+
+
+def test_threads_count_as_processes(run):
+    code = """
+import threading, time
+count = 0
+try:
+    for _ in range(500): threading.Thread(target=time.sleep, args=(30,), daemon=True).start(); count += 1
+except RuntimeError: pass
+print(count, flush=True)
+import os; os._exit(0)
+"""
+    done = run(code, memory_bytes=64 << 30)
+    assert done.ended == "processes" or int(done.stdout) <= LIMITS.processes, done.stderr
+
+
+def test_endless_recursion_ends_alone(run):
+    code = "import sys; sys.setrecursionlimit(1 << 30)\nf = lambda x: sorted([x], key=f)\nf(1)"
+    done = run(code, memory_bytes=1 << 30)
+    assert done.returncode != 0 and done.ended in ("exit", "memory")
+
+
+def test_sleeping_for_ever_and_closing_every_output_end_at_the_clock(run):
+    assert run("import time; time.sleep(1e6)", wall_s=2).ended == "wall"
+    done = run("import os, time\nos.close(1); os.close(2)\ntime.sleep(30)", wall_s=4)
+    assert done.wall_s < 15
+    assert _nothing_runs("time.sleep.30.")
+
+
+@pytest.mark.parametrize("hidden", ["os.setsid()", "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))"])
+def test_nothing_outlives_the_run(run, hidden):
+    mark = f"outlives-{os.getpid()}-{len(hidden)}"
+    code = f"""
+import os, signal, time
+for _ in range(3):
+    if os.fork() == 0:
+        {hidden}
+        if os.fork() == 0:
+            os.execv({sys.executable!r}, ["python", "-c", "import time; time.sleep(60)", {mark!r}])
+        os._exit(0)
+time.sleep(1)
+print("done")
+"""
+    done = run(code)
+    assert done.stdout == b"done\n" and _nothing_runs(mark), done.stderr
+
+
+def test_a_harness_that_is_killed_takes_the_sandbox_with_it(box, tmp_path):
+    if box.kind == "container":
+        pytest.skip("a container is its daemon's: podman ends it at its --timeout, docker does not")
+    (folder := tmp_path / "inside").mkdir()
+    mark = f"orphan-{os.getpid()}"
+    code = f"""
+import sys
+from pathlib import Path
+from harness.accuracy.sandbox import Limits, Sandbox
+command = [sys.executable, "-c", "import time; time.sleep(60)", {mark!r}]
+Sandbox({box.kind!r}, {box.program!r}).run(command, limits=Limits(wall_s=60), work_dir=Path({str(folder)!r}))
+"""
+    harness = subprocess.Popen([sys.executable, "-c", code])
+    assert _eventually(lambda: _running(f"^{sys.executable} -c import time; time.sleep.60. {mark}"))  # inside
+    harness.send_signal(signal.SIGKILL)
+    harness.wait()
+    assert _eventually(lambda: _nothing_runs(f"time.sleep.60. {mark}"))
+
+
+def _running(pattern):
+    listed = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
+    states = {pid: subprocess.getoutput(f"ps -o stat= -p {pid}").strip() for pid in listed}
+    return [pid for pid, state in states.items() if state and state[0] != "Z"]
+
+
+def _nothing_runs(pattern):
+    return _running(pattern) == []
+
+
+def _eventually(holds):
+    for _ in range(100):
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_without_a_sandbox_limits_and_the_clean_environment_remain(tmp_path, monkeypatch):

@@ -1,17 +1,23 @@
 """MLflow for real: SQLite, and a server on loopback."""
 
+import base64
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+import zlib
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "report"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "compare"))
 from synthetic_study import VARIANTS, build, parts, synthetic_study, without
+from two_sweeps import store
 
 from harness.errors import HarnessError
 from harness.report import write_report
@@ -86,59 +92,146 @@ def test_a_sweep_is_a_parent_and_a_variant_a_child(sqlite):
 def test_metrics_compare_side_by_side(sqlite):
     _, _, children = runs_of(sqlite)
     metrics = children["int4"].data.metrics
-    wanted = {"accuracy/mmlu", "recovery/mmlu", "recovery/average", "chat_512_256/itl_ms_p99_at_qps_4"}
-    assert wanted | {"chat_512_256/output_tok_per_s_throughput", "chat_512_256/max_qps_at_slo"} <= metrics.keys()
+    wanted = {"accuracy/mmlu", "recovery/mmlu", "recovery/average", "itl_at_qps/chat_512_256_itl_ms_p99_at_qps_4"}
+    wanted |= {"serving_chat_512_256/output_tok_per_s_throughput", "capacity/chat_512_256_max_qps_at_slo"}
+    assert wanted <= metrics.keys()
     assert "recovery/mmlu" not in children["bf16"].data.metrics
 
 
 def test_a_ladder_is_a_series_by_rate(sqlite):
     client, _, children = runs_of(sqlite)
-    history = client.get_metric_history(children["int4"].info.run_id, "chat_512_256/itl_ms_p99_by_qps")
-    assert [entry.step for entry in sorted(history, key=lambda m: m.step)] == [1, 2, 4]
+    run_id = children["int4"].info.run_id
+    for name in ("itl_by_qps/chat_512_256_p99_ms", "served_qps/chat_512_256"):
+        history = client.get_metric_history(run_id, name)
+        assert [entry.step for entry in sorted(history, key=lambda m: m.step)] == [1, 2, 4]
+
+
+def test_rates_sort_as_numbers_and_may_be_fractions(sqlite, report_dir):
+    study = synthetic_study(rates=[0.5, 2.0, 16.0], variants={"bf16": VARIANTS["bf16"]})
+    uri, experiment = sqlite, "rates sort as numbers and may be fractio"
+    track(study, report_dir, uri, experiment)
+    client, _, children = runs_of(uri, experiment)
+    names = sorted(
+        name for name in children["bf16"].data.metrics if name.startswith("itl_at_qps/chat_512_256_itl_ms_p50")
+    )
+    assert [name.rpartition("_")[2] for name in names] == ["00.5", "02"], "16/s was not reached"
+    history = client.get_metric_history(children["bf16"].info.run_id, "itl_by_qps/chat_512_256_p50_ms")
+    assert sorted(entry.step for entry in history) == [50, 200, 1600]
+
+
+def test_data_are_inputs_with_their_digests(sqlite):
+    _, parent, children = runs_of(sqlite)
+    for run in (parent, children["fp8"]):
+        found = {d.dataset.name: d for d in run.inputs.dataset_inputs}
+        assert found.keys() == {"pocket/mmlu", "pocket/gsm8k", "pocket/humaneval", "pocket/alpaca_eval"}
+        assert found["pocket/mmlu"].dataset.digest == "ab12"
+        assert json.loads(found["pocket/mmlu"].dataset.source)["digest"] == "sha256:ab12"
+        assert {tag.key: tag.value for tag in found["pocket/mmlu"].tags} == {"mlflow.data.context": "evaluation"}
+
+
+def test_the_plan_is_an_artifact_with_what_became_of_each_cell(sqlite, tmp_path):
+    client, parent, _ = runs_of(sqlite)
+    plan = json.loads(Path(client.download_artifacts(parent.info.run_id, "plan/plan.json", tmp_path)).read_text())
+    study = synthetic_study()
+    assert [cell["key"] for cell in plan["cells"]] == [m.cell.key for m in study.measured]
+    assert {cell["state"] for cell in plan["cells"]} == {"measured"} and plan["command"] == study.command
+    text = Path(client.download_artifacts(parent.info.run_id, "plan/plan.txt", tmp_path)).read_text()
+    assert "int4 · chat_512_256 · server 4/s" in text
+
+
+def test_the_description_leads_to_the_comparison(sqlite):
+    client, parent, _ = runs_of(sqlite)
+    note = parent.data.tags["mlflow.note.content"]
+    key = re.search(r"viewStateShareKey=(\w+)", note)[1]
+    view = json.loads(client.get_experiment(parent.info.experiment_id).tags[f"mlflow.sharedViewState.{key}"])
+    state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
+    assert [section["name"] for section in state["compareRunSections"]] == [
+        "ITL by QPS",
+        "Recovery",
+        "Accuracy",
+        "Capacity",
+    ]
+    drawn = {
+        name for chart in state["compareRunCharts"] for name in chart.get("selectedMetricKeys", [chart["metricKey"]])
+    }
+    assert {"itl_by_qps/chat_512_256_p99_ms", "recovery/average_low", "capacity/rag_1024_128_max_qps_at_slo"} <= drawn
+    assert not re.search(r"(?<!\\)\[[\d+-]", note), "MLflow would make links of intervals"
+
+
+def test_another_engine_or_machine_has_runs_of_its_own(sqlite, report_dir):
+    from mlflow import MlflowClient
+
+    uri, experiment = sqlite, "another engine or machine has runs of it"
+    manifest, records, rows = parts(variants={"bf16": VARIANTS["bf16"]})
+    track(build(manifest, records, rows), report_dir, uri, experiment)
+    for record in records:
+        record["engine"]["version"] = "0.33.0"
+    for _ in range(2):
+        track(build(manifest, records, rows), report_dir, uri, experiment)
+    client = MlflowClient(tracking_uri=uri)
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    by = {(run.data.tags["harness.measured_by"], run.data.tags.get("harness.variant")) for run in runs}
+    assert len(runs) == len(by) == 4, "nothing of the older engine was replaced, nothing is there twice"
 
 
 def test_the_report_is_an_artifact_beside_the_database(sqlite):
     client, parent, _ = runs_of(sqlite)
     names = {Path(item.path).name for item in client.list_artifacts(parent.info.run_id, "report")}
-    assert names == {"cells.csv", "index.html", "release_notes.md", "summary.json"}
+    assert names >= {"cells.csv", "index.html", "release_notes.md", "summary.json"}
     assert Path(parent.info.artifact_uri.removeprefix("file://")).is_relative_to(Path(sqlite[10:]).parent)
 
 
 def test_a_second_time_adds_nothing(sqlite):
     client, _, children = runs_of(sqlite)
-    for name in ("accuracy/mmlu", "chat_512_256/itl_ms_p50_at_qps_1"):
+    for name in ("accuracy/mmlu", "itl_at_qps/chat_512_256_itl_ms_p50_at_qps_1"):
         assert len(client.get_metric_history(children["fp8"].info.run_id, name)) == 1
 
 
-def test_an_unfinished_sweep_is_completed_in_place_and_a_changed_one_replaced(tmp_path, report_dir):
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def test_an_unfinished_sweep_is_completed_in_place_and_a_changed_one_replaced(sqlite, report_dir):
+    uri, experiment = sqlite, "an unfinished sweep is completed in plac"
     manifest, records, rows = parts()
-    track(build(manifest, without(records, "load-fp8-chat"), rows), report_dir, uri, "harness")
-    _, parent, children = runs_of(uri)
-    assert "chat_512_256/itl_ms_p99_at_qps_4" not in children["fp8"].data.metrics
-    track(build(manifest, records, rows), report_dir, uri, "harness")
-    _, parent_again, completed = runs_of(uri)
+    track(build(manifest, without(records, "load-fp8-chat"), rows), report_dir, uri, experiment)
+    _, parent, children = runs_of(uri, experiment)
+    assert "itl_at_qps/chat_512_256_itl_ms_p99_at_qps_4" not in children["fp8"].data.metrics
+    track(build(manifest, records, rows), report_dir, uri, experiment)
+    _, parent_again, completed = runs_of(uri, experiment)
     assert parent_again.info.run_id == parent.info.run_id
     assert completed["fp8"].info.run_id == children["fp8"].info.run_id
-    assert "chat_512_256/itl_ms_p99_at_qps_4" in completed["fp8"].data.metrics
+    assert "itl_at_qps/chat_512_256_itl_ms_p99_at_qps_4" in completed["fp8"].data.metrics
     for record in records:
         if record["cell"]["key"] == "load-fp8-chat_512_256-server-4.0-0":
             record["flags"].append({"code": "client_lag", "level": "invalid", "message": "late"})
-    track(build(manifest, records, rows), report_dir, uri, "harness")
-    _, _, replaced = runs_of(uri)
-    assert "chat_512_256/itl_ms_p99_at_qps_4" not in replaced["fp8"].data.metrics, "an invalid number does not stay"
+    track(build(manifest, records, rows), report_dir, uri, experiment)
+    _, _, replaced = runs_of(uri, experiment)
+    assert "itl_at_qps/chat_512_256_itl_ms_p99_at_qps_4" not in replaced["fp8"].data.metrics, (
+        "an invalid number does not stay"
+    )
     assert replaced["int4"].info.run_id == children["int4"].info.run_id
 
 
-def test_names_that_mlflow_refuses(tmp_path, report_dir):
+def test_names_that_mlflow_refuses(sqlite, report_dir):
     manifest, records, rows = parts(variants={name: VARIANTS[name] for name in ("bf16", "fp8")})
     manifest["name"] = 'o\'neil "x" <script>'
     manifest["variants"]["fp8"]["label"] = "x" * 700
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri, experiment = sqlite, "names that mlflow refuses"
     for _ in range(2):
-        track(build(manifest, records, rows), report_dir, uri, "harness")
-    runs_of(uri)
+        track(build(manifest, records, rows), report_dir, uri, experiment)
+    runs_of(uri, experiment)
     assert metric_name("../chat@512//p99, ms") == "chat_512/p99_ ms"
+
+
+def test_names_that_differ_only_in_what_mlflow_refuses_stay_apart(sqlite, report_dir):
+    manifest, records, rows = parts(variants={"bf16": VARIANTS["bf16"]})
+    manifest["suites"] = [
+        "mm@lu" if suite == "mmlu" else "mm%lu" if suite == "gsm8k" else suite for suite in manifest["suites"]
+    ]
+    for cell in [*manifest["cells"], *(record["cell"] for record in records)]:
+        cell["suite"] = {"mmlu": "mm@lu", "gsm8k": "mm%lu"}.get(cell.get("suite"), cell.get("suite"))
+    uri, experiment = sqlite, "names that differ only in what mlflow re"
+    track(build(manifest, records, rows), report_dir, uri, experiment)
+    _, _, children = runs_of(uri, experiment)
+    found = {n: v for n, v in children["bf16"].data.metrics.items() if n.startswith("accuracy/mm_lu")}
+    assert len({v for n, v in found.items() if "low" not in n and "high" not in n}) == 2
 
 
 def test_a_server_takes_it_and_a_second_time_adds_nothing(server, report_dir):
@@ -148,6 +241,57 @@ def test_a_server_takes_it_and_a_second_time_adds_nothing(server, report_dir):
     assert sorted(children) == sorted(VARIANTS)
     assert len(client.get_metric_history(children["fp8"].info.run_id, "accuracy/mmlu")) == 1
     assert client.list_artifacts(parent.info.run_id, "report")
+    assert parent.info.artifact_uri.startswith("mlflow-artifacts:"), "artifacts went through the server"
+
+
+@pytest.mark.parametrize("after_s", [0.0, 1.0])
+def test_killed_anywhere_and_repeated_it_is_complete_without_duplicates(server, tmp_path, after_s):
+    from mlflow import MlflowClient
+
+    results, experiment = store(tmp_path / "results" / "killed"), f"killed {after_s}"
+    command = [sys.executable, "-m", "harness.track", str(results), "--tracking-uri", server, "--experiment"]
+    process = subprocess.Popen([*command, experiment], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    client, deadline = MlflowClient(tracking_uri=server), time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        found = client.get_experiment_by_name(experiment)
+        if found and client.search_runs([found.experiment_id]):
+            break
+        time.sleep(0.02)
+    time.sleep(after_s)
+    process.kill()
+    process.wait()
+    for name in (experiment, "untroubled"):
+        done = subprocess.run([*command, name], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert f"experiment {name}" in done.stdout and "viewStateShareKey" in done.stdout
+    _, parent, children = runs_of(server, experiment)
+    _, whole, expected = runs_of(server, "untroubled")
+    assert {n: (r.data.metrics, r.data.params) for n, r in children.items()} == {
+        n: (r.data.metrics, r.data.params) for n, r in expected.items()
+    }
+    assert parent.data.params == whole.data.params and parent.info.status == "FINISHED"
+    for folder in ("report", "plan"):
+        listed = [
+            {(item.path, item.file_size) for item in client.list_artifacts(run.info.run_id, folder)}
+            for run in (parent, whole)
+        ]
+        assert {path for path, _ in listed[0]} == {path for path, _ in listed[1]} and listed[0]
+    for run, twin in ((children["fp8"], expected["fp8"]), (parent, whole)):
+        assert len(run.inputs.dataset_inputs) == len(twin.inputs.dataset_inputs) > 0
+
+
+def test_the_command_without_a_server_fails_alone_with_itself_to_repeat(tmp_path):
+    results = store(tmp_path / "results" / "small one")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    command = [sys.executable, "-m", "harness.track", str(results), "--tracking-uri", uri]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"python -m harness.track '{results}' --tracking-uri {uri} --experiment harness" in done.stderr
+    assert not list(tmp_path.glob("mlruns*")) and not list(tmp_path.glob("reports*"))
+    done = subprocess.run([*command[:3], str(tmp_path)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "has no sweep.json" in done.stderr
 
 
 def test_a_server_that_is_down_fails_soon_with_the_command_to_repeat(report_dir):
@@ -155,7 +299,9 @@ def test_a_server_that_is_down_fails_soon_with_the_command_to_repeat(report_dir)
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     start = time.monotonic()
-    with pytest.raises(HarnessError, match=r"(?s)did not take the study.*\n  python -m harness \+sweep=synthetic"):
+    with pytest.raises(
+        HarnessError, match=r"(?s)did not take the study.*\n  python -m harness\.track results/synthetic --tracking-uri"
+    ):
         track(synthetic_study(), report_dir, f"http://user:secret@127.0.0.1:{port}", "harness")
     assert time.monotonic() - start < 15
 

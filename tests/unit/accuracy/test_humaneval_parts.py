@@ -8,7 +8,7 @@ from harness.accuracy import humaneval_prompts as prompts
 from harness.accuracy import humaneval_worker as worker
 from harness.accuracy.datasets import Source, source
 from harness.accuracy.humaneval import HumanEval, HumanEvalConfig, load_problems, subset
-from harness.accuracy.humaneval_evaluation import _read
+from harness.accuracy.humaneval_evaluation import read
 from harness.accuracy.sandbox import Finished
 from harness.errors import CellError, ConfigError
 
@@ -59,36 +59,40 @@ def test_subset_is_random_seeded_and_in_order():
 def test_extraction_finds_the_function_in_prose_and_survives_nonsense():
     program = "import math\n\ndef f(x):\n    return helper(x)\n\ndef helper(x):\n    return x\n"
     text = f"Here you go:\n```python\n{program}```\nDone"
-    code = worker.extract(text, "f")
-    assert worker.defines(code, "f") and "helper" in code and "Here" not in code
+    found = worker.extract({"text": text, "entry_point": "f"}, [])
+    assert found["parsed"] and "helper" in found["solution"] and "Here" not in found["solution"]
     for nonsense in ("", "no code at all (", "\0", "def g(): return 1", "(" * 500):
-        assert not worker.defines(worker.extract(nonsense, "f"), "f")
+        assert not worker.extract({"text": nonsense, "entry_point": "f"}, [])["parsed"]
 
 
 def finished(lines, ended="exit", returncode=0):
     return Finished(returncode, ended, "\n".join(map(json.dumps, lines)).encode(), b"Traceback\nBoom", 1.0)
 
 
-DONE = {"id": "a", "solution": "s", "parsed": True, "base": "pass", "plus": "fail"}
+DONE = {"id": 0, "status": "pass"}
 
 
-def test_the_sample_that_was_begun_is_blamed_for_a_dead_sandbox():
-    verdicts = _read(finished([{"start": "a"}, DONE, {"start": "b"}], "memory", -9), ["a", "b", "c"])
-    assert verdicts["a"].base == "pass" and verdicts["b"].base == "memory" and "c" not in verdicts
+def test_the_item_that_was_begun_is_blamed_for_a_dead_sandbox():
+    assert read(finished([{"start": 0}, DONE, {"start": 1}], "memory", -9), 3) == {0: DONE, 1: {"broken": "memory"}}
+    assert read(finished([{"start": 0}], returncode=-9), 1) == {0: {"broken": "crash"}}
 
 
 def test_a_failure_of_the_evaluation_itself_is_no_score():
     with pytest.raises(CellError, match="Boom"):
-        _read(finished([], returncode=1), ["a"])
+        read(finished([], returncode=1), 1)
     with pytest.raises(CellError, match="timeout_s"):
-        _read(finished([{"start": "a"}], "wall", -9), ["a"])
+        read(finished([{"start": 0}], "wall", -9), 1)
 
 
 def test_what_changes_a_result_changes_the_fingerprint_and_nothing_else():
     base = HumanEval("h", HumanEvalConfig()).fingerprint("pocket")
     assert base == HumanEval("other name", HumanEvalConfig(timeout_s=1.0)).fingerprint("pocket")
-    for change in ({"items": 3}, {"chat": False}, {"max_tokens": 9}, {"plus": False}):
-        assert HumanEval("h", HumanEvalConfig(**change)).fingerprint("pocket") != base
+    assert base == HumanEval("h", HumanEvalConfig(top_p=0.5)).fingerprint("pocket")  # greedy has none
+    sampled = {"temperature": 0.8, "samples": 10}
+    changes = ({"items": 3}, {"chat": False}, {"max_tokens": 9}, {"plus": False}, {"temperature": 0.8}, sampled,
+               {**sampled, "samples": 11}, {**sampled, "k": [1, 10]}, {**sampled, "top_p": 0.5})  # fmt: skip
+    prints = [HumanEval("h", HumanEvalConfig(**change)).fingerprint("pocket") for change in changes]
+    assert all(one != other for index, one in enumerate([base, *prints]) for other in prints[index:])
 
 
 def test_pocket_problems_are_complete():

@@ -2,13 +2,14 @@ import pytest
 
 from harness.accuracy import judge
 from harness.accuracy.judge_annotator import _letters
-from harness.accuracy.judge_prompts import ANSWER_CHARS, STYLES, Pair, known_pairs, shown, template
-from harness.analysis.intervals import wilson
+from harness.accuracy.judge_prompts import ANSWER_CHARS, STYLES, Pair, answer_chars, known_pairs, shown, template
 from harness.config import Judge
 from harness.errors import ConfigError
 
+TEXT = "with every word in its place and none of them twice because order matters here"
 ROWS = [
-    {"instruction": f"Question {n}?", "response": f"A good long answer, number {n}, {'word ' * 20}"} for n in range(9)
+    {"id": f"a/{n}", "instruction": f"Question {n}?", "response": f"A good long answer, number {n}, {TEXT}"}
+    for n in range(9)
 ]
 
 
@@ -34,24 +35,61 @@ def test_long_answers_are_cut_at_a_word():
     assert len(text) <= ANSWER_CHARS["few_shot"] + 4 and text.endswith("word ...")
 
 
+def test_a_pair_fits_the_judges_context_in_both_orders():
+    """Llama 2's 4096 tokens: two answers of 6000 characters of code would not fit."""
+    pair = Pair("Write it.", "x = 1; " * 1200, "short")
+    both = Pair("Write it.", "x = 1; " * 1200, "y = 2; " * 1200)
+    assert answer_chars(pair, "chat", 4096) == ANSWER_CHARS["chat"]
+    assert answer_chars(both, "chat", 4096) == answer_chars(both.swapped, "chat", 4096) < ANSWER_CHARS["chat"]
+    seen = shown(both, "chat", 4096)
+    assert (len(template("chat")) + len(seen.first) + len(seen.second)) / 2.5 < 4096
+    assert answer_chars(both, "chat", None) == ANSWER_CHARS["chat"] and answer_chars(both, "chat", 300) == 0
+
+
 def test_known_pairs_put_the_better_answer_first():
-    pairs = known_pairs(ROWS, "few_shot", 0)
-    assert pairs == known_pairs(ROWS, "few_shot", 0) and len(pairs) == 18
-    answer = {row["instruction"]: row["response"].strip() for row in ROWS}
-    for kind, pair in pairs:
-        assert pair.first == answer[pair.instruction] != pair.second
-        assert (kind == "truncated") == pair.first.startswith(pair.second)
+    pairs = known_pairs(ROWS, "few_shot", 0, 32)
+    assert pairs == known_pairs(ROWS, "few_shot", 0, 32) != known_pairs(ROWS, "few_shot", 1, 32)
+    assert [one.kind for one in pairs].count("shuffled") == 9 and len(pairs) == 27
+    answer = {row["id"]: row["response"].strip() for row in ROWS}
+    for one in pairs:
+        first, second = one.pair.first, one.pair.second
+        assert first == answer[one.instruction_id] != second and one.instruction_id[-1] in one.pair.instruction
+        assert (one.kind == "truncated") == first.startswith(second)
+        if one.kind == "shuffled":
+            assert sorted(first.split()) == sorted(second.split()) and first.split() != second.split()
+
+
+def test_published_pairs_stand_where_a_weaker_reference_has_answers():
+    weak = [{"id": "a/3", "instruction": "Question 3?", "response": "Meh."}]
+    found = [one for one in known_pairs(ROWS, "chat", 0, 32, weak) if one.kind == "published"]
+    assert [(one.instruction_id, one.pair.second) for one in found] == [("a/3", "Meh.")]
+
+
+def test_shuffled_answers_are_as_long_as_what_the_judge_sees():
+    long = [{**row, "response": row["response"] + " tail" * 900} for row in ROWS]
+    for one in known_pairs(long, "few_shot", 0, 4):
+        if one.kind == "shuffled":
+            seen = shown(one.pair, "few_shot")
+            assert abs(len(seen.first) - len(seen.second)) < 12
+
+
+def test_so_many_instructions_at_most():
+    assert len({one.instruction_id for one in known_pairs(ROWS, "chat", 0, 5)}) == 5
+    (problem,) = judge.problems(Judge(calibration_items=1))
+    assert "calibration_items" in problem
 
 
 def test_too_little_for_known_pairs_gives_none_and_no_belief():
-    assert known_pairs([{"instruction": "q", "response": "a"}], "chat", 0) == []
-    assert judge.wilson(0, 0) == (0.0, 1.0)
+    assert known_pairs([{"id": "a", "instruction": "q", "response": "a"}], "chat", 0, 32) == []
+    assert "not tried" in judge.weakness({"accuracy": None, "low": 0.0, "high": 1.0, "pairs": 0})
 
 
-@pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (17, 32), (31, 64)])
-def test_wilson_is_the_analysis_one(right, n):
-    other = wilson(right, n)
-    assert judge.wilson(right, n) == pytest.approx((other.low, other.high), abs=1e-6)
+def test_a_judge_that_only_likes_length_is_not_believed():
+    good = {"accuracy": 0.75, "low": 0.65, "high": 0.83, "pairs": 96}
+    same = {"accuracy": 0.5, "low": 0.4, "high": 0.6, "pairs": 64}
+    assert "length does not give away" in judge.weakness({**good, "same_length": same})
+    assert judge.weakness({**good, "same_length": {**same, "low": 0.55}}) is None
+    assert "no better than chance" in judge.weakness({**good, "low": 0.5})
 
 
 def test_letters_are_read_from_every_shape_of_answer():
@@ -72,18 +110,9 @@ def test_one_order_alone_is_no_judgement():
     assert judge._position_bias([judge.Judged(0.9, 0.1), judge.Judged(1.0, 0.0)]) == 0.5
 
 
-def test_the_fingerprint_knows_the_judge_its_prompt_and_the_reference():
+def test_the_fingerprint_knows_the_prompt_the_reference_and_the_trial():
     base = judge.judge_fingerprint(Judge(model="a"))
-    assert base == judge.judge_fingerprint(Judge(model="a", api_key_env="OTHER"))
-    for other in (
-        Judge(model="b"),
-        Judge(model="a", prompt="few_shot"),
-        Judge(base_url="http://x", endpoint_model="a"),
-    ):
+    assert base == judge.judge_fingerprint(Judge(model="b", api_key_env="OTHER")), "who judges is the plan's to say"
+    for other in (Judge(model="a", prompt="few_shot"), Judge(model="a", calibration_items=8)):
         assert judge.judge_fingerprint(other) != base
     assert judge.judge_fingerprint(Judge(model="a"), reference="text_davinci_003") != base
-    assert judge.judge_fingerprint(Judge(model="a"), weights="1234") != base
-
-
-def test_planned_calls():
-    assert judge.planned_calls(16) == 32 + 64 and judge.planned_calls(16, calibrated=True) == 32

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -111,7 +112,15 @@ def test_a_task_name_means_all_subjects_a_category_or_one():
     assert list(lm_eval_tasks.subjects("mmlu_astronomy", folder, POCKET / "mmlu")) == ["astronomy"]
 
 
-def test_preflight_finds_nothing_wrong_with_what_works():
+@pytest.fixture
+def hub(monkeypatch):
+    """Somebody listens where the hub should be."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        yield
+
+
+def test_preflight_finds_nothing_wrong_with_what_works(hub):
     assert suite().problems("pocket") == []
     assert suite().problems(None) == []
     gsm8k = LmEval("gsm8k", Config(task="gsm8k", data="gsm8k", fewshot=8))
@@ -180,3 +189,18 @@ def test_planning_imports_nothing_heavy():
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
     assert suite_class("lm_eval") is LmEval and "lm_eval" in SUITES
+
+
+def test_without_hub_and_cache_the_missing_data_set_is_named(tmp_path, monkeypatch):
+    for variable in ("HF_HUB_CACHE", "HF_DATASETS_CACHE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
+    missing = "data: {} is not in the hub's cache, and 127.0.0.1 cannot be reached{}"
+    advice = "; set data.root to a mirror, or to pocket"
+    assert LmEval("a", Config(task="arc_challenge", fewshot=25)).problems(None) == [
+        "suite a: " + missing.format("allenai/ai2_arc", "")
+    ]
+    assert suite().problems(None) == ["suite mmlu: " + missing.format("cais/mmlu", advice)]
+    (tmp_path / "datasets" / "allenai___ai2_arc").mkdir(parents=True)
+    assert LmEval("a", Config(task="arc_challenge", fewshot=25)).problems(None) == []

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from harness.analysis.accuracy import (
     NOT_SHOWN,
@@ -58,8 +59,9 @@ def test_a_baseline_without_a_right_answer_has_no_recovery():
     assert c.recovery is None and c.verdict == NOT_SHOWN and c.difference.value == pytest.approx(0.05)
 
 
-def test_fractional_scores_have_no_mcnemar_p():
-    assert compare(pair_rows(rows([0.5, 0.2, 1.0]), rows([0.4, 0.2, 1.0]), "acc"), 0.01, [0]).p is None
+def test_fractional_scores_have_the_paired_t_test_for_mcnemars():
+    b, v = [0.5, 0.2, 1.0, 0.4], [0.4, 0.2, 0.9, 0.1]
+    assert compare(pair_rows(rows(b), rows(v), "acc"), 0.01, [0]).p == pytest.approx(stats.ttest_rel(v, b).pvalue)
 
 
 def test_verdicts_at_the_margin():

@@ -1,6 +1,6 @@
 import pytest
 
-from harness.analysis.judge import judge_facts
+from harness.analysis.judge import judge_facts, win_rates
 from harness.analysis.study import build_study
 from harness.analysis.validity import command_text, engines, kernels
 
@@ -99,3 +99,50 @@ def test_one_engine_that_was_started_twice_is_one_engine():
     assert len(engines(study(cells))["a"]) == 1
     cells[0]["engine"]["command"] = "serve --port 1 --dtype float16"
     assert len(engines(study(cells))["a"]) == 2
+
+
+def test_what_the_judge_knows_by_kind_and_where_it_looks():
+    found = judge_facts(
+        {
+            "calibration": {
+                **{"accuracy": 0.8, "low": 0.7, "high": 0.87, "pairs": 96, "instructions": 32},
+                "same_length": {"accuracy": 0.6, "low": 0.48, "high": 0.7, "pairs": 64},
+                "by_kind": {"other": {"accuracy": 0.9, "low": 0.75, "high": 0.97, "pairs": 32}},
+                **{"position_bias": 0.1, "position_bias_low": 0.02, "position_bias_high": 0.18},
+            }
+        }
+    )
+    assert found.by_kind["other"][0].value == 0.9 and found.by_kind["other"][1] == 32
+    assert found.position_bias.excludes(0.0) and "length does not give away" in found.weakness
+
+
+def judged(variant, wins, reference="gpt4"):
+    cell = {"key": f"{variant}/judge", "kind": "judge", "variant": variant, "suite": "alpaca_eval", "repeat": 0}
+    rows = [
+        {"id": str(i), "doc_hash": str(i), "reference": reference, "scores": {} if w is None else {"win_rate": w}}
+        for i, w in enumerate(wins)
+    ]
+    known = {"accuracy": 0.9, "low": 0.8, "high": 0.95, "pairs": 60}
+    return cell, {"cell": cell, "result": {"details": {"calibration": known, "reference": reference}}}, rows
+
+
+def judged_study(*cells):
+    manifest = MANIFEST | {"suites": ["alpaca_eval"], "cells": [cell for cell, _, _ in cells]}
+    manifest["variants"] = {cell["variant"]: {} for cell, _, _ in cells}
+    rows = {cell["key"]: found for cell, _, found in cells}
+    return build_study(manifest, [record for _, record, _ in cells], lambda r: rows[r["cell"]["key"]], [])
+
+
+def test_win_rates_against_a_published_reference_are_compared_item_by_item():
+    base = judged("a", [0.2, 0.4, 0.6, 0.8, None] * 10)
+    own = judged("v", [0.1, 0.3, 0.5, 0.7, 0.9] * 10)
+    found = win_rates(judged_study(base, own))
+    assert found["a", "alpaca_eval"].difference is None
+    difference = found["v", "alpaca_eval"].difference
+    assert difference.value == pytest.approx(-0.1) and difference.high < 0, "40 items were read of both"
+    assert found["v", "alpaca_eval"].win_rate.value == pytest.approx(0.5)
+
+
+def test_win_rates_against_other_answers_are_not_compared():
+    found = win_rates(judged_study(judged("a", [0.2, 0.4]), judged("v", [0.2, 0.4], reference="davinci")))
+    assert found["v", "alpaca_eval"].difference is None

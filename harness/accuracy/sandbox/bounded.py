@@ -10,6 +10,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,19 @@ DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
+class Launch:
+    """`inner_pid`: a process of this host that holds the command, where it is no child of `line`; 0 while unknown.
+
+    `end` takes away what killing `line` leaves.
+    """
+
+    line: list[str]
+    environment: dict[str, str]
+    inner_pid: Callable[[], int] | None = None
+    end: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
 class Finished:
     """`ended`: exit (of itself), or what it was killed for: wall, silence, output, memory, processes."""
 
@@ -43,13 +57,14 @@ class Finished:
     wall_s: float
 
 
-def run_bounded(line: list[str], env: dict[str, str], limits: Limits, cwd: Path | None) -> Finished:
+def run_bounded(launch: Launch, limits: Limits, cwd: Path | None = None) -> Finished:
     """Runs it to its end or to a limit; keeps the first `output_bytes` of stdout and of stderr."""
     started = heard = time.monotonic()
     kept = {"stdout": bytearray(), "stderr": bytearray()}
-    ended, next_look = "exit", 0.0
+    ended, next_look, inner = "exit", 0.0, 0
     process = subprocess.Popen(
-        line, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        launch.line, env=launch.environment, cwd=cwd,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
     try:
@@ -65,7 +80,9 @@ def run_bounded(line: list[str], env: dict[str, str], limits: Limits, cwd: Path 
                         selector.unregister(key.fileobj)
                 now = time.monotonic()
                 if now >= next_look:  # every 0.1 s, or nine tenths of the time where looking is slow
-                    over = _over(process.pid, limits)
+                    if launch.inner_pid is not None and not inner:
+                        inner = launch.inner_pid()
+                    over = _over([process.pid, inner] if inner else [process.pid], limits)
                     next_look = time.monotonic() + max(0.1, (time.monotonic() - now) / 9)
                 if over is None and max(map(len, kept.values())) > limits.output_bytes:
                     over = "output"
@@ -79,14 +96,17 @@ def run_bounded(line: list[str], env: dict[str, str], limits: Limits, cwd: Path 
                 if process.poll() is not None and not selector.select(timeout=0):
                     break  # its last output was read; what else holds the pipe is killed below
     finally:
-        _kill_tree(process)
+        try:
+            launch.end()
+        finally:
+            _kill_tree(process)
         process.stdout.close(), process.stderr.close()
     out, err = (bytes(kept[name][: limits.output_bytes]) for name in ("stdout", "stderr"))
     return Finished(process.returncode, ended, out, err, time.monotonic() - started)
 
 
-def _over(pid: int, limits: Limits) -> str | None:
-    tree = _tree(pid)
+def _over(roots: list[int], limits: Limits) -> str | None:
+    tree = [pid for root in roots for pid in _tree(root)]
     if len(tree) > limits.processes + 8:  # the sandbox's own processes; a kernel that counts stops it before
         return "processes"
     memory = 0

@@ -1,0 +1,245 @@
+"""A fixed text, scored token by token: its perplexity, and what analysis/distance.py makes of the distributions.
+
+The text is tokenized as a whole, without special tokens, and cut into windows of `window` tokens that do not overlap;
+a last part that does not fill one is left out. That is how quantization papers give the perplexity of WikiText-2
+(Frantar et al. 2022, GPTQ: windows of 2048, rows joined by blank lines). Where the tokenizer puts a BOS in front of a
+text, every window starts with one and has a token less of the text (llama.cpp's way); without one, the first token of
+a window is not scored.
+
+A window is one completion request of token ids with `echo` and `logprobs`, which vLLM serves without its prefix cache.
+The server computes log-probabilities over the vocabulary for the whole window: window x vocabulary x 4 bytes, twice
+(2 GB for 2048 tokens of a vocabulary of 128k).
+
+Rows are windows; they carry no score, so that no average of recoveries takes them for one.
+"""
+
+import base64
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.accuracy import Context
+from harness.accuracy.datasets import Source, source, unreachable_hub
+from harness.accuracy.generation import request_many
+from harness.accuracy.humaneval import subset
+from harness.accuracy.humaneval_prompts import digest
+from harness.errors import CellError, ConfigError
+from harness.load.traffic import hub
+from harness.load.traffic.corpora import CORPORA, corpus_digest, load_corpus
+from harness.load.traffic.prompts import bos_ids, encode, load_tokenizer
+from harness.records import Outcome
+
+WIKITEXT = "hub:Salesforce/wikitext/wikitext-2-raw-v1:test"
+WIKITEXT_TOKENS = 290_000  # of its test part, more or less
+MIRRORED = ("*.txt", "*.raw")
+MOST_TOP_K = 20  # vLLM's --max-logprobs unless it is started otherwise
+REVISION = 1  # of this module's own protocol: raise it when windows, requests or rows change
+PREFIX = "token_id:"  # return_tokens_as_token_ids
+
+
+@dataclass
+class PerplexityConfig:
+    kind: str = "perplexity"
+    text: str | None = None  # prose | code | chat | hub:DATASET[/CONFIG][:SPLIT[:FIELD]] | FILE; null: WikiText-2
+    window: int = 2048  # tokens; the server's context must hold one more
+    items: int | None = None  # windows, a random subset drawn with the sweep's seed; null: all
+    top_k: int = 20  # log-probabilities kept at each position beside the token's own
+    add_bos: bool | None = None  # null: as the tokenizer does by itself
+
+
+class Perplexity:
+    Config = PerplexityConfig
+    judged = False
+
+    def __init__(self, name: str, config: PerplexityConfig):
+        self.name, self.config = name, config
+        for key, low, high in (("window", 2, None), ("items", 1, None), ("top_k", 1, MOST_TOP_K)):
+            value = getattr(config, key)
+            if value is not None and (value < low or (high and value > high)):
+                most = f", the highest {high}" if high else ""
+                raise ConfigError(f"suites.{name}.{key} is {value}; the lowest value is {low}{most}")
+
+    def fingerprint(self, data_root: str | None) -> dict[str, Any]:
+        settings = {key: value for key, value in asdict(self.config).items() if key != "text"}
+        return {**settings, "text": self._text(data_root).digest(), "revision": REVISION}
+
+    def problems(self, data_root: str | None) -> list[str]:
+        try:
+            return [f"suite {self.name}: {problem}" for problem in self._text(data_root).problems()]
+        except ConfigError as error:
+            return [f"suite {self.name}: {error}"]
+
+    def planned_items(self) -> int | None:
+        """Of WikiText-2 where the text is not named: it is read when it is needed."""
+        return self.config.items or (None if self.config.text else max(1, WIKITEXT_TOKENS // self.config.window))
+
+    def longest_request(self) -> int:
+        """Tokens of the server's context that a window takes, the one generated token included."""
+        return self.config.window + 1
+
+    def run(self, context: Context) -> Outcome:
+        from harness.accuracy.lm_eval_model import served_context_length  # imports lm-eval
+
+        config, text = self.config, self._text(context.data_root)
+        limit = served_context_length(context.server)
+        if limit is not None and self.longest_request() > limit:
+            raise CellError(
+                f"suite {self.name}: a window of {config.window} tokens and one more do not fit the server's context "
+                f"of {limit}; set suites.{self.name}.window={limit - 1} or less"
+            )
+        tokenizer = load_tokenizer(context.tokenizer)
+        bos = self._bos(tokenizer)
+        windows = cut_windows(encode(tokenizer, text.read()), config.window, bos)
+        if not windows:
+            raise CellError(f"suite {self.name}: {text.name} has fewer than two tokens")
+        chosen = subset(list(enumerate(windows)), config.items, context.seed)
+        asked = {"max_tokens": 1, "temperature": 0.0, "echo": True, "logprobs": config.top_k}
+        answers = request_many(
+            context.server,
+            "/v1/completions",
+            [{"prompt": ids, **asked, "return_tokens_as_token_ids": True} for _, ids in chosen],
+            concurrency=context.concurrency,
+            progress=context.progress,
+        )
+        rows = [
+            {
+                "id": f"{self.name}/{number}",
+                "group": None,
+                "doc_hash": digest(ids[len(bos) :]),
+                "prompt_hash": digest(ids),
+                "scores": {},
+                **window_row(answer, ids, config.top_k),
+            }
+            for (number, ids), answer in zip(chosen, answers, strict=True)
+        ]
+        return self._outcome(rows, text, len(windows), bool(bos))
+
+    def _outcome(self, rows: list[dict[str, Any]], text: "Text", population: int, bos: bool) -> Outcome:
+        tokens = sum(row["tokens"] for row in rows)
+        result = {
+            "primary": "perplexity",
+            "scores": {},
+            "counts": {"items": len(rows), "truncated": 0, "empty": 0, "unparsed": 0, "errors": 0},
+            "data": {"source": text.kind, "name": text.name, "digest": text.digest(), "population": population},
+            "details": {
+                "perplexity": math.exp(-sum(row["logprob_sum"] for row in rows) / tokens),
+                "tokens": tokens,
+                "window": self.config.window,
+                "top_k": self.config.top_k,
+                "bos": bos,
+            },
+        }
+        return Outcome(result, rows, [])
+
+    def _bos(self, tokenizer: Any) -> list[int]:
+        if self.config.add_bos is None:
+            return bos_ids(tokenizer)
+        if self.config.add_bos and tokenizer.bos_token_id is None:
+            raise CellError(f"suite {self.name}: the tokenizer has no BOS; leave suites.{self.name}.add_bos out")
+        return [tokenizer.bos_token_id] if self.config.add_bos else []
+
+    def _text(self, data_root: str | None) -> "Text":
+        if self.config.text is not None:
+            kind = "hub" if self.config.text.startswith(hub.PREFIX) else "text"
+            return Text(kind, self.config.text, self.config.text)
+        if data_root is None:
+            return Text("hub", WIKITEXT.removeprefix(hub.PREFIX), WIKITEXT)
+        if data_root == "pocket":
+            return Text("pocket", "pocket prose", "prose")
+        return Text("mirror", "", None, source(data_root, "wikitext", WIKITEXT))
+
+
+@dataclass(frozen=True)
+class Text:
+    """Where the text comes from: `corpus`, a name of load/traffic/corpora.py, or the one file in `folder`."""
+
+    kind: str
+    label: str
+    corpus: str | None
+    folder: Source | None = None
+
+    @property
+    def name(self) -> str:
+        return self.folder.name if self.folder else self.label
+
+    def digest(self) -> str:
+        return self.folder.digest() if self.folder else corpus_digest(self.corpus)
+
+    def problems(self) -> list[str]:
+        if self.folder:
+            if self._files():
+                return []
+            where = self.folder.directory
+            return [f"data: {where} has no *.txt; put WikiText-2's test part there, or set text= to prose or a file"]
+        self.digest()  # raises ConfigError for a name that is neither a corpus nor a file
+        if self.corpus.startswith(hub.PREFIX) and (reason := unreachable_hub(hub.parse(self.corpus).dataset)):
+            return [f"{reason}; set data.root to a mirror or to pocket, or text= to a file"]
+        return []
+
+    def read(self) -> str:
+        """As it stands: rows of a dataset are joined by blank lines, messages of dialogues too."""
+        if self.folder:
+            return self._files()[0].read_text(encoding="utf-8")
+        if self.corpus.startswith(hub.PREFIX):
+            rows = hub.read_values(self.corpus)
+            if all(isinstance(row, str) for row in rows):
+                return "\n\n".join(rows)
+        elif self.corpus not in CORPORA and Path(self.corpus).suffix not in (".json", ".jsonl"):
+            return Path(self.corpus).expanduser().read_text(encoding="utf-8", errors="replace")
+        corpus = load_corpus(self.corpus)
+        return "".join(corpus.texts) or "\n\n".join(corpus.writings)
+
+    def _files(self) -> list[Path]:
+        return sorted(path for pattern in MIRRORED for path in self.folder.directory.glob(pattern))
+
+
+def cut_windows(ids: list[int], window: int, bos: list[int]) -> list[list[int]]:
+    """Windows of `window` ids, each with `bos` in front; a shorter text is one window. None of fewer than two ids."""
+    step = window - len(bos)
+    full = [bos + ids[start : start + step] for start in range(0, len(ids) - step + 1, step)]
+    return full or ([bos + ids] if len(bos + ids) > 1 else [])
+
+
+def window_row(answer: dict[str, Any], ids: list[int], top_k: int) -> dict[str, Any]:
+    """The scored positions of a window: all but the first, which nothing stands before. Arrays in base64: records.py.
+
+    Raises CellError when the answer has not the log-probabilities that were asked.
+    """
+    try:
+        logprobs = answer["choices"][0]["logprobs"]
+        values = [float(value) for value in logprobs["token_logprobs"][1 : len(ids)]]
+        tops = [_top(entry, top_k) for entry in logprobs["top_logprobs"][1 : len(ids)]]
+        said = [token.removeprefix(PREFIX) for token in logprobs["tokens"][: len(ids)]]
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise CellError(
+            "the server gives no log-probabilities of a prompt's tokens (completions with echo, logprobs and "
+            f"return_tokens_as_token_ids: {type(error).__name__}: {error}); leave the perplexity suite out"
+        ) from None
+    if said != [str(token) for token in ids] or len(values) != len(tops) or not all(map(math.isfinite, values)):
+        raise CellError("the server echoes other tokens than it was sent, or not all log-probabilities are finite")
+    return {
+        "tokens": len(values),
+        "logprob_sum": math.fsum(values),
+        "top_k": top_k,
+        "token_ids": _packed(ids[1:], "I"),
+        "token_logprobs": _packed(values, "f"),
+        "top_ids": _packed([token for top in tops for token, _ in top], "I"),
+        "top_logprobs": _packed([value for top in tops for _, value in top], "f"),
+    }
+
+
+def _top(entry: dict[str, float], top_k: int) -> list[tuple[int, float]]:
+    """The likeliest first, of equals the lowest id, so that ties fall the same way for every variant."""
+    found = [(int(token.removeprefix(PREFIX)), float(value)) for token, value in entry.items()]
+    found.sort(key=lambda pair: (-pair[1], pair[0]))
+    if len(found) < top_k:
+        raise ValueError(f"{len(found)} instead of {top_k} alternatives")
+    return found[:top_k]
+
+
+def _packed(values: Sequence[float], kind: str) -> str:
+    """`kind`: I for uint32, f for float32."""
+    return base64.b64encode(struct.pack(f"<{len(values)}{kind}", *values)).decode()

@@ -1,0 +1,158 @@
+"""Runs a command that executes model-written code: no network, no secrets, nothing to write to, nothing left behind.
+
+What the command sees is made up from nothing: the system's programs and libraries, this Python and its packages,
+the files it was given (all read-only), a `/tmp` and `/dev/shm` of its own in memory, its own process table, a clean
+environment. Home folders, the project, results and the network are not there. bubblewrap makes it; without it
+util-linux's unshare; without that a container (KINDS, the first that works).
+
+Inside, `stage.py` gives up every privilege, sets resource limits and refuses system calls that undo the rest.
+Outside, a watch (`bounded.py`) kills the whole tree at the wall clock, at too many processes, at too much memory in
+all, at too much output, or after too long a silence. RLIMIT_NPROC does not bind the superuser, so a harness that runs
+as root drops to an unused user id in the stage.
+
+What remains is the kernel itself: an exploit of one of its faults is not stopped here. A virtual machine does that.
+"""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.accuracy.sandbox import bubblewrap, container, unshare
+from harness.accuracy.sandbox.bounded import DEFAULT_LIMITS, Finished, Launch, Limits, run_bounded
+from harness.accuracy.sandbox.request import ENVIRONMENT, Request, visible_paths
+from harness.errors import HarnessError
+
+__all__ = ["Finished", "Limits", "Sandbox", "find", "problems"]
+
+KINDS = {"bubblewrap": bubblewrap, "unshare": unshare, "container": container}  # in the order they are tried
+_STAGE = Path(__file__).with_name("stage.py")
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """`kind` is one of KINDS, or none; `program` and `options` are what was found to work."""
+
+    kind: str
+    program: str | None = None
+    options: tuple[str, ...] = ()
+
+    def run(
+        self,
+        command: list[str],
+        *,
+        files: dict[str, Path] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        work_dir: Path | None = None,
+    ) -> Finished:
+        """`files` are host files by their absolute path inside; without a sandbox they are found by `inside()`.
+
+        `work_dir` must exist where kind is unshare or none: an empty mount point, or the command's own folder.
+        """
+        staged = self._staged(command, limits, work_dir)
+        if not self.isolates:
+            return run_bounded(Launch(staged, ENVIRONMENT), limits, cwd=work_dir)
+        visible = [(path, path) for path in visible_paths()] + [
+            (str(host), path) for path, host in (files or {}).items()
+        ]
+        request = Request(self.program, self.options, staged, visible, limits, work_dir)
+        return run_bounded(KINDS[self.kind].launch(request), limits)
+
+    @property
+    def isolates(self) -> bool:
+        return self.kind != "none"
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} ({Path(self.program).name})" if self.kind == "container" else self.kind
+
+    def inside(self, path: str, files: dict[str, Path]) -> str:
+        """Where the command finds a file of `files`."""
+        return path if self.isolates else str(files[path])
+
+    def _staged(self, command: list[str], limits: Limits, work_dir: Path | None) -> list[str]:
+        environment = dict(ENVIRONMENT)
+        if not self.isolates and work_dir is not None:
+            environment |= {"HOME": str(work_dir), "TMPDIR": str(work_dir)}
+        bounds = {
+            "RLIMIT_CPU": limits.cpu_s,
+            "RLIMIT_AS": limits.memory_bytes,
+            "RLIMIT_FSIZE": limits.file_bytes,
+            "RLIMIT_CORE": 0,
+            "RLIMIT_NOFILE": 256,
+        }
+        if self.isolates and _counts_per_namespace():
+            bounds["RLIMIT_NPROC"] = limits.processes
+        settings = {"isolated": self.isolates, "limits": bounds, "environment": environment}
+        return [sys.executable, "-I", "-S", "-c", _STAGE.read_text(), json.dumps(settings), *command]
+
+
+def find(allow_unsandboxed: bool = False) -> Sandbox:
+    """The first way that works here, tried once a process. Raises HarnessError with each one's reason."""
+    found, reasons = _find()
+    if found is not None:
+        return found
+    if allow_unsandboxed:
+        return Sandbox("none")
+    raise HarnessError(
+        "no sandbox for model-written code on this machine ("
+        + "; ".join(reasons)
+        + "): install bubblewrap and allow user namespaces, or podman, or accept the risk with allow_unsandboxed: true"
+    )
+
+
+def problems(allow_unsandboxed: bool = False) -> list[str]:
+    """For preflight."""
+    try:
+        find(allow_unsandboxed)
+    except HarnessError as error:
+        return [str(error)]
+    return []
+
+
+def candidates() -> Iterator[Sandbox]:
+    """Every way whose program is installed, whether it works or not."""
+    for kind, module in KINDS.items():
+        for name, options in module.PROGRAMS:
+            if program := shutil.which(name):
+                yield Sandbox(kind, program, options)
+
+
+@functools.cache
+def _find() -> tuple[Sandbox | None, list[str]]:
+    reasons = []
+    for sandbox in candidates():
+        if (reason := trial(sandbox)) is None:
+            return sandbox, reasons
+        reasons.append(f"{' '.join([sandbox.program, *sandbox.options])}: {reason}")
+    return None, reasons or ["none of bwrap, unshare, podman, docker is installed"]
+
+
+def trial(sandbox: Sandbox) -> str | None:
+    """None when a child process of this Python runs in it; else what was said."""
+    check = "import os; pid = os.fork(); pid or os._exit(0); print(os.waitpid(pid, 0)[1])"
+    limits = Limits(wall_s=20.0)
+    with tempfile.TemporaryDirectory(prefix="harness-sandbox-") as folder:
+        try:
+            done = sandbox.run([sys.executable, "-c", check], limits=limits, work_dir=Path(folder))
+        except (OSError, subprocess.SubprocessError) as error:
+            return str(error)
+    if done.returncode == 0 and done.stdout.strip() == b"0":
+        return None
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return said[-1][:200] if said else f"exit code {done.returncode} ({done.ended})"
+
+
+def _counts_per_namespace() -> bool:
+    """Linux 5.14 and later count RLIMIT_NPROC per user namespace; before, all of the user's processes count."""
+    release = os.uname().release.split(".")
+    try:
+        return (int(release[0]), int(release[1])) >= (5, 14) or os.getuid() == 0
+    except ValueError:
+        return False

@@ -1,0 +1,52 @@
+"""The rows of two cells, item by item; and the runs of a suite that a variant is held against."""
+
+from typing import Any
+
+from harness.analysis.study import Measured, Study
+from harness.errors import HarnessError
+
+Row = dict[str, Any]
+
+
+class PairingError(HarnessError):
+    """Two variants were not asked the same questions."""
+
+
+def join_rows(baseline_rows: list[Row], rows: list[Row], where: str) -> list[tuple[Row, Row]]:
+    """(baseline's, variant's) of each item, joined on (id, doc_hash, prompt_hash), in the baseline's order.
+
+    Raises PairingError unless both sides have the same items, each once.
+    """
+    left, right = _by_key(baseline_rows, where), _by_key(rows, where)
+    if left.keys() != right.keys():
+        odd = sorted(left.keys() ^ right.keys(), key=str)
+        raise PairingError(
+            f"{where}: {len(odd)} of {len(left.keys() | right.keys())} items were not asked in the same words to the "
+            f"baseline and the variant (first: id {odd[0][0]!r}): their prompts or items differ; measure both again "
+            "with one tokenizer, chat template and item set"
+        )
+    return [(row, right[key]) for key, row in left.items()]
+
+
+def _by_key(rows: list[Row], where: str) -> dict[tuple, Row]:
+    found: dict[tuple, Row] = {}
+    for row in rows:
+        key = (row["id"], row.get("doc_hash"), row.get("prompt_hash"))
+        if key in found:
+            raise PairingError(f"{where}: item {row['id']!r} is stored twice; measure the cell again")
+        found[key] = row
+    if not found:
+        raise PairingError(f"{where}: no items are stored; measure the cell again")
+    return found
+
+
+def baseline_runs(study: Study, suite: str) -> tuple[Measured, ...]:
+    """Valid runs of the baseline on a suite: the first is compared with, the second gives the noise floor."""
+    return tuple(m for m in study.find("accuracy", study.baseline, suite) if m.valid)
+
+
+def why_not(study: Study, own: Measured, runs: tuple[Measured, ...]) -> str | None:
+    """Why a variant's run cannot be held against the baseline's; None when it can."""
+    if not runs:
+        return f"{study.label(study.baseline)} has no valid result"
+    return None if own.valid else f"the result of {study.label(own.cell.variant)} is invalid"

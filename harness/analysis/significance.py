@@ -1,0 +1,47 @@
+"""What a difference is worth: a test, its correction for many tests, the effect that could have been seen.
+
+Sources. McNemar, exact: the two-sided binomial test on the discordant pairs. Holm: S. Holm 1979, Scandinavian Journal
+of Statistics 6, 65. Minimum detectable effect: E. Miller 2024, arXiv 2411.00640, section 5.
+"""
+
+import numpy as np
+from scipy import stats
+
+from harness.analysis.intervals import CONFIDENCE
+
+ALPHA, POWER = 1 - CONFIDENCE, 0.8
+
+
+def mcnemar_exact(lost: int, gained: int) -> float:
+    """Two-sided p of `lost` against `gained` flips under a fair coin: 2·P(X <= min), X ~ Binomial(lost+gained, ½)."""
+    n = lost + gained
+    return min(1.0, 2 * float(stats.binom.cdf(min(lost, gained), n, 0.5))) if n else 1.0
+
+
+def mean_test(values: np.ndarray, center: float = 0.0) -> float | None:
+    """Two-sided p of Student's t that the mean is `center`: for fractional scores, on the paired differences.
+
+    None for fewer than two values; values that are all alike have p 1 at the centre, None elsewhere (t has no scale).
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return None
+    if np.ptp(values) == 0:
+        return 1.0 if values[0] == center else None
+    return float(stats.ttest_1samp(values, center).pvalue)
+
+
+def holm(p_values: dict[str | tuple, float | None]) -> dict[str | tuple, float | None]:
+    """Adjusted p by name: of m sorted p, max over i <= j of (m - i + 1)·p(i), at most 1. None takes no part."""
+    known = sorted((p, str(name), name) for name, p in p_values.items() if p is not None)
+    adjusted: dict[str | tuple, float | None] = dict.fromkeys(p_values)
+    highest = 0.0
+    for rank, (p, _, name) in enumerate(known):
+        highest = max(highest, (len(known) - rank) * p)
+        adjusted[name] = min(1.0, highest)
+    return adjusted
+
+
+def minimum_detectable(standard_error: float) -> float:
+    """The true difference that a two-sided 5 % test of this standard error finds with 80 % power: (z.975 + z.80)·SE."""
+    return float((stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) * standard_error)

@@ -1,0 +1,155 @@
+"""python -m harness.compare A B [gates]: two sweeps, or two variants, side by side; for a person and for CI.
+
+    python -m harness.compare results/vllm-0.31 results/vllm-0.32 --max-itl-regression 0.05
+    python -m harness.compare results/quickstart:bf16 results/quickstart:fp8_dynamic --min-recovery 0.99
+    python -m harness.compare --results results/quickstart bf16 fp8_dynamic --html compare.html
+
+A is the reference. Two folders: every variant that both have is compared with its namesake.
+
+Gates. Where there is a 95 % interval, a gate fails when the whole interval violates the limit, passes when the whole
+interval keeps it, and is inconclusive in between, which does not fail unless --strict is given. Without an interval
+(one run each) the value decides; --strict takes only what an interval shows. What A has and B was to have but has not,
+and a gate with nothing to check, fail. Exit codes: 0 compared, all gates passed; 2 a mistake; 3 a gate failed.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import harness
+from harness.errors import ConfigError, HarnessError
+
+PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    try:
+        failed = compare(arguments, shlex.join(["python", "-m", "harness.compare", *sys.argv[1:]]))
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `| head`: the gates were not heard to the end, so this is no pass
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 3 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("a", metavar="A", help="the reference: results/SWEEP or results/SWEEP:VARIANT")
+    parser.add_argument("b", metavar="B", help="what is held against it")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="A and B are variants of this sweep")
+    gates = parser.add_argument_group("gates")
+    gates.add_argument("--min-recovery", type=_share, metavar="X", help="B's score / A's, average and each suite: 0.99")
+    for latency in ("itl", "ttft"):
+        gates.add_argument(
+            f"--max-{latency}-regression", type=_change, metavar="X", help=f"0.05: {latency.upper()} may rise by 5 %%"
+        )
+    gates.add_argument("--min-throughput-ratio", type=_ratio, metavar="X", help="output tok/s, all at once, B / A")
+    gates.add_argument("--min-capacity-ratio", type=_ratio, metavar="X", help="highest rate at the SLO, B / A")
+    gates.add_argument("--percentile", choices=PERCENTILES, default="p50", help="of the latencies; default: p50")
+    gates.add_argument("--strict", action="store_true", help="inconclusive fails, and so does what has no interval")
+    out = parser.add_argument_group("output")
+    out.add_argument("--html", type=Path, metavar="FILE", help="the comparison as a page")
+    out.add_argument("--json", type=Path, metavar="FILE", help="the comparison for programs")
+    return parser
+
+
+def compare(arguments: argparse.Namespace, command: str) -> bool:
+    """Prints the comparison, writes the files; True when a gate failed. Raises ConfigError."""
+    from harness.analysis.comparison import compare_sides
+    from harness.analysis.gates import Gates, checks
+    from harness.compare.sides import damage, pairs
+    from harness.compare.text import comparison_text, plain
+
+    gates = Gates(**{name: getattr(arguments, name) for name in Gates.__dataclass_fields__})
+    margin = None if gates.min_recovery is None else max(0.0, 1 - gates.min_recovery)
+    compared = []
+    for a, b in pairs(arguments.a, arguments.b, arguments.results):
+        try:
+            comparison = compare_sides(a, b, margin, command)
+        except Exception as error:  # rows are read where they are needed: is it one of them?
+            found = [damage(Path(side.place.rpartition(":")[0])) for side in (a, b)]
+            if any(found):
+                raise ConfigError("; ".join(text for text in found if text)) from error
+            raise
+        compared.append((comparison, checks(comparison, gates)))
+    made = [check for _, found in compared for check in found]
+    failing = [check for check in made if check.failed(arguments.strict)]
+    verdict = _verdict(len(made), len(failing), sum(check.status == "inconclusive" for check in made))
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    text = "\n\n".join(comparison_text(comparison, found, colour) for comparison, found in compared)
+    if isinstance(sys.stdout.encoding, str) and sys.stdout.encoding.lower() != "utf-8":
+        text = text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding)
+    _files(arguments, compared, verdict, bool(failing), command)
+    print(text + (f"\n{plain(verdict)}" if verdict else ""), flush=True)
+    return bool(failing)
+
+
+def _verdict(made: int, failing: int, inconclusive: int) -> str:
+    if not made:
+        return ""
+    unsure = f", {inconclusive} inconclusive" if inconclusive else ""
+    if failing:
+        return f"FAILED: {failing} of {made} checks failed{unsure}"
+    return f"passed: none of {made} checks failed{unsure}"
+
+
+def _files(arguments: argparse.Namespace, compared: list, verdict: str, failed: bool, command: str) -> None:
+    from harness.store import write_atomically
+
+    try:
+        if arguments.json:
+            from harness.compare.data import comparison_json
+
+            _write(
+                arguments.json, comparison_json(compared, verdict, failed, arguments.strict, command), write_atomically
+            )
+        if arguments.html:
+            from harness.report.compare_page import render_comparison
+
+            page = render_comparison(compared, verdict, failed, command, harness.__version__)
+            _write(arguments.html, page, write_atomically)
+    except OSError as error:
+        raise ConfigError(f"cannot write {error.filename or 'the output'}: {error.strerror or error}") from None
+
+
+def _write(path: Path, text: str, write) -> None:
+    if path.is_dir():
+        raise ConfigError(f"cannot write {path}: it is a folder; name a file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot write {path}: {path.parent} is no folder; make it first")
+    write(path, text.encode("utf-8", errors="replace").decode())
+
+
+def _number(text: str, low: float, high: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return value
+
+
+def _share(text: str) -> float:
+    return _number(text, 0.0, 2.0, "a recovery between 0 and 2; 99 % is 0.99")
+
+
+def _change(text: str) -> float:
+    return _number(text, -0.99, 10.0, "a change between -0.99 and 10; 5 % is 0.05")
+
+
+def _ratio(text: str) -> float:
+    return _number(text, 0.0, 100.0, "a ratio between 0 and 100; 0.95 allows a loss of 5 %")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

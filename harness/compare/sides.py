@@ -1,0 +1,97 @@
+"""From what the user wrote, ``results/NAME`` or ``results/NAME:VARIANT``, to the pairs of variants to compare."""
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+from harness.analysis.comparison import Side
+from harness.analysis.load import load_study
+from harness.analysis.study import Study
+from harness.errors import ConfigError, did_you_mean
+
+
+def pairs(a: str, b: str, results: Path | None = None) -> list[tuple[Side, Side]]:
+    """With `results`, A and B are variants of that sweep. Raises ConfigError for what cannot be compared.
+
+    Two folders: every variant that both have, by name. A folder against a variant: the variant of that name.
+    """
+    if results is not None:
+        a, b = f"{results}:{a}", f"{results}:{b}"
+    (path_a, name_a), (path_b, name_b) = _split(a), _split(b)
+    if path_a.resolve() == path_b.resolve():
+        if name_a is None or name_b is None or name_a == name_b:
+            raise ConfigError(
+                f"A and B are the same, {a}; name two sweeps, or two variants of one: {path_a}:VARIANT {path_a}:VARIANT"
+            )
+        study_a = study_b = _study(path_a)
+    else:
+        study_a, study_b = _study(path_a), _study(path_b)
+    names = _names(study_a, name_a, path_a, study_b, name_b, path_b)
+    found = [(Side(study_a, one, f"{path_a}:{one}"), Side(study_b, two, f"{path_b}:{two}")) for one, two in names]
+    for side in found[0] if len(found) == 1 else ():
+        if not any(m.cell.variant == side.variant for m in side.study.measured):
+            raise ConfigError(f"{side.place} has no measured cell; run its sweep first: {side.study.command}")
+    return found
+
+
+def _names(
+    study_a: Study, a: str | None, path_a: Path, study_b: Study, b: str | None, path_b: Path
+) -> list[tuple[str, str]]:
+    if a or b:
+        return [(_known(study_a, a or b, path_a), _known(study_b, b or a, path_b))]
+    if common := [name for name in study_a.variants if name in study_b.variants]:
+        return [(name, name) for name in common]
+    if len(study_a.variants) == len(study_b.variants) == 1:
+        return [(next(iter(study_a.variants)), next(iter(study_b.variants)))]
+    raise ConfigError(
+        f"{path_a} ({', '.join(study_a.variants)}) and {path_b} ({', '.join(study_b.variants)}) have no variant in "
+        f"common; name one of each: {path_a}:VARIANT {path_b}:VARIANT"
+    )
+
+
+def _known(study: Study, name: str, path: Path) -> str:
+    if name not in study.variants:
+        raise ConfigError(f"{path} has no variant {name!r}{did_you_mean(name, list(study.variants))}")
+    return name
+
+
+def _split(text: str) -> tuple[Path, str | None]:
+    """A folder may have a colon in its name: what exists as a whole is one."""
+    if Path(text).is_dir() or ":" not in text:
+        path, name = Path(text), None
+    else:
+        folder, _, name = text.rpartition(":")
+        path = Path(folder)
+    if not path.is_dir() or not text:
+        hint = (
+            "" if "/" in text else f"; for a variant of a sweep write results/SWEEP:{text}, or --results results/SWEEP"
+        )
+        raise ConfigError(f"{path} is no folder; name one that a sweep has written, like results/quickstart{hint}")
+    return path, name or None
+
+
+def _study(path: Path) -> Study:
+    try:
+        study = load_study(path)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise ConfigError(damage(path) or f"{path} cannot be read ({type(error).__name__}: {error})") from None
+    if not study.measured:
+        raise ConfigError(f"{path} has no measured cell; run its sweep first: {study.command}")
+    return study
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with the first cell of a sweep's folder that cannot be read, and what to do; None if all can."""
+    for cell in sorted(path.glob("cells/*")):
+        try:
+            json.loads((cell / "record.json").read_text())["cell"]["key"]
+            with gzip.open(cell / "rows.jsonl.gz", "rt") as rows:
+                for line in rows:
+                    json.loads(line).keys()
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zlib.error) as error:
+            return (
+                f"{cell} is damaged ({type(error).__name__}: {error}); delete that folder and run the sweep again: it "
+                "measures this cell alone"
+            )
+    return None

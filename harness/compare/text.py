@@ -1,0 +1,59 @@
+"""A comparison as text: for a terminal, a CI log, a pipe. Nothing from a store can move the cursor."""
+
+from harness.analysis.comparison import Comparison
+from harness.analysis.gates import Check
+from harness.report import compare_tables as tables
+from harness.report.tables import Table, Td
+from harness.report.words import verdicts
+
+COLOURS = {"good": "\033[32m", "bad": "\033[31m", "warn": "\033[33m"}
+WIDEST = 64  # of a column that is not the last; longer facts are cut, the page and the JSON have the whole
+
+
+def comparison_text(comparison: Comparison, checks: list[Check], colour: bool) -> str:
+    said = [f"A  {comparison.a.place}\nB  {comparison.b.place}"]
+    said += [f"{mark.word}: {mark.reason}" for mark in comparison.findings.marks]
+    parts = [plain(text) for text in said]
+    if comparison.differences:
+        parts.append(table_text(tables.differences_table(comparison), colour))
+    else:
+        parts.append("Nothing that was recorded differs between A and B.")
+    parts.append(plain("\n".join(verdict.text for verdict in verdicts(comparison.findings))))
+    shown = [tables.accuracy_table(comparison), tables.load_table(comparison), tables.capacity_table(comparison)]
+    parts += [table_text(t, colour, notes=t.title != "Load points") for t in shown if t.rows]
+    if comparison.not_compared:
+        parts.append(plain("Not compared\n" + "\n".join(f"  {reason}" for reason in comparison.not_compared)))
+    if checks:
+        parts.append(table_text(tables.gates_table(checks), colour))
+    return "\n\n".join(parts) + "\n"
+
+
+def table_text(table: Table, colour: bool = False, notes: bool = True) -> str:
+    """Aligned columns; `notes`: with the small print in parentheses."""
+    rows = [[_text(td, notes) for td in row] for row in table.rows]
+    heads = [name for name, _ in table.heads]
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    lines = [table.title, _line(heads, widths, table)]
+    for row, tds in zip(rows, table.rows, strict=True):
+        codes = [COLOURS.get(td.tone) if colour else None for td in tds]
+        lines.append(_line(row, widths, table, codes))
+    return "\n".join(lines + ([table.note] if table.note else []))
+
+
+def _line(cells: list[str], widths: list[int], table: Table, codes: list[str | None] | None = None) -> str:
+    parts = []
+    for position, (cell, width, (_, right)) in enumerate(zip(cells, widths, table.heads, strict=True)):
+        text = cell.rjust(width) if right else cell.ljust(width)
+        code = codes[position] if codes else None
+        parts.append(f"{code}{text}\033[0m" if code else text)
+    return ("  " + "  ".join(parts)).rstrip()
+
+
+def _text(td: Td, notes: bool) -> str:
+    text = plain(f"{td.text} ({td.note})" if notes and td.note else td.text).replace("\n", " ")
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def plain(text: str) -> str:
+    """Without control characters: names and messages come from stores, models and servers."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)

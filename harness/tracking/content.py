@@ -1,0 +1,141 @@
+"""What a run says beside its metrics: ten parameters, the data with their digests, the plan, a summary in Markdown."""
+
+import json
+import re
+from typing import Any
+
+from harness.analysis import Findings, Study
+from harness.analysis.study import Cell, Measured
+from harness.analysis.validity import kernels
+from harness.report.notes import markdown, release_notes
+from harness.report.words import verdicts
+
+DESCRIPTION_CHARS = 7500  # the server refuses a tag of more than 8000
+PARAM_CHARS = 500
+DIGEST_CHARS = 36  # of a dataset in MLflow; the whole digest is in its source
+
+
+def sweep_params(study: Study) -> dict[str, str]:
+    return _texts(
+        {
+            "baseline": study.baseline,
+            "data": study.data,
+            "engine": engine_text(study.measured),
+            "hardware": hardware_text(study.host),
+            "harness": study.harness,
+            "margin": study.margin,
+            "rates_rps": ", ".join(f"{rate:g}" for rate in _rates(study)),
+            "scenarios": ", ".join(study.scenarios),
+            "seed": study.seed,
+            "suites": ", ".join(study.suites),
+        }
+    )
+
+
+def variant_params(study: Study, name: str) -> dict[str, str]:
+    variant = study.variants[name]
+    own = [m for m in study.measured if m.cell.variant == name and m.cell.kind != "judge"]
+    ran = dict.fromkeys(k.kernel + (" (emulated)" if k.emulated else "") for m in own for k in kernels(m.engine))
+    return _texts(
+        {
+            "activations": variant.activations,
+            "baseline": study.baseline,
+            "checkpoint": variant.checkpoint,
+            "checkpoint_bytes": variant.checkpoint_bytes,
+            "data": study.data,
+            "engine": engine_text(own),
+            "hardware": hardware_text(study.host),
+            "kernels": ", ".join(ran),
+            "sparsity": variant.sparsity or "none",
+            "weights": variant.weights,
+        }
+    )
+
+
+def _texts(params: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value)[:PARAM_CHARS] for key, value in params.items() if value not in (None, "")}
+
+
+def _rates(study: Study) -> list[float]:
+    points = (m.cell.point for m in study.measured)
+    return sorted({p.rate_rps for p in points if p and p.profile == "server" and p.rate_rps is not None})
+
+
+def engine_text(measured: tuple[Measured, ...] | list[Measured]) -> str:
+    """``vllm 0.32.0``; the judge's engine is not asked."""
+    engines = (m.engine for m in measured if m.cell.kind != "judge" and m.engine)
+    return ", ".join(sorted({f"{e.get('kind', '')} {e.get('version', '')}".strip() for e in engines}))
+
+
+def hardware_text(host: dict[str, Any]) -> str:
+    """``2 x NVIDIA H100``, else the CPU and its cores."""
+    names = [str(gpu.get("name", "GPU")) if isinstance(gpu, dict) else str(gpu) for gpu in host.get("gpus") or []]
+    if names:
+        return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
+    cores = f", {host['cores']} cores" if host.get("cores") else ""
+    return f"{host.get('cpu') or 'unknown hardware'}{cores}"
+
+
+def datasets(study: Study, variant: str | None = None) -> dict[tuple[str, str], dict[str, str]]:
+    """By (name, digest): source_type, source and context of the suites' data and the scenarios' texts."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for measured in study.measured:
+        if variant is not None and measured.cell.variant != variant:
+            continue
+        if data := measured.result.get("data"):
+            name, context = str(data.get("name") or measured.cell.suite), "evaluation"
+            source = {key: data.get(key) for key in ("source", "name", "digest", "population")}
+        elif corpus := (measured.inputs.get("scenario") or {}).get("corpus"):
+            name, context = f"text of {measured.cell.scenario}", "load"
+            source = {"source": "corpus", "name": measured.cell.scenario, "digest": corpus}
+        else:
+            continue
+        if digest := str(source.get("digest") or ""):
+            short = digest.removeprefix("sha256:")[:DIGEST_CHARS]
+            text = json.dumps(source, ensure_ascii=False, sort_keys=True)
+            found[name[:PARAM_CHARS], short] = {
+                "source_type": str(source.get("source") or "local"), "source": text, "context": context
+            }  # fmt: skip
+    return found
+
+
+def plan(study: Study) -> dict[str, Any]:
+    """Every planned cell with what became of it, the command and the resolved configuration."""
+    cells = [_planned(m.cell, "measured" if m.valid else "invalid") for m in study.measured]
+    cells += [_planned(f.cell, "failed") for f in study.failures if f.cell]
+    cells += [_planned(cell, "missing") for cell in study.missing]
+    return {"sweep": study.name, "command": study.command, "cells": cells, "config": study.config}
+
+
+def _planned(cell: Cell, state: str) -> dict[str, Any]:
+    return {"key": cell.key, "what": cell.title, "kind": cell.kind, "fingerprint": cell.fingerprint, "state": state}
+
+
+def plan_text(study: Study) -> str:
+    """The same to read: the command, then a line a cell."""
+    cells = plan(study)["cells"]
+    lines = [f"{study.name}: {len(cells)} cells", study.command, ""]
+    return "\n".join([*lines, *(f"{c['state']:<9} {c['fingerprint'] or '':<17} {c['what']}" for c in cells)]) + "\n"
+
+
+def sweep_note(findings: Findings, link: str | None) -> str:
+    """The release notes without their pictures, as far as MLflow takes them, beneath the way to the comparison."""
+    head = f"[Compare the variants]({link}) (figures of the whole sweep; the eye beside a run hides it)\n\n"
+    notes = re.sub(r"^\s*(!\[|<(img|picture|source|/?p\b)).*\n?", "", release_notes(findings), flags=re.MULTILINE)
+    notes = re.sub(
+        r"(?<!\\)\[(?=[-+\d])", r"\\[", notes
+    )  # MLflow's Markdown makes links of "[1.30, 1.32] | 1.52 (...)"
+    return shortened((head if link else "") + notes)
+
+
+def variant_note(findings: Findings, name: str) -> str:
+    texts = [markdown(verdict.text) for verdict in verdicts(findings) if verdict.variant == name] or ["The baseline."]
+    texts += [f"**{mark.word}** {markdown(mark.reason)}" for mark in findings.marks]
+    return shortened("\n\n".join(texts))
+
+
+def shortened(text: str) -> str:
+    """Whole lines, up to what MLflow takes."""
+    if len(text) <= DESCRIPTION_CHARS:
+        return text
+    return text[:DESCRIPTION_CHARS].rsplit("\n", 1)[0] + "\n\nThe whole is in the artifacts, report/release_notes.md."

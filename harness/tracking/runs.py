@@ -1,0 +1,150 @@
+"""The runs of a sweep, made or brought up to date. Killed anywhere and repeated, the result is the same.
+
+A run is known by its tags: the sweep, the variant, and what measured it (engine version and hardware, so that another
+machine's or another engine's sweep of the same name is a run of its own and is never touched). MLflow can neither
+change a parameter nor take a metric back: a run that would need it is deleted (into MLflow's trash) and made again.
+"""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+from harness.analysis import Findings, Study
+from harness.analysis.validity import simulated
+from harness.tracking import content
+from harness.tracking.metrics import Metrics, metrics
+from harness.tracking.view import TAG, VARIANT, saved_view, view_key, view_link
+
+BATCH = 1000  # metrics that MLflow takes in one request
+PARAM_BATCH = 100
+SWEEP, MEASURED_BY = "harness.sweep", "harness.measured_by"
+PARENT, NAME, NOTE, CONTEXT = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content", "mlflow.data.context"
+
+
+class Runs:
+    def __init__(self, client: Any, tracking_uri: str, experiment: str):
+        self.client = client
+        found = client.get_experiment_by_name(experiment)
+        if found is not None and found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        self.experiment = found.experiment_id if found else _create_experiment(client, tracking_uri, experiment)
+
+    def write(self, findings: Findings, report_dir: Path) -> str:
+        """Returns the link to the comparison, to be put behind the server's address."""
+        study = findings.study
+        shared = {SWEEP: study.name, MEASURED_BY: _measured_by(study)}
+        key = view_key(f"{shared[SWEEP]}\n{shared[MEASURED_BY]}")
+        link = view_link(self.experiment, key)
+        said = {"harness.marks": ", ".join(sorted({mark.word for mark in findings.marks})) or "none"}
+        said |= {"simulated": "true"} if simulated(study) else {}
+        tags = shared | said | {NAME: study.name, NOTE: content.sweep_note(findings, link)}
+        parent = self.run(shared, tags, content.sweep_params(study), {}, content.datasets(study))
+        names: set[str] = set()
+        for name, variant in reversed(study.variants.items()):  # MLflow lists the newest first
+            tags = {NAME: variant.label, PARENT: parent, NOTE: content.variant_note(findings, name)}
+            values = metrics(findings, name)
+            names |= {metric for metric, _ in values}
+            own = shared | {VARIANT: name}
+            self.run(own, own | said | tags, content.variant_params(study, name), values, content.datasets(study, name))
+        self.artifacts(parent, study, report_dir)
+        view = saved_view(study, _filter(shared), names, int(time.time() * 1000))
+        if view is not None:
+            self.client.set_experiment_tag(self.experiment, TAG + key, view)
+        self.client.set_terminated(parent, "FINISHED")  # last: a sweep whose logging broke off is not finished
+        return link
+
+    def run(
+        self, identity: dict[str, str], tags: dict[str, str], params: dict[str, str], values: Metrics, data: dict
+    ) -> str:
+        """The id of the run with these identity tags, which then holds this and nothing else."""
+        run, logged = self.existing(identity), {}
+        if run is not None:
+            logged = self.logged(run, values)
+            if _conflicts(run, params, values, data):
+                self.client.delete_run(run.info.run_id)
+                run, logged = None, {}
+        if run is None:
+            run = self.client.create_run(self.experiment, run_name=tags[NAME], tags=tags)
+        else:
+            changed = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
+            if changed:
+                self.client.log_batch(run.info.run_id, tags=changed)
+        known, run_id = run.data.params, run.info.run_id
+        missing = [Param(key, value) for key, value in params.items() if key not in known]
+        if missing:
+            self.client.log_batch(run_id, params=missing[:PARAM_BATCH])
+        now = int(time.time() * 1000)
+        new = [Metric(name, v, now, step) for (name, step), v in values.items() if logged.get((name, step)) != v]
+        for start in range(0, len(new), BATCH):
+            self.client.log_batch(run_id, metrics=new[start : start + BATCH])
+        if data:
+            self.client.log_inputs(run_id, datasets=[_dataset_input(*key, **facts) for key, facts in data.items()])
+        if PARENT in tags and run.info.status != "FINISHED":
+            self.client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    def existing(self, identity: dict[str, str]) -> Any:
+        """The newest run with these tags; the sweep's own run has no variant. Twins are deleted."""
+        known = {tag: identity[tag] for tag in (SWEEP, MEASURED_BY)}
+        runs = self.client.search_runs([self.experiment], _filter(known), max_results=1000)
+        tags = (SWEEP, VARIANT, MEASURED_BY)
+        runs = [run for run in runs if all(run.data.tags.get(tag) == identity.get(tag) for tag in tags)]
+        for twin in runs[1:]:
+            self.client.delete_run(twin.info.run_id)
+        return runs[0] if runs else None
+
+    def logged(self, run: Any, values: Metrics) -> Metrics:
+        """What the run holds already, by name and step: the newest value of each."""
+        found = {(name, 0): value for name, value in run.data.metrics.items()}
+        for name in {name for name, step in values if step} & set(run.data.metrics):
+            found.pop((name, 0), None)
+            for entry in sorted(self.client.get_metric_history(run.info.run_id, name), key=lambda m: m.timestamp):
+                found[name, entry.step] = entry.value
+        return found
+
+    def artifacts(self, run_id: str, study: Study, report_dir: Path) -> None:
+        """The report's files under report/, the plan under plan/; what lies there already is written over."""
+        for path in sorted(report_dir.rglob("*")) if report_dir.is_dir() else []:
+            place = path.relative_to(report_dir)
+            if path.is_file() and not any(part.startswith(".") for part in place.parts):
+                self.client.log_artifact(run_id, str(path), "/".join(("report", *place.parts[:-1])))
+        self.client.log_text(run_id, content.plan_text(study), "plan/plan.txt")
+        text = json.dumps(content.plan(study), indent=1, ensure_ascii=False, default=str)
+        self.client.log_text(run_id, text.encode("utf-8", errors="replace").decode(), "plan/plan.json")
+
+
+def _measured_by(study: Study) -> str:
+    return f"{content.engine_text(study.measured) or 'nothing yet'} on {content.hardware_text(study.host)}"
+
+
+def _conflicts(run: Any, params: dict[str, str], values: Metrics, data: dict) -> bool:
+    """Does the run hold something that it must not, and that MLflow has no way to take back?"""
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    return (
+        any(params.get(key) != value for key, value in run.data.params.items())
+        or not set(run.data.metrics) <= {name for name, _ in values}
+        or not {(d.dataset.name, d.dataset.digest) for d in inputs} <= data.keys()
+    )
+
+
+def _dataset_input(name: str, digest: str, source_type: str, source: str, context: str) -> DatasetInput:
+    return DatasetInput(Dataset(name, digest, source_type, source), [InputTag(CONTEXT, context)])
+
+
+def _filter(tags: dict[str, str]) -> str:
+    """MLflow's filter has no way to write quotes and backslashes: ``_`` is any one character."""
+    wild = {tag: re.sub(r"['\"\\]", "_", value) for tag, value in tags.items()}
+    return " AND ".join(f"tags.`{tag}` LIKE '{value}'" for tag, value in wild.items())
+
+
+def _create_experiment(client: Any, tracking_uri: str, experiment: str) -> str:
+    """Beside a SQLite file its artifacts, not wherever the command was run."""
+    location = None
+    if tracking_uri.startswith("sqlite:///"):
+        location = (Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
+    kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs and metrics, not on traces
+    return client.create_experiment(experiment, artifact_location=location, tags=kind)

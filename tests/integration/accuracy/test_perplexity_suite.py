@@ -1,0 +1,128 @@
+"""The fixed text through a small real server that knows its own distribution."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from aiohttp import web
+
+from harness.accuracy import Context
+from harness.accuracy.perplexity import Perplexity, PerplexityConfig
+from harness.analysis.distance import _array, text_gap
+from harness.engines import Server
+from harness.errors import CellError
+
+VOCABULARY = 256
+
+
+class BigramServer:
+    """The next token's distribution depends on the last token alone: softmax of a row of `logits`."""
+
+    def __init__(self, logits, max_model_len=None):
+        self.ln_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        self.max_model_len, self.bodies = max_model_len, []
+
+    async def models(self, _request):
+        return web.json_response({"data": [{"id": "m", "max_model_len": self.max_model_len}]})
+
+    async def completions(self, request):
+        body = await request.json()
+        self.bodies.append(body)
+        ids = body["prompt"]
+        values, tops = [None], [None]
+        for last, token in itertools.pairwise(ids):
+            row = self.ln_p[last]
+            best = np.argsort(-row)[: body["logprobs"]]
+            values.append(row[token])
+            tops.append({f"token_id:{int(i)}": row[i] for i in {*best.tolist(), token}})
+        logprobs = {
+            "tokens": [f"token_id:{token}" for token in ids] + ["token_id:0"],
+            "token_logprobs": [*values, -1.0],
+            "top_logprobs": [*tops, {"token_id:0": -1.0}],
+        }
+        return web.json_response({"choices": [{"text": "", "logprobs": logprobs, "finish_reason": "length"}]})
+
+
+@pytest.fixture
+def serve():
+    import asyncio
+    import threading
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    runners = []
+
+    def start(server):
+        async def up():
+            app = web.Application(client_max_size=1 << 24)
+            app.router.add_get("/v1/models", server.models)
+            app.router.add_post("/v1/completions", server.completions)
+            runners.append(runner := web.AppRunner(app))
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return runner.addresses[0][1]
+
+        return Server(f"http://127.0.0.1:{asyncio.run_coroutine_threadsafe(up(), loop).result(10)}", "m")
+
+    yield start
+    for runner in runners:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+@pytest.fixture
+def context(tiny_model, tmp_path):
+    return lambda server: Context(server, str(tiny_model), "pocket", 0, 4, tmp_path, lambda done, total: None)
+
+
+def logits(seed, base=None, noise=0.0):
+    drawn = np.random.default_rng(seed).normal(0, 2, size=(VOCABULARY, VOCABULARY))
+    return drawn if base is None else base + noise * drawn
+
+
+def test_perplexity_is_what_the_servers_own_distribution_says(serve, context):
+    server = BigramServer(logits(0))
+    outcome = Perplexity("p", PerplexityConfig(window=64, items=12)).run(context(serve(server)))
+    assert len(outcome.rows) == 12 and outcome.result["data"]["population"] > 500
+    sent = [body["prompt"] for body in server.bodies]
+    direct = sum(server.ln_p[a, b] for ids in sent for a, b in itertools.pairwise(ids)) / (12 * 63)
+    assert outcome.result["details"]["perplexity"] == pytest.approx(math.exp(-direct), rel=1e-6)
+    assert outcome.result["scores"] == {} and outcome.result["details"]["tokens"] == 12 * 63
+    assert all(len(ids) == 64 for ids in sent) and {body["logprobs"] for body in server.bodies} == {20}
+
+
+def test_the_distance_of_two_servers_is_a_bound_of_the_true_one(serve, context):
+    base = logits(0)
+    servers = [BigramServer(base), BigramServer(logits(1, base, 0.2))]
+    suite = Perplexity("p", PerplexityConfig(window=64, items=12))
+    rows = [suite.run(context(serve(server))).rows for server in servers]
+    assert [row["prompt_hash"] for row in rows[0]] == [row["prompt_hash"] for row in rows[1]]
+    found = text_gap(list(zip(*rows, strict=True)), [0])
+    p, q = (server.ln_p for server in servers)
+    by_last = (np.exp(p) * (p - q)).sum(axis=1)
+    true = np.mean([by_last[last] for body in servers[0].bodies for last in body["prompt"][:-1]])
+    assert 0.3 * true < found.kl.value <= true and 0.5 < found.covered < 1
+
+
+def test_tokens_are_stored_as_they_were_sent(serve, context):
+    server = BigramServer(logits(0))
+    row = Perplexity("p", PerplexityConfig(window=32, items=1, top_k=3)).run(context(serve(server))).rows[0]
+    ids = server.bodies[0]["prompt"]
+    assert _array(row["token_ids"], "<u4").tolist() == ids[1:]
+    top = _array(row["top_ids"], "<u4").reshape(-1, 3)
+    assert all(top[at].tolist() == np.argsort(-server.ln_p[last])[:3].tolist() for at, last in enumerate(ids[:-1]))
+
+
+def test_a_window_that_does_not_fit_the_server_is_refused_with_the_setting(serve, context):
+    server = serve(BigramServer(logits(0), max_model_len=64))
+    assert Perplexity("p", PerplexityConfig(window=63, items=1)).run(context(server)).rows
+    with pytest.raises(CellError, match=r"suites\.p\.window=63"):
+        Perplexity("p", PerplexityConfig(window=64)).run(context(server))
+
+
+def test_a_bos_that_the_tokenizer_lacks_is_an_error(serve, context):
+    with pytest.raises(CellError, match="no BOS"):
+        Perplexity("p", PerplexityConfig(window=64, add_bos=True)).run(context(serve(BigramServer(logits(0)))))

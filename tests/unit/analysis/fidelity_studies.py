@@ -1,0 +1,24 @@
+"""A study of one suite from rows alone."""
+
+from typing import Any
+
+from harness.analysis.study import Study, build_study
+
+
+def study_of(rows: dict[str, list[dict]], result: dict[str, Any], flags: dict[str, list[dict]] | None = None) -> Study:
+    """`rows` by variant, or by variant/repeat; the baseline is `base`."""
+    cells = []
+    for key in rows:
+        variant, _, repeat = key.partition("/")
+        cells.append({"key": key, "kind": "accuracy", "variant": variant, "suite": "s", "repeat": int(repeat or 0)})
+    names = list(dict.fromkeys(cell["variant"] for cell in cells))
+    manifest = {
+        "name": "n",
+        "baseline": "base",
+        "variants": {name: {"label": name.upper()} for name in names},
+        "suites": ["s"],
+        "scenarios": {},
+        "cells": cells,
+    }
+    records = [{"cell": cell, "result": result, "flags": (flags or {}).get(cell["key"], [])} for cell in cells]
+    return build_study(manifest, records, lambda record: rows[record["cell"]["key"]], [])

@@ -1,0 +1,48 @@
+"""Tests, corrections and clustered errors against scipy, statsmodels and published worked examples."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import NormalIndPower
+
+from harness.analysis.significance import holm, mcnemar_exact, mean_test, minimum_detectable
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (1, 0), (5, 2), (8, 3), (13, 0), (7, 7), (120, 90)])
+def test_mcnemar_is_scipys_binomial_test_and_statsmodels_own(lost, gained):
+    theirs = stats.binomtest(lost, lost + gained, 0.5).pvalue if lost + gained else 1.0
+    assert mcnemar_exact(lost, gained) == pytest.approx(theirs, abs=1e-9)
+    if lost + gained:
+        table = mcnemar([[50, lost], [gained, 30]], exact=True)
+        assert mcnemar_exact(lost, gained) == pytest.approx(table.pvalue, abs=1e-9)
+
+
+def test_fractional_scores_have_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    b, v = rng.random(60), rng.random(60)
+    assert mean_test(v - b) == pytest.approx(stats.ttest_rel(v, b).pvalue, abs=1e-9)
+
+
+def test_scores_that_do_not_differ_are_no_evidence():
+    assert mean_test(np.zeros(20)) == 1.0
+    assert mean_test(np.full(20, 0.1)) is None, "a t of infinity is not shown as p = 0"
+    assert mean_test(np.array([0.3])) is None
+
+
+def test_holm_is_statsmodels_and_his_worked_order():
+    p = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005, "e": 0.9, "unknown": None}
+    known = [name for name in p if p[name] is not None]
+    theirs = multipletests([p[name] for name in known], method="holm")[1]
+    ours = holm(p)
+    assert [ours[name] for name in known] == pytest.approx(list(theirs), abs=1e-12)
+    assert ours["unknown"] is None
+    assert ours["d"] == pytest.approx(5 * 0.005) and ours["a"] == pytest.approx(4 * 0.01)
+
+
+def test_the_detectable_effect_has_eighty_percent_power():
+    """For a difference of means with known deviation 1 and n a side, SE = sqrt(2/n): statsmodels' power is 0.8."""
+    n = 300
+    effect = minimum_detectable(np.sqrt(2 / n))
+    assert NormalIndPower().power(effect, nobs1=n, alpha=0.05, ratio=1.0) == pytest.approx(0.8, abs=1e-4)

@@ -1,0 +1,86 @@
+"""A sweep's suites as a whole: noise floor, Holm over all comparisons, errors clustered by subject, drifted prompts."""
+
+import numpy as np
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from harness.analysis.accuracy import suite_results
+from harness.analysis.significance import mcnemar_exact
+from harness.analysis.study import build_study
+
+N = 300
+SUITES = ("mmlu", "gsm8k")
+SUBJECTS = [f"subject {n % 10}" for n in range(N)]
+
+
+def scores(flips: int, seed: int) -> np.ndarray:
+    """The baseline's scores, of which `flips` right ones are lost and a third as many gained."""
+    base = np.array([1.0] * 180 + [0.0] * 120)
+    rng = np.random.default_rng(seed)
+    base[rng.choice(180, flips, replace=False)] = 0.0
+    base[180 + rng.choice(120, flips // 3, replace=False)] = 1.0
+    return base
+
+
+def study(flips: dict[tuple[str, str, int], int], drift: str | None = None):
+    cells, records, rows = [], [], {}
+    for seed, ((variant, suite, repeat), lost) in enumerate(flips.items()):
+        key = f"{variant}/{suite}/r{repeat}"
+        cell = {"key": key, "kind": "accuracy", "variant": variant, "suite": suite, "repeat": repeat}
+        cells.append(cell | {"fingerprint": key})
+        values = scores(lost, seed)
+        prompt = "other" if variant == drift else "prompt"
+        rows[key] = [
+            {"id": i, "group": SUBJECTS[i] if suite == "mmlu" else None, "doc_hash": "d", "prompt_hash": prompt,
+             "scores": {"acc": value}}
+            for i, value in enumerate(values)
+        ]  # fmt: skip
+        result = {"primary": "acc", "scores": {"acc": {"value": values.mean(), "n": N}}, "counts": {"items": N}}
+        records.append({"cell": cells[-1], "fingerprint": key, "result": result})
+    manifest = {"name": "s", "baseline": "bf16", "suites": list(SUITES), "scenarios": {}, "cells": cells}
+    manifest["variants"] = {variant: {"label": variant} for variant, *_ in flips}
+    return build_study(manifest, records, lambda record: rows[record["cell"]["key"]], [])
+
+
+FLIPS = {("bf16", suite, repeat): 3 * repeat for suite in SUITES for repeat in (0, 1)}
+FLIPS |= {("fp8", suite, 0): 6 for suite in SUITES} | {("int4", suite, 0): 24 for suite in SUITES}
+
+
+@pytest.fixture(scope="module")
+def results():
+    return suite_results(study(FLIPS))[0]
+
+
+def test_the_noise_floor_is_the_baselines_second_run(results):
+    for suite in SUITES:
+        noise = results["int4", suite].comparison.noise
+        assert noise.value == pytest.approx((1 - 3) / N), "3 lost and 1 gained between the two runs"
+        assert noise.low < 0 < noise.high
+    assert results["bf16", "mmlu"].score.value == pytest.approx(180 / N), "its first run is its score"
+
+
+def test_holm_is_taken_over_all_comparisons_of_the_sweep(results):
+    compared = {key: result.comparison for key, result in results.items() if result.comparison}
+    assert len(compared) == 4
+    plain = [mcnemar_exact(c.lost, c.gained) for c in compared.values()]
+    corrected = multipletests(plain, method="holm")[1]
+    assert [c.p for c in compared.values()] == pytest.approx(plain)
+    assert [c.p_holm for c in compared.values()] == pytest.approx(list(corrected), abs=1e-12)
+
+
+def test_errors_are_clustered_where_items_have_subjects(results):
+    assert results["int4", "mmlu"].clustered.value == pytest.approx(results["int4", "mmlu"].score.value)
+    assert results["int4", "mmlu"].comparison.clustered.bounded
+    assert results["int4", "gsm8k"].clustered is None and results["int4", "gsm8k"].comparison.clustered is None
+
+
+def test_more_flips_hide_larger_effects(results):
+    few, many = (results[variant, "mmlu"].comparison.detectable for variant in ("fp8", "int4"))
+    assert 0 < few < many < 0.1
+
+
+def test_drifted_prompts_are_not_compared_and_say_so():
+    results, averages = suite_results(study(FLIPS, drift="int4"))
+    assert "were not asked in the same words" in results["int4", "mmlu"].not_compared
+    assert results["int4", "mmlu"].comparison is None and averages["int4"].recovery is None
+    assert results["fp8", "mmlu"].comparison is not None
