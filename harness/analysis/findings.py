@@ -84,9 +84,3 @@ def analyse(study: Study) -> Findings:
         marks=marks(study, suites, rates),
         flags=flag_groups(study, suites),
     )
-
-
-def capacity_gain(findings: Findings, variant: str, scenario: str) -> tuple[float, bool] | None:
-    """(capacity / the baseline's, True if it is a lower bound); None where the data do not give the ratio."""
-    found = findings.gains.get((variant, scenario))
-    return (found.estimate.value, found.at_least) if found else None

@@ -107,7 +107,8 @@ def _axis(axis: dict[str, Any], values: list[Any]) -> Axis:
         low, high = axis["range"]
         ticks = zip(axis["tickvals"], axis["ticktext"], strict=True)
         inside = [((log10(v) - low) / (high - low), text + suffix) for v, text in ticks if low <= log10(v) <= high]
-        return Axis(lambda value: (log10(value) - low) / (high - low), inside, title)
+        bottom = 10.0**low  # a bar may reach down to 0, which a logarithm does not have
+        return Axis(lambda value: (log10(max(value, bottom)) - low) / (high - low), inside, title)
     low, high = axis.get("range") or _around(values)
     step = _step((high - low) / 6)
     ticks = [step * i for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]

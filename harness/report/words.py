@@ -137,6 +137,8 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
 
 def _kept(findings: Findings, name: str) -> str:
     average, baseline = findings.averages[name], findings.study.label(findings.study.baseline)
+    if not findings.study.suites:
+        return "was not tried for accuracy"
     if average.recovery is None:
         return f"keeps an unknown share of {baseline}'s accuracy ({average.reason})"
     return f"keeps {percent(average.recovery)} of {baseline}'s accuracy{told(average.recovery, 'loss', 'gain')}"

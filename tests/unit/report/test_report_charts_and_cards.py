@@ -95,6 +95,18 @@ def test_a_chart_has_a_marker_for_every_measured_point(rich):
     assert drawn == points + len(VARIANTS | DEPLOYMENTS), "and one for each variant in the legend"
 
 
+def test_a_bar_that_reaches_zero_ends_at_the_bottom_of_a_logarithmic_axis(tmp_path):
+    """Tokens that came in one piece have an ITL of 0."""
+    manifest, records, rows = parts(repeats=2, rates=[1.0, 2.0, 4.0, 6.0, 8.0])
+    for record in records:
+        if record["cell"].get("scenario") and record["cell"]["repeat"]:
+            record["result"]["itl_ms_p50"] = 0.0
+    figure, text = charts(analyse(build(manifest, records, rows)))["charts/itl_chat_512_256.svg"]
+    assert figure.spec["layout"]["yaxis"]["type"] == "log"
+    heights = [float(y) for y in re.findall(r"V([\d.-]+)", text)]
+    assert heights and all(0 <= y <= 400 for y in heights)
+
+
 def test_a_hostile_chart_is_text():
     for _, text in charts(analyse(build(*hostile_parts()))).values():
         root = ElementTree.fromstring(text.encode("utf-8"))

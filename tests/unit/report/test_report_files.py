@@ -69,6 +69,7 @@ def test_every_section_is_there(report):
         "verdict",
         "variants",
         "recovery",
+        "fidelity",
         "judge",
         "load",
         "pareto",
