@@ -205,7 +205,7 @@ class Report:
 
     price: Price = field(default_factory=Price)
     attribution: list[Step] = field(default_factory=list)  # empty: baseline, dense, sparse where a sweep has these
-    cutoffs_ms: dict[str, list[float]] = field(default_factory=dict)  # {itl_ms_p99: [20, 50]}; empty: round latencies
+    cutoffs_ms: dict[str, Any] = field(default_factory=dict)  # {itl_ms_p99: [20, 50]}; empty: round latencies
 
 
 @dataclass

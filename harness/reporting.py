@@ -50,8 +50,9 @@ def check_report(config: Config, known: list[str]) -> None:
     for metric, limits in config.report.cutoffs_ms.items():
         if metric not in LATENCIES:
             raise ConfigError(f"report.cutoffs_ms: no latency {metric!r}{did_you_mean(metric, list(LATENCIES))}")
-        if any(limit <= 0 for limit in limits):
-            raise ConfigError(f"report.cutoffs_ms.{metric}: limits are milliseconds above 0")
+        numbers = isinstance(limits, list) and all(isinstance(n, int | float) and n > 0 for n in limits)
+        if not numbers:
+            raise ConfigError(f"report.cutoffs_ms.{metric}={limits!r}: wants a list of milliseconds above 0: [20, 50]")
     for name, variant in config.variants.items():
         head = variant.deployment_of
         if head == name or (head is not None and head not in variants):

@@ -60,7 +60,8 @@ def latency_axis(name: str, heights: list[float]) -> dict[str, Any]:
         texts = [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks]
         scale = {"type": "log", "range": [short(low), short(high)], "tickvals": ticks, "ticktext": texts}
         return axis(f"{name}, ms, log scale") | scale
-    return axis(f"{name}, ms") | ({"range": [0, short(1.12 * max(heights))]} if heights else {})
+    scale = {"tickformat": ",.6~g"}
+    return axis(f"{name}, ms") | scale | ({"range": [0, short(1.12 * max(heights))]} if heights else {})
 
 
 def limit_line(limit: float, along: dict[str, Any], upright: bool = False) -> dict[str, Any]:
@@ -68,14 +69,9 @@ def limit_line(limit: float, along: dict[str, Any], upright: bool = False) -> di
     place = math.log10(limit) if along.get("type") == "log" else limit  # annotations take the exponent, shapes do not
     a, b = ("y", "x") if upright else ("x", "y")
     line = {"type": "line", f"{a}ref": "paper", f"{a}0": 0, f"{a}1": 1, f"{b}0": limit, f"{b}1": limit}
-    note = {
-        f"{a}ref": "paper",
-        a: 0.99 if upright else 0.01,
-        b: short(place),
-        f"{b}anchor": "left" if upright else "bottom",
-    }
-    note |= {f"{a}anchor": "top" if upright else "left", "font": {"color": "@bad", "size": 11}}
-    note |= {"text": f"SLO p99 ≤ {limit:g} ms", "showarrow": False, "bgcolor": "@page", "borderpad": 1}
+    note = {f"{a}ref": "paper", a: 0.99, b: short(place), f"{b}anchor": "left" if upright else "bottom"}
+    note |= {f"{a}anchor": "top" if upright else "right", "font": {"color": "@bad", "size": 11}}
+    note |= {"text": f"SLO p99 ≤ {limit:g} ms", "showarrow": False}
     style = {"layer": "below", "line": {"color": "@bad", "width": 1.5}}
     return {"shapes": [line | style], "annotations": [note]}
 
@@ -141,7 +137,7 @@ def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Fron
         style = {"color": "@muted", "width": 1.5, "dash": "dot"}
         traces.append({"type": "scatter", "mode": "lines", **line, "line": style, "hoverinfo": "skip", "name": "front"})
     spans: list[tuple[float, float]] = []
-    for name, (x, y) in front.points.items():
+    for name, (x, y) in front.points.items() if len(front.points) > 1 else ():  # the baseline alone says nothing
         beaten, look = name in front.dominated, looks[name]
         text = study.label(name)
         text += " (baseline)" if name == study.baseline else ""
@@ -179,7 +175,7 @@ def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Fron
         x_axis |= {"range": [short(low - 0.12 * room), short(high + 0.58 * room)]}
     y_axis = axis("average accuracy recovery, %") | {"zeroline": False}
     title = f"Accuracy against {front.title}"
-    summary = f"{title}: on the front are {', '.join(study.label(name) for name in front.front)}"
+    summary = f"{title}: on the front, by rising gain, {', '.join(study.label(name) for name in front.front)}"
     return Figure(id, title, summary, {"data": traces, "layout": layout(x_axis, y_axis) | {"meta": "front"}}, data)
 
 

@@ -27,7 +27,7 @@ def ladder_figure(findings: Findings, looks: dict[str, VariantStyle], id: str) -
     order = [variant for variant, _ in next(iter(ladders.values()))]
     traces = [_stretch(ladders, looks, rung, study.label(order[rung])) for rung in range(1, len(order))]
     traces += [_ends(ladders, looks, rung, study.label(order[rung])) for rung in range(len(order))]
-    x_axis = axis("speed-up of a single stream over the first variant, E2E p50") | {
+    x_axis = axis("single-stream speed-up, E2E p50") | {
         "ticksuffix": "×",
         "zeroline": False,
     }

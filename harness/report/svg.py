@@ -113,7 +113,7 @@ def _axis(axis: dict[str, Any], values: list[Any]) -> Axis:
     ticks = [step * i for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
     return Axis(
         lambda value: (value - low) / (high - low),
-        [((t - low) / (high - low), f"{t:.6g}{suffix}") for t in ticks],
+        [((t - low) / (high - low), f"{t:,.6g}{suffix}") for t in ticks],
         title,
     )
 
@@ -158,7 +158,7 @@ def _limits(layout: dict[str, Any], axes: tuple[Axis, Axis], box: tuple) -> list
         if shape.get("xref") == "paper":
             y = top + (1 - axes[1].place(shape["y0"])) * height
             found.append(f'<path d="M{_n(left)} {_n(y)}h{_n(width)}" {style}/>')
-            found.append(f'<text x="{_n(left + 5)}" y="{_n(y - 5)}" {label}')
+            found.append(f'<text x="{_n(left + width - 5)}" y="{_n(y - 5)}" text-anchor="end" {label}')
         else:
             x = left + axes[0].place(shape["x0"]) * width
             found.append(f'<path d="M{_n(x)} {_n(top)}v{_n(height)}" {style}/>')

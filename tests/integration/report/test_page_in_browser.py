@@ -4,12 +4,13 @@ import json
 import shutil
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "report"))
-from synthetic_study import VARIANTS, build, synthetic_study
+from synthetic_study import DEPLOYMENTS, VARIANTS, big_parts, build, rich_parts, synthetic_study
 from test_report_hostile import hostile_parts
 
 from harness.report import write_report
@@ -54,7 +55,13 @@ def report(tmp_path_factory):
     return write_report(synthetic_study(), tmp_path_factory.mktemp("page"))
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1600, "light"), (390, "dark")])
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """Repeats, capacity searches, deployments, a price: every section and every kind of figure."""
+    return write_report(build(*rich_parts()), tmp_path_factory.mktemp("rich"))
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1600, "light"), (900, "light"), (390, "dark")])
 def test_no_console_error_and_every_figure_drawn(browser, report, width, theme):
     assert open_page(browser, report, width, theme) == []
     drawn = browser.execute_script(
@@ -87,8 +94,9 @@ def test_what_the_page_shows_is_what_the_summary_says(browser, report):
 
 def test_a_press_on_the_legend_hides_the_variant_in_every_figure(browser, report):
     open_page(browser, report)
-    hidden = """return [...document.querySelectorAll('.plot')].map(
-        box => box.data.filter(t => t.meta === 'fp8').every(t => t.visible === false))"""
+    hidden = """return [...document.querySelectorAll('.plot')]
+        .map(box => box.data.filter(t => t.meta === 'fp8')).filter(own => own.length)
+        .map(own => own.every(t => t.visible === false))"""
     browser.execute_script("document.querySelector('button[data-variant=fp8]').click()")
     assert all(browser.execute_script(hidden))
     pressed = "return [...document.querySelectorAll('button[data-variant=fp8]')].map(b => b.ariaPressed)"
@@ -111,3 +119,77 @@ def test_hostile_text_does_not_run(browser, tmp_path):
     assert browser.execute_script("return window.hacked") is None
     links = "return [...document.querySelectorAll('.plot a')].length"
     assert browser.execute_script(links) == 0
+
+
+def test_every_kind_of_figure_is_drawn_with_its_error_bars(browser, rich):
+    assert open_page(browser, rich, 1600) == []
+    ids = browser.execute_script(
+        "return [...document.querySelectorAll('.plot .main-svg')].map(s => s.closest('.plot').id)"
+    )
+    kinds = {name.rstrip("0123456789").rstrip("-") for name in ids}
+    fronts = {"front-latency", "front-capacity", "front-cost", "front-throughput"}
+    assert kinds == {"itl_ms", "ttft_ms", "e2e_ms", "ladder", "envelope"} | fronts
+    bars = "return document.querySelectorAll('#front-capacity .errorbar path').length"
+    assert browser.execute_script(bars) == 2 * (len(VARIANTS | DEPLOYMENTS) - 1), "both ways, all but the baseline"
+
+
+def test_figures_of_gains_and_cost_are_those_of_the_summary(browser, rich):
+    open_page(browser, rich)
+    summary = json.loads((rich.parent / "summary.json").read_text())
+    for front in summary["fronts"]:
+        data = browser.execute_script("return document.getElementById(arguments[0]).data", f"front-{front['name']}")
+        for trace in data:
+            if trace.get("meta"):
+                point = front["points"][trace["meta"]]
+                assert trace["x"] == pytest.approx([point["gain"]["value"]], rel=1e-5)
+                assert trace["y"] == pytest.approx([100 * point["recovery"]["value"]], rel=1e-5)
+    ladder = browser.execute_script("return document.getElementById('ladder').data")
+    last = next(t for t in ladder if t["meta"] == "sparse_fp8" and t["mode"] == "markers")
+    whole = summary["attribution"][-1]["speedups"]["latency"]["value"]
+    assert last["x"][last["y"].index("all scenarios")] == pytest.approx(whole, rel=1e-5)
+    rows = browser.execute_script(
+        "return [...document.querySelectorAll('#cost tbody tr:not(.block)')].map(r => r.cells[1].innerText)"
+    )
+    assert len(rows) == len(VARIANTS | DEPLOYMENTS) * 3
+    own = next(c for c in summary["costs"] if (c["variant"], c["scenario"]) == ("bf16", "chat_512_256"))
+    assert rows[0].startswith(f"{own['output_tokens_per_currency_unit']['value']:,.0f} [")
+
+
+def test_printing_draws_every_figure(browser, rich):
+    """Also those that were never on the screen."""
+    browser.get("about:blank")
+    browser.get(rich.as_uri())
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    drawn = "return [...document.querySelectorAll('.plot')].every(box => box.querySelector('.main-svg'))"
+    assert browser.execute_script(drawn)
+    paper = browser.execute_script("return getComputedStyle(document.documentElement).getPropertyValue('--page')")
+    assert paper.strip() == "#fff"
+
+
+def test_the_legend_is_reached_and_pressed_by_keyboard(browser, report):
+    from selenium.webdriver.common.keys import Keys
+
+    open_page(browser, report)
+    button = browser.find_element("css selector", "button[data-variant=fp8]")
+    button.send_keys(Keys.SPACE)
+    assert button.get_attribute("aria-pressed") == "false"
+    button.send_keys(Keys.ENTER)
+    assert button.get_attribute("aria-pressed") == "true"
+
+
+def test_what_cannot_be_seen_has_a_name(browser, rich):
+    open_page(browser, rich)
+    unnamed = """return [...document.querySelectorAll('.plot, .scroll, section, nav, button')].filter(e =>
+        !(e.ariaLabel || e.getAttribute('aria-labelledby') || e.innerText.trim())).length"""
+    assert browser.execute_script(unnamed) == 0
+    levels = browser.execute_script("return [...document.querySelectorAll('h1, h2, h3')].map(h => +h.tagName[1])")
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in pairwise(levels))
+    tables = "return [...document.querySelectorAll('figure')].every(f => f.querySelector('details table'))"
+    assert browser.execute_script(tables), "a data table under each figure"
+
+
+def test_six_variants_nine_scenarios_ten_rates_stay_under_six_megabytes(browser, tmp_path):
+    path = write_report(build(*big_parts()), tmp_path)
+    assert path.stat().st_size < 6_000_000
+    assert open_page(browser, path, 1600) == []
+    assert browser.execute_script("return document.querySelectorAll('.plot .main-svg').length") >= 9 * 3 + 4

@@ -19,6 +19,7 @@ from harness.report.overview_tables import variants_table
 from harness.report.reading_tables import cutoffs_table, fixed_latency_table
 
 SVG = "{http://www.w3.org/2000/svg}"
+ELEMENTS = {"svg", "title", "style", "rect", "text", "path", "g"}
 
 
 @pytest.fixture(scope="module")
