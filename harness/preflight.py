@@ -16,6 +16,7 @@ from harness.engines import Engine, environment
 from harness.load import load_points
 from harness.load.traffic.plan import longest_request
 from harness.plan import JUDGE, Plan
+from harness.schemes import needs_words
 
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
@@ -43,28 +44,38 @@ def _hardware(config: Config) -> list[str]:
 
 
 def _needs(config: Config, name: str) -> list[str]:
-    needs, found = config.variants[name].needs, []
-    if needs.compute_capability is not None:
+    """One line a variant: all that its kernels need, and all that is here."""
+    needs, engine = config.variants[name].needs, config.engine
+    device, version = getattr(engine, "device", "cuda"), getattr(engine, "version", None)
+    served_by = f"{engine.kind} {version or ''}".rstrip()
+    if device == "cpu":
+        if needs.cpu != "none":
+            return []
+        instead = f"; on a GPU it needs {needs_words(needs)}" if needs_words(needs) else ""
+        return [f"variant {name} has no kernels on a CPU; this engine: {served_by} for CPU{instead}"]
+    lacking, here = [], []
+    if needs.compute_capability is not None and device == "cuda":
         best = max((gpu["compute_capability"] for gpu in host.gpus()), default=None)
-        if best is None or best < needs.compute_capability:
-            found.append(
-                f"variant {name} needs compute capability {needs.compute_capability}; this machine: {best or 'none'}"
-            )
+        below = needs.compute_capability_below or float("inf")
+        lacking.append(best is None or not needs.compute_capability <= best < below)
+        here.append(f"this machine: {best or 'none'}")
     if needs.engine:
-        found += _engine_need(name, needs.engine, config.engine.kind, getattr(config.engine, "version", None))
-    return found
+        fits = _engine_fits(needs.engine, engine.kind, version)
+        if fits is None:
+            return [f"variants.{name}.needs.engine: cannot read {needs.engine!r}; write it like 'vllm<0.19'"]
+        lacking.append(not fits)
+        here.append(f"this engine: {served_by}")
+    return [f"variant {name} needs {needs_words(needs)}; {'; '.join(here)}"] if any(lacking) else []
 
 
-def _engine_need(name: str, need: str, kind: str, version: str | None) -> list[str]:
+def _engine_fits(need: str, kind: str, version: str | None) -> bool | None:
+    """None if it cannot be read."""
     match = re.fullmatch(r"([a-z_]+)\s*(.*)", need)
     try:
         wanted = SpecifierSet(match[2]) if match else None
-        if wanted is None:
-            raise InvalidSpecifier(need)
-        fits = match[1] == kind and (not version or Version(version) in wanted)
+        return None if wanted is None else match[1] == kind and (not version or Version(version) in wanted)
     except (InvalidSpecifier, InvalidVersion):
-        return [f"variants.{name}.needs.engine: cannot read {need!r}; write it like 'vllm<0.19'"]
-    return [] if fits else [f"variant {name} needs {need}; this engine: {kind} {version or ''}".rstrip()]
+        return None
 
 
 def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:
