@@ -10,12 +10,13 @@ from packaging.version import InvalidVersion, Version
 from harness import host
 from harness.accuracy import Suite
 from harness.checkpoints import source
-from harness.checkpoints.prepare import Workshop
+from harness.checkpoints.prepare import QUANTIZERS, Workshop
 from harness.config import Config
 from harness.engines import Engine, environment
+from harness.errors import did_you_mean
 from harness.load import load_points
 from harness.load.traffic.plan import longest_request
-from harness.plan import JUDGE, Plan
+from harness.plan import JUDGE, Plan, Session
 from harness.schemes import needs_words
 
 
@@ -84,12 +85,37 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
         return found
     served = [session for session in plan.sessions if session.checkpoint]  # a judge may be an endpoint
     for session in served:
-        found += source(session.checkpoint).problems()
+        lacking = source(session.checkpoint).problems()
         file = ((session.recipe or {}).get("calibration") or {}).get("file")
         if file and not Path(file).is_file():
-            found.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
+            lacking.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
+        lacking += _recipe(session) or ([] if lacking else _contents(config, session, workshop))
+        found += lacking
     making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in served)
     return found + (environment.problems(config.compression) if making else [])
+
+
+def _recipe(session: Session) -> list[str]:
+    method = ((session.recipe or {}).get("quantization") or {}).get("method")
+    if method is None or method in QUANTIZERS:
+        return []
+    where = f"variants.{session.variant}"
+    return [
+        f"{where}.recipe.quantization.method: {method!r} cannot be made here{did_you_mean(method, list(QUANTIZERS))}; "
+        f"or set {where}.recipe=null and {where}.checkpoint= to a published one"
+    ]
+
+
+def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]:
+    """What a checkpoint that lies here holds, against what it and its variant claim."""
+    if not workshop.is_made(session.checkpoint, session.recipe):
+        return []  # looked at as soon as it is made
+    location = workshop.location(session.checkpoint, session.recipe)
+    if not Path(location).is_dir():
+        return []  # on the hub: looked at before its engine starts
+    from harness.checkpoints.inspection.gate import refusals
+
+    return refusals(location, session.variant, config.variants.get(session.variant))
 
 
 def _judge_served(config: Config) -> list[str]:

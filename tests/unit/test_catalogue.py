@@ -10,8 +10,20 @@ from harness.errors import ConfigError, HarnessError
 from harness.schemes import bits_per_weight, problems, scheme_words, weight_words, words
 
 README = Path(__file__).parents[2] / "README.md"
-ASKED = """bf16 fp16 fp8_dynamic fp8_static fp8_block int8_w8a8 w4a16 w4a16_gptq w4a16_awq w4a8_fp8 sparse24_bf16
-sparse24_fp8 sparse24_w4a16 fp8_kv llm_int8 nf4 mxfp4 nvfp4""".split()
+ASKED = [
+    *("bf16", "fp16", "fp8_dynamic", "fp8_static", "fp8_block", "fp8_kv", "int8_w8a8", "llm_int8", "w4a16"),
+    *(
+        "w4a16_gptq",
+        "w4a16_awq",
+        "w4a8_fp8",
+        "sparse24_bf16",
+        "sparse24_fp8",
+        "sparse24_w4a16",
+        "nf4",
+        "mxfp4",
+        "nvfp4",
+    ),
+]
 
 
 def test_the_catalogue_has_the_schemes_of_the_field():
