@@ -6,6 +6,7 @@ from harness.checkpoints.inspection.claims import Claim, Claims
 from harness.checkpoints.inspection.granularity import fits
 from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.problems import Problem
+from harness.checkpoints.inspection.values import Scales
 from harness.config import Format
 from harness.schemes import number, weight_words
 
@@ -86,21 +87,23 @@ def _granularity(format: Format) -> str:
 
 
 def _values(layer: Layer) -> Iterator[Problem]:
-    again = "compress it again"
     if layer.measured.not_finite:
-        yield Problem("not_finite", layer.name, f"{layer.measured.not_finite} weights are NaN or infinite", again)
-    for part, scales in layer.scale_facts.items():
-        if scales.not_finite:
-            yield Problem("bad_scale", layer.name, f"{scales.not_finite} of {part} are NaN or infinite", again)
-        if scales.zero:
-            tiny = scales.dtype == "F8_E4M3"  # groups whose scale rounds to zero are common there
-            level = "caution" if tiny else "error"
-            yield Problem(
-                "bad_scale", layer.name, f"{scales.zero} of {part} are 0: their weights are lost", again, level
-            )
-        if scales.negative:
-            level = "caution" if layer.layout in ("gptq", "awq") else "error"
-            yield Problem("bad_scale", layer.name, f"{scales.negative} of {part} are negative", again, level)
+        what = f"{layer.measured.not_finite} weights are NaN or infinite"
+        yield Problem("not_finite", layer.name, what, "compress it again")
+    yield from scale_problems(layer.name, layer.scale_facts, may_be_negative=layer.layout in ("gptq", "awq"))
+
+
+def scale_problems(name: str, facts: dict[str, Scales], may_be_negative: bool = False) -> Iterator[Problem]:
+    """Scales are finite and positive. FP8 scales of small groups round to zero, and AutoRound's may be negative."""
+    for part, scales in facts.items():
+        faults = [
+            (scales.not_finite, "NaN or infinite", "error"),
+            (scales.zero, "0: what they scale is lost", "caution" if scales.dtype == "F8_E4M3" else "error"),
+            (scales.negative, "negative", "caution" if may_be_negative else "error"),
+        ]
+        for count, how, level in faults:
+            if count:
+                yield Problem("bad_scale", name, f"{count} of {part} are {how}", "compress it again", level)
 
 
 def _sparsity(linear: list[Layer], claims: Claims) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.checkpoints.inspection.check import contradictions
+from harness.checkpoints.inspection.check import contradictions, scale_problems
 from harness.checkpoints.inspection.claims import Claims, read_claims
 from harness.checkpoints.inspection.files import Container, Files, Tensor, open_container
 from harness.checkpoints.inspection.granularity import with_granularity
@@ -14,7 +14,7 @@ from harness.checkpoints.inspection.problems import Fault, Problem, grouped
 from harness.checkpoints.inspection.values import Measured, Scales, measure, scale_facts
 
 EXACT = 512 << 20  # bytes: checkpoints up to here are measured whole
-SAMPLE = 256 << 10  # bytes of each layer, of a larger one
+SAMPLE = 512 << 10  # bytes of each layer, of a larger one
 SAMPLE_REMOTE = 64 << 10
 SCALE_BUDGET, SCALE_BUDGET_REMOTE = 4 << 20, 256 << 10  # bytes of a scale tensor
 REMOTE_READERS = 16
@@ -78,7 +78,10 @@ def inspect_files(files: Files, exact: bool | None = None) -> Inspection:
             layers = list(pool.map(read, found))
     else:
         layers = [read(layer) for layer in found]
-    problems = [*container.problems, *_idle_scales(container), *contradictions(layers, claims)]
+    scales = {name: _scale_facts(container, parts, SCALE_BUDGET) for name, parts in modules(container).items()
+              if name not in {layer.name for layer in layers}}  # fmt: skip
+    alone = [problem for name, facts in scales.items() for problem in scale_problems(name, facts)]
+    problems = [*container.problems, *_idle_scales(container), *contradictions(layers, claims), *alone]
     held = sum(layer.bytes for layer in layers)
     counted, seen = sum(layer.count for layer in layers), sum(layer.measured.values for layer in layers)
     return Inspection(

@@ -15,6 +15,7 @@
 import json
 import re
 from dataclasses import dataclass, replace
+from math import ceil
 
 from harness.checkpoints.inspection.files import BITS, Container, Tensor
 from harness.config import Format
@@ -133,10 +134,8 @@ def _packed(container: Container, name: str, parts: dict[str, Tensor]) -> Stored
     width = 8 if parts["weight_shape"].dtype == "I64" else 4
     raw = container.data(parts["weight_shape"])
     out, inputs = (int.from_bytes(raw[i * width : (i + 1) * width], "little") for i in range(2))
-    if not inputs or out != weight.shape[0] or weight.shape[1] * 32 % inputs > 31 * (weight.shape[1] * 32 // inputs):
-        raise ValueError(f"weight_packed {list(weight.shape)} does not hold the [{out}, {inputs}] of weight_shape")
-    bits = weight.shape[1] * 32 // inputs
-    if bits not in (2, 3, 4, 5, 6, 7, 8):
+    bits = weight.shape[1] * 32 // max(1, inputs)
+    if bits not in range(2, 9) or out != weight.shape[0] or ceil(inputs * bits / 32) != weight.shape[1]:
         raise ValueError(f"weight_packed {list(weight.shape)} does not hold the [{out}, {inputs}] of weight_shape")
     format = Format(bits, "int", symmetric="weight_zero_point" not in parts)
     return Stored(name, "packed", format, (out, inputs), parts, weight, scale)

@@ -1,6 +1,5 @@
 """A checkpoint on the Hugging Face hub, read by range requests: its headers and samples, not its gigabytes."""
 
-import threading
 import time
 
 from harness.errors import HarnessError
@@ -33,24 +32,23 @@ class HubFiles:
         self.commit = info.sha or revision or "main"
         self._sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
         self._headers = build_hf_headers()
-        self._local = threading.local()
 
     def names(self) -> dict[str, int]:
         return self._sizes
 
     def read(self, name: str, offset: int, size: int) -> bytes:
-        from huggingface_hub import hf_hub_url
+        from huggingface_hub import get_session, hf_hub_url
 
         if size <= 0:
             return b""
         url = hf_hub_url(self.repository, name, revision=self.commit)
         headers = {**self._headers, "Range": f"bytes={offset}-{offset + size - 1}"}
-        said = ""
+        options, said = {"follow_redirects": True, "timeout": TIMEOUT_S}, ""
         for attempt in range(TRIES):
             if attempt:
                 time.sleep(0.5 * attempt)
             try:
-                with self._client().stream("GET", url, headers=headers) as answer:
+                with get_session().stream("GET", url, headers=headers, **options) as answer:
                     if answer.status_code == 200 and offset == 0 and size >= self._sizes.get(name, size):
                         return answer.read()[:size]
                     if answer.status_code == 206:
@@ -61,11 +59,3 @@ class HubFiles:
             except Exception as error:
                 said = f"did not answer ({type(error).__name__}: {error})"
         raise HarnessError(f"checkpoint {self.place}: the hub {said} for {name}; try again, or name a directory")
-
-    def _client(self):
-        """One a thread: connections are kept."""
-        if not hasattr(self._local, "client"):
-            import httpx
-
-            self._local.client = httpx.Client(follow_redirects=True, timeout=TIMEOUT_S)
-        return self._local.client

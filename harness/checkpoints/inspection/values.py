@@ -106,8 +106,13 @@ def _packed_rows(container: Container, layer: Stored, raw: np.ndarray, first: in
 
 def _nibbles(words: np.ndarray, bits: int) -> np.ndarray:
     """(..., n) words to (..., n, 32 / bits) values, the lowest bits first."""
+    if bits == 8:
+        return np.ascontiguousarray(words).view(np.uint8).reshape(*words.shape, 4)
+    if bits == 4:  # bytes are four times less to move than words
+        pairs = np.ascontiguousarray(words).view(np.uint8)
+        return np.stack((pairs & 15, pairs >> 4), axis=-1).reshape(*words.shape, 8)
     shifts = np.arange(0, 32, bits, dtype=np.uint32)
-    return (words[..., None] >> shifts) & np.uint32((1 << bits) - 1)
+    return ((words[..., None] >> shifts) & np.uint32((1 << bits) - 1)).astype(np.uint8)
 
 
 def _columns(container: Container, layer: Stored, budget: int | None) -> Iterator[tuple[np.ndarray, int]]:
@@ -139,7 +144,7 @@ def _columns(container: Container, layer: Stored, budget: int | None) -> Iterato
 
 
 def _spread(rows: int, row_bytes: int, budget: int | None) -> Iterator[tuple[int, int]]:
-    """(first row, rows) pieces: all of them, or `budget` bytes in 4 pieces from the first row to the last."""
+    """(first row, rows) pieces: all of them, or `budget` bytes in pieces from the first row to the last."""
     if rows <= 0 or row_bytes <= 0:
         return
     at_once = max(1, CHUNK // row_bytes)
@@ -147,7 +152,7 @@ def _spread(rows: int, row_bytes: int, budget: int | None) -> Iterator[tuple[int
         for first in range(0, rows, at_once):
             yield first, min(at_once, rows - first)
         return
-    pieces = 4
+    pieces = max(2, min(16, budget >> 14, budget // row_bytes))
     count = max(1, min(at_once, budget // pieces // row_bytes))
     for first in sorted({round(piece * (rows - count) / (pieces - 1)) for piece in range(pieces)}):
         yield first, count
