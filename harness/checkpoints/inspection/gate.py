@@ -42,6 +42,6 @@ def admitted(location: str, revision: str | None, name: str, variant: Variant | 
         log.warning("%s: not inspected: %s", location, error)
         return None
     if faults := errors_of(inspection, name, variant):
-        lines = "\n".join(f"  {fault}" for fault in faults)
-        raise HarnessError(f"variant {name}: checkpoint {location} is not what it claims to be:\n{lines}")
+        said = "\n  ".join(map(str, faults))
+        raise HarnessError(f"variant {name}: checkpoint {location} is not what it claims to be: {said}")
     return inspection
