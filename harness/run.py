@@ -14,10 +14,14 @@ import harness
 from harness import host
 from harness.accuracy import Context, Suite
 from harness.checkpoints import Checkpoint
+from harness.checkpoints.inspection import Inspection
+from harness.checkpoints.inspection.gate import admitted
+from harness.checkpoints.inspection.text import holds
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.engines import Engine, Server
 from harness.engines.endpoint import list_models
+from harness.engines.kernels import no_sparse_kernel
 from harness.errors import CellError, EngineError, HarnessError
 from harness.plan import JUDGE, Cell, Plan, Session
 from harness.progress import Progress
@@ -42,6 +46,7 @@ class Run:
     seconds: Callable[[Cell], float]
     failed: dict[str, str] = field(default_factory=dict)
     _tokenizers: dict[str, Any] = field(default_factory=dict)
+    _inspected: dict[str, Inspection | None] = field(default_factory=dict)  # by location
 
     def execute(self) -> dict[str, str]:
         """Measures what is missing. Returns {cell key: error}. DiskFull and KeyboardInterrupt pass through."""
@@ -91,7 +96,12 @@ class Run:
         self.engine.prepare(setup_log)
         if not self.engine.loads_weights or not session.checkpoint:
             return Checkpoint(session.checkpoint, session.checkpoint)
-        return self.workshop.prepare(session.checkpoint, session.recipe)
+        checkpoint = self.workshop.prepare(session.checkpoint, session.recipe)
+        variant = self.config.variants.get(session.variant)
+        self._inspected[checkpoint.location] = admitted(
+            checkpoint.location, checkpoint.revision, session.variant, variant
+        )
+        return checkpoint
 
     def _serve(self, session: Session, checkpoint: Checkpoint, server_log: Path) -> AbstractContextManager[Server]:
         judge = self.config.judge
@@ -126,7 +136,9 @@ class Run:
             self._fail(cell, message, server_log, time.monotonic() - began)
             return
         elapsed = time.monotonic() - began
+        inspection = self._inspected.get(checkpoint.location)
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
+        flags += _slow_path_flags(cell, server, inspection)
         record = {
             "schema": SCHEMA,
             "cell": cell.as_dict(),
@@ -134,7 +146,7 @@ class Run:
             "inputs": cell.inputs,
             "result": outcome.result,
             "flags": flag_dicts(flags),
-            "engine": {**server.facts, "checkpoint": asdict(checkpoint)},
+            "engine": {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": inspection and holds(inspection)}},
             "host": host.facts(),
             "started_at": started_at.isoformat(timespec="seconds"),
             "duration_s": round(elapsed, 3),
@@ -216,3 +228,14 @@ def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:
         return []
     level = "caution" if cell.kind == "load" else "note"
     return [Flag("emulated_kernel", level, f"{', '.join(emulated)}: the scheme is emulated; its speed says nothing")]
+
+
+def _slow_path_flags(cell: Cell, server: Server, inspection: Inspection | None) -> list[Flag]:
+    """2:4 weights that this engine multiplies as dense ones, zeros and all, without a word of it."""
+    if inspection is None or cell.kind == "judge":
+        return []
+    reason = no_sparse_kernel(server.facts, inspection)
+    if reason is None:
+        return []
+    level = "caution" if cell.kind == "load" else "note"
+    return [Flag("no_sparse_kernel", level, f"the 2:4 sparse weights run as dense ones: {reason}")]

@@ -23,6 +23,7 @@ from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import make_progress
 from harness.reporting import gpus_of
 from harness.run import Run
+from harness.schemes import scheme_words
 from harness.store import Store
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
     variants = {
         name: {
             "label": variant.label,
-            "scheme": asdict(variant.scheme),
+            "scheme": scheme_words(variant.scheme),
             "checkpoint": checkpoint_of(config, variant),
             "checkpoint_bytes": None,  # known once a cell was measured: in its record
             "gpus": gpus_of(config, variant),

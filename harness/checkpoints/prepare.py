@@ -17,6 +17,7 @@ from harness.engines.environment import EnvironmentConfig, locked, run_logged
 
 WORKERS = Path(__file__).with_name("workers")
 IMPORT, COMPRESS = "import_gguf.py", "compress.py"
+QUANTIZERS = ("rtn", "gptq")  # the methods of workers/compress.py
 
 
 def identity(reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def comparison_text(comparison: Comparison, checks: list[Check], colour: bool) -
 
 def table_text(table: Table, colour: bool = False, notes: bool = True) -> str:
     """Aligned columns; `notes`: with the small print in parentheses."""
-    rows = [[_text(td, notes) for td in row] for row in table.rows]
+    rows = [[_text(td, notes, cut=i < len(row) - 1) for i, td in enumerate(row)] for row in table.rows]
     heads = [name for name, _ in table.heads]
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     lines = [table.title, _line(heads, widths, table)]
@@ -49,9 +49,9 @@ def _line(cells: list[str], widths: list[int], table: Table, codes: list[str | N
     return ("  " + "  ".join(parts)).rstrip()
 
 
-def _text(td: Td, notes: bool) -> str:
+def _text(td: Td, notes: bool, cut: bool) -> str:
     text = plain(f"{td.text} ({td.note})" if notes and td.note else td.text).replace("\n", " ")
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+    return text if len(text) <= WIDEST or not cut else f"{text[: WIDEST - 1]}…"
 
 
 def plain(text: str) -> str:

@@ -5,6 +5,7 @@ machine's or another engine's sweep of the same name is a run of its own and is 
 change a parameter nor take a metric back: a run that would need it is deleted (into MLflow's trash) and made again.
 """
 
+import contextlib
 import json
 import re
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
 from harness.analysis import Findings, Study
 from harness.analysis.validity import simulated
@@ -53,7 +55,8 @@ class Runs:
         self.artifacts(parent, study, report_dir)
         view = saved_view(study, _filter(shared), names, int(time.time() * 1000))
         if view is not None:
-            self.client.set_experiment_tag(self.experiment, TAG + key, view)
+            with contextlib.suppress(MlflowException):  # an older server takes shorter tags: its own charts remain
+                self.client.set_experiment_tag(self.experiment, TAG + key, view)
         self.client.set_terminated(parent, "FINISHED")  # last: a sweep whose logging broke off is not finished
         return link
 

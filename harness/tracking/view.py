@@ -9,7 +9,6 @@ not know it ignores the tag, and the sections are in the same order by their nam
 import base64
 import json
 import zlib
-from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
@@ -69,11 +68,12 @@ def saved_view(study: Study, search: str, names: set[str], created_ms: int) -> s
 
 
 def _sections(study: Study, names: set[str]) -> list[tuple[str, list[dict[str, Any]]]]:
-    ladders = []
-    for scenario in study.scenarios:
-        drawn = [n for n in (ladder_name(scenario, "itl", part) for part in ("p50", "p99")) if n in names]
-        if drawn:
-            ladders.append(_line("ITL by QPS", drawn, served_name(scenario)))
+    ladders = [
+        _line("ITL by QPS", name, served_name(scenario))  # p50 and p99 apart: a tail of seconds would flatten the rest
+        for scenario in study.scenarios
+        for part in ("p50", "p99")
+        if (name := ladder_name(scenario, "itl", part)) in names
+    ]
     capacity = sorted(n for n in names if n.startswith("capacity/"))
     found = [
         ("ITL by QPS", ladders),
@@ -93,14 +93,14 @@ def _bounded(section: str, prefix: str, names: set[str]) -> list[dict[str, Any]]
 
 
 def _bar(section: str, metric: str) -> dict[str, Any]:
-    return {"type": "BAR", "metricKey": metric} | _common(section, [metric])
+    return {"type": "BAR", "metricKey": metric} | _common(section, metric)
 
 
-def _line(section: str, metrics: list[str], x_metric: str) -> dict[str, Any]:
+def _line(section: str, metric: str, x_metric: str) -> dict[str, Any]:
     return {
         "type": "LINE",
-        "metricKey": metrics[0],
-        "selectedMetricKeys": metrics,
+        "metricKey": metric,
+        "selectedMetricKeys": [metric],
         "xAxisKey": "metric",
         "selectedXAxisMetricKey": x_metric,
         "useGlobalXaxisKey": False,
@@ -112,9 +112,9 @@ def _line(section: str, metrics: list[str], x_metric: str) -> dict[str, Any]:
         "lineSmoothness": 0,
         "useGlobalLineSmoothing": False,
         "ignoreOutliers": False,
-    } | _common(section, metrics)
+    } | _common(section, metric)
 
 
-def _common(section: str, metrics: Iterable[str]) -> dict[str, Any]:
-    uuid = sha256("\n".join([section, *metrics]).encode()).hexdigest()[:20]
+def _common(section: str, metric: str) -> dict[str, Any]:
+    uuid = sha256(f"{section}\n{metric}".encode()).hexdigest()[:20]
     return {"uuid": uuid, "runsCountToCompare": 20, "metricSectionId": section, "deleted": False, "isGenerated": False}

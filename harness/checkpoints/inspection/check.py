@@ -1,0 +1,130 @@
+"""Does the file hold what config.json says it holds? Contradictions, layer by layer. Pure: measurements come in."""
+
+from collections.abc import Iterator
+
+from harness.checkpoints.inspection.claims import Claim, Claims
+from harness.checkpoints.inspection.granularity import fits
+from harness.checkpoints.inspection.layer import Layer
+from harness.checkpoints.inspection.problems import Problem
+from harness.checkpoints.inspection.values import Scales
+from harness.config import Format
+from harness.schemes import number, weight_words
+
+AGAIN = "compress it again, or correct quantization_config in config.json"
+
+
+def contradictions(layers: list[Layer], claims: Claims) -> list[Problem]:
+    linear = [layer for layer in layers if not layer.embedding and layer.layout != "experts"]
+    found: list[Problem] = []
+    if claims.known:
+        for layer in linear:
+            found += _format(layer, claims.of(layer.name), claims)
+    for layer in layers:
+        found += _values(layer)
+    found += _sparsity(linear, claims)
+    if claims.groups and linear and not any(layer.quantized for layer in layers):
+        stored = ", ".join(sorted({number(layer.format) for layer in linear}))
+        claim = weight_words(claims.groups[0][1].weights)
+        what = f"config.json claims {claim} ({claims.method}), and all {len(linear)} linear layers are {stored}"
+        found = [problem for problem in found if problem.code != "unquantized"]
+        found.append(Problem("unquantized", "the checkpoint", what,
+                             "serve it as what it is (remove quantization_config), or quantize it"))  # fmt: skip
+    return found
+
+
+def _format(layer: Layer, claim: Claim | None, claims: Claims) -> Iterator[Problem]:
+    if claim is None:
+        if not layer.quantized:
+            return
+        if claims.method is None:
+            what, do = f"{number(layer.format)}, and config.json has no quantization_config", "add it: no engine knows"
+        elif claims.ignores(layer.name):
+            what, do = f"{number(layer.format)}, and config.json's ignore says it was left unquantized", AGAIN
+        else:
+            what, do = f"{number(layer.format)}, and no target of quantization_config names it", AGAIN
+        yield Problem("not_claimed", layer.name, what, do)
+        return
+    wanted = claim.weights
+    if not layer.quantized and wanted.bits < 16:
+        what = f"{number(layer.format)} where {claim.source} claims {weight_words(wanted)}, and ignore does not name it"
+        yield Problem("unquantized", layer.name, what, "add it to ignore, or quantize it")
+        return
+    yield from format_problems(layer, wanted, claim.source, AGAIN)
+    static = claim.activations is not None and not claim.activations.dynamic
+    if static and not {"input_scale", "input_global_scale"} & set(layer.parts):
+        yield Problem("no_input_scale", layer.name, "no input_scale, and its activations are claimed static", AGAIN)
+
+
+def format_problems(layer: Layer, wanted: Format, source: str, do: str) -> Iterator[Problem]:
+    """The layer's numbers and scales against a format that someone claims for it."""
+    have, said = layer.format, f"{source} claims {weight_words(wanted)}"
+    if (have.bits, have.type) != (wanted.bits, wanted.type):
+        yield Problem("wrong_format", layer.name, f"{number(have)} where {said}", do)
+        return
+    if layer.layout == "packed" and have.symmetric != wanted.symmetric:
+        points = "no zero points" if have.symmetric else "zero points"
+        yield Problem("wrong_format", layer.name, f"{points} where {said}", do)
+    if not layer.quantized or layer.layout == "marlin_24":
+        return
+    if layer.scale is None:
+        yield Problem("no_scale", layer.name, f"no scales where {said}", do)
+        return
+    scales = f"scales {list(layer.scale.shape)} of weights {list(layer.shape)}"
+    if have.granularity is None:
+        yield Problem("bad_scale_shape", layer.name, f"{scales} fit no granularity; {said}", do)
+    elif wanted.granularity and _granularity(have) != _granularity(wanted):
+        rows = layer.layout not in ("gptq", "awq", "bnb4")
+        if not (rows and fits(wanted, layer.scale.shape, layer.shape)):  # one shape may fit two readings
+            yield Problem("wrong_granularity", layer.name, f"{scales}: {_granularity(have)} where {said}", do)
+
+
+def _granularity(format: Format) -> str:
+    if format.granularity == "group":
+        return f"group {format.group_size}"
+    if format.granularity == "block":
+        return "block " + "x".join(map(str, format.block or []))
+    return f"per {format.granularity}"
+
+
+def _values(layer: Layer) -> Iterator[Problem]:
+    if layer.measured.not_finite:
+        what = f"{layer.measured.not_finite} weights are NaN or infinite"
+        yield Problem("not_finite", layer.name, what, "compress it again")
+    yield from scale_problems(layer.name, layer.scale_facts, may_be_negative=layer.layout in ("gptq", "awq"))
+
+
+def scale_problems(name: str, facts: dict[str, Scales], may_be_negative: bool = False) -> Iterator[Problem]:
+    """Scales are finite and positive. FP8 scales of small groups round to zero, and AutoRound's may be negative."""
+    for part, scales in facts.items():
+        faults = [
+            (scales.not_finite, "NaN or infinite", "error"),
+            (scales.zero, "0: what they scale is lost", "caution" if scales.dtype == "F8_E4M3" else "error"),
+            (scales.negative, "negative", "caution" if may_be_negative else "error"),
+        ]
+        for count, how, level in faults:
+            if count:
+                yield Problem("bad_scale", name, f"{count} of {part} are {how}", "compress it again", level)
+
+
+def _sparsity(linear: list[Layer], claims: Claims) -> Iterator[Problem]:
+    """Claimed 2:4 must be; 2:4 in most layers and not in some is said, whether or not it was claimed."""
+    measurable = [layer for layer in linear if layer.measured.groups]
+    claimed = [layer for layer in measurable if claims.sparse(layer.name) and layer.kind != "lm_head"]
+    for layer in claimed:
+        yield from broken_24(layer, "sparsity_config claims it")
+    if claims.sparsity:
+        return
+    inner = [layer for layer in measurable if layer.kind != "lm_head" and not claims.ignores(layer.name)]
+    sparse = [layer for layer in inner if layer.sparse24]
+    if 2 * len(sparse) > len(inner):
+        for layer in inner:
+            if not layer.sparse24:
+                yield from broken_24(layer, f"{len(sparse)} of {len(inner)} layers are", "caution")
+
+
+def broken_24(layer: Layer, why: str, level: str = "error") -> Iterator[Problem]:
+    if layer.sparse24 or not layer.measured.groups:
+        return
+    m = layer.measured
+    what = f"not 2:4, and {why}: {m.sparse_groups / m.groups:.1%} of its groups of 4 have two zeros"
+    yield Problem("broken_24", layer.name, what, "prune it again", level)

@@ -1,0 +1,47 @@
+"""The gate before an engine: a checkpoint that is not what it claims to be is not served."""
+
+import logging
+from pathlib import Path
+
+from harness.checkpoints.inspection import Inspection, inspect_checkpoint
+from harness.checkpoints.inspection.problems import Fault, grouped
+from harness.checkpoints.inspection.variant import against
+from harness.config import Variant
+from harness.errors import HarnessError
+
+log = logging.getLogger(__name__)
+
+
+def errors_of(inspection: Inspection, name: str, variant: Variant | None) -> list[Fault]:
+    """`variant` None: a judge's checkpoint, which need only agree with itself."""
+    found = list(inspection.problems)
+    if variant is not None:
+        found += against(inspection, name, variant)
+    return [fault for fault in grouped(found) if fault.level == "error"]
+
+
+def refusals(location: str, name: str, variant: Variant | None) -> list[str]:
+    """For preflight: one line an error, of a checkpoint that lies in a directory here."""
+    try:
+        faults = errors_of(inspect_checkpoint(location), name, variant)
+    except HarnessError as error:
+        return [str(error)]
+    return [f"variant {name}: checkpoint {location}: {fault}" for fault in faults]
+
+
+def admitted(location: str, revision: str | None, name: str, variant: Variant | None) -> Inspection | None:
+    """The inspection of a checkpoint that may be served. Raises HarnessError with what it holds instead.
+
+    None for one on a hub that cannot be read just now: the engine's own download will say more.
+    """
+    try:
+        inspection = inspect_checkpoint(location, revision)
+    except HarnessError as error:
+        if Path(location).is_dir():
+            raise
+        log.warning("%s: not inspected: %s", location, error)
+        return None
+    if faults := errors_of(inspection, name, variant):
+        said = "\n  ".join(map(str, faults))
+        raise HarnessError(f"variant {name}: checkpoint {location} is not what it claims to be: {said}")
+    return inspection

@@ -1,0 +1,61 @@
+"""A checkpoint on the Hugging Face hub, read by range requests: its headers and samples, not its gigabytes."""
+
+import time
+
+from harness.errors import HarnessError
+
+TIMEOUT_S = 20.0
+TRIES = 3
+
+
+class HubFiles:
+    """Raises HarnessError when the hub does not answer, or does not answer range requests."""
+
+    remote = True
+
+    def __init__(self, repository: str, revision: str | None = None):
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.utils import build_hf_headers
+
+        self.place = f"{repository}@{revision}" if revision else repository
+        self.repository = repository
+        try:
+            info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=TIMEOUT_S)
+        except HfHubHTTPError as error:
+            status = error.response.status_code if error.response is not None else "?"
+            raise HarnessError(f"checkpoint {self.place}: the hub answers {status}; correct the id, or accept its "
+                               "terms and set HF_TOKEN") from None  # fmt: skip
+        except Exception as error:
+            raise HarnessError(f"checkpoint {self.place}: the hub cannot be reached ({error}); connect, or name a "
+                               "directory") from None  # fmt: skip
+        self.commit = info.sha or revision or "main"
+        self._sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
+        self._headers = build_hf_headers()
+
+    def names(self) -> dict[str, int]:
+        return self._sizes
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        from huggingface_hub import get_session, hf_hub_url
+
+        if size <= 0:
+            return b""
+        url = hf_hub_url(self.repository, name, revision=self.commit)
+        headers = {**self._headers, "Range": f"bytes={offset}-{offset + size - 1}"}
+        options, said = {"follow_redirects": True, "timeout": TIMEOUT_S}, ""
+        for attempt in range(TRIES):
+            if attempt:
+                time.sleep(0.5 * attempt)
+            try:
+                with get_session().stream("GET", url, headers=headers, **options) as answer:
+                    if answer.status_code == 200 and offset == 0 and size >= self._sizes.get(name, size):
+                        return answer.read()[:size]
+                    if answer.status_code == 206:
+                        return answer.read()[:size]
+                    if answer.status_code == 416:
+                        return b""
+                    said = f"answers {answer.status_code} to a range request"
+            except Exception as error:
+                said = f"did not answer ({type(error).__name__}: {error})"
+        raise HarnessError(f"checkpoint {self.place}: the hub {said} for {name}; try again, or name a directory")

@@ -1,0 +1,58 @@
+"""python -m harness.inspect CHECKPOINT [--variant NAME] [--json]: what is in a checkpoint's files.
+
+CHECKPOINT is a directory or a hub id (org/name[@revision]), read by range requests. Exit code 0: it is what it claims
+to be; 1: it is not; 2: it is no checkpoint, or not within reach.
+"""
+
+import argparse
+import json
+import sys
+
+from harness.errors import HarnessError, did_you_mean
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.inspect", description=__doc__)
+    parser.add_argument("checkpoint", help="a directory, or a hub id: org/name[@revision]")
+    parser.add_argument("--variant", help="a variant of the catalogue that it should be, like sparse24_fp8")
+    parser.add_argument("--exact", action="store_true", help="every weight, however large the checkpoint")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    arguments = parser.parse_args()
+    try:
+        return inspect(arguments)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    from harness.checkpoints.inspection import inspect_checkpoint
+    from harness.checkpoints.inspection.problems import grouped
+    from harness.checkpoints.inspection.text import as_data, render
+
+    variant = _variant(arguments.variant) if arguments.variant else None
+    location, revision = arguments.checkpoint, None
+    if not location.startswith(("/", "./", "../", "~")):
+        location, _, revision = location.partition("@")
+    found = inspect_checkpoint(location, revision or None, True if arguments.exact else None)
+    problems = list(found.problems)
+    if variant is not None:
+        from harness.checkpoints.inspection.variant import against
+
+        problems += against(found, arguments.variant, variant)
+    faults = grouped(problems)
+    print(json.dumps(as_data(found, faults), indent=1) if arguments.json else render(found, faults))
+    return 1 if any(fault.level == "error" for fault in faults) else 0
+
+
+def _variant(name: str):
+    from harness.catalogue import variants
+
+    catalogue = variants()
+    if name not in catalogue:
+        raise HarnessError(f"no variant {name!r}{did_you_mean(name, list(catalogue))}")
+    return catalogue[name]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""A checkpoint that is not what its variant says never reaches an engine; one without its fast path carries a flag."""
+
+import contextlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import compose, preflight
+from harness.analysis.load import load_study
+from harness.analysis.validity import flag_groups
+from harness.checkpoints.prepare import Workshop
+from harness.engines import Deployment, Server
+from harness.plan import build_plan
+from harness.progress import make_progress
+from harness.run import Run
+from harness.store import Store
+from harness.sweep import make_manifest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "checkpoints"))
+import built
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class LocalEngine:
+    """Serves every deployment from one running server, as an engine that loads weights would."""
+
+    loads_weights = True
+
+    def __init__(self, config, server: Server, facts: dict):
+        self.config, self.server, self.facts, self.served = config, server, facts, []
+
+    def fingerprint(self):
+        return {"kind": "local"}
+
+    def problems(self):
+        return []
+
+    def deployment_problems(self, _names):
+        return []
+
+    def deployment_fingerprint(self, _deployment):
+        return {}
+
+    def prepare(self, _log):
+        pass
+
+    @contextlib.contextmanager
+    def serve(self, deployment: Deployment, _log):
+        self.served.append(deployment.name)
+        yield Server(self.server.base_url, self.server.model, None, self.facts)
+
+    def reset_prefix_cache(self, _server):
+        return True
+
+
+@pytest.fixture
+def sweep(tmp_path, tiny_model, scripted):
+    """sweep(kind of the second variant's checkpoint, its name, engine facts) -> preflight's words, failures, records"""
+
+    def execute(kind: str, name: str, facts: dict, doctor=lambda folder: None):
+        model = tmp_path / "model"
+        shutil.copytree(tiny_model, model)
+        built.checkpoint(model, "bf16")
+        other = built.checkpoint(tmp_path / "other", kind)
+        doctor(other)
+        config = compose.compose_sweep(
+            [
+                *("+sweep=quickstart", f"variant=[bf16,{name}]", "suite=[]", "judge=null", "scenario=[rag_256_8]"),
+                *(f"model={model}", f"variants.{name}.recipe=null", f"variants.{name}.checkpoint={other}"),
+                *("load.rates_rps=[]", "load.single_stream_requests=1", "load.throughput_requests=2"),
+                f"cache_dir={tmp_path / 'cache'}",
+            ]
+        )
+        engine = LocalEngine(config.engine, scripted.server, facts)
+        plan = build_plan(config, engine, {})
+        store = Store(tmp_path / "results")
+        workshop = Workshop(config.compression, tmp_path / "cache", store.logs / "setup.log", lambda text: None)
+        said = preflight._checkpoints(config, plan, engine, workshop)
+        with store.locked():
+            store.write_manifest(make_manifest(config, {}, plan, ["harness"]))
+            progress = make_progress("plain")
+            failed = Run(config, plan, {}, engine, store, workshop, progress, lambda cell: 1.0).execute()
+        records = [json.loads(path.read_text()) for path in store.root.glob("cells/*/record.json")]
+        return said, failed, engine, {record["cell"]["key"]: record for record in records}, load_study(store.root)
+
+    return execute
+
+
+CPU = {"kind": "vllm", "version": "0.32.0", "device": "cpu", "kernels": []}
+
+
+def test_a_wrong_checkpoint_fails_its_cells_before_the_engine_starts(sweep):
+    said, failed, engine, records, _ = sweep("fp8", "w4a16", CPU)
+    assert engine.served == ["bf16"], "the other variant is measured all the same"
+    assert {key.split("/")[0] for key in failed} == {"w4a16"} and {k.split("/")[0] for k in records} == {"bf16"}
+    for text in (said[0], *failed.values()):
+        assert "fp8 e4m3 where variant w4a16 claims int4, symmetric, group 64" in text
+        assert "q_proj" in text or "and " in text
+
+
+def test_a_truncated_checkpoint_fails_likewise(sweep):
+    def cut(folder: Path) -> None:
+        file = folder / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-1000])
+
+    said, failed, engine, _, _ = sweep("int8", "int8_w8a8", CPU, cut)
+    assert engine.served == ["bf16"]
+    assert "header promises" in said[0] and all("header promises" in text for text in failed.values())
+
+
+def test_2_4_weights_on_an_engine_without_the_kernels_are_flagged_into_the_report(sweep):
+    said, failed, engine, records, study = sweep("sparse_fp8", "sparse24_fp8", CPU)
+    assert (said, failed) == ([], {}) and engine.served == ["bf16", "sparse24_fp8"]
+    for key, record in records.items():
+        codes = {flag["code"]: flag for flag in record["flags"]}
+        assert ("no_sparse_kernel" in codes) == key.startswith("sparse24_fp8"), key
+        if "no_sparse_kernel" in codes:
+            assert codes["no_sparse_kernel"]["level"] == "caution"
+            assert "no 2:4 kernels for cpu" in codes["no_sparse_kernel"]["message"]
+        holds = record["engine"]["checkpoint"]["holds"]
+        assert holds["sparse24"] == key.startswith("sparse24_fp8")
+    (group,) = [group for group in flag_groups(study, {}) if group.code == "no_sparse_kernel"]
+    assert group.level == "caution" and len(group.cells) == 2
+
+
+CUTLASS = {"kind": "vllm", "version": "0.18.1", "device": "cuda", "kernels": []}
+
+
+def test_with_the_kernels_and_the_config_that_chooses_them_there_is_no_flag(sweep):
+    *_, records, _ = sweep("sparse_fp8_claimed", "sparse24_fp8", CUTLASS)
+    assert records and not any(f["code"] == "no_sparse_kernel" for r in records.values() for f in r["flags"])
+
+
+def test_without_a_sparsity_config_the_kernels_are_not_chosen(sweep):
+    *_, records, _ = sweep("sparse_fp8", "sparse24_fp8", CUTLASS)
+    messages = [f["message"] for r in records.values() for f in r["flags"] if f["code"] == "no_sparse_kernel"]
+    assert messages and all("sparsity_config" in message for message in messages)

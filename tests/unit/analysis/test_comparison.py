@@ -1,0 +1,109 @@
+"""Two variants as a pair: ratios and their intervals, what gates make of an interval."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+from synthetic_study import VARIANTS, build, parts, synthetic_study
+
+from harness.analysis.comparison import Side, compare_sides
+from harness.analysis.gates import FAILED, INCONCLUSIVE, PASSED, Gates, checks, status_of
+from harness.analysis.intervals import Estimate
+
+OPTIONS = {"variants": {name: VARIANTS[name] for name in ("bf16", "fp8")}, "scenarios": {"chat_512_256": (512, 256)}}
+
+
+def pair(a="bf16", b="fp8", **options):
+    study = synthetic_study(**OPTIONS | options)
+    return compare_sides(Side(study, a, a), Side(study, b, b))
+
+
+def change(comparison, load, metric):
+    [found] = [c for c in comparison.changes if (c.load, c.metric) == (load, metric)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("estimate", "lower", "higher"),
+    [
+        (Estimate(1.0, 0.9, 1.04), PASSED, FAILED),
+        (Estimate(1.04, 1.0, 1.1), INCONCLUSIVE, INCONCLUSIVE),
+        (Estimate(1.2, 1.1, 1.3), FAILED, PASSED),
+        (Estimate(1.05), PASSED, PASSED),
+        (Estimate(1.06), FAILED, PASSED),
+        (Estimate(1.2, 1.1, None), FAILED, PASSED),
+        (Estimate(0.9, None, 1.0), PASSED, FAILED),
+        (Estimate(1.2, None, 1.3), INCONCLUSIVE, INCONCLUSIVE),
+    ],
+)
+def test_a_limit_of_105_against_an_interval(estimate, lower, higher):
+    assert status_of(estimate, 1.05, lower_is_better=True) == lower
+    assert status_of(estimate, 1.05, lower_is_better=False) == higher
+
+
+def test_accuracy_and_speed_ups_are_the_report_s_own():
+    """The pair is a study like any other: the baseline's variant has the numbers that the report gives it."""
+    from harness.analysis import analyse
+
+    study, comparison = synthetic_study(**OPTIONS), pair()
+    report = analyse(study)
+    assert (
+        comparison.findings.suites["B", "mmlu"].comparison.recovery == report.suites["fp8", "mmlu"].comparison.recovery
+    )
+    assert comparison.findings.capacities["B", "chat_512_256"] == report.capacities["fp8", "chat_512_256"]
+
+
+def test_the_other_way_around_is_the_inverse():
+    there, back = pair(repeats=3), pair("fp8", "bf16", repeats=3)
+    for load in ("throughput", "server 1/s"):
+        one, two = (change(c, load, "itl_ms_p99").ratio for c in (there, back))
+        assert one.value == pytest.approx(1 / two.value)
+        assert (one.low, one.high) == pytest.approx((1 / two.high, 1 / two.low))
+
+
+def test_a_single_stream_has_an_interval_from_one_run_and_a_loaded_server_has_none():
+    comparison = pair()
+    single = change(comparison, "single_stream", "itl_ms_p50").ratio
+    assert single.low < single.value < single.high < 1, "fp8 is faster"
+    assert single.value == pytest.approx(1 / 1.31, rel=0.03)
+    assert not change(comparison, "single_stream", "itl_ms_p99").ratio.bounded
+    assert not change(comparison, "server 1/s", "itl_ms_p50").ratio.bounded
+
+
+def test_a_rate_that_b_no_longer_reaches_is_lost():
+    comparison = pair("fp8", "bf16", rates=[1.0, 6.0])
+    found = change(comparison, "server 6/s", "itl_ms_p50")
+    assert found.ratio is None and found.lost and "which A kept up with" in found.reason
+    assert any(check.failed() for check in checks(comparison, Gates(max_itl_regression=9.0)))
+    assert not change(pair(rates=[1.0, 6.0]), "server 6/s", "itl_ms_p50").lost, "no reference in A"
+
+
+def test_a_scenario_with_another_slo_has_no_capacity_ratio():
+    manifest, records, rows = parts(**OPTIONS)
+    one = build(manifest, records, rows)
+    strict = replace(one.scenarios["chat_512_256"], slo={"itl_ms_p99": 20.0})
+    other = replace(one, scenarios={"chat_512_256": strict})
+    comparison = compare_sides(Side(one, "fp8", "a"), Side(other, "fp8", "b"))
+    assert "scenario chat_512_256: the SLO differs, so the capacities are not compared" in comparison.not_compared
+    [check] = checks(comparison, Gates(min_capacity_ratio=0.5))
+    assert check.failed()
+
+
+def test_differences_name_what_was_fingerprinted_and_leave_out_what_is_alike():
+    manifest, records, rows = parts(**OPTIONS)
+    for record in records:
+        name = record["cell"]["variant"]
+        record["inputs"] |= {
+            "engine": {"env": {"VLLM_X": name}, "dtype": "bfloat16"},
+            "variant": name,
+            "point": {"a": name},
+        }
+    study = build(manifest, records, rows)
+    found = {d.what: (d.a, d.b) for d in compare_sides(Side(study, "bf16", "a"), Side(study, "fp8", "b")).differences}
+    assert found["engine env VLLM_X"] == ("bf16", "fp8")
+    assert found["scheme weights"] == ("bf16", "fp8, per channel")
+    assert found["kernels"][1].endswith("(emulated)")
+    assert not {"engine", "engine dtype", "variant", "point a", "seed"} & found.keys()
