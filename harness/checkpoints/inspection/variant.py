@@ -26,8 +26,7 @@ def against(inspection: Inspection, name: str, variant: Variant) -> list[Problem
     if not found:
         found += _activations(inspection, source, variant)
     if variant.scheme.sparsity == "2:4":
-        for layer in inner:
-            found += broken_24(layer, f"{source} is")
+        found += broken_24(inner, f"{source} is")
     elif inspection.sparse24:
         what = f"its weights are 2:4 sparse, which {source} does not say"
         found.append(Problem("unsaid_24", "the checkpoint", what, 'set its scheme.sparsity="2:4"', "caution"))
