@@ -25,6 +25,10 @@ def against(inspection: Inspection, name: str, variant: Variant) -> list[Problem
     found = list(_weights(inspection, inner, source, variant))
     if not found:
         found += _activations(inspection, source, variant)
+    cached = any(argument.startswith("--kv-cache-dtype") for argument in variant.engine_args)
+    if variant.scheme.kv_cache and not cached and not inspection.claims.kv_cache:
+        what = f"{source} says a KV cache in {words(variant.scheme.kv_cache)}, and nothing makes the engine keep it so"
+        found.append(Problem("no_kv_cache", "config.json", what, "add --kv-cache-dtype to engine_args"))
     if variant.scheme.sparsity == "2:4":
         found += broken_24(inner, f"{source} is")
     elif inspection.sparse24:
