@@ -6,7 +6,7 @@ from harness.checkpoints.inspection.claims import Claim, Claims
 from harness.checkpoints.inspection.granularity import fits
 from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.problems import Problem
-from harness.checkpoints.inspection.values import Scales
+from harness.checkpoints.inspection.values import Measured, Scales
 from harness.config import Format
 from harness.schemes import number, weight_words
 
@@ -110,21 +110,26 @@ def _sparsity(linear: list[Layer], claims: Claims) -> Iterator[Problem]:
     """Claimed 2:4 must be; 2:4 in most layers and not in some is said, whether or not it was claimed."""
     measurable = [layer for layer in linear if layer.measured.groups]
     claimed = [layer for layer in measurable if claims.sparse(layer.name) and layer.kind != "lm_head"]
-    for layer in claimed:
-        yield from broken_24(layer, "sparsity_config claims it")
+    yield from broken_24(claimed, "sparsity_config claims it")
     if claims.sparsity:
         return
     inner = [layer for layer in measurable if layer.kind != "lm_head" and not claims.ignores(layer.name)]
-    sparse = [layer for layer in inner if layer.sparse24]
-    if 2 * len(sparse) > len(inner):
-        for layer in inner:
-            if not layer.sparse24:
-                yield from broken_24(layer, f"{len(sparse)} of {len(inner)} layers are", "caution")
+    sparse = sum(layer.sparse24 for layer in inner)
+    if 2 * sparse > len(inner):
+        yield from broken_24(inner, f"{sparse} of {len(inner)} layers are", "caution")
 
 
-def broken_24(layer: Layer, why: str, level: str = "error") -> Iterator[Problem]:
-    if layer.sparse24 or not layer.measured.groups:
+def broken_24(layers: list[Layer], why: str, level: str = "error") -> Iterator[Problem]:
+    """One problem a layer that should be 2:4 and is not; a single one where none of them is."""
+    measured = [layer for layer in layers if layer.measured.groups]
+    broken = [layer for layer in measured if not layer.sparse24]
+    if len(broken) == len(measured) > 1:
+        total = sum((layer.measured for layer in measured), Measured())
+        share = f"{total.sparse_groups / total.groups:.1%} of their groups of 4 have two zeros"
+        what = f"none of its {len(measured)} linear layers is 2:4, and {why}: {share}"
+        yield Problem("broken_24", "the checkpoint", what, "prune it, or correct the claim", level)
         return
-    m = layer.measured
-    what = f"not 2:4, and {why}: {m.sparse_groups / m.groups:.1%} of its groups of 4 have two zeros"
-    yield Problem("broken_24", layer.name, what, "prune it again", level)
+    for layer in broken:
+        full = layer.measured.groups - layer.measured.sparse_groups
+        where = f"{layer.name} ({full} of {layer.measured.groups} groups of 4 have more than two values)"
+        yield Problem("broken_24", where, f"not 2:4, and {why}", "prune it again", level)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config import Format
+from harness.schemes import GRANULARITIES
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def matches(layer: str, patterns: tuple[str, ...]) -> bool:
 
 
 def read_claims(config: dict[str, Any], modelopt: dict[str, Any] | None = None) -> Claims:
+    """Raises AttributeError, LookupError, TypeError or ValueError for a quantization_config of another form."""
     quantization = config.get("quantization_config") or config.get("compression_config")
     if quantization is None and isinstance(config.get("text_config"), dict):
         quantization = config["text_config"].get("quantization_config")
@@ -74,7 +76,31 @@ def read_claims(config: dict[str, Any], modelopt: dict[str, Any] | None = None) 
     if "quant_algo" in quantization:
         method = "modelopt"
     read = METHODS.get(method)
-    return read(quantization) if read else Claims(method, known=False)
+    claims = read(quantization) if read else Claims(method, known=False)
+    for patterns in (claims.ignore, claims.sparsity_ignore, *(targets for targets, _ in claims.groups)):
+        _check(patterns)
+    for _, claim in claims.groups:
+        for format in filter(None, (claim.weights, claim.activations)):
+            _check_format(format)
+    return claims
+
+
+def _check_format(format: Format) -> None:
+    sizes = [format.bits, *([format.group_size] if format.group_size is not None else []), *(format.block or [])]
+    if not all(isinstance(size, int) and size > 0 for size in sizes) or len(format.block or [1, 1]) != 2:
+        raise ValueError(f"impossible sizes: {format.bits} bits, group {format.group_size}, block {format.block}")
+    if not isinstance(format.type, str) or format.granularity not in (None, *GRANULARITIES):
+        raise ValueError(f"type {format.type!r}, strategy {format.granularity!r} are not known")
+
+
+def _check(patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise ValueError(f"{pattern!r} is no layer name")
+        try:
+            re.compile(pattern.removeprefix("re:") if pattern.startswith("re:") else "")
+        except re.error as error:
+            raise ValueError(f"{pattern!r}: {error}") from None
 
 
 def _format(args: dict[str, Any] | None) -> Format | None:
@@ -98,11 +124,17 @@ def _format(args: dict[str, Any] | None) -> Format | None:
         type=kind,
         granularity=granularity,
         group_size=group if granularity == "group" else None,
-        block=list(args["block_structure"]) if granularity == "block" and args.get("block_structure") else None,
+        block=_block(args.get("block_structure")) if granularity == "block" else None,
         symmetric=bool(args.get("symmetric", True)),
         dynamic=bool(args.get("dynamic", False)),
         scale=scale,
     )
+
+
+def _block(structure: list[int] | str | None) -> list[int] | None:
+    """[128, 128]; older releases wrote "128x128"."""
+    sides = structure.split("x") if isinstance(structure, str) else structure
+    return [int(side) for side in sides] if sides else None
 
 
 def _compressed_tensors(q: dict[str, Any]) -> Claims:
@@ -164,7 +196,7 @@ def _bitsandbytes(q: dict[str, Any]) -> Claims:
 
 def _fp8(q: dict[str, Any]) -> Claims:
     block = q.get("weight_block_size")
-    weights = Format(8, "float", "block", block=list(block)) if block else Format(8, "float", "tensor")
+    weights = Format(8, "float", "block", block=_block(block)) if block else Format(8, "float", "tensor")
     dynamic = q.get("activation_scheme", "dynamic") == "dynamic"
     granularity = "group" if block else "tensor"
     activations = Format(8, "float", granularity, block[1] if block else None, dynamic=dynamic)

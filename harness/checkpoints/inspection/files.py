@@ -129,7 +129,9 @@ def open_container(files: Files) -> Container:
     names = files.names()
     container = Container(files)
     found = container.problems
-    shards = sorted(name for name in names if name.endswith(".safetensors"))
+    shards = sorted(name for name in names if name.endswith(".safetensors") and "/" not in name)
+    # Mistral publishes the same weights twice, and an adapter is no model: what engines read is what counts.
+    shards = [name for name in shards if not name.startswith(("consolidated", "adapter_"))] or shards
     index = container.json(INDEX)
     weight_map = (index or {}).get("weight_map") or {}
     if index is not None and not isinstance(weight_map, dict):

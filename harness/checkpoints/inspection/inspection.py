@@ -86,7 +86,7 @@ def inspect_files(files: Files, exact: bool | None = None) -> Inspection:
     counted, seen = sum(layer.count for layer in layers), sum(layer.measured.values for layer in layers)
     return Inspection(
         place=files.place,
-        architecture=str(((config or {}).get("architectures") or ["unknown architecture"])[0]),
+        architecture=_architecture(config or {}),
         layers=tuple(layers),
         claims=claims,
         problems=tuple(problems),
@@ -98,10 +98,15 @@ def inspect_files(files: Files, exact: bool | None = None) -> Inspection:
     )
 
 
+def _architecture(config: dict[str, Any]) -> str:
+    names = config.get("architectures")
+    return str(names[0]) if isinstance(names, list) and names else "unknown architecture"
+
+
 def _claims(container: Container, config: dict[str, Any]) -> Claims:
     try:
         return read_claims(config, container.json("hf_quant_config.json"))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"quantization_config cannot be read ({error})"
         container.problems.append(Problem("unreadable", "config.json", what, "correct it, or compress again"))
         return Claims("unreadable", known=False)
@@ -118,7 +123,11 @@ def _stored(container: Container, name: str, parts: dict[str, Tensor]) -> Stored
 def _layer(container: Container, layer: Stored, claims: Claims, whole: bool) -> Layer:
     remote = container.files.remote
     claim = claims.of(layer.name)
-    format = with_granularity(layer, claim.weights if claim else None) or replace(layer.format, granularity=None)
+    try:
+        format = with_granularity(layer, claim.weights if claim else None)
+    except (IndexError, ZeroDivisionError):  # scales of another rank than their weights
+        format = None
+    format = format or replace(layer.format, granularity=None)
     budget = None if whole else SAMPLE_REMOTE if remote else SAMPLE
     facts = _scale_facts(container, layer.parts, SCALE_BUDGET_REMOTE if remote else SCALE_BUDGET)
     measured = Measured() if layer.embedding and not whole else _measured(container, layer, budget)

@@ -32,30 +32,44 @@ class HubFiles:
         self.commit = info.sha or revision or "main"
         self._sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
         self._headers = build_hf_headers()
+        self._direct: dict[str, str] = {}
 
     def names(self) -> dict[str, int]:
         return self._sizes
 
     def read(self, name: str, offset: int, size: int) -> bytes:
-        from huggingface_hub import get_session, hf_hub_url
-
         if size <= 0:
             return b""
-        url = hf_hub_url(self.repository, name, revision=self.commit)
-        headers = {**self._headers, "Range": f"bytes={offset}-{offset + size - 1}"}
-        options, said = {"follow_redirects": True, "timeout": TIMEOUT_S}, ""
+        said = ""
         for attempt in range(TRIES):
             if attempt:
                 time.sleep(0.5 * attempt)
+                self._direct.pop(name, None)  # a signed address that has run out
             try:
-                with get_session().stream("GET", url, headers=headers, **options) as answer:
-                    if answer.status_code == 200 and offset == 0 and size >= self._sizes.get(name, size):
-                        return answer.read()[:size]
-                    if answer.status_code == 206:
-                        return answer.read()[:size]
-                    if answer.status_code == 416:
-                        return b""
-                    said = f"answers {answer.status_code} to a range request"
+                status, data = self._range(name, offset, size)
             except Exception as error:
                 said = f"did not answer ({type(error).__name__}: {error})"
+                continue
+            if status == 416:  # beyond the file's end
+                return b""
+            if data is not None:
+                return data[:size]
+            said = f"answers {status} to a range request"
         raise HarnessError(f"checkpoint {self.place}: the hub {said} for {name}; try again, or name a directory")
+
+    def _range(self, name: str, offset: int, size: int) -> tuple[int, bytes | None]:
+        """(status, bytes or None). The hub redirects to its file servers: asked once a file, gone to at once later."""
+        from huggingface_hub import get_session, hf_hub_url
+
+        url = hf_hub_url(self.repository, name, revision=self.commit)
+        direct = self._direct.get(name)
+        headers = {} if direct else dict(self._headers)  # the token is the hub's, not its file servers'
+        headers["Range"] = f"bytes={offset}-{offset + size - 1}"
+        options = {"follow_redirects": True, "timeout": TIMEOUT_S}
+        with get_session().stream("GET", direct or url, headers=headers, **options) as answer:
+            whole = answer.status_code == 200 and offset == 0 and size >= self._sizes.get(name, size)
+            if answer.status_code != 206 and not whole:
+                return answer.status_code, None
+            if answer.history:
+                self._direct[name] = str(answer.url)
+            return answer.status_code, answer.read()

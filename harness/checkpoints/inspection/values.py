@@ -152,7 +152,7 @@ def _spread(rows: int, row_bytes: int, budget: int | None) -> Iterator[tuple[int
         for first in range(0, rows, at_once):
             yield first, min(at_once, rows - first)
         return
-    pieces = max(2, min(16, budget >> 14, budget // row_bytes))
+    pieces = max(2, min(16, budget >> 15, budget // row_bytes))
     count = max(1, min(at_once, budget // pieces // row_bytes))
     for first in sorted({round(piece * (rows - count) / (pieces - 1)) for piece in range(pieces)}):
         yield first, count

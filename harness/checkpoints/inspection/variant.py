@@ -25,9 +25,12 @@ def against(inspection: Inspection, name: str, variant: Variant) -> list[Problem
     found = list(_weights(inspection, inner, source, variant))
     if not found:
         found += _activations(inspection, source, variant)
+    cached = any(argument.startswith("--kv-cache-dtype") for argument in variant.engine_args)
+    if variant.scheme.kv_cache and not cached and not inspection.claims.kv_cache:
+        what = f"{source} says a KV cache in {words(variant.scheme.kv_cache)}, and nothing makes the engine keep it so"
+        found.append(Problem("no_kv_cache", "config.json", what, "add --kv-cache-dtype to engine_args"))
     if variant.scheme.sparsity == "2:4":
-        for layer in inner:
-            found += broken_24(layer, f"{source} is")
+        found += broken_24(inner, f"{source} is")
     elif inspection.sparse24:
         what = f"its weights are 2:4 sparse, which {source} does not say"
         found.append(Problem("unsaid_24", "the checkpoint", what, 'set its scheme.sparsity="2:4"', "caution"))
