@@ -20,6 +20,7 @@ def quiet() -> Iterator[None]:
     os.environ[ADVICE] = "1"
     import datasets
     import lm_eval.api.task as lm_eval_task
+    import lm_eval.evaluator as lm_eval_evaluator
     import transformers  # noqa: F401  its import sets its logger's level; ours must come after
 
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
@@ -28,10 +29,11 @@ def quiet() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.CRITICAL if name.startswith("huggingface_hub") else logging.ERROR)
     datasets.disable_progress_bars()
     lm_eval_task.tqdm = partial(tqdm, disable=True)
+    git, lm_eval_evaluator.get_git_commit_hash = lm_eval_evaluator.get_git_commit_hash, lambda: None  # git complains
     try:
         yield
     finally:
-        lm_eval_task.tqdm = tqdm
+        lm_eval_task.tqdm, lm_eval_evaluator.get_git_commit_hash = tqdm, git
         if bars:
             datasets.enable_progress_bars()
         for name, level in levels.items():

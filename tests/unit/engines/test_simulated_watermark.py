@@ -59,8 +59,9 @@ def test_release_notes_and_summary_say_it(report):
 def test_nothing_simulated_is_laid_beside_published_figures(report, tmp_path):
     measured = write_report(synthetic_study(), tmp_path).parent
     for name in ("index.html", "release_notes.md"):
-        assert "Published against measured" in (measured / name).read_text()
-        assert "Published against measured" not in (report / name).read_text()
+        assert "Measured here" in (measured / name).read_text()
+        assert "Measured here" not in (report / name).read_text()
+    assert "Not compared: a simulated engine answered" in (report / "index.html").read_text()
 
 
 def test_a_real_judge_does_not_take_the_mark_away():
