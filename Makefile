@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast lint clean
+.PHONY: quickstart test test-fast lint clean system
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -14,7 +14,12 @@ $(VENV)/installed: pyproject.toml
 quickstart: $(VENV)/installed
 	$(BIN)/python -m harness +sweep=quickstart
 
-test: $(VENV)/installed
+# Debian's packages for the tests in a browser and in bubblewrap; without them those tests say so and are skipped.
+system:
+	dpkg -s $$(cat tests/system-packages.txt) >/dev/null 2>&1 || \
+		(apt-get update -q && apt-get install -q -y --no-install-recommends $$(cat tests/system-packages.txt))
+
+test: $(VENV)/installed $(if $(CI),system)
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
