@@ -16,7 +16,7 @@ quickstart: $(VENV)/installed
 
 # Debian's packages for the tests in a browser and in bubblewrap; without them those tests say so and are skipped.
 system:
-	dpkg -s $$(cat tests/system-packages.txt) >/dev/null 2>&1 || \
+	-dpkg -s $$(cat tests/system-packages.txt) >/dev/null 2>&1 || \
 		(apt-get update -q && apt-get install -q -y --no-install-recommends $$(cat tests/system-packages.txt))
 
 test: $(VENV)/installed $(if $(CI),system)
