@@ -134,4 +134,4 @@ def test_mlflow_has_one_parent_and_a_child_a_variant(done, folder):
     assert len(parents) == 1 and len(children) == 3
     for child in children:
         assert child.data.metrics["accuracy/mmlu"] >= 0
-        assert any(name.startswith("code_completion_64_24/itl_ms") for name in child.data.metrics)
+        assert any(name.startswith("serving_code_completion_64_24/itl_ms") for name in child.data.metrics)
