@@ -23,6 +23,7 @@ SMALL = [
     "suites.humaneval.items=4",
     "suites.alpaca_eval.items=3",
     "suites.alpaca_eval.max_tokens=32",
+    "judge.calibration_items=4",
     "load.rates_rps=[2]",
     "load.duration_s=3",
     "progress=plain",
