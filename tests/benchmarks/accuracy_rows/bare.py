@@ -6,9 +6,9 @@ Threads with a connection each, bodies encoded before the clock starts, answers 
 import http.client
 import itertools
 import json
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -90,12 +90,14 @@ def replay(served: Served, bodies: list[dict[str, Any]]) -> float:
                 failures.append(response.status)
         connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(min(served.concurrency, len(encoded)))]
+    workers = min(served.concurrency, len(encoded))
     began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            for future in [pool.submit(work) for _ in range(workers)]:
+                future.result()
+    except (OSError, http.client.HTTPException) as error:
+        raise HarnessError(f"the engine did not answer a replayed request: {error!r}") from error
     if failures:
         raise HarnessError(f"the engine refused {len(failures)} of {len(encoded)} requests: HTTP {failures[0]}")
     return time.monotonic() - began
