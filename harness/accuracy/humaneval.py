@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context, humaneval_prompts, sandbox
-from harness.accuracy.datasets import Source, source
+from harness.accuracy.datasets import Source, reachable, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval_evaluation import CODE, Verdict, evaluate
 from harness.accuracy.humaneval_prompts import code_ids, digest
@@ -80,7 +80,7 @@ class HumanEval:
         data = self._source(data_root)
         found = [f"suite {self.name}: {problem}" for problem in sandbox.problems(self.config.allow_unsandboxed)]
         found += [f"suite {self.name}: {problem}" for problem in data.problems(FILES)]
-        if data.directory is None and not _cached().exists() and not _reachable("github.com"):
+        if data.directory is None and not _cached().exists() and not reachable("github.com"):
             found.append(
                 f"suite {self.name}: {RELEASE} is not in {_cached().parent} and github.com cannot be reached; "
                 f"set data.root to a mirror or to pocket, or put the file there from {URL}"
@@ -252,13 +252,3 @@ def _cached() -> Path:
     from appdirs import user_cache_dir
 
     return Path(user_cache_dir("evalplus")) / f"HumanEvalPlus-{RELEASE.split()[1]}.jsonl"
-
-
-def _reachable(host: str) -> bool:
-    import socket
-
-    try:
-        socket.create_connection((host, 443), timeout=5).close()
-    except OSError:
-        return False
-    return True
