@@ -26,7 +26,7 @@ def words(format: Format) -> str:
     if format.type == "int":
         parts.append("symmetric" if format.symmetric else "asymmetric")
     if format.granularity:
-        parts.append(_granularity(format))
+        parts.append(granularity_words(format))
         if format.granularity in ("tensor", "token"):
             parts.append("dynamic" if format.dynamic else "static")
         elif format.dynamic:
@@ -34,7 +34,7 @@ def words(format: Format) -> str:
     return ", ".join(parts)
 
 
-def _granularity(format: Format) -> str:
+def granularity_words(format: Format) -> str:
     if format.granularity == "group":
         return f"group {format.group_size}"
     if format.granularity == "block":

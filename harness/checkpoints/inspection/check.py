@@ -8,7 +8,7 @@ from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.problems import Problem
 from harness.checkpoints.inspection.values import Measured, Scales
 from harness.config import Format
-from harness.schemes import number, weight_words
+from harness.schemes import granularity_words, number, weight_words
 
 AGAIN = "compress it again, or correct quantization_config in config.json"
 
@@ -72,18 +72,10 @@ def format_problems(layer: Layer, wanted: Format, source: str, do: str) -> Itera
     scales = f"scales {list(layer.scale.shape)} of weights {list(layer.shape)}"
     if have.granularity is None:
         yield Problem("bad_scale_shape", layer.name, f"{scales} fit no granularity; {said}", do)
-    elif wanted.granularity and _granularity(have) != _granularity(wanted):
+    elif wanted.granularity and granularity_words(have) != granularity_words(wanted):
         rows = layer.layout not in ("gptq", "awq", "bnb4")
         if not (rows and fits(wanted, layer.scale.shape, layer.shape)):  # one shape may fit two readings
-            yield Problem("wrong_granularity", layer.name, f"{scales}: {_granularity(have)} where {said}", do)
-
-
-def _granularity(format: Format) -> str:
-    if format.granularity == "group":
-        return f"group {format.group_size}"
-    if format.granularity == "block":
-        return "block " + "x".join(map(str, format.block or []))
-    return f"per {format.granularity}"
+            yield Problem("wrong_granularity", layer.name, f"{scales}: {granularity_words(have)} where {said}", do)
 
 
 def _values(layer: Layer) -> Iterator[Problem]:
