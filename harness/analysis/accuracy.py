@@ -128,7 +128,8 @@ def _result(measured: Measured) -> SuiteResult:
     values = [(row.get("scores") or {}).get(metric) for row in rows]
     if values and None not in values:
         score, items = mean_score(np.array(values, dtype=float)), len(values)
-        clustered = robust_mean(np.array(values), tuple(row.get("group") for row in rows))
+        if clustered := robust_mean(np.array(values), tuple(row.get("group") for row in rows)):
+            clustered = replace(clustered, low=max(0.0, clustered.low), high=min(1.0, clustered.high))
     else:
         score, items = Estimate(float(result["scores"][metric]["value"])), int(result["scores"][metric]["n"])
     data = result.get("data") or {}

@@ -84,3 +84,11 @@ def test_drifted_prompts_are_not_compared_and_say_so():
     assert "were not asked in the same words" in results["int4", "mmlu"].not_compared
     assert results["int4", "mmlu"].comparison is None and averages["int4"].recovery is None
     assert results["fp8", "mmlu"].comparison is not None
+
+
+def test_a_scores_interval_by_subject_stays_between_nothing_and_everything(monkeypatch):
+    """Ten subjects of which one holds every right answer: the t interval alone would begin below 0."""
+    one = np.array([1.0 if subject == "subject 0" else 0.0 for subject in SUBJECTS])
+    monkeypatch.setitem(globals(), "scores", lambda flips, seed: one)
+    score = suite_results(study(FLIPS))[0]["int4", "mmlu"].clustered
+    assert score.low == 0.0 < score.value < score.high <= 1.0
