@@ -230,6 +230,17 @@ class Report:
 
 
 @dataclass
+class Published:
+    """What somebody else measured, to be laid beside what is measured here; never without where it stands."""
+
+    variant: str = MISSING
+    suite: str | None = None  # its score, in 0..1 or in percent; or ...
+    metric: str | None = None  # ... a number of analysis/scalars.py: recovery/average, speedup/e2e_single_stream
+    value: float = MISSING
+    source: str = ""  # title, its table or section, year: an entry without it is refused
+
+
+@dataclass
 class Hardware:
     """What the sweep was written for; preflight compares it with this machine."""
 
@@ -251,7 +262,7 @@ class Config:
     load: LoadPoints = field(default_factory=LoadPoints)
     data: Data = field(default_factory=Data)
     judge: Judge | None = None
-    published: list[dict[str, Any]] = field(default_factory=list)  # reference figures, with their source
+    published: list[Published] = field(default_factory=list)  # reference figures
     report: Report = field(default_factory=Report)
     hardware: Hardware = field(default_factory=Hardware)
     margin: float = 0.01  # non-inferiority margin on recovery

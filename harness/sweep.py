@@ -91,7 +91,9 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
         "suites": list(config.suites),
         "scenarios": scenarios,
         "margin": config.margin,
-        "published": config.published,
+        "published": [
+            {key: value for key, value in asdict(entry).items() if value is not None} for entry in config.published
+        ],
         "report": asdict(config.report),
         "command": shlex.join(["python", "-m", "harness", *argv[1:]]),
         "config": composed,

@@ -45,7 +45,9 @@ def test_lm_eval_reads_every_item(name, tmp_path):
 
 @pytest.mark.parametrize("name", SHOTS)
 def test_no_question_is_also_an_example(name):
-    key = {"arc_challenge": "question", "hellaswag": "ctx", "winogrande": "sentence", "truthfulqa_mc2": "question"}[name]
+    key = {"arc_challenge": "question", "hellaswag": "ctx", "winogrande": "sentence", "truthfulqa_mc2": "question"}[
+        name
+    ]
     seen = Counter(row[key] for split in splits(name) for row in rows(name, split))
     assert max(seen.values()) == 1
 
@@ -59,7 +61,9 @@ def test_answers_are_spread_over_the_places():
     for name, place in places.items():
         for split in splits(name):
             counts = Counter(map(place, rows(name, split)))
-            assert max(counts.values()) - min(counts.values()) <= 1 and len(counts) == (2 if name == "winogrande" else 4)
+            assert max(counts.values()) - min(counts.values()) <= 1 and len(counts) == (
+                2 if name == "winogrande" else 4
+            )
     for row in rows("truthfulqa_mc2", "validation"):
         assert row["mc1_targets"]["labels"].count(1) == 1 and set(row["mc2_targets"]["labels"]) == {0, 1}
 
