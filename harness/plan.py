@@ -111,32 +111,33 @@ def recipe_of(variant: Variant) -> dict[str, Any] | None:
 
 def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], name: str) -> list[Session]:
     variant = config.variants[name]
-    served: dict[str, list[Cell]] = {}
+    recipe = recipe_of(variant)
+    served: dict[tuple[str, bool], list[Cell]] = {}  # (checkpoint, is the recipe applied to it?) -> cells
     # Load cells first: they want the engine as it started, and they are the shorter wait for a first look.
     if config.scenarios:
-        checkpoint = checkpoint_of(config, variant)
-        base = _base_inputs(config, engine, name, checkpoint)
-        cells = served.setdefault(checkpoint, [])
+        checkpoint, made = variant.load_checkpoint or checkpoint_of(config, variant), not variant.load_checkpoint
+        base = _base_inputs(config, engine, name, checkpoint, recipe if made else None)
+        cells = served.setdefault((checkpoint, made), [])
         for scenario_name, scenario in config.scenarios.items():
             cells += _load_cells(config, base, name, scenario_name, scenario)
     runs = 1 + config.noise_runs if name == config.baseline else 1
     for repeat in range(runs):
         for suite_name, suite in ({} if stands_for(variant) else suites).items():
             checkpoint = checkpoint_of(config, variant, suite_name)
-            inputs = _base_inputs(config, engine, name, checkpoint)
+            inputs = _base_inputs(config, engine, name, checkpoint, recipe)
             cell = _accuracy_cell(config, inputs, name, suite_name, suite, repeat)
-            served.setdefault(checkpoint, []).append(cell)
-    recipe, several = recipe_of(variant), len(served) > 1
+            served.setdefault((checkpoint, True), []).append(cell)
+    several = len(served) > 1
     return [
         Session(
             f"{name}@{checkpoint}" if several else name,
             name,
             checkpoint,
-            recipe,
+            recipe if made else None,
             served_as(config, engine, name, checkpoint),
             tuple(cells),
         )
-        for checkpoint, cells in served.items()
+        for (checkpoint, made), cells in served.items()
     ]
 
 
@@ -176,15 +177,14 @@ def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
         raise ConfigError(f"{where}{error}") from None
 
 
-def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> dict[str, Any]:
-    variant = config.variants[name]
+def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
     deployment = served_as(config, engine, name, checkpoint)
     # The name too: the same weights under two names are two measurements, which is how a noise floor is made.
     inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": list(deployment.args)}
     inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
-        inputs["weights"] = identity(checkpoint, recipe_of(variant), config.compression)
+        inputs["weights"] = identity(checkpoint, recipe, config.compression)
     return inputs
 
 

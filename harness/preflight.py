@@ -156,6 +156,7 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
 
     references = [config.model, *(variant.checkpoint for variant in config.variants.values())]
     references += [reference for variant in config.variants.values() for reference in variant.checkpoints.values()]
+    references += [variant.load_checkpoint for variant in config.variants.values()]
     made = [s for s in plan.sessions if s.variant != JUDGE and s.checkpoint and engine.loads_weights]
     locations = [workshop.location(session.checkpoint, session.recipe) for session in made]
     targets = {}

@@ -56,7 +56,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         if not missing:
             progress.say(f"all {len(plan.cells)} cells are measured already")
         else:
-            progress.start(len(missing), total(plan, store, seconds))
+            progress.start(len(missing), total(plan, store, engine, seconds))
             try:
                 failed = Run(config, plan, suites, engine, store, workshop, progress, seconds).execute()
             finally:
@@ -73,6 +73,7 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
             "label": variant.label,
             "scheme": scheme_words(variant.scheme),
             "checkpoint": checkpoint_of(config, variant),
+            "load_checkpoint": variant.load_checkpoint,
             "checkpoint_bytes": None,  # known once a cell was measured: in its record
             "gpus": gpus_of(config, variant),
             "deployment_of": variant.deployment_of,
