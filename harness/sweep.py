@@ -15,7 +15,7 @@ from harness import compose, host, preflight
 from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
-from harness.deployments import axes_of, gpus_of
+from harness.deployments import axes_of, gpus_of, stands_for
 from harness.dry_run import print_plan
 from harness.engines import engine_class
 from harness.errors import HarnessError, PreflightError
@@ -78,6 +78,7 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
             "gpus": gpus_of(config, variant),
             "deployment_of": variant.deployment_of,
             "deployment": axes_of(variant).given(),
+            "accuracy_of": stands_for(variant),
         }
         for name, variant in config.variants.items()
     }
