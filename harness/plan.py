@@ -178,6 +178,7 @@ def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
 
 
 def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
+    variant = config.variants[name]
     deployment = served_as(config, engine, name, checkpoint)
     told = engine.deployment_args(deployment.axes)
     if not clash(getattr(config.engine, "args", None) or (), told):

@@ -113,7 +113,7 @@ def test_your_own_settings_win_over_the_rehearsals():
 
 def test_a_rehearsal_keeps_the_shortest_scenarios_without_their_own_ladders():
     settings = rehearsal(["+sweep=ampere_sparse_int4"])
-    assert 'scenario=["instruction_256_128", "docstring_768_128", "rag_1024_128"]' in settings
+    assert 'scenario=["instruction_256_128", "docstring_768_128"]' in settings
     chosen = rehearsal(["+sweep=ampere_sparse_int4", "scenario=[rag_10240_1536]"])
     assert "scenarios.rag_10240_1536.rates_rps=null" in chosen, "0.05 requests a second are no matter of minutes"
 
