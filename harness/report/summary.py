@@ -11,6 +11,7 @@ from typing import Any
 from harness.analysis import Findings
 from harness.analysis.capacity import estimate
 from harness.analysis.cutoffs import Envelope
+from harness.analysis.energy import Energy
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import METRICS
 from harness.analysis.scalars import scalars
@@ -94,6 +95,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             for rung in findings.rungs
         ],
         "price": asdict(study.settings.price) if study.settings.price else None,
+        "energy": [_energy(found) for found in findings.energies],
         "costs": [
             {"variant": v, "scenario": s, "gpus": cost.gpus, "at_least": cost.at_least}
             | {"output_tokens_per_currency_unit": _estimate(cost.tokens_per_unit)}
@@ -165,6 +167,24 @@ def _cutoff(envelope: Envelope, family: str, limit: float) -> dict[str, Any]:
         "rate_rps": best.rate.value,
         "status": best.rate.status,
         "note": best.rate.note,
+    }
+
+
+def _energy(found: Energy) -> dict[str, Any]:
+    point, numbers = found.point, {**vars(found)}
+    for left_out in ("point", "sources", "gain"):
+        numbers.pop(left_out)
+    return {
+        "variant": point.variant,
+        "scenario": point.scenario,
+        "profile": point.profile,
+        "rate_rps": point.rate_rps,
+        "concurrency": point.concurrency,
+        "valid": point.valid,
+        **numbers,
+        "output_tokens_per_j": found.output_tokens_per_j,
+        "energy_from": list(found.sources),
+        "output_tokens_per_j_gain": _estimate(found.gain),
     }
 
 
