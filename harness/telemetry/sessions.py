@@ -8,25 +8,21 @@ from harness.engines import Engine
 from harness.plan import JUDGE, Plan, Session
 from harness.reporting import gpus_of
 from harness.telemetry.devices import Device
+from harness.telemetry.preflight import problems
+from harness.telemetry.sampler import used_devices
 
 
 def devices(config: Config, engine: Engine, session: Session) -> tuple[Device, ...]:
     """Empty where the server is not on this machine's NVIDIA GPUs, or NVML is not here."""
     if not _on_gpus(config, engine, session):
         return ()
-    from harness.telemetry.sampler import used_devices
-
     return used_devices(_environment(config), _count(config, session))
 
 
 def gpu_problems(config: Config, engine: Engine, plan: Plan) -> list[str]:
     """Lines for preflight."""
     wanted = {s.name: _count(config, s) for s in plan.sessions if _on_gpus(config, engine, s)}
-    if not wanted:
-        return []
-    from harness.telemetry.preflight import problems
-
-    return problems(_environment(config), wanted)
+    return problems(_environment(config), wanted) if wanted else []
 
 
 def _on_gpus(config: Config, engine: Engine, session: Session) -> bool:
