@@ -20,6 +20,7 @@ from harness.telemetry.processes import strangers
 from harness.telemetry.reasons import names
 from harness.telemetry.summary import per_token, summarize
 from harness.telemetry.validity import flags
+from harness.telemetry.worker import LOOK_EVERY
 
 INTERVAL_S = 0.25
 START_S, LAST_S = 10.0, 2.0  # how long to wait for the worker's first word, and for the sample after a cell's end
@@ -106,18 +107,18 @@ class Sampler:
 
     def of_cell(self, kind: str, window: Window, result: dict[str, Any]) -> Seen:
         """What was seen in the window, which has just passed. Waits for the first samples after it."""
-        end_s = window.zero_s + window.end_s
+        start_s, end_s = window.zero_s + window.start_s, window.zero_s + window.end_s
+        look_s = LOOK_EVERY * self._interval_s
         self._wait(lambda: all(self._last(n) >= end_s for n in range(len(self._facts))), LAST_S)
-        summary = summarize(self._samples, self._facts, window, self._interval_s)
+        samples = [sample for sample in self._samples if sample["t"] > start_s - look_s]
+        self._samples = [sample for sample in self._samples if sample["t"] > end_s - look_s]  # the next cell's first
+        summary = summarize(samples, self._facts, window, self._interval_s)
         if summary is None:
             return Seen()
         summary |= per_token(summary["energy_j"], result) if kind == "load" else {}
-        start_s = window.zero_s + window.start_s
-        inside = [sample for sample in self._samples if start_s <= sample["t"] <= end_s]
-        there = [process for sample in self._samples for process in sample.get("processes", ())]
-        foreign = strangers(self._at_start, there)
+        inside = [sample for sample in samples if start_s <= sample["t"] <= end_s]
+        foreign = strangers(self._at_start, [p for sample in samples for p in sample.get("processes", ())])
         summary["foreign_processes"] = [{key: p[key] for key in ("pid", "name", "bytes")} for p in foreign]
-        self._forget(end_s)
         return Seen(summary, [_row(sample, window.zero_s) for sample in inside], flags(summary, foreign, kind))
 
     def _wait(self, enough, timeout_s: float) -> None:
@@ -143,10 +144,6 @@ class Sampler:
     def _last(self, device: int) -> float:
         """Time of a device's newest sample; 0: none."""
         return next((sample["t"] for sample in reversed(self._samples) if sample["device"] == device), 0.0)
-
-    def _forget(self, end_s: float) -> None:
-        """All but the last samples: the next cell begins between them and its first."""
-        self._samples = [sample for sample in self._samples if sample["t"] > end_s - 4 * self._interval_s]
 
 
 def _row(sample: dict[str, Any], zero_s: float) -> dict[str, Any]:
