@@ -20,6 +20,7 @@ from harness.load import load_points
 from harness.load.traffic.plan import longest_request
 from harness.plan import JUDGE, Plan, Session
 from harness.schemes import needs_words
+from harness.telemetry.sessions import gpu_problems
 
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
@@ -28,7 +29,7 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     served = {s.variant: s.served for s in plan.sessions if s.variant != JUDGE or config.judge.model}
     found += engine.deployment_problems(list(served.values()))
     if engine.loads_weights:
-        found += _hardware(config)
+        found += _hardware(config) + gpu_problems(config, engine, plan)
         for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
             found += [] if stands_for(config.variants[name]) else _needs(config, name)  # the head says it for all
             found += _gpus(config, name)
@@ -45,7 +46,8 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
 def _hardware(config: Config) -> list[str]:
     present = len(host.gpus())
     if config.hardware.gpus > present:
-        return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (nvidia-smi)"]
+        why = f"; {host.no_nvml()}" if host.no_nvml() else ""
+        return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (NVML{why})"]
     return []
 
 
@@ -87,7 +89,7 @@ def _needs(config: Config, name: str) -> list[str]:
         return [f"variant {name} has no kernels on a CPU; this engine: {served_by} for CPU{instead}"]
     lacking, here = [], []
     if needs.compute_capability is not None and device == "cuda":
-        best = max((gpu["compute_capability"] for gpu in host.gpus()), default=None)
+        best = max((gpu["compute_capability"] or 0.0 for gpu in host.gpus()), default=None)
         below = needs.compute_capability_below or float("inf")
         lacking.append(best is None or not needs.compute_capability <= best < below)
         here.append(f"this machine: {best or 'none'}")
