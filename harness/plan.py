@@ -14,6 +14,7 @@ from harness.accuracy import Suite
 from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
 from harness.engines import Deployment, Engine
+from harness.engines.kernels import wants_sparsity_config
 from harness.errors import ConfigError
 from harness.load import LoadPoint, load_points
 from harness.load.traffic.corpora import corpus_digest
@@ -90,8 +91,26 @@ def checkpoint_of(config: Config, variant: Variant, suite: str | None = None) ->
     return (suite and variant.checkpoints.get(suite)) or variant.checkpoint or config.model
 
 
-def recipe_of(variant: Variant) -> dict[str, Any] | None:
-    return asdict(variant.recipe) if variant.recipe else None
+def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
+    """The fields that are set: a field that a later version adds changes no fingerprint."""
+    if variant.recipe is None:
+        return None
+    recipe = _set(asdict(variant.recipe))
+    if "calibration" in recipe:
+        recipe["calibration"] = _calibration(_set(asdict(config.calibration)), recipe["calibration"])
+    if "sparsity" in recipe:
+        recipe["sparsity"].setdefault("write_config", wants_sparsity_config(config.engine))
+    return recipe
+
+
+def _calibration(sweep: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's dataset stands instead of the sweep's file."""
+    unwanted = ("file",) if "dataset" in own else ()
+    return {key: value for key, value in sweep.items() if key not in unwanted} | own
+
+
+def _set(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: _set(v) if isinstance(v, dict) else v for k, v in fields.items() if v is not None}
 
 
 def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], name: str) -> list[Session]:
@@ -111,7 +130,7 @@ def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], 
             inputs = _base_inputs(config, engine, name, checkpoint)
             cell = _accuracy_cell(config, inputs, name, suite_name, suite, repeat)
             served.setdefault(checkpoint, []).append(cell)
-    recipe, args = recipe_of(variant), tuple(variant.engine_args)
+    recipe, args = recipe_of(config, variant), tuple(variant.engine_args)
     several = len(served) > 1
     return [
         Session(f"{name}@{checkpoint}" if several else name, name, checkpoint, recipe, args, tuple(cells))
@@ -163,7 +182,7 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> 
     inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
-        inputs["weights"] = identity(checkpoint, recipe_of(variant), config.compression)
+        inputs["weights"] = identity(checkpoint, recipe_of(config, variant), config.compression)
     return inputs
 
 

@@ -18,6 +18,7 @@ from harness.report import validity_tables as validity
 from harness.report.figures import Figure, curve_figure, front_figure
 from harness.report.frame import plain, render
 from harness.report.gain_figures import envelope_figure, ladder_figure
+from harness.report.recommendation import recommendation
 from harness.report.style import VariantStyle, styles
 from harness.report.words import plural, slo, verdicts
 
@@ -36,6 +37,7 @@ def render_page(findings: Findings) -> str:
         marks=findings.marks,
         study=study,
         findings=findings,
+        recommendation=recommendation(findings),
         verdicts=verdicts(findings),
         variants=overview.variants_table(findings),
         recovery=accuracy.recovery_table(findings),
