@@ -28,7 +28,7 @@ def specs(folder: Path) -> dict[str, dict]:
     chat.write_text("\n".join(map(json.dumps, lines)))
     data = [f"calibration.file={chat}", "calibration.samples=4", "calibration.max_tokens=48"]
     variants = f"variant=[bf16,{','.join(name for name in MADE)}]"
-    config = compose.compose_sweep(["+sweep=quickstart", variants, *data])
+    config = compose.compose_sweep(["+sweep=which_compression", "model=org/name", variants, *data])
     found = {name: recipe_of(config, config.variants[name]) for name in MADE}
 
     def changed(name: str, **fields) -> dict:

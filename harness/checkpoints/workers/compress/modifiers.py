@@ -54,7 +54,17 @@ def _quantization(spec: dict, model) -> list:
     mappings = _mappings(spec, model, "AWQ", {*AWQ_MAPPING_REGISTRY, *AWQ_DYNAMIC_MAPPING_REGISTRY})
     if mappings:
         mappings = [AWQMapping(**mapping) for mapping in mappings]
+    _pin_nothing_without_an_accelerator()
     return [AWQModifier(mappings=mappings), QuantizationModifier(**common)]  # scales first, then round to nearest
+
+
+def _pin_nothing_without_an_accelerator() -> None:
+    """llm-compressor 0.13's AWQ pins what it will copy to an accelerator; torch refuses to where there is none."""
+    import torch
+    from llmcompressor.pipelines.cache import IntermediatesCache
+
+    if not torch.accelerator.is_available():
+        IntermediatesCache.pin_memory = lambda self, batch_index, input_names=None: None
 
 
 def _scheme(quantization: dict):
@@ -74,6 +84,9 @@ def _scheme(quantization: dict):
         raise SystemExit(f"quantization.scheme={name}: llm-compressor has no preset of that name; {hint}")
     if group_size and scheme.weights and scheme.weights.group_size:
         scheme.weights.group_size = group_size
+    types = [args and args.type for args in (scheme.weights, scheme.input_activations)]
+    if types == ["int", "float"] and scheme.weights.num_bits < 8:
+        scheme.format = "pack-quantized"  # vLLM's W4A8 FP8 reads words of eight values; saving would choose int8
     return scheme
 
 
