@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness import host
 from harness.checkpoints import Checkpoint, hub, recipes, source
 from harness.checkpoints.sources import Hub, Pypi, size_bytes, weights_digest
 from harness.engines import environment
@@ -26,7 +27,13 @@ def identity(reference: str, recipe: dict[str, Any] | None, compression: Environ
     if recipe is None:
         return origin
     tools = {**environment.fingerprint(compression), "worker": _digest(WORKERS / COMPRESS)}
-    return {"from": origin, "recipe": _portable(recipe), "tools": tools}
+    found = {"from": origin, "recipe": _portable(recipe), "tools": tools}
+    return found if (dtype := calibration_dtype(recipe)) == "bfloat16" else {**found, "calibration_dtype": dtype}
+
+
+def calibration_dtype(recipe: dict[str, Any]) -> str:
+    """What the model computes in while its activations are measured; float32 on a CPU that is slow in BF16."""
+    return host.cpu_dtype() if recipe.get("calibration") and not host.gpus() else "bfloat16"
 
 
 def _origin(reference: str) -> dict[str, Any]:
@@ -79,7 +86,7 @@ class Workshop:
         if recipe is not None:
             if wrong := recipes.misfit(recipe, self.model_config(reference)):
                 raise HarnessError(f"checkpoint {reference} cannot be compressed: {wrong}")
-            spec = {**recipe, "model": location, "revision": revision}
+            spec = {**recipe, "model": location, "revision": revision, "dtype": calibration_dtype(recipe)}
             made = self._make(identity(reference, recipe, self.compression), COMPRESS, spec, reference)
             location, revision = str(made), None
         path = Path(location)

@@ -14,6 +14,7 @@ from harness.checkpoints.prepare import COMPRESS, WORKERS
 from harness.engines import environment
 from harness.engines.kernels import no_sparse_kernel
 from harness.plan import recipe_of
+from harness.schemes import number
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -43,6 +44,7 @@ def specs(folder: Path) -> dict[str, dict]:
             sparsity=found["sparse24_fp8_wanda"]["sparsity"] | asked,
             ignore=["lm_head", "re:.*down_proj$"],
         ),
+        **{f"fp32_{name}": changed(name, dtype="float32") for name in ("int8_w8a8", "sparse24_bf16", "fp8_kv")},
         "wrong_preset": changed("fp8_dynamic", quantization={"method": "rtn", "scheme": "FP8_DYNAMICS"}),
         "wrong_architecture": changed("w4a16_awq", model="olmo2"),
         "wrong_mapping": changed("w4a16_awq", mappings=[{"smooth_layer": "re:.*norm9", "balance_layers": []}]),
@@ -99,6 +101,17 @@ def test_a_sparsity_config_switches_the_sparse_kernels_on(made, name):
         assert block["ignore"] == [down] and down not in block["targets"] and len(block["targets"]) == 6
     else:
         assert (block["targets"], block["ignore"]) == (["Linear"], [])
+
+
+@pytest.mark.parametrize("name", ["int8_w8a8", "sparse24_bf16", "fp8_kv"])
+def test_computing_in_fp32_makes_the_same_kind_of_checkpoint(made, name):
+    ended, out = made
+    assert ended[f"fp32_{name}"] is None
+    variant = catalogue.variants()[name]
+    inspection = inspect_checkpoint(str(out / f"fp32_{name}"))
+    assert errors_of(inspection, name, variant) == []
+    left = [layer for layer in inspection.layers if not layer.quantized]
+    assert {number(layer.format) for layer in left} == {"bf16"}
 
 
 WRONG = {

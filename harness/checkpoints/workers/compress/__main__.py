@@ -3,7 +3,8 @@
 Runs inside the compression environment, never inside the harness:
     python workers/compress SPEC.json OUT_DIR
 SPEC: the fields of harness.config.Recipe, those that are set, and `model` (directory or hub id), `revision` (of a hub
-id). What cannot be made ends with one line that says why, before anything is written.
+id), `dtype` (bfloat16 | float32: what the model computes in; what is left unquantized is written as BF16 all the same).
+What cannot be made ends with one line that says why, before anything is written.
 """
 
 import json
@@ -24,7 +25,7 @@ def main() -> None:
     calibrated = spec.get("calibration")
     torch.manual_seed(calibrated["seed"] if calibrated else 0)
     source = {"pretrained_model_name_or_path": spec["model"], "revision": spec.get("revision") or "main"}
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(**source, dtype=getattr(torch, spec.get("dtype", "bfloat16")))
     tokenizer = AutoTokenizer.from_pretrained(**source)
     steps = modifiers.build(spec, model)
     if not calibrated and any(step.requires_calibration_data for step in steps):
@@ -40,9 +41,23 @@ def main() -> None:
     if sparsity:  # before saving, which packs the weights
         pruning.check(layers, sparsity["pattern"])
         block = pruning.sparsity_config(model, layers, sparsity["pattern"])
+    if model.dtype == torch.float32:
+        narrow(model)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     finish(out / "config.json", spec, block if sparsity and sparsity["write_config"] else None)
+
+
+def narrow(model) -> None:
+    """To BF16 what is not quantized. A quantized layer keeps its FP32 weights and scales until saving has packed it: by
+    rounded ones its large integers would come out one higher or lower.
+    """
+    import torch
+
+    for module in model.modules():
+        if not hasattr(module, "quantization_scheme"):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def finish(path: Path, spec: dict, block: dict | None) -> None:
