@@ -38,7 +38,7 @@ def _none(findings: Findings, found: Recommendation) -> str:
     label = findings.study.label
     if not found.safe:
         why = "; ".join(f"{label(name)}, {reason}" for name, reason in found.ruled_out.items())
-        return f"None shown: no variant is {_bound(findings)} on every suite ({why})."
+        return f"None shown: no variant is shown {_bound(findings)} on every suite ({why})."
     safe = _listed([label(name) for name in found.safe])
     head = f"None shown: {safe} {_safe(findings, found, 'is' if len(found.safe) == 1 else 'are')}"
     if found.measure is None:
