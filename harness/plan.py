@@ -15,6 +15,7 @@ from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
 from harness.deployments import axes_of, clash, stands_for
 from harness.engines import Deployment, Engine
+from harness.engines.kernels import wants_sparsity_config
 from harness.errors import ConfigError
 from harness.load import LoadPoint, load_points
 from harness.load.traffic.corpora import corpus_digest
@@ -105,13 +106,31 @@ def served_as(config: Config, engine: Engine, name: str, checkpoint: str) -> Dep
     return Deployment(name, checkpoint, args, None, axes, variant.scheme, variant.deployment_of)
 
 
-def recipe_of(variant: Variant) -> dict[str, Any] | None:
-    return asdict(variant.recipe) if variant.recipe else None
+def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
+    """The fields that are set: a field that a later version adds changes no fingerprint."""
+    if variant.recipe is None:
+        return None
+    recipe = _set(asdict(variant.recipe))
+    if "calibration" in recipe:
+        recipe["calibration"] = _calibration(_set(asdict(config.calibration)), recipe["calibration"])
+    if "sparsity" in recipe:
+        recipe["sparsity"].setdefault("write_config", wants_sparsity_config(config.engine))
+    return recipe
+
+
+def _calibration(sweep: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's dataset stands instead of the sweep's file."""
+    unwanted = ("file",) if "dataset" in own else ()
+    return {key: value for key, value in sweep.items() if key not in unwanted} | own
+
+
+def _set(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: _set(v) if isinstance(v, dict) else v for k, v in fields.items() if v is not None}
 
 
 def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], name: str) -> list[Session]:
     variant = config.variants[name]
-    recipe = recipe_of(variant)
+    recipe = recipe_of(config, variant)
     served: dict[tuple[str, bool], list[Cell]] = {}  # (checkpoint, is the recipe applied to it?) -> cells
     # Load cells first: they want the engine as it started, and they are the shorter wait for a first look.
     if config.scenarios:

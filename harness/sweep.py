@@ -123,17 +123,22 @@ def _report(store: Store, config: Config, command: str) -> tuple[Path | None, st
 
     Each may fail alone: it is said, with the command that repeats it, and the store is whole.
     """
+    from harness.analysis import analyse
     from harness.analysis.load import load_study
     from harness.report import write_report
+    from harness.report.recommendation import recommendation
 
     study = load_study(store.root)
+    findings = analyse(study)
     out = Path(config.reports_dir).expanduser().resolve() / config.name
     try:
-        report = write_report(study, out)
+        report = write_report(study, out, findings)
     except OSError as error:
         again = f"python -m harness.report {shlex.quote(str(store.root))}"
         print(f"the report could not be written ({error}); repeat it with: {again}", file=sys.stderr)
         return None, None
+    if answer := recommendation(findings):
+        print(f"\n{answer}")
     compare = None
     if config.mlflow.enabled:
         from harness.tracking import track
