@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 
 from harness.config import Config, Variant
+from harness.deployments import gpus_of
 from harness.engines import Engine
 from harness.plan import JUDGE, Plan, Session
-from harness.reporting import gpus_of
 from harness.telemetry.devices import Device
 from harness.telemetry.preflight import problems
 from harness.telemetry.sampler import used_devices
