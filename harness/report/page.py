@@ -28,7 +28,7 @@ Looks = dict[str, VariantStyle]
 
 def render_page(findings: Findings) -> str:
     study = findings.study
-    looks = styles(list(study.variants), study.baseline)
+    looks = styles(study.variants, study.baseline)
     return render(
         "page.html",
         title=f"{study.name}: accuracy against performance",
@@ -55,6 +55,7 @@ def render_page(findings: Findings) -> str:
         ladder=ladder_figure(findings, looks, "ladder") if findings.rungs else None,
         ladder_labels={name: study.label(name) for rung in findings.rungs for name in (rung.start, rung.end)},
         cutoffs=[readings.cutoffs_table(findings, metric) for metric in METRICS],
+        fastest=[readings.fastest_table(findings, metric) for metric in METRICS] if deployed(study) else [],
         envelopes=envelope_figures(findings, looks) if deployed(study) else [],
         energy=energy_table(findings),
         cost=gains.cost_table(findings),
