@@ -31,7 +31,7 @@ def _on_gpus(config: Config, engine: Engine, session: Session) -> bool:
 
 
 def _count(config: Config, session: Session) -> int:
-    return gpus_of(config, config.variants.get(session.variant) or Variant(engine_args=list(session.engine_args)))
+    return gpus_of(config, config.variants.get(session.variant) or Variant(engine_args=list(session.served.args)))
 
 
 def _environment(config: Config) -> Mapping[str, str]:
