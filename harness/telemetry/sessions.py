@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 
 from harness.config import Config, Variant
+from harness.deployments import gpus_of
 from harness.engines import Engine
 from harness.plan import JUDGE, Plan, Session
-from harness.reporting import gpus_of
 from harness.telemetry.devices import Device
 from harness.telemetry.preflight import problems
 from harness.telemetry.sampler import used_devices
@@ -31,7 +31,7 @@ def _on_gpus(config: Config, engine: Engine, session: Session) -> bool:
 
 
 def _count(config: Config, session: Session) -> int:
-    return gpus_of(config, config.variants.get(session.variant) or Variant(engine_args=list(session.engine_args)))
+    return gpus_of(config, config.variants.get(session.variant) or Variant(engine_args=list(session.served.args)))
 
 
 def _environment(config: Config) -> Mapping[str, str]:
