@@ -19,6 +19,7 @@ from harness.rehearse import rehearsal
 SWEEPS = options("sweep")
 STUDIES = ["hopper_sparse_fp8", "ampere_sparse_int4", "mixtral_fp8", "bf16_or_death"]
 STUDIES += ["bf16_or_death_70b", "bf16_or_death_405b"]
+OF_ANY_MODEL = {"which_compression": ["model=Qwen/Qwen3-8B"]}
 ENTRY = "variant: bf16, value: 0.5, source: a card"
 
 
@@ -35,7 +36,7 @@ def test_the_studies_of_the_field_are_there():
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_plans_on_its_own_engine(sweep, tmp_path):
-    config, engine, suites, plan = planned([f"+sweep={sweep}"], tmp_path)
+    config, engine, suites, plan = planned([f"+sweep={sweep}", *OF_ANY_MODEL.get(sweep, [])], tmp_path)
     assert config.name == sweep and engine.loads_weights
     measured = {(cell.variant, cell.scenario or cell.suite) for cell in plan.cells}
     assert {(config.baseline, name) for name in (*suites, *config.scenarios)} <= measured
