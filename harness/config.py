@@ -48,8 +48,8 @@ class Sparsity:
 class Quantization:
     """An llm-compressor preset (`scheme`), or explicit arguments for weights and activations."""
 
-    method: str = "rtn"  # rtn (round to nearest) | gptq | awq
-    scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...
+    method: str = "rtn"  # rtn (round to nearest) | gptq | awq | gguf (llama.cpp's llama-quantize)
+    scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...; of gguf: Q4_K_M, Q8_0, ...
     weights: dict[str, Any] | None = None
     activations: dict[str, Any] | None = None
 

@@ -9,6 +9,7 @@ from harness.plan import Cell, Plan
 from harness.store import Store
 
 ENGINE_START_S = 60.0
+UNKNOWN_ITEMS = 1000  # of a suite that does not know how many it has
 # Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU, a 70B judge on one or behind an endpoint.
 SECONDS_PER_ITEM = {"cpu": 0.5, "gpu": 0.1}
 SECONDS_PER_JUDGEMENT = {"cpu": 0.5, "gpu": 0.2}
@@ -20,20 +21,20 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
     known: dict[str, list[float]] = {}
     for cell in plan.cells:
         if cell.fingerprint in store:
-            known.setdefault(_what(cell), []).append(store.record(cell.fingerprint)["duration_s"])
+            known.setdefault(what(cell), []).append(store.record(cell.fingerprint)["duration_s"])
 
     kind = "cpu" if getattr(config.engine, "device", None) == "cpu" else "gpu"
     per_item, per_token = SECONDS_PER_ITEM[kind], SECONDS_PER_TOKEN[kind]
     first = _calibrating([cell for cell in plan.cells if cell.fingerprint not in store])
 
     def seconds(cell: Cell) -> float:
-        if _what(cell) in known:
-            return mean(known[_what(cell)])
+        if what(cell) in known:
+            return mean(known[what(cell)])
         if cell.kind == "judge":
             asked = suites[cell.suite].judge_calls(config.data.root, config.judge, cell.key not in first)
             return 10.0 + asked.calls * SECONDS_PER_JUDGEMENT[kind]
         if cell.kind != "load":
-            return 10.0 + (suites[cell.suite].planned_items() or 1000) * per_item
+            return 10.0 + (suites[cell.suite].planned_items() or UNKNOWN_ITEMS) * per_item
         scenario = config.scenarios[cell.scenario]
         tokens = scenario.output_tokens * scenario.turns
         if cell.point.profile == "capacity":
@@ -69,9 +70,10 @@ def _calibrating(cells: list[Cell]) -> set[str]:
     return set({cell.suite: cell.key for cell in reversed(cells) if cell.kind == "judge"}.values())
 
 
-def _what(cell: Cell) -> str:
-    what = cell.key.partition("/")[2]
-    return what.removesuffix(f"/r{cell.repeat}") if cell.kind == "accuracy" else what
+def what(cell: Cell) -> str:
+    """What it measures, whichever variant: the suite or load point."""
+    subject = cell.key.partition("/")[2]
+    return subject.removesuffix(f"/r{cell.repeat}") if cell.kind == "accuracy" else subject
 
 
 def total(plan: Plan, store: Store, seconds: Callable[[Cell], float]) -> float:

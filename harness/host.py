@@ -3,6 +3,7 @@
 import csv
 import os
 import platform
+import re
 import shutil
 import subprocess
 from functools import lru_cache
@@ -18,7 +19,7 @@ def facts() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "gpus": gpus(),
+        "gpus": gpus() or amd_gpus(),
     }
 
 
@@ -43,6 +44,31 @@ def gpus() -> list[dict[str, Any]]:
         {"name": name, "compute_capability": float(capability), "memory_gib": float(memory) / 1024, "driver": driver}
         for name, capability, memory, driver in csv.reader(output.splitlines(), skipinitialspace=True)
     ]
+
+
+@lru_cache(maxsize=1)
+def amd_gpus() -> list[dict[str, Any]]:
+    """[{name, architecture}] from rocminfo, like {"AMD Instinct MI300X", "gfx942"}; empty where there is none.
+
+    Written from ROCm's documentation: no machine of ours has an AMD GPU.
+    """
+    if not shutil.which("rocminfo"):
+        return []
+    try:
+        output = subprocess.run(["rocminfo"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return parse_rocminfo(output)
+
+
+def parse_rocminfo(output: str) -> list[dict[str, Any]]:
+    """Its agents are blocks of "Key: value" lines, a CPU among them; lines of their ISAs stand further in."""
+    found = []
+    for block in re.split(r"^Agent \d+", output, flags=re.MULTILINE)[1:]:
+        agent = dict(re.findall(r"^  (\w[\w ]*?):\s+(.*?)\s*$", block, re.MULTILINE))
+        if agent.get("Device Type") == "GPU":
+            found.append({"name": agent.get("Marketing Name") or agent.get("Name"), "architecture": agent.get("Name")})
+    return found
 
 
 def _cpu_model() -> str:

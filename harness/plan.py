@@ -11,9 +11,11 @@ from typing import Any
 
 from harness import host
 from harness.accuracy import Suite
+from harness.checkpoints import gguf
 from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
 from harness.engines import Deployment, Engine
+from harness.engines.limits import Limits
 from harness.errors import ConfigError
 from harness.load import LoadPoint, load_points
 from harness.load.traffic.corpora import corpus_digest
@@ -109,6 +111,7 @@ def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], 
         for suite_name, suite in suites.items():
             checkpoint = checkpoint_of(config, variant, suite_name)
             inputs = _base_inputs(config, engine, name, checkpoint)
+            inputs["concurrency"] = engine_concurrency(config, engine)
             cell = _accuracy_cell(config, inputs, name, suite_name, suite, repeat)
             served.setdefault(checkpoint, []).append(cell)
     recipe, args = recipe_of(variant), tuple(variant.engine_args)
@@ -119,12 +122,17 @@ def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], 
     ]
 
 
+def engine_concurrency(config: Config, engine: Engine) -> int:
+    """Accuracy requests in flight: the sweep's, and no more than the owner of the server allows."""
+    return min(config.concurrency, getattr(engine, "limits", Limits()).max_concurrency or config.concurrency)
+
+
 def _accuracy_cell(
     config: Config, base: dict[str, Any], variant: str, suite_name: str, suite: Suite, repeat: int
 ) -> Cell:
     """`repeat` above 0 is the baseline once more: what differs between the two is noise."""
     inputs = {**base, "suite": suite.fingerprint(config.data.root), "seed": config.seed}
-    inputs |= {"concurrency": config.concurrency, "tokenizer": _tokenizer_identity(config)}
+    inputs["tokenizer"] = _tokenizer_identity(config)
     key = f"{variant}/{suite_name}"
     if repeat:
         inputs, key = {**inputs, "repeat": repeat}, f"{key}/r{repeat}"
@@ -163,8 +171,15 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> 
     inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
-        inputs["weights"] = identity(checkpoint, recipe_of(variant), config.compression)
+        inputs["weights"] = _weights(config, engine, checkpoint, recipe_of(variant))
     return inputs
+
+
+def _weights(config: Config, engine: Engine, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+    """What decides the weights, in the form that this engine serves."""
+    if engine.weights == gguf.METHOD:
+        return gguf.identity(reference, recipe, engine.tools())
+    return identity(reference, recipe, config.compression)
 
 
 def _tokenizer_identity(config: Config) -> dict[str, Any]:
@@ -187,7 +202,7 @@ def _judge_session(
         identity_of_judge |= {} if engine.loads_weights else {"model": judge.model}
         identity_of_judge |= engine.deployment_fingerprint(deployment)
         if engine.loads_weights:
-            identity_of_judge["weights"] = identity(judge.model, None, config.compression)
+            identity_of_judge["weights"] = _weights(config, engine, judge.model, None)
     cells = []
     for suite_name, suite in judged.items():
         against_baseline = suite.config.reference == "baseline"

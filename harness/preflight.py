@@ -7,9 +7,9 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from harness import host
+from harness import capabilities, host
 from harness.accuracy import Suite
-from harness.checkpoints import source
+from harness.checkpoints import gguf, source
 from harness.checkpoints.prepare import QUANTIZERS, Workshop
 from harness.config import Config
 from harness.engines import Engine, environment
@@ -32,15 +32,18 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     for suite in suites.values():
         found += suite.problems(config.data.root)
     found += _judge(config, plan, engine, workshop)
+    found += capabilities.problems(config, engine, suites)
     found += _lengths(config, suites)
     found += _disk(config, engine)
     return list(dict.fromkeys(found))
 
 
 def _hardware(config: Config) -> list[str]:
-    present = len(host.gpus())
-    if config.hardware.gpus > present:
-        return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (nvidia-smi)"]
+    rocm = getattr(config.engine, "device", None) == "rocm"
+    tool, found = ("rocminfo", host.amd_gpus()) if rocm else ("nvidia-smi", host.gpus())
+    wanted = max(config.hardware.gpus, 1 if rocm else 0)
+    if wanted > len(found):
+        return [f"the sweep needs {wanted} GPU(s); this machine has {len(found) or 'none'} ({tool})"]
     return []
 
 
@@ -89,7 +92,11 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
         file = ((session.recipe or {}).get("calibration") or {}).get("file")
         if file and not Path(file).is_file():
             lacking.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
-        lacking += _recipe(session) or ([] if lacking else _contents(config, session, workshop))
+        if engine.weights == gguf.METHOD:
+            lacking += gguf.problems(session.checkpoint, session.recipe, session.variant, engine.label)
+        else:
+            lacking += _recipe(session)
+        lacking += [] if lacking else _contents(config, session, workshop)
         found += lacking
     making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in served)
     return found + (environment.problems(config.compression) if making else [])
@@ -111,7 +118,7 @@ def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]
     if not workshop.is_made(session.checkpoint, session.recipe):
         return []  # looked at as soon as it is made
     location = workshop.location(session.checkpoint, session.recipe)
-    if not Path(location).is_dir():
+    if not Path(location).exists():
         return []  # on the hub: looked at before its engine starts
     from harness.checkpoints.inspection.gate import refusals
 

@@ -87,6 +87,8 @@ class Measured:
     duration_s: float | None
     harness: str
     load_rows: Callable[[], list[dict[str, Any]]] = field(repr=False, compare=False)
+    usage: dict[str, Any] = field(default_factory=dict)  # requests and tokens, as the server counted them
+    cost: dict[str, Any] | None = None  # what they cost, where they have a price
 
     @property
     def valid(self) -> bool:
@@ -202,6 +204,8 @@ def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
         duration_s=record.get("duration_s"),
         harness=str(record.get("harness") or ""),
         load_rows=lambda: rows(record),
+        usage=record.get("usage") or {},
+        cost=record.get("cost"),
     )
 
 

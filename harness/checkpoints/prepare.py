@@ -82,6 +82,10 @@ class Workshop:
             return Checkpoint(reference, location, revision)
         return Checkpoint(reference, location, None, size_bytes(path), weights_digest(path))
 
+    def tokenizer(self, reference: str) -> Checkpoint:
+        """The dense model's directory or hub id, for its tokenizer, whatever form the engine serves."""
+        return self.prepare(reference, None)
+
     def _imported(self, reference: str) -> str:
         origin = source(reference)
         spec = origin.import_spec()
@@ -102,7 +106,7 @@ class Workshop:
             env = dict(os.environ)
             if reference.startswith("pypi:") and "package" in spec:
                 env["PYTHONPATH"] = str(self._package(Pypi(reference)))
-            verb = "importing" if worker == IMPORT else "compressing"
+            verb = "compressing" if "model" in spec else "importing"
             self.say(f"{verb} {reference} into {home}")
             work = home.with_name(f".{home.name}-{uuid.uuid4().hex[:8]}")
             try:

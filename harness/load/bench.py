@@ -51,8 +51,10 @@ class Bench:
         requests failed, unless `however_it_ends`: there is no number to show then.
         """
         asked = (self.server.model, self.tokenizer, self.scenario_name, self.scenario, point, self.load, self.seed)
+        exact_length = self.server.dialect.exact_length
         with watch(self.server) as watched:
-            samples, client = self.send(plan_requests(*asked), point.concurrency, progress)
+            requests = plan_requests(*asked, exact_length=exact_length)
+            samples, client = self.send(requests, point.concurrency, progress)
         if not however_it_ends:
             self._raise_if_hopeless(samples, point.slug)
         result = {
@@ -61,7 +63,8 @@ class Bench:
             **watched.summary(),
         }
         shared = expected_prefix_share(self.scenario, point, self.load)
-        found = flags(result, samples, point=point, expected_hit_rate=shared, workers=client.workers)
+        expected = {"expected_hit_rate": shared, "exact_length": bool(exact_length)}
+        found = flags(result, samples, point=point, workers=client.workers, **expected)
         return PointRun(result, samples, found)
 
     def send(
@@ -81,7 +84,11 @@ class Bench:
         )
         with schedule as recording:
             pairs = zip(recording.traces, recording.asked, strict=True)
-            return [sample(trace, asked) for trace, asked in pairs], recording.client
+            samples = [sample(trace, asked) for trace, asked in pairs]
+        for one in samples:
+            if one.completed:
+                self.server.meter.add(one.input_tokens, one.output_tokens)
+        return samples, recording.client
 
     def _raise_if_hopeless(self, samples: list[Sample], what: str) -> None:
         failed = sum(s.failed for s in samples)

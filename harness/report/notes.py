@@ -7,7 +7,7 @@ from harness.analysis.validity import simulated
 from harness.report.accuracy_tables import judge_table, recovery_table
 from harness.report.fidelity_tables import agreement_table, distance_table, known_pairs_table
 from harness.report.figures import Figure
-from harness.report.gain_tables import attribution_table, cost_table
+from harness.report.gain_tables import attribution_table, cost_table, spending_table
 from harness.report.markdown import markdown, markdown_table
 from harness.report.overview_tables import published_table, variants_table
 from harness.report.performance_tables import other_loads_table, single_stream_table, throughput_table
@@ -34,6 +34,7 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     parts += [_section(single_stream_table(findings)), _section(throughput_table(findings))]
     parts += [_section(other_loads_table(findings)), _section(attribution_table(findings))]
     parts += [*_pictures(figures, "attribution"), *_pictures(figures, "envelope_"), _section(cost_table(findings))]
+    parts.append(_section(spending_table(findings)))
     parts += [_section(published_table(findings))] if study.published and not simulated(study) else []
     parts += [_section(flags_table(findings)), _section(failures_table(findings))]
     if study.missing:

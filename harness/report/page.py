@@ -56,6 +56,7 @@ def render_page(findings: Findings) -> str:
         cutoffs=[readings.cutoffs_table(findings, metric) for metric in METRICS],
         envelopes=envelope_figures(findings, looks) if deployed(study) else [],
         cost=gains.cost_table(findings),
+        spending=gains.spending_table(findings),
         validity=validity,
         provenance=provenance,
         config=yaml.safe_dump(plain(study.config), sort_keys=False, allow_unicode=True, width=110),

@@ -15,6 +15,7 @@ from harness.analysis.intervals import Estimate
 from harness.analysis.performance import METRICS
 from harness.analysis.scalars import scalars
 from harness.analysis.speedups import Speedups
+from harness.analysis.spending import spending
 from harness.report.words import verdicts
 
 SCHEMA = 2
@@ -101,6 +102,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             | {"per_million_tokens": _estimate(cost.per_million_total)}
             for (v, s), cost in findings.costs.items()
         ],
+        "spending": [asdict(one) for one in spending(study)],
         "published": list(study.published),
         "fronts": [
             {

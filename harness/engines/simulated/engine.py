@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import __version__
 from harness.engines import Deployment, Server
+from harness.engines.dialect import VLLM
 from harness.engines.endpoint import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, problems
@@ -40,7 +41,10 @@ class SimulatedConfig:
 
 class Simulated:
     Config = SimulatedConfig
+    label = "the simulated engine"
+    dialect = VLLM
     loads_weights = False
+    weights = "safetensors"
 
     def __init__(self, config: SimulatedConfig, cache_dir: Path):
         self.config = config
