@@ -62,7 +62,7 @@ class Launched:
     def server_env(self) -> dict[str, str]:
         return {}
 
-    def server_facts(self, base_url: str, log: Path) -> dict[str, Any]:
+    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
         """`version`, `kernels`, and what else the engine tells of itself."""
         raise NotImplementedError
 
@@ -120,7 +120,7 @@ class Launched:
                 "command": command,
                 "log": str(log),
                 "ready_s": round(ready_s, 1),
-                **self.server_facts(base_url, log),
+                **self.server_facts(base_url, command, log),
             }
             yield Server(base_url, deployment.name, None, facts, self.dialect)
         finally:

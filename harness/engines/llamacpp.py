@@ -81,7 +81,7 @@ class LlamaCpp(Launched):
             *(*NEUTRAL, *offload, *c.args, *deployment.args),
         ]
 
-    def server_facts(self, base_url: str, log: Path) -> dict[str, Any]:
+    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
         props = ask_json(base_url + "/props") or {}
         text = log.read_text(errors="replace").rpartition("\n$ ")[2]  # since this start
         types = {name: int(count) for name, count in TENSORS.findall(text)}

@@ -53,7 +53,7 @@ class Sglang(Launched):
             *(*revision, *c.args, *deployment.args),
         ]
 
-    def server_facts(self, base_url: str, log: Path) -> dict[str, Any]:
+    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
         told = ask_json(base_url + "/server_info") or ask_json(base_url + "/get_server_info") or {}
         kernels = [
             {"layer": layer, "kernel": str(told[setting]), "emulated": False}

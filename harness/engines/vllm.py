@@ -57,9 +57,17 @@ class Vllm(Launched):
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
         return env
 
-    def server_facts(self, base_url: str, log: Path) -> dict[str, Any]:
-        version = (ask_json(base_url + "/version") or {}).get("version") or self.config.version
-        return {"version": version, "kernels": read_kernels(log, self.config.device)}
+    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
+        return {
+            "version": (ask_json(base_url + "/version") or {}).get("version") or self.config.version,
+            "dtype": last_argument(command, "--dtype"),
+            "kernels": read_kernels(log, self.config.device),
+        }
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return ask(server.base_url + "/reset_prefix_cache", None, RESET_TIMEOUT_S, "POST") is not None
+
+
+def last_argument(command: list[str], option: str) -> str:
+    """A variant's own arguments come after the engine's, and the last one counts."""
+    return command[len(command) - command[::-1].index(option)]
