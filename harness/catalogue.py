@@ -17,7 +17,10 @@ from harness.schemes import needs_words, scheme_words
 
 BEGIN, END = "<!-- catalogue: python -m harness.catalogue --write README.md -->", "<!-- end of catalogue -->"
 HEAD = ("variant", "weights", "activations", "2:4", "kernels on NVIDIA", "on a CPU", "made by", "source")
-METHODS = {"rtn": "round to nearest", "gptq": "GPTQ", "awq": "AWQ", "sparsegpt": "SparseGPT", "wanda": "Wanda"}
+METHODS = {
+    **{"rtn": "round to nearest", "gptq": "GPTQ", "awq": "AWQ", "sparsegpt": "SparseGPT", "wanda": "Wanda"},
+    "gguf": "llama-quantize",
+}
 
 
 def variants() -> dict[str, Variant]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.engines.dialect import Dialect
+from harness.engines.dialect import VLLM, Dialect
 from harness.errors import CellError
 
 Score = tuple[float, bool]  # log-probability (nats); would greedy decoding say it
@@ -12,7 +12,7 @@ LIKELIEST = (
 
 
 def next_token_body(
-    context: list[int], token_ids: list[int], dialect: Dialect, likeliest: int = LIKELIEST
+    context: list[int], token_ids: list[int], dialect: Dialect = VLLM, likeliest: int = LIKELIEST
 ) -> dict[str, Any]:
     """`likeliest`: how many next tokens to ask for on a server that cannot be asked for `token_ids`."""
     body = {"prompt": context, "max_tokens": 1, "temperature": 0}

@@ -18,7 +18,6 @@ from harness.engines.limits import Limits, TokenPrice
 from harness.errors import EngineError, did_you_mean
 
 TIMEOUT_S = 10.0
-PROBE_TIMEOUT_S = 60.0  # of one token: a model that was not used for a while may have to be loaded
 
 
 @dataclass
@@ -134,45 +133,10 @@ class Endpoint:
             raise EngineError(f"{base_url} does not serve {model!r}; it serves {some or 'nothing'}; set engine.model")
         facts = {"kind": "endpoint", "version": self.config.version or "unknown", "command": [], "kernels": []}
         facts |= {"base_url": base_url, "model": model}
-        server = Server(base_url, model, self.config.api_key_env, facts, self.dialect, self.limits)
-        check_dialect(server)
-        yield server
+        yield Server(base_url, model, self.config.api_key_env, facts, self.dialect, self.limits)
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return False
-
-
-def check_dialect(server: Server) -> None:
-    """Two requests of one token: with the fields that force an answer's length and, where it refuses them, without.
-
-    Raises EngineError where only the plain one is answered. A server without /v1/completions, or one that fails in
-    another way, is left to the cells, which will say it.
-    """
-    plain = {"model": server.model, "prompt": "1", "max_tokens": 1, "temperature": 0}
-    forced = {field: 1 if field == "min_tokens" else True for field in server.dialect.exact_length}
-    if not forced:
-        return
-    status, said = _post(server, {**plain, **forced})
-    if status in (400, 422) and _post(server, plain)[0] == 200:
-        raise EngineError(
-            f"{server.base_url} refuses {', '.join(forced)} (HTTP {status}: {said}), which engine.dialect="
-            f"{server.dialect.name} has; set engine.dialect=openai: answers then end where the model ends them"
-        )
-
-
-def _post(server: Server, body: dict[str, Any]) -> tuple[int, str]:
-    """(HTTP status, the beginning of an error's text); status 0 where nothing answers."""
-    headers = {"Content-Type": "application/json", **server.headers}
-    request = urllib.request.Request(server.base_url + "/v1/completions", json.dumps(body).encode(), headers)
-    try:
-        with urllib.request.urlopen(request, timeout=PROBE_TIMEOUT_S) as response:
-            answer = json.loads(response.read())
-            server.meter.add_usage(answer.get("usage") if isinstance(answer, dict) else None)
-            return response.status, ""
-    except urllib.error.HTTPError as error:
-        return error.code, " ".join(error.read(300).decode(errors="replace").split())
-    except (OSError, ValueError):
-        return 0, ""
 
 
 def list_models(server: Server) -> list[str]:

@@ -11,7 +11,7 @@ from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint
 from harness.load.client.schedule import run_schedule
-from harness.load.client.trace import ClientFacts, Request
+from harness.load.client.trace import ClientFacts, Failure, Request
 from harness.load.metrics import summarize
 from harness.load.samples import Sample, sample
 from harness.load.server_metrics import watch
@@ -105,7 +105,22 @@ class Bench:
         counts = (
             f"{sum(s.failed for s in sent)} failed, {sum(s.cancelled for s in sent)} were cut off by cell_timeout_s"
         )
-        return f"{self.scenario_name}, {what}: of {len(sent)} requests to {self.server.base_url} {counts}{cause}"
+        advice = self._advice(first.error) if first is not None and first.error else ""
+        return (
+            f"{self.scenario_name}, {what}: of {len(sent)} requests to {self.server.base_url} {counts}{cause}{advice}"
+        )
+
+    def _advice(self, error: Failure) -> str:
+        """For servers of other people that speak another dialect than was said."""
+        forced = [field for field in self.server.dialect.exact_length if field in error.message]
+        if error.kind in ("http_400", "http_422") and forced:
+            return (
+                f"; it does not know {', '.join(forced)}: set engine.dialect=openai (answers then end where the model "
+                "ends them)"
+            )
+        if error.kind == "http_429":
+            return "; set engine.requests_per_minute, tokens_per_minute or max_concurrency to what it allows"
+        return ""
 
 
 def _client_columns(client: ClientFacts) -> dict[str, Any]:
