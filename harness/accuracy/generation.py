@@ -17,6 +17,7 @@ from harness.errors import CellError
 RETRIES = 3
 RETRY_STATUS = {408, 500, 502, 503, 504}
 TOO_MANY = 429
+SOON_S = 0.2  # at the earliest, whatever it says
 PATIENCE_S = 600.0  # that one request waits for a server which says that it is asked too much
 
 
@@ -104,8 +105,8 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
 def retry_after_s(header: str | None, waited_s: float) -> float:
     """Seconds, or an HTTP date (RFC 9110, 10.2.3); without either, as long again as it has waited, 1 to 30 s."""
     if header and header.strip().isdecimal():
-        return max(1.0, float(header))
+        return max(SOON_S, float(header))
     moment = email.utils.parsedate_tz(header) if header else None
     if moment is not None:
-        return max(1.0, email.utils.mktime_tz(moment) - time.time())
+        return max(SOON_S, email.utils.mktime_tz(moment) - time.time())
     return min(max(1.0, waited_s), 30.0)

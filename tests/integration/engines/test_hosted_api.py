@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: dict, **headers: str) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(data))}.items():
+        for name, value in {**headers, "Content-Type": "application/json", "Content-Length": str(len(data))}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(data)
@@ -116,7 +116,7 @@ def test_suites_wait_when_the_server_says_that_it_is_asked_too_much(hosted):
 
 
 def test_more_refusals_than_retries_are_no_failure(hosted):
-    hosted.too_many = 5
+    hosted.too_many, hosted.retry_after = 5, "0"
     ask(hosted, 1)
 
 
