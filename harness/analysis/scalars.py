@@ -33,7 +33,7 @@ def _accuracy(findings: Findings, variant: str) -> dict[str, float]:
         if result.comparison:
             _put(found, f"recovery/{suite}", result.comparison.recovery)
             _put(found, f"difference/{suite}", result.comparison.difference)
-    if variant in findings.averages:
+    if variant in findings.study.forms:
         _put(found, "recovery/average", findings.averages[variant].recovery)
     for (name, suite), rate in findings.win_rates.items():
         if name == variant:

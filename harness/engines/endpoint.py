@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.deployments import Axes
 from harness.engines import Deployment, Server
 from harness.engines.dialect import DIALECTS, OPENAI, Dialect
 from harness.engines.limits import Limits, TokenPrice
@@ -95,11 +96,15 @@ class Endpoint:
             found.append(f"engine.max_cost={c.max_cost:g} without a price; set engine.price.per_million_prompt_tokens=")
         return found
 
-    def deployment_problems(self, names: Sequence[str]) -> list[str]:
+    def deployment_args(self, axes: Axes) -> list[str]:
+        """None: who runs the server deploys it. The axes say how, and every combination has a target of its own."""
+        return []
+
+    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
         """Two variants behind one address and model name would be one server compared with itself."""
         served: dict[tuple[str, str | None], str] = {}
         found = []
-        for name in names:
+        for name in (deployment.name for deployment in deployments):
             target = self._target(name)
             if first := served.get(target):
                 found.append(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.deployments import Axes
 from harness.engines import Deployment, Server, environment
 from harness.engines.dialect import Dialect
 from harness.engines.endpoint import list_models
@@ -59,6 +60,9 @@ class Launched:
     def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
         raise NotImplementedError
 
+    def deployment_args(self, axes: Axes) -> list[str]:
+        raise NotImplementedError
+
     def server_env(self) -> dict[str, str]:
         return {}
 
@@ -86,7 +90,7 @@ class Launched:
             )
         return found
 
-    def deployment_problems(self, names: Sequence[str]) -> list[str]:
+    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
         return []
 
     def is_ready(self) -> bool:

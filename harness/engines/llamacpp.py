@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.deployments import Axes
 from harness.engines import Deployment, Server, environment
 from harness.engines.dialect import LLAMACPP
 from harness.engines.environment import EnvironmentConfig
-from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json
+from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json, check_axis, speculation
+from harness.errors import ConfigError
 
 SERVER = "llama-server"
 NEUTRAL = ("--top-k", "0", "--top-p", "1", "--min-p", "0", "--repeat-penalty", "1")
+CACHE_TYPES = ("auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 TENSORS = re.compile(r"llama_model_loader: - type\s+(\w+):\s+(\d+) tensors")
 BUFFER = re.compile(r"load_tensors:\s+(\S+) model buffer size")
 
@@ -70,6 +73,22 @@ class LlamaCpp(Launched):
         """What its programs come from: part of the identity of a file that one of them made."""
         return {"binary": self.config.binary} if self.config.binary else environment.fingerprint(self.environment)
 
+    def deployment_args(self, axes: Axes) -> list[str]:
+        for axis in ("tensor_parallel", "replicas"):
+            if getattr(axes, axis) not in (None, 1):
+                raise ConfigError(f"{axis}: {getattr(axes, axis)}: llama.cpp serves one copy; take the axis out")
+        if axes.chunked_prefill is False:
+            raise ConfigError("chunked_prefill: false: llama.cpp always reads a prompt in batches; take the axis out")
+        check_axis("kv_cache_dtype", axes.kv_cache_dtype, CACHE_TYPES)
+        args = []
+        if axes.kv_cache_dtype not in (None, "auto"):  # a quantized cache of values needs flash attention
+            args += ["--flash-attn", "on", "--cache-type-k", axes.kv_cache_dtype, "--cache-type-v", axes.kv_cache_dtype]
+        if (slots := axes.max_num_seqs) is not None:
+            args += ["--parallel", str(slots), "--ctx-size", str(slots * self.config.max_model_len)]
+        if (tokens := axes.max_num_batched_tokens) is not None:
+            args += ["--batch-size", str(tokens), "--ubatch-size", str(tokens)]
+        return args + speculative_args(axes.speculative)
+
     def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
         c = self.config
         offload = [] if c.device == "cpu" else ["--n-gpu-layers", "all"]
@@ -96,8 +115,18 @@ class LlamaCpp(Launched):
         }
 
     def reset_prefix_cache(self, server: Server) -> bool:
-        erased = [
-            ask(f"{server.base_url}/slots/{slot}?action=erase", {}, RESET_TIMEOUT_S)
-            for slot in range(self.config.slots)
-        ]
-        return None not in erased
+        slots = ask_json(server.base_url + "/slots") or []
+        erased = [ask(f"{server.base_url}/slots/{one['id']}?action=erase", {}, RESET_TIMEOUT_S) for one in slots]
+        return bool(erased) and None not in erased
+
+
+def speculative_args(asked: dict[str, Any] | None) -> list[str]:
+    """A draft model's GGUF file, or n-grams of the text so far. Raises ConfigError for what llama.cpp has not."""
+    if asked is None:
+        return []
+    method, model, tokens = speculation(asked, LlamaCpp.label, ("draft_model", "ngram"))
+    if method == "ngram":
+        return ["--spec-type", "ngram-simple", "--spec-ngram-simple-size-m", str(tokens)]
+    if not str(model).endswith(".gguf"):
+        raise ConfigError("speculative: draft_model needs a GGUF file: {method: draft_model, model: FILE.gguf, ...}")
+    return ["--spec-type", "draft-simple", "--spec-draft-model", str(model), "--spec-draft-n-max", str(tokens)]

@@ -8,12 +8,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.deployments import Axes
 from harness.engines import Deployment, Server
 from harness.engines.dialect import SGLANG
 from harness.engines.environment import EnvironmentConfig
-from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json
+from harness.engines.launched import (
+    RESET_TIMEOUT_S,
+    Launched,
+    LaunchedConfig,
+    ask,
+    ask_json,
+    axis_args,
+    check_axis,
+    speculation,
+)
+from harness.errors import ConfigError
 
 MODULE = "sglang.launch_server"
+AXES = {
+    "tensor_parallel": "--tp-size",
+    "replicas": "--dp-size",
+    "kv_cache_dtype": "--kv-cache-dtype",
+    "max_num_seqs": "--max-running-requests",
+}
+KV_CACHE_DTYPES = ("auto", "float16", "bf16", "bfloat16", "fp8_e5m2", "fp8_e4m3", "fp4_e2m1")
+SPECULATIVE = {"ngram": "NGRAM", "eagle": "EAGLE", "eagle3": "EAGLE3", "draft_model": "STANDALONE"}  # vLLM's: SGLang's
 # Keys of the server's own account that name a kernel: layer type by setting.
 BACKENDS = {
     "attention_backend": "attention",
@@ -41,6 +60,17 @@ class Sglang(Launched):
     def fingerprint(self) -> dict[str, Any]:
         return super().fingerprint() | {"dtype": self.config.dtype}
 
+    def deployment_args(self, axes: Axes) -> list[str]:
+        """`max_num_batched_tokens` is the chunk in which prompts are read; without chunks, of a batch of prompts."""
+        check_axis("kv_cache_dtype", axes.kv_cache_dtype, KV_CACHE_DTYPES)
+        args = axis_args(axes, AXES)
+        if axes.chunked_prefill is False:
+            args += ["--chunked-prefill-size", "-1"]
+        if axes.max_num_batched_tokens is not None:
+            flag = "--max-prefill-tokens" if axes.chunked_prefill is False else "--chunked-prefill-size"
+            args += [flag, str(axes.max_num_batched_tokens)]
+        return args + speculative_args(axes.speculative)
+
     def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
         c = self.config
         revision = ["--revision", deployment.revision] if deployment.revision else []
@@ -65,3 +95,17 @@ class Sglang(Launched):
     def reset_prefix_cache(self, server: Server) -> bool:
         """The radix cache; the server refuses while requests run."""
         return ask(server.base_url + "/flush_cache", None, RESET_TIMEOUT_S, "POST") is not None
+
+
+def speculative_args(asked: dict[str, Any] | None) -> list[str]:
+    """A chain of num_speculative_tokens, as vLLM drafts it. Raises ConfigError for what SGLang has not."""
+    if asked is None:
+        return []
+    method, model, tokens = speculation(asked, Sglang.label, tuple(SPECULATIVE))
+    args = ["--speculative-algorithm", SPECULATIVE[method]]
+    if method == "ngram":
+        return [*args, "--speculative-num-draft-tokens", str(tokens)]
+    if not model:
+        raise ConfigError(f"speculative: {method} needs a model: {{method: {method}, model: ORG/NAME, ...}}")
+    args += ["--speculative-draft-model-path", model, "--speculative-num-steps", str(tokens)]
+    return [*args, "--speculative-eagle-topk", "1", "--speculative-num-draft-tokens", str(tokens + 1)]

@@ -5,19 +5,34 @@ the CPU wheel does not run; the module works for every build.)
 """
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.deployments import Axes
 from harness.engines import Deployment, Server
 from harness.engines.dialect import VLLM
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.kernels import read_kernels
-from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json
+from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json, axis_args, check_axis
+from harness.errors import ConfigError
 
 PLUGINS = Path(__file__).with_name("plugins")
 MODULE = "vllm.entrypoints.openai.api_server"
+AXES = {
+    "tensor_parallel": "--tensor-parallel-size",
+    "replicas": "--data-parallel-size",
+    "kv_cache_dtype": "--kv-cache-dtype",
+    "max_num_seqs": "--max-num-seqs",
+    "max_num_batched_tokens": "--max-num-batched-tokens",
+}
+KV_CACHE_DTYPES = (  # CacheDType of vllm/config/cache.py, 0.32.0
+    *("auto", "float16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla", "nvfp4_ds_mla"),
+    *("turboquant_k8v4", "turboquant_4bit_nc", "turboquant_k3v4_nc", "turboquant_3bit_nc", "ultraquant_4bit"),
+    *("int4_per_token_head", "int8_per_token_head", "fp8_per_token_head", "nvfp4", "nvfp4_4over6"),
+)
 
 
 @dataclass
@@ -39,6 +54,21 @@ class Vllm(Launched):
             files = sorted(PLUGINS.glob("*.py"))
             facts["plugins"] = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
         return facts
+
+    def deployment_args(self, axes: Axes) -> list[str]:
+        check_axis("kv_cache_dtype", axes.kv_cache_dtype, KV_CACHE_DTYPES)
+        tokens, longest = axes.max_num_batched_tokens, self.config.max_model_len
+        if axes.chunked_prefill is False and tokens is not None and tokens < longest:
+            raise ConfigError(
+                f"chunked_prefill: false with max_num_batched_tokens {tokens}: a prompt of engine.max_model_len="
+                f"{longest} would fit no step; raise the one or lower the other"
+            )
+        args = axis_args(axes, AXES)
+        if axes.chunked_prefill is not None:
+            args.append("--enable-chunked-prefill" if axes.chunked_prefill else "--no-enable-chunked-prefill")
+        if axes.speculative is not None:
+            args += ["--speculative-config", json.dumps(axes.speculative, sort_keys=True)]
+        return args
 
     def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
         c = self.config

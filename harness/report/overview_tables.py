@@ -21,10 +21,11 @@ def variants_table(findings: Findings) -> Table:
         "throughput": one | findings.throughput,
     }
     slow = findings.emulated  # their speed is no merit and no fault of the scheme: never marked as the best
-    several = len({variant.gpus for variant in study.variants.values()}) > 1
-    alike = [n for n, v in study.variants.items() if v.gpus == study.variants[study.baseline].gpus] if several else None
+    several, gpus = study.gpus_differ, study.variants[study.baseline].gpus
+    alike = {name for name, v in study.variants.items() if v.gpus == gpus}
+    own = {study.baseline, *study.forms}  # a deployment's recovery is its head's
     winners = {
-        key: best(column if alike is None or key == "recovery" else {n: e for n, e in column.items() if n in alike})
+        key: best({name: e for name, e in column.items() if name in (own if key == "recovery" else alike)})
         for key, column in columns.items()
     }
 
@@ -42,6 +43,7 @@ def variants_table(findings: Findings) -> Table:
     for name, v in study.variants.items():
         average = findings.averages.get(name)
         kept = (f"non-inferior: {average.verdict}" if average.verdict else average.reason) if average else ""
+        kept = f"as {study.label(v.accuracy_of)}" if v.accuracy_of and average.recovery else kept
         scheme = "; ".join(filter(None, (f"activations {v.activations}" if v.activations else "", v.sparsity or "")))
         row = [name_of(study, name), Td(v.weights or NONE, note=scheme)]
         row += [str(v.gpus)] if several else []

@@ -54,6 +54,7 @@ def render_page(findings: Findings) -> str:
         ladder=ladder_figure(findings, looks, "ladder") if findings.rungs else None,
         ladder_labels={name: study.label(name) for rung in findings.rungs for name in (rung.start, rung.end)},
         cutoffs=[readings.cutoffs_table(findings, metric) for metric in METRICS],
+        fastest=[readings.fastest_table(findings, metric) for metric in METRICS] if deployed(study) else [],
         envelopes=envelope_figures(findings, looks) if deployed(study) else [],
         cost=gains.cost_table(findings),
         spending=gains.spending_table(findings),

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from harness.deployments import Axes
 from harness.engines import Deployment, engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.launched import Launched
 from harness.engines.llamacpp import LlamaCpp, LlamaCppConfig
 from harness.engines.sglang import Sglang, SglangConfig
+from harness.errors import ConfigError
 from harness.host import parse_rocminfo
 
 # `python -m sglang.launch_server --help` of 0.5.23, those that we use or a deployment's axes are put into. Read from
@@ -24,8 +26,8 @@ SGLANG_FLAGS = {
 LLAMACPP_FLAGS = {
     *("--model", "--alias", "--host", "--port", "--parallel", "--ctx-size", "--no-kv-unified", "--metrics", "--slots"),
     *("--slot-save-path", "--cache-ram", "--no-ui", "--top-k", "--top-p", "--min-p", "--repeat-penalty"),
-    *("--n-gpu-layers", "--cache-type-k", "--cache-type-v", "--batch-size", "--ubatch-size", "--model-draft"),
-    *("--draft-max", "--flash-attn", "--threads"),
+    *("--n-gpu-layers", "--cache-type-k", "--cache-type-v", "--batch-size", "--ubatch-size", "--flash-attn"),
+    *("--spec-type", "--spec-draft-model", "--spec-draft-n-max", "--spec-ngram-simple-size-m", "--threads"),
 }
 LLAMA_LOG = """
 $ llama-server an earlier start
@@ -136,3 +138,51 @@ Agent 2
 def test_amd_gpus_are_told_from_the_host_by_rocminfo():
     assert parse_rocminfo(ROCMINFO) == [{"name": "AMD Instinct MI300X", "architecture": "gfx942"}]
     assert parse_rocminfo("ROCk module is NOT loaded") == []
+
+
+EVERY_AXIS = Axes(1, 1, None, 16, 2048, True, None)
+DRAFT = {"method": "draft_model", "model": "d.gguf", "num_speculative_tokens": 3}
+
+
+def test_the_axes_of_a_deployment_in_the_engines_own_arguments(tmp_path):
+    sglang, llama = Sglang(SglangConfig(), tmp_path), LlamaCpp(LlamaCppConfig(max_model_len=100), tmp_path)
+    said = " ".join(sglang.deployment_args(replace(EVERY_AXIS, tensor_parallel=2, kv_cache_dtype="fp8_e5m2")))
+    assert said == (
+        "--tp-size 2 --dp-size 1 --kv-cache-dtype fp8_e5m2 --max-running-requests 16 --chunked-prefill-size 2048"
+    )
+    said = " ".join(sglang.deployment_args(Axes(chunked_prefill=False, max_num_batched_tokens=4096)))
+    assert said == "--chunked-prefill-size -1 --max-prefill-tokens 4096"
+    said = " ".join(llama.deployment_args(replace(EVERY_AXIS, kv_cache_dtype="q8_0")))
+    assert said == (
+        "--flash-attn on --cache-type-k q8_0 --cache-type-v q8_0 --parallel 16 --ctx-size 1600 --batch-size 2048 "
+        "--ubatch-size 2048"
+    )
+    assert sglang.deployment_args(Axes()) == llama.deployment_args(Axes()) == []
+    for speculative in (DRAFT, {"method": "ngram", "num_speculative_tokens": 4}):
+        assert flags(sglang.deployment_args(Axes(speculative=speculative))) <= SGLANG_FLAGS
+        assert flags(llama.deployment_args(Axes(speculative=speculative))) <= LLAMACPP_FLAGS
+    assert sglang.deployment_args(Axes(speculative=DRAFT))[-2:] == ["--speculative-num-draft-tokens", "4"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "axes", "said"),
+    [
+        ("llamacpp", Axes(tensor_parallel=2), "tensor_parallel: 2: llama.cpp serves one copy; take the axis out"),
+        ("llamacpp", Axes(replicas=2), "replicas: 2: llama.cpp serves one copy"),
+        ("llamacpp", Axes(chunked_prefill=False), "chunked_prefill: false: llama.cpp always reads a prompt in batches"),
+        ("llamacpp", Axes(kv_cache_dtype="fp8"), "kv_cache_dtype: 'fp8'; available: auto"),
+        ("llamacpp", Axes(speculative=DRAFT | {"model": "org/m"}), "speculative: draft_model needs a GGUF file"),
+        ("sglang", Axes(kv_cache_dtype="fp8"), "kv_cache_dtype: 'fp8'; did you mean 'fp8_e5m2'"),
+        (
+            "sglang",
+            Axes(speculative={"method": "eagle", "num_speculative_tokens": 2}),
+            "speculative: eagle needs a mod",
+        ),
+        ("sglang", Axes(speculative=DRAFT | {"prompt_lookup_max": 4}), "SGLang has no prompt_lookup_max; it knows met"),
+    ],
+)
+def test_what_an_engine_cannot_serve_is_named(kind, axes, said, tmp_path):
+    of = engine_class(kind)
+    with pytest.raises(ConfigError) as refused:
+        of(of.Config(), tmp_path).deployment_args(axes)
+    assert said.split(";")[0] in str(refused.value)
