@@ -18,7 +18,7 @@ from harness.engines.dialect import Dialect
 from harness.engines.endpoint import list_models
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.process import ServerProcess, free_port, port_in_use
-from harness.errors import EngineError
+from harness.errors import ConfigError, EngineError, did_you_mean
 
 RESET_TIMEOUT_S = 10.0
 
@@ -132,6 +132,29 @@ class Launched:
 
     def healthy(self, base_url: str) -> bool:
         return ask(base_url + "/health", timeout_s=2) is not None
+
+
+def axis_args(axes: Axes, flags: dict[str, str]) -> list[str]:
+    """The axes that one argument says, each by its flag."""
+    given = axes.given()
+    return [word for axis, flag in flags.items() if axis in given for word in (flag, str(given[axis]))]
+
+
+def check_axis(axis: str, value: str | None, known: Sequence[str]) -> None:
+    """Raises ConfigError for a value that the engine does not know."""
+    if value is not None and value not in known:
+        raise ConfigError(f"{axis}: {value!r}{did_you_mean(value, list(known))}")
+
+
+def speculation(asked: dict[str, Any], label: str, methods: Sequence[str]) -> tuple[str, str | None, int]:
+    """(method, draft model, tokens) of {method, model, num_speculative_tokens}, vLLM's keys. Raises ConfigError."""
+    known = {"method", "model", "num_speculative_tokens"}
+    method = str(asked.get("method", "draft_model"))
+    check_axis("speculative: method", method, methods)
+    if unknown := set(asked) - known:
+        names = ", ".join(sorted(unknown))
+        raise ConfigError(f"speculative: {label} has no {names}; it knows {', '.join(sorted(known))}")
+    return method, asked.get("model"), int(asked["num_speculative_tokens"])
 
 
 def ask(

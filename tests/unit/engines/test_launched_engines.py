@@ -176,7 +176,7 @@ def test_the_axes_of_a_deployment_in_the_engines_own_arguments(tmp_path):
         (
             "sglang",
             Axes(speculative={"method": "eagle", "num_speculative_tokens": 2}),
-            "speculative: eagle needs a mod",
+            "speculative: eagle needs a",
         ),
         ("sglang", Axes(speculative=DRAFT | {"prompt_lookup_max": 4}), "SGLang has no prompt_lookup_max; it knows met"),
     ],
