@@ -146,6 +146,7 @@ class Run:
         used = server.meter.lap()
         self.budget.add(used)
         inspection = self._inspected.get(checkpoint.location)
+        held = holds(inspection) if inspection else server.facts.get("holds")  # of a GGUF file, as its server says
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
         record = {
@@ -155,7 +156,7 @@ class Run:
             "inputs": cell.inputs,
             "result": outcome.result,
             "flags": flag_dicts(flags),
-            "engine": {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": inspection and holds(inspection)}},
+            "engine": {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}},
             **self.budget.record(used),
             "host": host.facts(),
             "started_at": started_at.isoformat(timespec="seconds"),
