@@ -41,7 +41,7 @@ class LlamaCpp(Launched):
     weights = "gguf"
 
     def fingerprint(self) -> dict[str, Any]:
-        facts = super().fingerprint() | {"slots": self.config.slots}
+        facts = super().fingerprint() | {"slots": self.config.slots, "device": self.config.device}
         return facts | ({"binary": self.config.binary} if self.config.binary else {})
 
     def problems(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""llama.cpp's real server on a real GGUF file. Built from source in 8 minutes: where it is not built yet, all is skipped.
+"""llama.cpp's real server on a real GGUF file. It takes 8 minutes to build: where it is not built, all is skipped.
 
 python -m harness +sweep=gguf        builds it, and measures
 """
