@@ -44,19 +44,25 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
 
 
 def _hardware(config: Config) -> list[str]:
-    rocm = getattr(config.engine, "device", None) == "rocm"
-    tool, found = ("rocminfo", host.amd_gpus()) if rocm else ("nvidia-smi", host.gpus())
-    wanted = max(config.hardware.gpus, 1 if rocm else 0)
-    if wanted > len(found):
-        return [f"the sweep needs {wanted} GPU(s); this machine has {len(found) or 'none'} ({tool})"]
+    present, tool = _present(config)
+    wanted = max(config.hardware.gpus, 1 if tool == "rocminfo" else 0)
+    if wanted > present:
+        return [f"the sweep needs {wanted} GPU(s); this machine has {present or 'none'} ({tool})"]
     return []
 
 
+def _present(config: Config) -> tuple[int, str]:
+    """GPUs of the engine's kind, and what counts them."""
+    if getattr(config.engine, "device", None) == "rocm":
+        return len(host.amd_gpus()), "rocminfo"
+    return len(host.gpus()), "nvidia-smi"
+
+
 def _gpus(config: Config, name: str) -> list[str]:
-    needed, present = gpus_of(config, config.variants[name]), len(host.gpus())
+    needed, (present, tool) = gpus_of(config, config.variants[name]), _present(config)
     if needed <= max(present, 1) or getattr(config.engine, "device", "cuda") == "cpu":
         return []
-    return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} (nvidia-smi)"]
+    return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} ({tool})"]
 
 
 def _heads(session: Session, workshop: Workshop) -> list[str]:

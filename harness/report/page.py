@@ -27,7 +27,7 @@ Looks = dict[str, VariantStyle]
 
 def render_page(findings: Findings) -> str:
     study = findings.study
-    looks = styles(list(study.variants), study.baseline)
+    looks = styles(study.variants, study.baseline)
     return render(
         "page.html",
         title=f"{study.name}: accuracy against performance",
