@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.deployments import Axes
 from harness.engines import Deployment, Server
-from harness.engines.dialect import DIALECTS, OPENAI, Dialect
+from harness.engines.dialect import DIALECTS, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.errors import EngineError, did_you_mean
 
@@ -55,7 +55,7 @@ class Endpoint:
 
     @property
     def dialect(self) -> Dialect:
-        return DIALECTS.get(self.config.dialect, OPENAI)  # a wrong name is one of problems()
+        return DIALECTS.get(self.config.dialect, VLLM)  # a wrong name is one of problems()
 
     def fingerprint(self) -> dict[str, Any]:
         facts = {"kind": "endpoint", "version": self.config.version}

@@ -8,7 +8,7 @@ import contextlib
 import json
 import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,7 @@ class Launched:
     def __init__(self, config: Any, cache_dir: Path):
         self.config = config
         self.cache_dir = cache_dir
-        self.environment = EnvironmentConfig(
-            config.environment.name,
-            config.python or config.environment.python,
-            list(config.environment.install),
-            list(config.environment.uninstall),
-        )
+        self.environment = replace(config.environment, python=config.python or config.environment.python)
 
     def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
         raise NotImplementedError

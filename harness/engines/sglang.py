@@ -31,7 +31,7 @@ AXES = {
     "kv_cache_dtype": "--kv-cache-dtype",
     "max_num_seqs": "--max-running-requests",
 }
-KV_CACHE_DTYPES = ("auto", "float16", "bf16", "bfloat16", "fp8_e5m2", "fp8_e4m3", "fp4_e2m1")
+KV_CACHE_DTYPES = ("auto", "bf16", "bfloat16", "fp8_e5m2", "fp8_e4m3", "mxfp8", "nvfp4", "fp4_mx_block16")
 SPECULATIVE = {"ngram": "NGRAM", "eagle": "EAGLE", "eagle3": "EAGLE3", "draft_model": "STANDALONE"}  # vLLM's: SGLang's
 # Keys of the server's own account that name a kernel: layer type by setting.
 BACKENDS = {
@@ -93,8 +93,8 @@ class Sglang(Launched):
         return {"version": told.get("version") or self.config.version, "kernels": kernels}
 
     def reset_prefix_cache(self, server: Server) -> bool:
-        """The radix cache; the server refuses while requests run."""
-        return ask(server.base_url + "/flush_cache", None, RESET_TIMEOUT_S, "POST") is not None
+        """The radix cache, as soon as no request runs any more."""
+        return ask(server.base_url + "/flush_cache?timeout=5", None, RESET_TIMEOUT_S, "POST") is not None
 
 
 def speculative_args(asked: dict[str, Any] | None) -> list[str]:
