@@ -22,6 +22,7 @@ from harness.errors import ConfigError
 
 NUMERICS = ("kv_cache_dtype",)
 MOST = 64  # combinations of one variant
+DEFAULTS = {"tensor_parallel": 1, "replicas": 1, "kv_cache_dtype": "auto"}  # of every engine
 PARALLEL = ("tensor_parallel", "replicas")
 # Names of the parallel sizes, and short ones: sweeps that write them in engine arguments say GPUs so.
 SIZES = {"--tensor-parallel-size": "tensor_parallel", "--data-parallel-size": "replicas",
@@ -48,6 +49,10 @@ class Axes:
     def given(self) -> dict[str, Any]:
         """{axis: value} of those that are not left to the engine."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def beyond_defaults(self) -> "Axes":
+        """Without the values that say what an engine does by itself: adding them to a sweep changes no result."""
+        return replace(self, **{name: None for name, value in DEFAULTS.items() if getattr(self, name) == value})
 
 
 def axes_of(variant: Variant) -> Axes:

@@ -187,8 +187,11 @@ def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
 def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> dict[str, Any]:
     variant = config.variants[name]
     deployment = served_as(config, engine, name, checkpoint)
+    told = engine.deployment_args(deployment.axes)
+    if not clash(getattr(config.engine, "args", None) or (), told):
+        told = engine.deployment_args(deployment.axes.beyond_defaults())
     # The name too: the same weights under two names are two measurements, which is how a noise floor is made.
-    inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": list(deployment.args)}
+    inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": [*variant.engine_args, *told]}
     inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:

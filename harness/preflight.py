@@ -20,6 +20,7 @@ from harness.load import load_points
 from harness.load.traffic.plan import longest_request
 from harness.plan import JUDGE, Plan, Session
 from harness.schemes import needs_words
+from harness.telemetry.sessions import gpu_problems
 
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
@@ -28,7 +29,7 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     served = {s.variant: s.served for s in plan.sessions if s.variant != JUDGE or config.judge.model}
     found += engine.deployment_problems(list(served.values()))
     if engine.loads_weights:
-        found += _hardware(config)
+        found += _hardware(config) + gpu_problems(config, engine, plan)
         for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
             found += [] if stands_for(config.variants[name]) else _needs(config, name)  # the head says it for all
             found += _gpus(config, name)
@@ -47,7 +48,8 @@ def _hardware(config: Config) -> list[str]:
     present, tool = _present(config)
     wanted = max(config.hardware.gpus, 1 if tool == "rocminfo" else 0)
     if wanted > present:
-        return [f"the sweep needs {wanted} GPU(s); this machine has {present or 'none'} ({tool})"]
+        why = f"; {host.no_nvml()}" if tool == "NVML" and host.no_nvml() else ""
+        return [f"the sweep needs {wanted} GPU(s); this machine has {present or 'none'} ({tool}{why})"]
     return []
 
 
@@ -55,7 +57,7 @@ def _present(config: Config) -> tuple[int, str]:
     """GPUs of the engine's kind, and what counts them."""
     if getattr(config.engine, "device", None) == "rocm":
         return len(host.amd_gpus()), "rocminfo"
-    return len(host.gpus()), "nvidia-smi"
+    return len(host.gpus()), "NVML"
 
 
 def _gpus(config: Config, name: str) -> list[str]:
@@ -96,7 +98,7 @@ def _needs(config: Config, name: str) -> list[str]:
         return [f"variant {name} has no kernels on a CPU; this engine: {served_by} for CPU{instead}"]
     lacking, here = [], []
     if needs.compute_capability is not None and device == "cuda":
-        best = max((gpu["compute_capability"] for gpu in host.gpus()), default=None)
+        best = max((gpu["compute_capability"] or 0.0 for gpu in host.gpus()), default=None)
         below = needs.compute_capability_below or float("inf")
         lacking.append(best is None or not needs.compute_capability <= best < below)
         here.append(f"this machine: {best or 'none'}")

@@ -85,6 +85,7 @@ class Measured:
     engine: dict[str, Any]
     host: dict[str, Any]
     inputs: dict[str, Any]
+    telemetry: dict[str, Any]  # empty: none
     started_at: str
     duration_s: float | None
     harness: str
@@ -211,6 +212,7 @@ def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
         engine=record.get("engine") or {},
         host=record.get("host") or {},
         inputs=record.get("inputs") or {},
+        telemetry=record.get("telemetry") or {},
         started_at=record.get("started_at") or "",
         duration_s=record.get("duration_s"),
         harness=str(record.get("harness") or ""),

@@ -17,7 +17,7 @@ from harness.load.samples import Sample, sample
 from harness.load.server_metrics import watch
 from harness.load.traffic.plan import expected_prefix_share, plan_requests
 from harness.load.validity import flags
-from harness.records import Flag
+from harness.records import Flag, Window
 
 Progress = Callable[[int, int], None]
 
@@ -27,6 +27,7 @@ class PointRun:
     result: dict[str, Any]
     samples: list[Sample]
     flags: list[Flag]
+    window: Window  # first intended send to last response
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Bench:
         exact_length = self.server.dialect.exact_length
         with watch(self.server) as watched:
             requests = plan_requests(*asked, exact_length=exact_length)
-            samples, client = self.send(requests, point.concurrency, progress)
+            samples, client, start_s = self.send(requests, point.concurrency, progress)
         if not however_it_ends:
             self._raise_if_hopeless(samples, point.slug)
         result = {
@@ -65,14 +66,15 @@ class Bench:
         shared = expected_prefix_share(self.scenario, point, self.load)
         expected = {"expected_hit_rate": shared, "exact_length": bool(exact_length)}
         found = flags(result, samples, point=point, workers=client.workers, **expected)
-        return PointRun(result, samples, found)
+        return PointRun(result, samples, found, _window(samples, start_s))
 
     def send(
         self,
         requests: Iterable[Request],
         concurrency: int | None = None,
         progress: Progress = lambda done, total: None,
-    ) -> tuple[list[Sample], ClientFacts]:
+    ) -> tuple[list[Sample], ClientFacts, float]:
+        """The samples, how the client did, and their time zero on CLOCK_MONOTONIC, in seconds."""
         schedule = run_schedule(
             self.server,
             requests,
@@ -88,7 +90,7 @@ class Bench:
         for one in samples:
             if one.completed:
                 self.server.meter.add(one.input_tokens, one.output_tokens)
-        return samples, recording.client
+        return samples, recording.client, recording.start_ns / 1e9
 
     def _raise_if_hopeless(self, samples: list[Sample], what: str) -> None:
         failed = sum(s.failed for s in samples)
@@ -121,6 +123,12 @@ class Bench:
         if error.kind == "http_429":
             return "; set engine.requests_per_minute, tokens_per_minute or max_concurrency to what it allows"
         return ""
+
+
+def _window(samples: list[Sample], start_s: float) -> Window:
+    sent = [s for s in samples if s.sent_s is not None]
+    first, last = min((s.intended_s for s in sent), default=0.0), max((s.end_s or 0.0 for s in sent), default=0.0)
+    return Window(start_s, first, max(first, last))
 
 
 def _client_columns(client: ClientFacts) -> dict[str, Any]:

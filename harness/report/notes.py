@@ -6,6 +6,7 @@ from harness.analysis import Findings
 from harness.analysis.cutoffs import METRICS, deployed
 from harness.analysis.validity import simulated
 from harness.report.accuracy_tables import judge_table, recovery_table
+from harness.report.energy_tables import energy_table
 from harness.report.fidelity_tables import agreement_table, distance_table, known_pairs_table
 from harness.report.figures import Figure
 from harness.report.gain_tables import attribution_table, cost_table, spending_table
@@ -34,8 +35,8 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     parts += _load(findings, figures)
     parts += [_section(single_stream_table(findings)), _section(throughput_table(findings))]
     parts += [_section(other_loads_table(findings)), _section(attribution_table(findings))]
-    parts += [*_pictures(figures, "attribution"), *_deployments(findings, figures), _section(cost_table(findings))]
-    parts.append(_section(spending_table(findings)))
+    parts += [*_pictures(figures, "attribution"), *_deployments(findings, figures), _section(energy_table(findings))]
+    parts += [_section(cost_table(findings)), _section(spending_table(findings))]
     parts += [_section(published_table(findings))] if study.published and not simulated(study) else []
     parts += [_section(flags_table(findings)), _section(failures_table(findings))]
     if study.missing:

@@ -43,13 +43,12 @@ def variants_table(findings: Findings) -> Table:
     for name, v in study.variants.items():
         average = findings.averages.get(name)
         kept = (f"non-inferior: {average.verdict}" if average.verdict else average.reason) if average else ""
-        kept = f"as {study.label(v.accuracy_of)}" if v.accuracy_of and average.recovery else kept
         scheme = "; ".join(filter(None, (f"activations {v.activations}" if v.activations else "", v.sparsity or "")))
         row = [name_of(study, name), Td(v.weights or NONE, note=scheme)]
         row += [str(v.gpus)] if several else []
         row += [
             Td(size(v.checkpoint_bytes), note=_smaller(findings, name)),
-            gain("recovery", name, [kept] if kept else [], percent),
+            _heads_recovery(findings, name) or gain("recovery", name, [kept] if kept else [], percent),
             gain("latency", name, _mean_e2e(findings, name)),
             _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name))),
             gain("throughput", name, []),
@@ -65,6 +64,14 @@ def variants_table(findings: Findings) -> Table:
     )
     note += ", among the variants on as many GPUs as the baseline." if several else "."
     return table("Variants", heads, rows, note)
+
+
+def _heads_recovery(findings: Findings, name: str) -> Td | None:
+    """Of a deployment, whose accuracy is its head's."""
+    study, head = findings.study, findings.study.variants[name].accuracy_of
+    if head is None or (recovery := findings.averages[name].recovery) is None:
+        return None
+    return Td("100 %" if head == study.baseline else percent(recovery), "muted", f"as {study.label(head)}")
 
 
 def _smaller(findings: Findings, name: str) -> str:

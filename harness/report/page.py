@@ -15,6 +15,7 @@ from harness.report import performance_tables as performance
 from harness.report import provenance_tables as provenance
 from harness.report import reading_tables as readings
 from harness.report import validity_tables as validity
+from harness.report.energy_tables import energy_table
 from harness.report.figures import Figure, curve_figure, front_figure
 from harness.report.frame import plain, render
 from harness.report.gain_figures import envelope_figure, ladder_figure
@@ -56,6 +57,7 @@ def render_page(findings: Findings) -> str:
         cutoffs=[readings.cutoffs_table(findings, metric) for metric in METRICS],
         fastest=[readings.fastest_table(findings, metric) for metric in METRICS] if deployed(study) else [],
         envelopes=envelope_figures(findings, looks) if deployed(study) else [],
+        energy=energy_table(findings),
         cost=gains.cost_table(findings),
         spending=gains.spending_table(findings),
         validity=validity,

@@ -11,6 +11,7 @@ from typing import Any
 from harness.analysis import Findings
 from harness.analysis.capacity import estimate
 from harness.analysis.cutoffs import Envelope, deployed
+from harness.analysis.energy import Energy
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import METRICS
 from harness.analysis.scalars import scalars
@@ -102,6 +103,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             for rung in findings.rungs
         ],
         "price": asdict(study.settings.price) if study.settings.price else None,
+        "energy": [_energy(found) for found in findings.energies],
         "costs": [
             {"variant": v, "scenario": s, "gpus": cost.gpus, "at_least": cost.at_least}
             | {"output_tokens_per_currency_unit": _estimate(cost.tokens_per_unit)}
@@ -193,6 +195,24 @@ def _fastest(envelope: Envelope, family: str, rate_rps: float) -> dict[str, Any]
         "latency_ms": found.latency.value,
         "status": found.latency.status,
         "not_measured": list(found.unread),
+    }
+
+
+def _energy(found: Energy) -> dict[str, Any]:
+    point, numbers = found.point, {**vars(found)}
+    for left_out in ("point", "sources", "gain"):
+        numbers.pop(left_out)
+    return {
+        "variant": point.variant,
+        "scenario": point.scenario,
+        "profile": point.profile,
+        "rate_rps": point.rate_rps,
+        "concurrency": point.concurrency,
+        "valid": point.valid,
+        **numbers,
+        "output_tokens_per_j": found.output_tokens_per_j,
+        "energy_from": list(found.sources),
+        "output_tokens_per_j_gain": _estimate(found.gain),
     }
 
 

@@ -73,6 +73,17 @@ def test_more_values_and_more_axes_rename_nothing():
     assert "bf16_tp4_ngram4_lookup_max4" in longer.variants
 
 
+def test_an_axis_that_begins_with_the_default_measures_nothing_again():
+    axes = ["deployments.tensor_parallel=[1,2]", "deployments.kv_cache_dtype=[auto]", "deployments.replicas=[1]"]
+    for engine in ("vllm_sparse", "simulated"):
+        found = [planned(composed(f"engine={engine}", *more))[0] for more in ([], axes)]
+        before, after = ({cell.key: cell.fingerprint for cell in plan.cells} for plan in found)
+        assert before.items() <= after.items()
+    own = "engine.args=[--tensor-parallel-size,'2']"
+    before, after = (planned(composed(own, *more))[0].cells[0] for more in ([], ["deployments.tensor_parallel=[1]"]))
+    assert before.key == after.key and before.fingerprint != after.fingerprint, "there, one GPU is a change"
+
+
 def test_accuracy_is_measured_by_the_heads_and_by_other_numerics():
     config = composed("deployments.tensor_parallel=[1,2]", "deployments.kv_cache_dtype=[auto,fp8]")
     plan, _, _ = planned(config)
@@ -169,7 +180,7 @@ def test_preflight_counts_gpus_and_attention_heads(tmp_path, monkeypatch):
     settings = [f"variants.bf16.checkpoint={tmp_path}", "variants.bf16.checkpoints={}", "suite=[]", "judge=null"]
     found = problems(composed("deployments.tensor_parallel=[1,2,3]", *settings, variants="bf16"))
     assert [text for text in found if "GPU" in text] == [
-        "variant bf16_tp3 is served on 3 GPUs; this machine has 2 (nvidia-smi)"
+        "variant bf16_tp3 is served on 3 GPUs; this machine has 2 (NVML)"
     ]
     assert [text for text in found if "heads" in text] == [
         "variant bf16_tp2: tensor_parallel 2 does not divide the model's 9 attention heads; it can be 1, 3, 9"

@@ -68,7 +68,7 @@ class Simulated:
 
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
         c = self.config
-        facts = {"hardware": c.hardware, "shape": c.shape, "axes": deployment.axes.given()}
+        facts = {"hardware": c.hardware, "shape": c.shape, "axes": deployment.axes.beyond_defaults().given()}
         try:
             scheme = self._scheme(deployment)
         except ValueError:  # preflight says it

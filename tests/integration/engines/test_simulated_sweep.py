@@ -33,6 +33,7 @@ def test_the_study_is_rehearsed_and_watermarked(tiny_model, tmp_path):
         assert "simulated" in {flag["code"] for flag in record["flags"]}
         assert (record["engine"]["kind"], record["engine"]["hardware"]) == ("simulated", "h100")
         assert record["result"]["requests_completed"] == record["result"]["requests_sent"] > 0
+        assert "telemetry" not in record
     for variant, scheme in (("bf16", "bf16"), ("sparse24_fp8", "sparse_fp8")):
         record = records[f"{variant}/instruction_256_128/single_stream_r0"]
         assert record["engine"]["scheme"] == SCHEMES[scheme].name
@@ -41,7 +42,9 @@ def test_the_study_is_rehearsed_and_watermarked(tiny_model, tmp_path):
         # A server and a client that come late now and then do not change the median: the deadlines do not drift.
         assert record["result"]["itl_ms_p50"] == pytest.approx(alone_ms, rel=0.1)
     report = tmp_path / "reports/hopper_sparse_fp8"
-    assert "SIMULATED" in (report / "index.html").read_text()
+    page = (report / "index.html").read_text()
+    assert "SIMULATED" in page and 'id="energy"' not in page
+    assert not list((tmp_path / "results").rglob("telemetry.jsonl.gz"))
     assert not (tmp_path / "cache").exists(), "nothing was downloaded, imported or compressed"
 
 

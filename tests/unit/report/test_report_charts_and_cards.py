@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from synthetic_study import DEPLOYMENTS, REPORT, SCENARIOS, VARIANTS, build, parts, rich_parts, synthetic_study
+from synthetic_study import (
+    DEPLOYMENTS,
+    REPORT,
+    SCENARIOS,
+    VARIANTS,
+    build,
+    parts,
+    rich_parts,
+    synthetic_study,
+    watched_parts,
+)
 from test_report_hostile import hostile_parts
 
 import harness.report
@@ -56,7 +66,7 @@ def conforms(value, schema, whole, where="$"):
             conforms(item, schema.get("items", {}), whole, f"{where}[{position}]")
 
 
-@pytest.mark.parametrize("which", ["rich", "plain", "bare", "hostile"])
+@pytest.mark.parametrize("which", ["rich", "plain", "bare", "hostile", "watched"])
 def test_the_summary_has_the_form_of_its_schema(which, rich, tmp_path):
     bare = {"name": "bare", "baseline": "a", "variants": {"a": {}}, "suites": [], "scenarios": {}, "cells": []}
     study = {
@@ -64,6 +74,7 @@ def test_the_summary_has_the_form_of_its_schema(which, rich, tmp_path):
         "plain": synthetic_study,
         "bare": lambda: build(bare, [], {}),
         "hostile": lambda: build(*hostile_parts()),
+        "watched": lambda: build(*watched_parts()),
     }[which]()
     write_report(study, tmp_path)
     schema = json.loads((Path(harness.report.__file__).parent / "summary.schema.json").read_text())
