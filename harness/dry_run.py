@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Engine
-from harness.estimate import ENGINE_START_S
+from harness.estimate import engine_start_s
 from harness.plan import JUDGE, Cell, Plan, Session
 from harness.progress import duration
 from harness.store import Store
@@ -34,7 +34,7 @@ def print_plan(
     grand_total, todo = 0.0, 0
     for number, session in enumerate(plan.sessions, 1):
         pending = [cell for cell in session.cells if cell.fingerprint not in store]
-        wait = sum(map(seconds, pending)) + (ENGINE_START_S if pending else 0)
+        wait = sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0)
         grand_total, todo = grand_total + wait, todo + len(pending)
         state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
         console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)

@@ -25,6 +25,7 @@ class Variant:
     checkpoint_bytes: int | None
     gpus: int = 1
     deployment_of: str | None = None  # the variant that this one serves in another way
+    load_checkpoint: str | None = None  # whose rates were measured, where it is another one
     deployment: dict[str, Any] = field(default_factory=dict)  # {axis: value}, as far as the sweep says it
     accuracy_of: str | None = None  # the variant whose suites stand for this one's, which are not measured
 
@@ -252,6 +253,7 @@ def _variant(name: str, variant: dict[str, Any]) -> Variant:
         checkpoint_bytes=variant.get("checkpoint_bytes"),
         gpus=int(variant.get("gpus") or 1),
         deployment_of=variant.get("deployment_of"),
+        load_checkpoint=variant.get("load_checkpoint"),
         deployment=variant.get("deployment") or {},
         accuracy_of=variant.get("accuracy_of"),
     )

@@ -1,6 +1,11 @@
 """Is a checkpoint on the Hugging Face hub within reach? Asked once a process: an offline machine says so quickly."""
 
+import json
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
 
 TIMEOUT_S = 5.0
 
@@ -9,6 +14,25 @@ def cached(repository: str, revision: str | None = None) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     return isinstance(try_to_load_from_cache(repository, "config.json", revision=revision), str)
+
+
+@lru_cache(maxsize=256)
+def config(repository: str, revision: str | None = None) -> dict[str, Any] | None:
+    """config.json, from the local cache or the hub itself; None where neither has it."""
+    from huggingface_hub import try_to_load_from_cache
+
+    from harness.checkpoints.inspection.remote import HubFiles
+
+    try:
+        path = try_to_load_from_cache(repository, "config.json", revision=revision)
+        if isinstance(path, str):
+            return json.loads(Path(path).read_text())
+        if offline_reason():
+            return None
+        files = HubFiles(repository, revision)
+        return json.loads(files.read("config.json", 0, files.names().get("config.json", 0)))
+    except (HarnessError, OSError, ValueError):  # `missing` says why
+        return None
 
 
 @lru_cache(maxsize=1)
@@ -28,6 +52,18 @@ def offline_reason() -> str | None:
     except OSError as error:
         return f"{constants.ENDPOINT} cannot be reached ({getattr(error, 'reason', error)})"
     return None
+
+
+@lru_cache(maxsize=256)
+def missing_dataset(name: str) -> str | None:
+    """Why calibration data cannot be had."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    if (Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="dataset")).is_dir():
+        return None
+    reason = offline_reason()
+    return reason and f"dataset {name} is not in the local hub cache and {reason}"
 
 
 @lru_cache(maxsize=256)

@@ -63,6 +63,10 @@ class ServerProcess:
     def exit_code(self) -> int | None:
         return self._process.poll()
 
+    def wait(self) -> int:
+        """Until it ends of itself; its exit code."""
+        return self._process.wait()
+
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float, what: str) -> float:
         """Seconds until `ready`; EngineError with the end of the log when it dies first or is too slow."""
         start = time.monotonic()

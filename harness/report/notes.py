@@ -15,6 +15,7 @@ from harness.report.overview_tables import published_table, variants_table
 from harness.report.performance_tables import other_loads_table, single_stream_table, throughput_table
 from harness.report.provenance_tables import checkpoints_table, host_table, kernels_table
 from harness.report.reading_tables import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
+from harness.report.recommendation import recommendation
 from harness.report.tables import Table
 from harness.report.validity_tables import failures_table, flags_table
 from harness.report.words import verdicts
@@ -27,7 +28,8 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     study = findings.study
     parts = [f"# {markdown(study.name)}", markdown(study.description)]
     parts += [f"> **{mark.word}** {markdown(mark.reason)}" for mark in findings.marks]
-    parts += ["## Verdict", "\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
+    parts += ["## Verdict", f"**{markdown(answer)}**" if (answer := recommendation(findings)) else ""]
+    parts += ["\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
     figures = {path: figure for path, (figure, _) in (charts or {}).items()}
     parts += [_section(variants_table(findings)), *_pictures(figures, "pareto_"), _section(recovery_table(findings))]
     parts += [_section(agreement_table(findings)), _section(distance_table(findings))]

@@ -19,6 +19,7 @@ from harness.report.energy_tables import energy_table
 from harness.report.figures import Figure, curve_figure, front_figure
 from harness.report.frame import plain, render
 from harness.report.gain_figures import envelope_figure, ladder_figure
+from harness.report.recommendation import recommendation
 from harness.report.style import VariantStyle, styles
 from harness.report.words import plural, slo, verdicts
 
@@ -37,6 +38,7 @@ def render_page(findings: Findings) -> str:
         marks=findings.marks,
         study=study,
         findings=findings,
+        recommendation=recommendation(findings),
         verdicts=verdicts(findings),
         variants=overview.variants_table(findings),
         recovery=accuracy.recovery_table(findings),
