@@ -5,10 +5,12 @@ from statistics import mean
 
 from harness.accuracy import Suite
 from harness.config import Config
+from harness.gemm import GEMM
 from harness.plan import Cell, Plan
 from harness.store import Store
 
 ENGINE_START_S = 60.0
+GEMM_KERNELS = 3  # of a format, its baseline's among them
 # Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU, a 70B judge on one or behind an endpoint.
 SECONDS_PER_ITEM = {"cpu": 0.5, "gpu": 0.1}
 SECONDS_PER_JUDGEMENT = {"cpu": 0.5, "gpu": 0.2}
@@ -32,6 +34,9 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
         if cell.kind == "judge":
             asked = suites[cell.suite].judge_calls(config.data.root, config.judge, cell.key not in first)
             return 10.0 + asked.calls * SECONDS_PER_JUDGEMENT[kind]
+        if cell.kind == GEMM:
+            rounds = len(config.gemm.batch_sizes) * (2 + config.gemm.repeats)
+            return GEMM_KERNELS * rounds * config.gemm.min_time_ms / 1e3
         if cell.kind != "load":
             return 10.0 + (suites[cell.suite].planned_items() or 1000) * per_item
         scenario = config.scenarios[cell.scenario]

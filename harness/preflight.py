@@ -14,6 +14,8 @@ from harness.checkpoints.prepare import QUANTIZERS, Workshop
 from harness.config import Config
 from harness.engines import Engine, environment
 from harness.errors import did_you_mean
+from harness.gemm import GEMM
+from harness.gemm.plan import gemm_problems
 from harness.load import load_points
 from harness.load.traffic.plan import longest_request
 from harness.plan import JUDGE, Plan, Session
@@ -26,11 +28,12 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     found += engine.deployment_problems([*config.variants, *_judge_served(config)])
     if engine.loads_weights:
         found += _hardware(config)
-        for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
+        for name in sorted({cell.variant for cell in plan.cells}):
             found += _needs(config, name)
     found += _checkpoints(config, plan, engine, workshop)
     for suite in suites.values():
         found += suite.problems(config.data.root)
+    found += gemm_problems(config, engine, workshop)
     found += _judge(config, plan, engine, workshop)
     found += _lengths(config, suites)
     found += _disk(config, engine)
@@ -80,10 +83,11 @@ def _engine_fits(need: str, kind: str, version: str | None) -> bool | None:
 
 
 def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:
-    found = list(source(config.model).problems())  # its tokenizer cuts every prompt
+    served = [session for session in plan.sessions if session.variant != GEMM]  # whose weights are random
+    found = list(source(config.model).problems()) if served else []  # its tokenizer cuts every prompt
     if not engine.loads_weights:
         return found
-    served = [session for session in plan.sessions if session.checkpoint]  # a judge may be an endpoint
+    served = [session for session in served if session.checkpoint]  # a judge may be an endpoint
     for session in served:
         lacking = source(session.checkpoint).problems()
         file = ((session.recipe or {}).get("calibration") or {}).get("file")
@@ -91,7 +95,8 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
             lacking.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
         lacking += _recipe(session) or ([] if lacking else _contents(config, session, workshop))
         found += lacking
-    making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in served)
+    read = [session for session in plan.sessions if session.checkpoint]
+    making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in read)
     return found + (environment.problems(config.compression) if making else [])
 
 

@@ -23,6 +23,7 @@ from harness.engines import Engine, Server
 from harness.engines.endpoint import list_models
 from harness.engines.kernels import no_sparse_kernel
 from harness.errors import CellError, EngineError, HarnessError
+from harness.gemm import GEMM
 from harness.plan import JUDGE, Cell, Plan, Session
 from harness.progress import Progress
 from harness.records import SCHEMA, Flag, Outcome, flag_dicts
@@ -55,7 +56,10 @@ class Run:
             if not pending:
                 continue
             try:
-                self._session(session)
+                if session.variant == GEMM:
+                    self._products(session)
+                else:
+                    self._session(session)
             except DiskFull:
                 raise
             except HarnessError as error:
@@ -89,11 +93,52 @@ class Run:
         for cell in self._pending(session):
             self._fail(cell, f"not run: the engine died {ENGINE_STARTS} times in this session", server_log)
 
-    def _prepare(self, session: Session) -> Checkpoint:
-        setup_log = self.store.logs / "setup.log"
+    def _products(self, session: Session) -> None:
+        """Layer by layer; a layer's cells are stored as soon as it is measured."""
+        from harness.gemm.session import Worker, outcome, pending_formats
+        from harness.gemm.shapes import layers, read_config
+
+        settings, log_file = self.config.gemm, self._log_of(session)
+        self._ready_environment()
+        location = self.workshop.prepare(session.checkpoint, None).location
+        shapes = layers(read_config(session.checkpoint, location), settings.layers, settings.tensor_parallel)
+        known = {layer.name: layer for layer in shapes}
+        for start in range(ENGINE_STARTS):
+            if not (pending := self._pending(session)):
+                return
+            self.progress.say(f"{session.name}: starting the worker" + (" again" if start else ""))
+            formats = pending_formats(self.config, [(cell.variant, cell.layer) for cell in pending])
+            worker = Worker(self.config, self.engine, shapes, formats, log_file)
+            self.progress.cell(pending[0].key, self.seconds(pending[0]))
+            try:
+                for found in worker.measure(self.progress.advance):
+                    cells = [cell for cell in pending if cell.layer == found.layer]
+                    elapsed = found.seconds / len(cells)
+                    for cell in cells:
+                        self.progress.cell(cell.key, self.seconds(cell))
+                        try:
+                            got, kernel = outcome(self.config, cell.variant, known[cell.layer], found, worker.facts)
+                        except CellError as error:
+                            self._fail(cell, str(error), log_file, elapsed)
+                            continue
+                        self._keep(cell, got, got.flags, worker.engine_facts(kernel), found.started_at, elapsed)
+            except EngineError as error:
+                if not worker.facts:
+                    raise  # it did not even start
+                left = self._pending(session)
+                for cell in left:
+                    if cell.layer == left[0].layer:  # it may be what killed the worker; the others are tried again
+                        self._fail(cell, str(error), log_file)
+        for cell in self._pending(session):
+            self._fail(cell, f"not run: the GEMM worker died {ENGINE_STARTS} times", log_file)
+
+    def _ready_environment(self) -> None:
         if not getattr(self.engine, "is_ready", lambda: True)():
             self.progress.say("installing the engine's environment (once)")
-        self.engine.prepare(setup_log)
+        self.engine.prepare(self.store.logs / "setup.log")
+
+    def _prepare(self, session: Session) -> Checkpoint:
+        self._ready_environment()
         if not self.engine.loads_weights or not session.checkpoint:
             return Checkpoint(session.checkpoint, session.checkpoint)
         checkpoint = self.workshop.prepare(session.checkpoint, session.recipe)
@@ -139,6 +184,18 @@ class Run:
         inspection = self._inspected.get(checkpoint.location)
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         flags += _slow_path_flags(cell, server, inspection)
+        served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": inspection and holds(inspection)}}
+        self._keep(cell, outcome, flags, served, started_at, elapsed)
+
+    def _keep(
+        self,
+        cell: Cell,
+        outcome: Outcome,
+        flags: list[Flag],
+        engine: dict[str, Any],
+        started_at: datetime,
+        elapsed: float,
+    ) -> None:
         record = {
             "schema": SCHEMA,
             "cell": cell.as_dict(),
@@ -146,7 +203,7 @@ class Run:
             "inputs": cell.inputs,
             "result": outcome.result,
             "flags": flag_dicts(flags),
-            "engine": {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": inspection and holds(inspection)}},
+            "engine": engine,
             "host": host.facts(),
             "started_at": started_at.isoformat(timespec="seconds"),
             "duration_s": round(elapsed, 3),

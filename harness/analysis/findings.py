@@ -9,6 +9,7 @@ from harness.analysis.capacity import Gain, capacity, gain
 from harness.analysis.cost import Cost, costs
 from harness.analysis.cutoffs import METRICS, Envelope, envelope
 from harness.analysis.distance import ChoiceDistance, TextDistance, choice_distances, text_distances
+from harness.analysis.gemm import Gemm, gemm
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate, win_rates
 from harness.analysis.pareto import Front, fronts
@@ -40,6 +41,7 @@ class Findings:
     emulated: tuple[str, ...]  # variants whose kernels are emulated: their speed says nothing
     marks: tuple[Mark, ...]
     flags: tuple[FlagGroup, ...]
+    gemm: Gemm | None = None  # of a study that timed the products of the linear layers
 
     @property
     def latency(self) -> dict[str, Estimate | None]:
@@ -83,4 +85,5 @@ def analyse(study: Study) -> Findings:
         emulated=emulated(study),
         marks=marks(study, suites, rates),
         flags=flag_groups(study, suites),
+        gemm=gemm(study),
     )

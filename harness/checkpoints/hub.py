@@ -1,6 +1,9 @@
 """Is a checkpoint on the Hugging Face hub within reach? Asked once a process: an offline machine says so quickly."""
 
 from functools import lru_cache
+from pathlib import Path
+
+from harness.errors import HarnessError
 
 TIMEOUT_S = 5.0
 
@@ -54,3 +57,17 @@ def missing(repository: str, revision: str | None = None) -> list[str]:
     except OSError as error:
         return [f"checkpoint {repository}: the hub did not answer ({error}); try again"]
     return []
+
+
+def fetch_config(repository: str, revision: str | None = None) -> Path:
+    """config.json of a model on the hub, or of its local cache. Raises HarnessError."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, "config.json", revision=revision, etag_timeout=TIMEOUT_S))
+    except (OSError, ValueError) as error:  # its own errors are among these
+        raise HarnessError(f"checkpoint {repository}: no config.json ({_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -48,6 +48,9 @@ class Deployment:
 
 
 class Engine(Protocol):
+    """An engine with a Python of its own may also time products of its kernels, for the GEMM study: `gemm_formats`,
+    `gemm_fingerprint` and `gemm_command`, as in vllm.py."""
+
     config: Any
     loads_weights: bool  # False: checkpoints, GPUs and what variants need are not this machine's matter
 
