@@ -44,6 +44,11 @@ class Findings:
     gemm: Gemm | None = None  # of a study that timed the products of the linear layers
 
     @property
+    def serves(self) -> bool:
+        """False where nothing but products was to be measured: then there is nothing to say of serving."""
+        return bool(self.study.suites or self.study.scenarios) or self.gemm is None
+
+    @property
     def latency(self) -> dict[str, Estimate | None]:
         """Geometric mean over scenarios of the single-stream E2E speed-up."""
         return {name: found.latency for name, found in self.speedups.items()}

@@ -1,7 +1,7 @@
 """The GEMM study: how fast a layer's products are, against the baseline's, the vendor's library and the roofline.
 
-The layer's time is the sum over its products (qkv, o, gate and up, down), each by its median over the rounds: every
-layer of a model has the same ones, so ratios are those of the model. All formats were timed in turn, so a ratio is taken
+A layer's time is the sum over its products (qkv, o, gate and up, down), each by its median over the rounds: every layer
+of a model has the same ones, so ratios are those of the model. All formats were timed in turn, so a ratio is taken
 within a round, baseline / own, and its interval is that of the median over rounds (intervals.median_interval).
 
 Roofline (Williams, Waterman, Patterson, CACM 52(4), 2009): a product with f FLOP that moves b bytes takes at least
@@ -57,7 +57,7 @@ class Roof:
 
 @dataclass(frozen=True)
 class Whole:
-    """All products of a layer at one batch size; None where one of them is missing or invalid."""
+    """All products of a layer at one batch size. Not `valid`: the answer of one of them is wrong."""
 
     batch: int
     seconds: float
@@ -111,7 +111,7 @@ def gemm(study: Study) -> Gemm | None:
     for name in names:
         found = {b: _whole(name, name == study.baseline, list(layers), b, products, vendors, roofs) for b in batches}
         wholes[name] = {batch: whole for batch, whole in found.items() if whole}
-    ratios = {name: {b: w.speedup for b, w in wholes[name].items() if w.speedup} for name in names}
+    ratios = {name: {b: w.speedup for b, w in wholes[name].items() if w.speedup and w.valid} for name in names}
     return Gemm(
         layers,
         batches,
@@ -168,7 +168,7 @@ def _whole(
         seconds,
         sum(part.flops for part in parts),
         sum(part.bytes for part in parts),
-        speedup=None if baseline or not valid else _speedup(parts),
+        speedup=None if baseline else _speedup(parts),
         of_vendor=None if None in theirs else sum(part.seconds for part in theirs) / seconds,
         of_roof=sum(least) / seconds if least else None,
         valid=valid,
@@ -197,7 +197,7 @@ def _baseline(part: Product) -> tuple[float, ...]:
 
 
 def _mean(found: list[Estimate]) -> Estimate:
-    """Geometric; each with equal weight. The interval is that of ratios that err together: the widest that it can be."""
+    """Geometric; each with equal weight. The interval is of ratios that err together, the widest that it can be."""
     sides = []
     for side in ("low", "high"):
         bounds = [getattr(estimate, side) for estimate in found]

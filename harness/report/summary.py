@@ -101,6 +101,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             | {"per_million_tokens": _estimate(cost.per_million_total)}
             for (v, s), cost in findings.costs.items()
         ],
+        "gemm": _gemm(findings),
         "published": list(study.published),
         "fronts": [
             {
@@ -119,6 +120,16 @@ def summary(findings: Findings) -> dict[str, Any]:
         "failures": [{"key": f.key, "error": f.error, "log": f.log} for f in study.failures],
         "missing": [cell.key for cell in study.missing],
     }
+
+
+def _gemm(findings: Findings) -> list[dict[str, Any]]:
+    """A layer's products together, by variant and batch size."""
+    return [
+        {"variant": name, "batch_size": batch, "seconds": w.seconds, "flops": w.flops, "bytes": w.bytes}
+        | {"speedup": _estimate(w.speedup), "of_vendor": w.of_vendor, "of_roofline": w.of_roof, "valid": w.valid}
+        for name, wholes in (findings.gemm.wholes if findings.gemm else {}).items()
+        for batch, w in wholes.items()
+    ]
 
 
 def _average(findings: Findings, name: str) -> dict[str, Any] | None:
