@@ -42,6 +42,8 @@ def gemm_problems(config: Config, engine: Engine, workshop: Workshop) -> list[st
             "engine=vllm, vllm_sparse or vllm_cpu"
         ]
     found = []
+    if getattr(config.engine, "device", None) == "cuda" and not host.gpus():
+        found.append("the GEMM study wants a GPU; this machine has none (nvidia-smi): set engine=vllm_cpu for its CPU")
     device, known = getattr(config.engine, "device", "?"), engine.gemm_formats()
     for name, variant in config.variants.items():
         if (format := format_of(variant.scheme)) not in known:
