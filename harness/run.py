@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,43 +95,22 @@ class Run:
             self._fail(cell, f"not run: the engine died {ENGINE_STARTS} times in this session", server_log)
 
     def _products(self, session: Session) -> None:
-        """Layer by layer; a layer's cells are stored as soon as it is measured."""
-        from harness.gemm.session import Worker, outcome, pending_formats
-        from harness.gemm.shapes import layers, read_config
+        from harness.gemm.run import measure_products
 
-        settings, log_file = self.config.gemm, self._log_of(session)
+        log_file = self._log_of(session)
         self._ready_environment()
         location = self.workshop.prepare(session.checkpoint, None).location
-        shapes = layers(read_config(session.checkpoint, location), settings.layers, settings.tensor_parallel)
-        known = {layer.name: layer for layer in shapes}
-        for start in range(ENGINE_STARTS):
-            if not (pending := self._pending(session)):
-                return
-            self.progress.say(f"{session.name}: starting the worker" + (" again" if start else ""))
-            formats = pending_formats(self.config, [(cell.variant, cell.layer) for cell in pending])
-            worker = Worker(self.config, self.engine, shapes, formats, log_file)
-            self.progress.cell(pending[0].key, self.seconds(pending[0]))
-            try:
-                for found in worker.measure(self.progress.advance):
-                    cells = [cell for cell in pending if cell.layer == found.layer]
-                    elapsed = found.seconds / len(cells)
-                    for cell in cells:
-                        self.progress.cell(cell.key, self.seconds(cell))
-                        try:
-                            got, kernel = outcome(self.config, cell.variant, known[cell.layer], found, worker.facts)
-                        except CellError as error:
-                            self._fail(cell, str(error), log_file, elapsed)
-                            continue
-                        self._keep(cell, got, got.flags, worker.engine_facts(kernel), found.started_at, elapsed)
-            except EngineError as error:
-                if not worker.facts:
-                    raise  # it did not even start
-                left = self._pending(session)
-                for cell in left:
-                    if cell.layer == left[0].layer:  # it may be what killed the worker; the others are tried again
-                        self._fail(cell, str(error), log_file)
-        for cell in self._pending(session):
-            self._fail(cell, f"not run: the GEMM worker died {ENGINE_STARTS} times", log_file)
+
+        def fail(cell: Cell, error: str, elapsed: float = 0.0) -> None:
+            self.progress.cell(cell.key, self.seconds(cell))
+            self._fail(cell, error, log_file, elapsed)
+
+        def keep(cell: Cell, outcome: Outcome, engine: dict[str, Any], started_at: datetime, elapsed: float) -> None:
+            self.progress.cell(cell.key, self.seconds(cell))
+            self._keep(cell, outcome, outcome.flags, engine, started_at, elapsed)
+
+        pending = partial(self._pending, session)
+        measure_products(self.config, self.engine, location, pending, log_file, self.progress, keep, fail)
 
     def _ready_environment(self) -> None:
         if not getattr(self.engine, "is_ready", lambda: True)():

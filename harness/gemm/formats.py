@@ -50,7 +50,8 @@ def moved_bytes(format: str, m: int, n: int, k: int) -> float:
 
 
 def check_gemm(config: Config) -> None:
-    """Raises ConfigError for settings and variants that cannot be measured."""
+    """Raises ConfigError for settings that cannot be measured, and for variants of which nothing could be: in a sweep
+    that serves too, a variant without such products is left out of them, and the report says so."""
     settings = config.gemm
     if not settings.batch_sizes:
         return
@@ -64,8 +65,9 @@ def check_gemm(config: Config) -> None:
     for layer in settings.layers:
         if layer not in LAYERS:
             raise ConfigError(f"gemm.layers: no layer {layer!r}{did_you_mean(layer, list(LAYERS))}")
+    serves = bool(config.suites or config.scenarios)
     for name, variant in config.variants.items():
-        if format_of(variant.scheme) is None:
+        if format_of(variant.scheme) is None and (name == config.baseline or not serves):
             said = scheme_words(variant.scheme)
             what = "; ".join(filter(None, (said["weights"], f"activations {said['activations']}", said["sparsity"])))
             raise ConfigError(

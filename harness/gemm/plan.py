@@ -10,7 +10,7 @@ from harness.engines import Engine
 from harness.errors import HarnessError
 from harness.gemm import GEMM
 from harness.gemm.formats import format_of
-from harness.gemm.shapes import config_identity, layers, problems, read_config
+from harness.gemm.shapes import config_identity, model_layers, problems
 
 
 def gemm_inputs(config: Config, engine: Engine) -> list[tuple[str, str, dict[str, Any]]]:
@@ -27,7 +27,9 @@ def gemm_inputs(config: Config, engine: Engine) -> list[tuple[str, str, dict[str
     found = []
     for layer in settings.layers:
         for name in order:
-            product = {"layer": layer, "format": format_of(config.variants[name].scheme), "against": baseline}
+            if (format := format_of(config.variants[name].scheme)) is None:
+                continue
+            product = {"layer": layer, "format": format, "against": baseline}
             found.append((name, layer, {"variant": name, GEMM: product | timing, **shared}))
     return found
 
@@ -46,7 +48,7 @@ def gemm_problems(config: Config, engine: Engine, workshop: Workshop) -> list[st
         found.append("the GEMM study wants a GPU; this machine has none (nvidia-smi): set engine=vllm_cpu for its CPU")
     device, known = getattr(config.engine, "device", "?"), engine.gemm_formats()
     for name, variant in config.variants.items():
-        if (format := format_of(variant.scheme)) not in known:
+        if (format := format_of(variant.scheme)) not in (None, *known):
             there = ", ".join(known) or "none"
             found.append(f"variant {name}: no {format} products on device {device}; formats there: {there}")
     return found + (problems(config.model) or _shape_problems(config, workshop))
@@ -58,7 +60,7 @@ def _shape_problems(config: Config, workshop: Workshop) -> list[str]:
     if not (Path(location) / "config.json").is_file():
         return []
     try:
-        layers(read_config(config.model, location), config.gemm.layers, config.gemm.tensor_parallel)
+        model_layers(config.model, location, config.gemm)
     except HarnessError as error:
-        return [f"model {config.model}: {error}"]
+        return [str(error)]
     return []

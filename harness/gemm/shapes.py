@@ -14,6 +14,7 @@ from typing import Any
 from harness.checkpoints import source
 from harness.checkpoints.prepare import identity
 from harness.checkpoints.sources import Directory, Hub
+from harness.config import Gemm
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 
@@ -79,6 +80,14 @@ def problems(reference: str) -> list[str]:
     if not (origin.path / "config.json").is_file():
         return [f"model {reference}: no config.json in {origin.path}; name a Hugging Face checkpoint, weights or not"]
     return []
+
+
+def model_layers(reference: str, location: str, settings: Gemm) -> list[Layer]:
+    """Raises HarnessError, with the model's name."""
+    try:
+        return layers(read_config(reference, location), settings.layers, settings.tensor_parallel)
+    except HarnessError as error:
+        raise HarnessError(f"model {reference}: {error}") from None
 
 
 def read_config(reference: str, location: str) -> dict[str, Any]:

@@ -17,8 +17,11 @@ def gemm_table(findings: Findings) -> Table:
     found, study, rows = findings.gemm, findings.study, []
     if found is None:
         return table("Products of the linear layers", ["Variant"], [])
-    for name, wholes in found.wholes.items():
-        v = study.variants[name]
+    for name, v in study.variants.items():
+        if (wholes := found.wholes.get(name)) is None:
+            what = Td(v.weights or NONE, note=f"activations {v.activations}")
+            rows.append([name_of(study, name), what, Td("not measured", "muted"), *[Td(NONE, "muted")] * 5])
+            continue
         mine = [product for (variant, _, _), product in found.products.items() if variant == name]
         theirs = [product for (variant, _, _), product in found.vendors.items() if variant == name]
         batch, most = found.highest.get(name, (None, None))

