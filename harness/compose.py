@@ -10,6 +10,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness import host
 from harness.accuracy import SUITES, suite_class
 from harness.config import Config
 from harness.engines import ENGINES, engine_class
@@ -34,6 +35,7 @@ def register() -> None:
     store.store(group="compression", name="schema", node=EnvironmentConfig)
     if not OmegaConf.has_resolver("scenarios"):
         OmegaConf.register_new_resolver("scenarios", lambda path: str(scenarios_dir() / path))
+        OmegaConf.register_new_resolver("cpu_dtype", host.cpu_dtype)
 
 
 def typed(composed: DictConfig) -> Config:

@@ -45,18 +45,34 @@ def gpus() -> list[dict[str, Any]]:
     ]
 
 
+def cpu_dtype() -> str:
+    """The 16-bit or 32-bit type that this CPU computes fast in: float32 where it lacks AVX-512, AMX and Arm's BF16.
+
+    SmolLM2-135M on AVX2 alone: 12 prompts of 264 tokens took vLLM 60 s in BF16 and 14 s in FP32.
+    """
+    _, flags = _cpu()
+    return "bfloat16" if flags & {"avx512f", "amx_bf16", "bf16"} else "float32"
+
+
 def _cpu_model() -> str:
     """Model name and the instruction sets that decide which kernels an engine takes."""
-    name, flags = platform.processor() or "unknown CPU", set()
+    name, flags = _cpu()
+    seen = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return f"{name} ({', '.join(seen)})" if seen else name
+
+
+@lru_cache(maxsize=1)
+def _cpu() -> tuple[str, frozenset[str]]:
+    """Model name and feature flags, as Linux tells them."""
+    name, flags = platform.processor() or "unknown CPU", frozenset()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")
             if key.strip() == "model name":
                 name = value.strip()
-            elif key.strip() == "flags":
-                flags = set(value.split())
+            elif key.strip() in ("flags", "Features"):
+                flags = frozenset(value.split())
                 break
     except OSError:
-        return name
-    seen = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
-    return f"{name} ({', '.join(seen)})" if seen else name
+        pass
+    return name, flags

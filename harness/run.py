@@ -163,7 +163,7 @@ class Run:
         elapsed = time.monotonic() - began
         inspection = self._inspected.get(checkpoint.location)
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
-        flags += _slow_path_flags(cell, server, inspection)
+        flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
         served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": inspection and holds(inspection)}}
         self._keep(cell, outcome, flags, served, started_at, elapsed)
 
@@ -265,6 +265,13 @@ def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:
         return []
     level = "caution" if cell.kind == "load" else "note"
     return [Flag("emulated_kernel", level, f"{', '.join(emulated)}: the scheme is emulated; its speed says nothing")]
+
+
+def widened_flags(cell: Cell, server: Server) -> list[Flag]:
+    if server.facts.get("dtype") != "float32" or cell.kind == "judge":
+        return []
+    level = "caution" if cell.kind == "load" else "note"
+    return [Flag("fp32_compute", level, "16-bit values are widened and computed in FP32: the speed is that of FP32")]
 
 
 def _slow_path_flags(cell: Cell, server: Server, inspection: Inspection | None) -> list[Flag]:

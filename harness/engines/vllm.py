@@ -123,6 +123,7 @@ class Vllm:
                 "kind": "vllm",
                 "version": _version(base_url) or self.config.version,
                 "device": self.config.device,
+                "dtype": last_argument(command, "--dtype"),
                 "command": command,
                 "log": str(log),
                 "ready_s": round(ready_s, 1),
@@ -154,6 +155,11 @@ class Vllm:
                 return True
         except OSError:
             return False
+
+
+def last_argument(command: list[str], option: str) -> str:
+    """A variant's own arguments come after the engine's, and the last one counts."""
+    return command[len(command) - command[::-1].index(option)]
 
 
 def _healthy(base_url: str) -> bool:

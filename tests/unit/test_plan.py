@@ -65,7 +65,7 @@ def test_what_cannot_change_a_result_keeps_every_cell(quickstart, override):
     ("override", "touched"),
     [
         ("seed=1", lambda key: True),
-        ("engine.dtype=float32", lambda key: True),
+        ("engine.dtype=float16", lambda key: True),
         ("engine.max_model_len=1024", lambda key: True),
         ("variants.w4a16.engine_args=[--enable-chunked-prefill]", lambda key: key.startswith("w4a16/")),
         ("suites.mmlu.items=30", lambda key: "/mmlu" in key),

@@ -9,15 +9,16 @@ is chosen instead.
 
 FP8 W8A8: the fallback calls torch._scaled_mm for every layer, which takes about one second a step for a 135M model,
 and thirty milliseconds a *token and layer* on AMX machines, where oneDNN answers with its reference kernel. Here the
-FP8 values are multiplied in BF16, which represents every E4M3 value exactly, with FP32 accumulation:
+FP8 values are multiplied in the model's dtype (BF16 or FP32, which represent every E4M3 value exactly), with FP32
+accumulation:
 
     y = (q(x / s_x) @ W_q) * s_x * s_w        s_x = max |x| / 448 per token (dynamic) or the stored scale (static)
 
-It is an emulation: it answers what FP8 answers, at BF16's speed or less.
+It is an emulation: it answers what FP8 answers, at the dense model's speed or less.
 
 INT4 weights (W4A16): the kernel is chosen on every CPU, but only the AVX-512 build has its operation; with AVX2 alone
 the first request ends the engine (`'_C' object has no attribute 'cpu_gemm_wna16'`). There the weights are expanded to
-BF16 when they are loaded, W = (q - zero) * scale: INT4's answers, at BF16's speed and in BF16's memory.
+the model's dtype when they are loaded, W = (q - zero) * scale: INT4's answers, at the dense model's speed and memory.
 """
 
 
@@ -46,7 +47,7 @@ def register() -> None:
 
         def process_weights_after_loading(self, layer) -> None:
             weight, scale, *_ = self._get_layer_params(layer)  # (in, out) FP8; (out, 1) or one scale
-            layer.emulated_weight = weight.t().to(torch.bfloat16).contiguous()
+            layer.emulated_weight = weight.t().to(torch.get_default_dtype()).contiguous()  # vLLM sets it to the model's
             layer.emulated_scale = scale.float().reshape(1, -1)
             empty = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
             setattr(layer, self.layer_param_names[0], empty)
@@ -58,7 +59,7 @@ def register() -> None:
                 scale = static.float().reshape(1, 1)
             else:
                 scale = flat.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-12) / 448.0
-            quantized = (flat / scale).clamp_(-448.0, 448.0).to(torch.float8_e4m3fn).to(torch.bfloat16)
+            quantized = (flat / scale).clamp_(-448.0, 448.0).to(torch.float8_e4m3fn).to(layer.emulated_weight.dtype)
             product = torch.nn.functional.linear(quantized, layer.emulated_weight)
             y = (product.float() * scale * layer.emulated_scale).to(x.dtype)
             if bias is not None:

