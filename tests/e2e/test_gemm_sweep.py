@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.engines.watchdog import descendants
+from harness.store import Store
+
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
 
 SHAPE = {
@@ -34,12 +37,15 @@ def records(folder: Path) -> dict[str, dict]:
 
 
 def worker_of(pid: int) -> int | None:
-    """The worker's process: below the harness and its watchdog."""
-    below = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in below.splitlines()[1:]]
-    watchdogs = {int(own) for own, parent, _ in rows if int(parent) == pid}
-    mine = [int(own) for own, parent, what in rows if int(parent) in watchdogs and "gemm_main.py" in what]
-    return mine[0] if mine else None
+    """The worker's process, below the harness and its watchdog."""
+    for child in descendants(pid):
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if len(words) > 1 and words[1].endswith(b"gemm_main.py"):
+            return child
+    return None
 
 
 def test_products_are_right_and_kill_9_costs_one_layer(tmp_path):
@@ -59,8 +65,6 @@ def test_products_are_right_and_kill_9_costs_one_layer(tmp_path):
     found = records(tmp_path)
     assert len(found) == 2 * 3 and first.items() <= found.items(), "nothing measured was run twice"
     assert not list((tmp_path / "results/gemm/failures").glob("*.json"))
-
-    from harness.store import Store
 
     store = Store(tmp_path / "results/gemm")
     for key, record in found.items():
