@@ -83,7 +83,8 @@ class Gemm:
     vendors: dict[tuple[str, str, int], Product]  # the fastest of the vendor's that answers rightly
     wholes: dict[str, dict[int, Whole]]
     roofs: dict[str, Roof]
-    means: dict[str, Estimate]  # of the speed-ups, geometric over batch sizes
+    means: dict[str, Estimate]  # of the speed-ups, geometric over `counts` batch sizes
+    counts: dict[str, int]
     highest: dict[str, tuple[int, Estimate]]  # the batch size with the largest speed-up
     absent: dict[str, tuple[str, ...]]  # kernels that are not here, and why
 
@@ -102,7 +103,7 @@ def gemm(study: Study) -> Gemm | None:
                 products[key] = found
             elif found.valid and (key not in vendors or found.seconds < vendors[key].seconds):
                 vendors[key] = found
-        absent.setdefault(m.cell.variant, []).extend(_absence(e) for e in m.result.get("absent") or ())
+        absent.setdefault(m.cell.variant, []).extend(m.result.get("absent") or ())
     layers = {m.result["layer"]: {key: m.result[key] for key in ("n", "k", "count")} for m in cells}
     batches = tuple(sorted({batch for _, _, batch in products}))
     roofs = {m.cell.variant: roof for m in cells if (roof := _roof(m))}
@@ -120,8 +121,9 @@ def gemm(study: Study) -> Gemm | None:
         wholes,
         roofs,
         means={name: _mean(list(found.values())) for name, found in ratios.items() if found},
+        counts={name: len(found) for name, found in ratios.items()},
         highest={name: max(found.items(), key=lambda e: e[1].value) for name, found in ratios.items() if found},
-        absent={name: tuple(dict.fromkeys(found)) for name, found in absent.items()},
+        absent={name: _absences(found) for name, found in absent.items()},
     )
 
 
@@ -141,9 +143,18 @@ def _product(m: Measured, row: dict[str, Any]) -> Product:
     )
 
 
-def _absence(entry: dict[str, Any]) -> str:
-    at = f" at batch size {entry['batch']}" if "batch" in entry else ""
-    return f"{entry['kernel']}{at}: {entry['reason']}"
+def _absences(entries: list[dict[str, Any]]) -> tuple[str, ...]:
+    """One a kernel; of one that is absent at some batch sizes only, the smallest of them with its reason."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        found.setdefault(entry["kernel"], []).append(entry)
+    said = []
+    for kernel, each in found.items():
+        first = min(each, key=lambda entry: entry.get("batch", 0))
+        sizes = sorted({entry["batch"] for entry in each if "batch" in entry})
+        places = f" at batch size {sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "") if sizes else ""
+        said.append(f"{kernel}{places}: {first['reason']}")
+    return tuple(said)
 
 
 def _roof(m: Measured) -> Roof | None:

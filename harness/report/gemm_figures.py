@@ -5,6 +5,7 @@ from html import escape
 
 from harness.analysis import Findings
 from harness.analysis.gemm import Gemm, Whole
+from harness.analysis.intervals import Estimate
 from harness.report.figures import Figure, axis, bars, layout, short
 from harness.report.gemm_tables import batches_table
 from harness.report.style import VariantStyle
@@ -61,8 +62,9 @@ def _speedups(name: str, label: str, look: VariantStyle, points: list[Whole], va
         return trace | {"marker": {"symbol": "x-thin", "size": 10, "line": {"color": look.token, "width": 2.5}}}
     trace["line"] = {"color": look.token, "width": 2, "dash": "solid"}
     trace["marker"] = {"symbol": look.marker, "size": 9, "color": look.token}
-    if all(whole.speedup.bounded for whole in points):
-        trace["error_y"] = bars([whole.speedup for whole in points], 1, look)
+    if any(whole.speedup.bounded for whole in points):
+        ratios = [whole.speedup for whole in points]  # a point of few rounds has no bar
+        trace["error_y"] = bars([e if e.bounded else Estimate(e.value, e.value, e.value) for e in ratios], 1, look)
     return trace
 
 

@@ -53,7 +53,11 @@ def _gain(found: Gemm, name: str, baseline: str) -> Td:
         return Td("1", "muted", "baseline")
     if any(not whole.valid for whole in found.wholes[name].values()):
         return Td(times(found.means.get(name)), "bad", WRONG)
-    return Td(times(found.means.get(name)), "" if name in found.means else "muted")
+    if name not in found.means:
+        return Td(NONE, "muted")
+    count = found.counts[name]
+    note = "" if count == len(found.batches) else f"over {count} of {len(found.batches)} batch sizes"
+    return Td(times(found.means[name]), note=note)
 
 
 def _names(kernels: Iterable[str]) -> str:

@@ -211,9 +211,10 @@ def _products(findings: Findings, name: str) -> str | None:
     if findings.gemm is None or name not in findings.gemm.means:
         return None
     mean, (batch, most) = findings.gemm.means[name], findings.gemm.highest[name]
+    sizes = plural(findings.gemm.counts[name], "batch size")
     return (
-        f"multiplies a layer {times(mean)} as fast (geometric mean of {len(findings.gemm.wholes[name])} batch sizes; "
-        f"at most {times(most)}, at {batch:,}){told(mean)}"
+        f"multiplies a layer {times(mean)} as fast (geometric mean of {sizes}; at most {times(most)}, at {batch:,})"
+        f"{told(mean) if mean.bounded else ''}"
     )
 
 
