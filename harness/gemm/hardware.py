@@ -3,12 +3,18 @@
 import re
 from typing import Any
 
-from harness.engines.simulated.roofline import HARDWARE, SPARSE_PEAK
+from harness.engines.simulated.hardware import HARDWARE
+from harness.engines.simulated.schemes import SPARSE_PEAK
 
 NAMES = {  # the data sheet differs by form factor: PCIe and NVL cards are none of these
     r"H100 80GB HBM3": "h100",
     r"H200(?! NVL)": "h200",
+    r"NVIDIA B200": "b200",  # of a DGX; a GB200 has a sheet of its own
     r"A100-SXM4-80GB": "a100",
+    r"A100-SXM4-40GB": "a100-40gb",
+    r"L40S": "l40s",
+    r"RTX A5000": "a5000",
+    r"RTX A6000": "a6000",
 }
 SPARSE = {"fp8": "sparse24_fp8"}
 
