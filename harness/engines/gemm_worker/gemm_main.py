@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from math import isfinite
+from math import isfinite, log
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,7 @@ class Product:
     kernel: Any
     weights: Any
     states: list[Any]
-    seconds: float | None = None  # a call took, at `batch`
-    batch: int = 0
+    took: list[tuple[int, float]] = field(default_factory=list)  # (batch size, seconds a call)
 
     def identity(self) -> dict:
         return {"format": self.format, "kernel": self.name}
@@ -146,12 +145,13 @@ def started(spec: dict, product: Product, x: Any, batch: int, clock: Any) -> Tim
     calls = [kernel.bind(state, x) for state in product.states]
     answer = calls[0]()  # the first call of a shape may choose or compile a kernel
     error = relative_error(answer, x, product.weights, kernel.scaled, spec["seed"])
-    product.seconds, product.batch = clock.once(calls[-1]), batch
-    wanted = min(MAX_CALLS, max(1, round(spec["min_time_s"] / product.seconds)))
+    seconds = clock.once(calls[-1])
+    product.took.append((batch, seconds))
+    wanted = min(MAX_CALLS, max(1, round(spec["min_time_s"] / seconds)))
     timer, n, how = clock.round(calls, wanted)
     if n > 1:
         timer()  # a first round finds what other kernels left in the caches
-    rounds = max(LEAST_ROUNDS, int(spec["max_point_s"] / (product.seconds * n)))
+    rounds = max(LEAST_ROUNDS, int(spec["max_point_s"] / (seconds * n)))
     facts = {**product.identity(), "role": kernel.role, "calls": n, "clock": how, "copies": len(calls)}
     facts |= {"error": error if isfinite(error) else None, "bound": BOUNDS[product.format]}
     facts["note"] = kernel.note(product.states[0]) if kernel.note else None
@@ -159,13 +159,21 @@ def started(spec: dict, product: Product, x: Any, batch: int, clock: Any) -> Tim
 
 
 def too_long(product: Product, batch: int, max_point_s: float) -> str | None:
-    """A product's time grows with the batch at most in proportion, once it is long."""
-    if product.seconds is None:
+    """Why a batch size is left out. A time grows on as from the last batch size but one to the last; at first, and at
+    most, in proportion to the batch.
+    """
+    if not product.took:
         return None
-    expected = product.seconds * batch / product.batch
-    if product.seconds < 0.01 or expected * LEAST_ROUNDS <= max_point_s:
+    (last, seconds), growth = product.took[-1], 1.0
+    if len(product.took) > 1:
+        before, less = product.took[-2]
+        growth = min(1.0, max(0.0, log(seconds / less) / log(last / before)))
+    expected = seconds * (batch / last) ** growth
+    if expected * LEAST_ROUNDS <= max_point_s:
         return None
-    return f"one product would take about {expected:.0f} s, two rounds more than gemm.max_point_s={max_point_s:g}"
+    return (
+        f"a product would take about {expected:.2g} s, {LEAST_ROUNDS} rounds more than gemm.max_point_s={max_point_s:g}"
+    )
 
 
 def _reason(error: Exception) -> str:
