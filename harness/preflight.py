@@ -63,7 +63,7 @@ def _gpus(config: Config, name: str) -> list[str]:
     needed, present = gpus_of(config, config.variants[name]), len(host.gpus())
     if needed <= max(present, 1) or getattr(config.engine, "device", "cuda") == "cpu":
         return []
-    return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} (nvidia-smi)"]
+    return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} (NVML)"]
 
 
 def _heads(session: Session, workshop: Workshop) -> list[str]:

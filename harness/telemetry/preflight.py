@@ -23,7 +23,7 @@ def _problems(nvml, environment: Mapping[str, str], wanted: Mapping[str, int]) -
     seen = visible(gpus, environment)
     found = list(seen.problems)
     for session, count in wanted.items():
-        if count > len(seen.devices):
+        if len(seen.devices) < count <= len(gpus):  # more than there are: preflight.py says it, NVML or not
             told = f"; {VARIABLE}={environment[VARIABLE]}" if VARIABLE in environment else ""
             there = f"{len(seen.devices)} of the {len(gpus)} here"
             found.append(f"{session} is to be served on {count} GPU(s), and CUDA sees {there}{told}")

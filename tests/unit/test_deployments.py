@@ -180,7 +180,7 @@ def test_preflight_counts_gpus_and_attention_heads(tmp_path, monkeypatch):
     settings = [f"variants.bf16.checkpoint={tmp_path}", "variants.bf16.checkpoints={}", "suite=[]", "judge=null"]
     found = problems(composed("deployments.tensor_parallel=[1,2,3]", *settings, variants="bf16"))
     assert [text for text in found if "GPU" in text] == [
-        "variant bf16_tp3 is served on 3 GPUs; this machine has 2 (nvidia-smi)"
+        "variant bf16_tp3 is served on 3 GPUs; this machine has 2 (NVML)"
     ]
     assert [text for text in found if "heads" in text] == [
         "variant bf16_tp2: tensor_parallel 2 does not divide the model's 9 attention heads; it can be 1, 3, 9"
