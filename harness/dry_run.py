@@ -9,6 +9,7 @@ from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Engine
 from harness.estimate import engine_start_s
+from harness.gemm import GEMM
 from harness.plan import JUDGE, Cell, Plan, Session
 from harness.progress import duration
 from harness.store import Store
@@ -65,6 +66,8 @@ def _command(session: Session, engine: Engine, workshop: Workshop) -> str:
     """The exact server command; a checkpoint that is not made yet is named by where it will be."""
     if session.variant == JUDGE and not session.checkpoint:
         return "  (the judge is an endpoint)"
+    if session.variant == GEMM:
+        return "  (products of linear layers, timed in the engine's environment; no server)"
     location = workshop.location(session.checkpoint, session.recipe)
     command = engine.command(session.deployment(location, getattr(source(session.checkpoint), "revision", None)))
     if not command:

@@ -6,12 +6,14 @@ from statistics import mean
 from harness.accuracy import Suite
 from harness.config import Config
 from harness.engines import Engine
+from harness.gemm import GEMM
 from harness.plan import Cell, Plan
 from harness.store import Store
 
 # Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU, a 70B judge on one or behind an endpoint; a
 # rehearsal, whose suites ask a handful of items.
 ENGINE_START_S = {"weights": 60.0, "none": 2.0}
+GEMM_KERNELS = 3  # of a format, its baseline's among them
 UNKNOWN_ITEMS = 1000  # of a suite that does not know how many it has
 SECONDS_A_SUITE = {"cpu": 10.0, "gpu": 10.0, "simulated": 3.0}
 SECONDS_PER_ITEM = {"cpu": 0.5, "gpu": 0.1, "simulated": 0.05}
@@ -37,6 +39,9 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
         if cell.kind == "judge":
             asked = suites[cell.suite].judge_calls(config.data.root, config.judge, cell.key not in first)
             return SECONDS_A_SUITE[kind] + asked.calls * SECONDS_PER_JUDGEMENT[kind]
+        if cell.kind == GEMM:
+            rounds = len(config.gemm.batch_sizes) * (2 + config.gemm.repeats)
+            return GEMM_KERNELS * rounds * config.gemm.min_time_ms / 1e3
         if cell.kind != "load":
             return SECONDS_A_SUITE[kind] + (suites[cell.suite].planned_items() or UNKNOWN_ITEMS) * per_item
         scenario = config.scenarios[cell.scenario]

@@ -19,6 +19,8 @@ from harness.engines import Deployment, Engine
 from harness.engines.kernels import wants_sparsity_config
 from harness.engines.limits import Limits
 from harness.errors import ConfigError
+from harness.gemm import GEMM
+from harness.gemm.plan import gemm_inputs
 from harness.load import LoadPoint, load_points
 from harness.load.traffic.corpora import corpus_digest
 
@@ -32,13 +34,14 @@ class Cell:
     """The unit of work and of storage. `fingerprint`: of everything that can change its result, and nothing else."""
 
     key: str
-    kind: str  # accuracy | load | judge
+    kind: str  # accuracy | load | judge | gemm
     variant: str
     fingerprint: str
     inputs: dict[str, Any] = field(repr=False)
     suite: str | None = None
     scenario: str | None = None
     point: LoadPoint | None = None
+    layer: str | None = None
     repeat: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,6 +50,8 @@ class Cell:
             known["suite"] = self.suite
         if self.scenario:
             known |= {"scenario": self.scenario, "point": asdict(self.point)}
+        if self.layer:
+            known["layer"] = self.layer
         return known | {"repeat": self.repeat}
 
 
@@ -80,14 +85,22 @@ def fingerprint(inputs: dict[str, Any]) -> str:
 
 
 def build_plan(config: Config, engine: Engine, suites: dict[str, Suite]) -> Plan:
-    """The baseline first, then the variants in the sweep's order, then the judge."""
+    """The products first, then the baseline, the variants in the sweep's order, and the judge."""
     order = sorted(config.variants, key=lambda name: name != config.baseline)
     sessions: list[Session] = []
     for name in order:
         sessions += _variant_sessions(config, engine, suites, name)
     answers = {cell.key: cell for session in sessions for cell in session.cells}
     judging = _judge_session(config, engine, suites, answers, order)
-    return Plan(tuple(sessions + ([judging] if judging else [])))
+    return Plan(tuple(_gemm_sessions(config, engine) + sessions + ([judging] if judging else [])))
+
+
+def _gemm_sessions(config: Config, engine: Engine) -> list[Session]:
+    cells = [
+        Cell(f"{variant}/{GEMM}/{layer}", GEMM, variant, fingerprint(inputs), inputs, layer=layer)
+        for variant, layer, inputs in gemm_inputs(config, engine)
+    ]
+    return [Session(GEMM, GEMM, config.model, None, Deployment(GEMM, config.model), tuple(cells))] if cells else []
 
 
 def checkpoint_of(config: Config, variant: Variant, suite: str | None = None) -> str:

@@ -53,18 +53,19 @@ class Point:
 @dataclass(frozen=True)
 class Cell:
     key: str
-    kind: str  # accuracy | judge | load
+    kind: str  # accuracy | judge | load | gemm
     variant: str
     suite: str | None
     scenario: str | None
     point: Point | None
     repeat: int
     fingerprint: str | None
+    layer: str | None = None  # of a GEMM cell
 
     @property
     def title(self) -> str:
         """For people: ``int4 · chat_512_256 · server 4/s · repeat 2``."""
-        parts = [self.variant, self.suite or self.scenario or self.kind]
+        parts = [self.variant, self.suite or self.scenario or self.layer or self.kind]
         if self.kind == "judge":
             parts.append("judged")
         if self.point:
@@ -234,6 +235,7 @@ def _cell(cell: dict[str, Any]) -> Cell:
         point=_point(point) if point else None,
         repeat=int(cell.get("repeat") or 0),
         fingerprint=cell.get("fingerprint"),
+        layer=cell.get("layer"),
     )
 
 
