@@ -59,8 +59,8 @@ class Sparsity:
 class Quantization:
     """An llm-compressor preset (`scheme`), or explicit arguments for weights and activations."""
 
-    method: str = "rtn"  # rtn (round to nearest) | gptq | awq
-    scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...
+    method: str = "rtn"  # rtn (round to nearest) | gptq | awq | gguf (llama.cpp's llama-quantize)
+    scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...; of gguf: Q4_K_M, Q8_0, ...
     group_size: int | None = None  # of the weights; null: the preset's
     weights: dict[str, Any] | None = None
     activations: dict[str, Any] | None = None
@@ -215,6 +215,18 @@ class LoadPoints:
 
 
 @dataclass
+class Gemm:
+    """The GEMM study (harness/gemm): products of the linear layers, timed alone. No batch sizes: no such study."""
+
+    batch_sizes: list[int] = field(default_factory=list)  # tokens of a step
+    layers: list[str] = field(default_factory=lambda: ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"])
+    tensor_parallel: int = 1  # the shapes are one GPU's share
+    repeats: int = 9  # rounds over all variants in turn; from 6 on, a ratio has an interval
+    min_time_ms: float = 20.0  # a round calls a kernel for at least so long
+    max_point_s: float = 20.0  # of a kernel at a batch size: fewer rounds, and none where two would take longer
+
+
+@dataclass
 class Data:
     """Where evaluation data comes from. null: the hub; a directory: a mirror; `pocket`: what the project ships."""
 
@@ -311,6 +323,7 @@ class Config:
     suites: dict[str, Any] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     load: LoadPoints = field(default_factory=LoadPoints)
+    gemm: Gemm = field(default_factory=Gemm)
     data: Data = field(default_factory=Data)
     judge: Judge | None = None
     published: list[Published] = field(default_factory=list)  # reference figures

@@ -13,6 +13,8 @@ from omegaconf import DictConfig
 import harness
 from harness import compose, host, preflight
 from harness.accuracy import suite_class
+from harness.budget import budget
+from harness.checkpoints import gguf
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.deployments import axes_of, gpus_of, stands_for
@@ -39,11 +41,14 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
     progress = make_progress(config.progress)
     workshop = Workshop(config.compression, cache_dir, store.logs / "setup.log", progress.say)
+    if engine.weights == gguf.METHOD:
+        workshop = gguf.GgufWorkshop(workshop, lambda: engine.tool(gguf.TOOL), engine.tools())
     found = preflight.problems(config, plan, engine, suites, workshop)
     seconds = estimator(config, plan, suites, store)
+    money = budget(config, plan, suites, store)
     if config.dry_run:
         remark = partial(judging, config, suites)
-        print_plan(plan, store, engine, workshop, seconds, found, remark)
+        print_plan(plan, store, engine, workshop, seconds, found, remark, money.words)
         return 0
     missing = [cell for cell in plan.cells if cell.fingerprint not in store]
     if found and missing:  # a complete sweep reports anywhere
@@ -58,7 +63,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         else:
             progress.start(len(missing), total(plan, store, engine, seconds))
             try:
-                failed = Run(config, plan, suites, engine, store, workshop, progress, seconds).execute()
+                failed = Run(config, plan, suites, engine, store, workshop, progress, seconds, money).execute()
             finally:
                 progress.stop()
     report, compare = _report(store, config, manifest["command"])

@@ -17,6 +17,7 @@ from omegaconf import MISSING
 
 from harness.accuracy import Context, lm_eval_data, lm_eval_rows, lm_eval_tasks
 from harness.accuracy.datasets import Source, source
+from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.errors import CellError, ConfigError, HarnessError, did_you_mean
 from harness.records import Outcome
 
@@ -61,6 +62,13 @@ class LmEval:
         config = self.config
         found = lm_eval_tasks.problems(config.task, config.data, config.fewshot, self._source(data_root))
         return [f"suite {self.name}: {problem}" for problem in found]
+
+    def asks(self) -> frozenset[str]:
+        """MMLU's choices are single letters; those of other tasks are whole texts, which must be read back."""
+        if self.config.data is not None:
+            return frozenset({NEXT_TOKEN_LOGPROBS}) if self.config.data == "mmlu" else frozenset()
+        kind = lm_eval_tasks.output_type(self.config.task)
+        return frozenset() if kind in (None, "generate_until") else frozenset({PROMPT_LOGPROBS})
 
     def planned_items(self) -> int | None:
         return self.config.items

@@ -46,12 +46,25 @@ def known_names(folder: Path) -> dict[str, Path]:
 
 def hub_repository(task_file: Path) -> str | None:
     """The data set that a task's YAML, or one that it includes, names; None for a group or a task without one."""
+    found = _value(task_file, "dataset_path")
+    return None if found in ("json", "csv", "parquet", "text") else found
+
+
+def output_type(task: str) -> str | None:
+    """generate_until, multiple_choice, ... as the task's YAML says; None for a group, and where it is not said."""
+    folder = builtin_folder(None)
+    file = known_names(folder).get(task) if folder else None
+    return _value(file, "output_type") if file else None
+
+
+def _value(task_file: Path, key: str) -> str | None:
+    """Of a key in a task's YAML, or in one that it includes."""
     text = task_file.read_text(encoding="utf-8")
-    if found := re.search(r"^dataset_path:[ \t]*[\"']?([\w./-]+)", text, re.MULTILINE):
-        return None if found[1] in ("json", "csv", "parquet", "text") else found[1]
+    if found := re.search(rf"^{key}:[ \t]*[\"']?([\w./-]+)", text, re.MULTILINE):
+        return found[1]
     included = re.search(r"^[\"']?include[\"']?:[ \t]*[\"']?([^\s\"']+)", text, re.MULTILINE)
     parent = task_file.parent / included[1] if included else None
-    return hub_repository(parent) if parent and parent.is_file() and parent != task_file else None
+    return _value(parent, key) if parent and parent.is_file() and parent != task_file else None
 
 
 def subjects(task: str, folder: Path, mirror: Path) -> dict[str, Path]:
