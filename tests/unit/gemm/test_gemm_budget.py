@@ -1,4 +1,4 @@
-"""Which batch sizes a kernel is too slow for: from how its time grew so far. The worker's own code; it wants no torch."""
+"""Which batch sizes a kernel is too slow for, from how its time grew so far. The worker's own code, without torch."""
 
 import sys
 
