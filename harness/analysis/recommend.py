@@ -7,6 +7,7 @@
 2. Speed, among the safe ones: the first of capacity at the SLO, single-stream latency and throughput that the study
    has. A gain counts when its whole interval lies above 1; kernels that are emulated here have none. Where numbers of
    GPUs differ, capacity and throughput are per GPU.
+   A variant's other deployments have its accuracy and speeds of their own; the baseline's are no candidates.
 3. The largest gain is shipped. Others whose interval reaches into its own are not told apart from it: that they share
    the baseline's error makes this cautious. The choice among variants is not corrected for their number.
 """
@@ -29,10 +30,10 @@ class Recommendation:
     """`ship`: the largest significant gain first, then those not told apart from it; empty: nothing is shown."""
 
     ship: tuple[str, ...]
-    safe: tuple[str, ...]  # shown non-inferior on every suite, in the sweep's order
+    safe: tuple[str, ...]  # shown non-inferior on every suite, in the sweep's order; without their other deployments
     suites: tuple[str, ...]  # the suites that this rests on
     measure: str | None  # of MEASURES: what the gains are of; None: no safe variant has a speed to compare
-    gains: dict[str, Estimate]  # of the safe variants that have the measure
+    gains: dict[str, Estimate]  # of the safe variants, and their deployments, that have the measure
     ruled_out: dict[str, str]  # the other variants, and why: "gsm8k: not shown"
 
 
@@ -47,9 +48,10 @@ def recommend(
     if not study.compared:
         return None
     scored = tuple(suite for suite in study.suites if any(key[1] == suite for key in suites))
-    ruled_out = {name: why for name in study.compared if (why := _unsafe(name, scored, suites, win_rates))}
-    safe = tuple(name for name in study.compared if name not in ruled_out)
-    able = [name for name in safe if name not in emulated]
+    ruled_out = {name: why for name in study.forms if (why := _unsafe(name, scored, suites, win_rates))}
+    safe = tuple(name for name in study.forms if name not in ruled_out)
+    of = {name: study.variants[name].accuracy_of or name for name in study.compared}
+    able = [name for name in study.compared if of[name] in safe and name not in emulated]
     measure = next((m for m in MEASURES if any(_gain(study, speedups, name, m) for name in able)), None)
     found = {name: _gain(study, speedups, name, measure) for name in able} if measure else {}
     gains = {name: gain for name, gain in found.items() if gain is not None}

@@ -110,3 +110,17 @@ def test_a_study_that_compares_nothing_has_no_answer(findings):
     alone = replace(findings.study, variants={"bf16": findings.study.variants["bf16"]})
     assert recommend(alone, {}, {}, {}, ()) is None
     assert recommendation(replace(findings, recommendation=None)) is None
+
+
+def test_other_deployments_have_their_variants_accuracy_and_speeds_of_their_own(findings):
+    """The baseline's deployments are no compression: none of them is shipped, however fast."""
+    variants = dict(findings.study.variants)
+    variants["int4"] = replace(variants["int4"], deployment_of="fp8", accuracy_of="fp8", label="Dense FP8, TP 2")
+    variants["sparse_fp8"] = replace(variants["sparse_fp8"], deployment_of="bf16", accuracy_of="bf16")
+    gains = {"fp8": FAST, "int4": FASTER, "sparse_fp8": Estimate(9, 8, 10)}
+    shown = dict.fromkeys(COMPARED, SHOWN)
+    found, said = answered(findings, shown, gains, variants=variants)
+    assert (found.ship, found.safe, found.ruled_out) == (("int4",), ("fp8",), {})
+    assert said.startswith("Ship Dense FP8, TP 2: it is shown non-inferior")
+    found, said = answered(findings, dict.fromkeys(COMPARED, NOT_SHOWN), gains, variants=variants)
+    assert found.ship == () and list(found.ruled_out) == ["fp8"], "the reason is said once"
