@@ -8,7 +8,8 @@ from pathlib import Path
 from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Engine
-from harness.estimate import ENGINE_START_S
+from harness.estimate import engine_start_s
+from harness.gemm import GEMM
 from harness.plan import JUDGE, Cell, Plan, Session
 from harness.progress import duration
 from harness.store import Store
@@ -34,7 +35,7 @@ def print_plan(
     grand_total, todo = 0.0, 0
     for number, session in enumerate(plan.sessions, 1):
         pending = [cell for cell in session.cells if cell.fingerprint not in store]
-        wait = sum(map(seconds, pending)) + (ENGINE_START_S if pending else 0)
+        wait = sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0)
         grand_total, todo = grand_total + wait, todo + len(pending)
         state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
         console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
@@ -65,6 +66,8 @@ def _command(session: Session, engine: Engine, workshop: Workshop) -> str:
     """The exact server command; a checkpoint that is not made yet is named by where it will be."""
     if session.variant == JUDGE and not session.checkpoint:
         return "  (the judge is an endpoint)"
+    if session.variant == GEMM:
+        return "  (products of linear layers, timed in the engine's environment; no server)"
     location = workshop.location(session.checkpoint, session.recipe)
     command = engine.command(session.deployment(location, getattr(source(session.checkpoint), "revision", None)))
     if not command:

@@ -16,8 +16,11 @@ from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
 from harness.deployments import axes_of, clash, stands_for
 from harness.engines import Deployment, Engine
+from harness.engines.kernels import wants_sparsity_config
 from harness.engines.limits import Limits
 from harness.errors import ConfigError
+from harness.gemm import GEMM
+from harness.gemm.plan import gemm_inputs
 from harness.load import LoadPoint, load_points
 from harness.load.traffic.corpora import corpus_digest
 
@@ -31,13 +34,14 @@ class Cell:
     """The unit of work and of storage. `fingerprint`: of everything that can change its result, and nothing else."""
 
     key: str
-    kind: str  # accuracy | load | judge
+    kind: str  # accuracy | load | judge | gemm
     variant: str
     fingerprint: str
     inputs: dict[str, Any] = field(repr=False)
     suite: str | None = None
     scenario: str | None = None
     point: LoadPoint | None = None
+    layer: str | None = None
     repeat: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,6 +50,8 @@ class Cell:
             known["suite"] = self.suite
         if self.scenario:
             known |= {"scenario": self.scenario, "point": asdict(self.point)}
+        if self.layer:
+            known["layer"] = self.layer
         return known | {"repeat": self.repeat}
 
 
@@ -79,14 +85,22 @@ def fingerprint(inputs: dict[str, Any]) -> str:
 
 
 def build_plan(config: Config, engine: Engine, suites: dict[str, Suite]) -> Plan:
-    """The baseline first, then the variants in the sweep's order, then the judge."""
+    """The products first, then the baseline, the variants in the sweep's order, and the judge."""
     order = sorted(config.variants, key=lambda name: name != config.baseline)
     sessions: list[Session] = []
     for name in order:
         sessions += _variant_sessions(config, engine, suites, name)
     answers = {cell.key: cell for session in sessions for cell in session.cells}
     judging = _judge_session(config, engine, suites, answers, order)
-    return Plan(tuple(sessions + ([judging] if judging else [])))
+    return Plan(tuple(_gemm_sessions(config, engine) + sessions + ([judging] if judging else [])))
+
+
+def _gemm_sessions(config: Config, engine: Engine) -> list[Session]:
+    cells = [
+        Cell(f"{variant}/{GEMM}/{layer}", GEMM, variant, fingerprint(inputs), inputs, layer=layer)
+        for variant, layer, inputs in gemm_inputs(config, engine)
+    ]
+    return [Session(GEMM, GEMM, config.model, None, Deployment(GEMM, config.model), tuple(cells))] if cells else []
 
 
 def checkpoint_of(config: Config, variant: Variant, suite: str | None = None) -> str:
@@ -107,39 +121,58 @@ def served_as(config: Config, engine: Engine, name: str, checkpoint: str) -> Dep
     return Deployment(name, checkpoint, args, None, axes, variant.scheme, variant.deployment_of)
 
 
-def recipe_of(variant: Variant) -> dict[str, Any] | None:
-    return asdict(variant.recipe) if variant.recipe else None
+def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
+    """The fields that are set: a field that a later version adds changes no fingerprint."""
+    if variant.recipe is None:
+        return None
+    recipe = _set(asdict(variant.recipe))
+    if "calibration" in recipe:
+        recipe["calibration"] = _calibration(_set(asdict(config.calibration)), recipe["calibration"])
+    if "sparsity" in recipe:
+        recipe["sparsity"].setdefault("write_config", wants_sparsity_config(config.engine))
+    return recipe
+
+
+def _calibration(sweep: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's dataset stands instead of the sweep's file."""
+    unwanted = ("file",) if "dataset" in own else ()
+    return {key: value for key, value in sweep.items() if key not in unwanted} | own
+
+
+def _set(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: _set(v) if isinstance(v, dict) else v for k, v in fields.items() if v is not None}
 
 
 def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], name: str) -> list[Session]:
     variant = config.variants[name]
-    served: dict[str, list[Cell]] = {}
+    recipe = recipe_of(config, variant)
+    served: dict[tuple[str, bool], list[Cell]] = {}  # (checkpoint, is the recipe applied to it?) -> cells
     # Load cells first: they want the engine as it started, and they are the shorter wait for a first look.
     if config.scenarios:
-        checkpoint = checkpoint_of(config, variant)
-        base = _base_inputs(config, engine, name, checkpoint)
-        cells = served.setdefault(checkpoint, [])
+        checkpoint, made = variant.load_checkpoint or checkpoint_of(config, variant), not variant.load_checkpoint
+        base = _base_inputs(config, engine, name, checkpoint, recipe if made else None)
+        cells = served.setdefault((checkpoint, made), [])
         for scenario_name, scenario in config.scenarios.items():
             cells += _load_cells(config, base, name, scenario_name, scenario)
     runs = 1 + config.noise_runs if name == config.baseline else 1
     for repeat in range(runs):
         for suite_name, suite in ({} if stands_for(variant) else suites).items():
             checkpoint = checkpoint_of(config, variant, suite_name)
-            inputs = _base_inputs(config, engine, name, checkpoint)
+            inputs = _base_inputs(config, engine, name, checkpoint, recipe)
             inputs["concurrency"] = engine_concurrency(config, engine)
             cell = _accuracy_cell(config, inputs, name, suite_name, suite, repeat)
-            served.setdefault(checkpoint, []).append(cell)
-    recipe, several = recipe_of(variant), len(served) > 1
+            served.setdefault((checkpoint, True), []).append(cell)
+    several = len(served) > 1
     return [
         Session(
             f"{name}@{checkpoint}" if several else name,
             name,
             checkpoint,
-            recipe,
+            recipe if made else None,
             served_as(config, engine, name, checkpoint),
             tuple(cells),
         )
-        for checkpoint, cells in served.items()
+        for (checkpoint, made), cells in served.items()
     ]
 
 
@@ -184,7 +217,7 @@ def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
         raise ConfigError(f"{where}{error}") from None
 
 
-def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> dict[str, Any]:
+def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
     variant = config.variants[name]
     deployment = served_as(config, engine, name, checkpoint)
     told = engine.deployment_args(deployment.axes)
@@ -195,7 +228,7 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> 
     inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
-        inputs["weights"] = _weights(config, engine, checkpoint, recipe_of(variant))
+        inputs["weights"] = _weights(config, engine, checkpoint, recipe)
     return inputs
 
 

@@ -10,12 +10,14 @@ from packaging.version import InvalidVersion, Version
 
 from harness import capabilities, host
 from harness.accuracy import Suite
-from harness.checkpoints import gguf, source
-from harness.checkpoints.prepare import QUANTIZERS, Workshop
+from harness.checkpoints import gguf, hub, recipes, source
+from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.deployments import gpus_of, stands_for
 from harness.engines import Engine, environment
-from harness.errors import did_you_mean
+from harness.engines.kernels import wants_sparsity_config
+from harness.gemm import GEMM
+from harness.gemm.plan import gemm_problems
 from harness.load import load_points
 from harness.load.traffic.plan import longest_request
 from harness.plan import JUDGE, Plan, Session
@@ -26,22 +28,28 @@ from harness.telemetry.sessions import gpu_problems
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
     """What this machine lacks for the cells that are still to be measured; empty when it can start."""
     found = engine.problems()
-    served = {s.variant: s.served for s in plan.sessions if s.variant != JUDGE or config.judge.model}
+    served = {s.variant: s.served for s in plan.sessions if _served_here(s, config)}
     found += engine.deployment_problems(list(served.values()))
     if engine.loads_weights:
         found += _hardware(config) + gpu_problems(config, engine, plan)
-        for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
+        for name in sorted({cell.variant for cell in plan.cells}):
             found += [] if stands_for(config.variants[name]) else _needs(config, name)  # the head says it for all
             found += _gpus(config, name)
         found += [problem for session in plan.sessions for problem in _heads(session, workshop)]
     found += _checkpoints(config, plan, engine, workshop)
     for suite in suites.values():
         found += suite.problems(config.data.root)
+    found += gemm_problems(config, engine, workshop)
     found += _judge(config, plan, engine, workshop)
     found += capabilities.problems(config, engine, suites)
     found += _lengths(config, suites)
     found += _disk(config, engine)
     return list(dict.fromkeys(found))
+
+
+def _served_here(session: Session, config: Config) -> bool:
+    """By the sweep's engine: no products, which have no server, and no judge at an endpoint."""
+    return session.variant != GEMM and (session.variant != JUDGE or bool(config.judge.model))
 
 
 def _hardware(config: Config) -> list[str]:
@@ -122,34 +130,57 @@ def _engine_fits(need: str, kind: str, version: str | None) -> bool | None:
 
 
 def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:
-    found = list(source(config.model).problems())  # its tokenizer cuts every prompt
+    served = [session for session in plan.sessions if session.variant != GEMM]  # whose weights are random
+    found = list(source(config.model).problems()) if served else []  # its tokenizer cuts every prompt
     if not engine.loads_weights:
         return found
-    served = [session for session in plan.sessions if session.checkpoint]  # a judge may be an endpoint
+    served = [session for session in served if session.checkpoint]  # a judge may be an endpoint
     for session in served:
         lacking = source(session.checkpoint).problems()
-        file = ((session.recipe or {}).get("calibration") or {}).get("file")
-        if file and not Path(file).is_file():
-            lacking.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
         if engine.weights == gguf.METHOD:
             lacking += gguf.problems(session.checkpoint, session.recipe, session.variant, engine.label)
         else:
-            lacking += _recipe(session)
+            lacking += _recipe(config, session, workshop)
+            if not workshop.is_made(session.checkpoint, session.recipe):
+                lacking += _calibration(session)
         lacking += [] if lacking else _contents(config, session, workshop)
         found += lacking
-    making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in served)
+    read = [session for session in plan.sessions if session.checkpoint]
+    making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in read)
     return found + (environment.problems(config.compression) if making else [])
 
 
-def _recipe(session: Session) -> list[str]:
-    method = ((session.recipe or {}).get("quantization") or {}).get("method")
-    if method is None or method in QUANTIZERS:
+def _recipe(config: Config, session: Session, workshop: Workshop) -> list[str]:
+    """Mistakes of the recipe, and where it does not fit the model or the engine."""
+    recipe, name = session.recipe, session.variant
+    if recipe is None:
         return []
-    where = f"variants.{session.variant}"
-    return [
-        f"{where}.recipe.quantization.method: {method!r} cannot be made here{did_you_mean(method, list(QUANTIZERS))}; "
-        f"or set {where}.recipe=null and {where}.checkpoint= to a published one"
-    ]
+    variant = config.variants[name]
+    found = recipes.problems(name, recipe, variant.scheme.activations)
+    stated, made = variant.scheme.weights.group_size, recipes.group_size(recipe)
+    if made and stated and made != stated:
+        found.append(f"variants.{name}: its recipe makes groups of {made}, its scheme.weights.group_size is {stated}")
+    if (recipe.get("sparsity") or {}).get("write_config") and not wants_sparsity_config(config.engine):
+        served_by = f"{config.engine.kind} {getattr(config.engine, 'version', '')}".strip()
+        found.append(
+            f"variants.{name}.recipe.sparsity.write_config=true: {served_by} has no 2:4 kernels and refuses a "
+            "checkpoint with sparsity_config; leave it null"
+        )
+    if not found and (wrong := recipes.misfit(recipe, workshop.model_config(session.checkpoint))):
+        found.append(f"variant {name}: {wrong}: set variants.{name}.scheme.weights.group_size")
+    return found
+
+
+def _calibration(session: Session) -> list[str]:
+    calibration = (session.recipe or {}).get("calibration")
+    if not calibration:
+        return []
+    if file := calibration.get("file"):
+        lacking = None if Path(file).is_file() else f"no file {file}"
+    else:
+        lacking = hub.missing_dataset(calibration["dataset"])
+    instead = "set calibration.file to JSON lines with `messages`, as scenarios/corpus/chat.jsonl"
+    return [f"calibration: {lacking}; {instead}"] if lacking else []
 
 
 def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]:
@@ -171,6 +202,7 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
 
     references = [config.model, *(variant.checkpoint for variant in config.variants.values())]
     references += [reference for variant in config.variants.values() for reference in variant.checkpoints.values()]
+    references += [variant.load_checkpoint for variant in config.variants.values()]
     made = [s for s in plan.sessions if s.variant != JUDGE and s.checkpoint and engine.loads_weights]
     locations = [workshop.location(session.checkpoint, session.recipe) for session in made]
     targets = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from harness.engines import Engine, Server
 from harness.engines.endpoint import list_models
 from harness.engines.kernels import no_sparse_kernel
 from harness.errors import CellError, EngineError, HarnessError
+from harness.gemm import GEMM
 from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
 from harness.progress import Progress
 from harness.records import SCHEMA, Flag, Outcome, Window, flag_dicts
 from harness.store import DiskFull, Store, slug
-from harness.telemetry.sampler import Sampler, sampling
+from harness.telemetry.sampler import Sampler, Seen, sampling
 from harness.telemetry.sessions import devices
 
 ENGINE_STARTS = 2  # an engine that a cell killed is started once more for the cells after it
@@ -59,7 +61,10 @@ class Run:
             if not pending:
                 continue
             try:
-                self._session(session)
+                if session.variant == GEMM:
+                    self._products(session)
+                else:
+                    self._session(session)
             except DiskFull:
                 raise
             except HarnessError as error:
@@ -98,11 +103,31 @@ class Run:
         for cell in self._pending(session):
             self._fail(cell, f"not run: the engine died {ENGINE_STARTS} times in this session", server_log)
 
-    def _prepare(self, session: Session) -> Checkpoint:
-        setup_log = self.store.logs / "setup.log"
+    def _products(self, session: Session) -> None:
+        from harness.gemm.run import measure_products
+
+        log_file = self._log_of(session)
+        self._ready_environment()
+        location = self.workshop.prepare(session.checkpoint, None).location
+
+        def fail(cell: Cell, error: str, elapsed: float = 0.0) -> None:
+            self.progress.cell(cell.key, self.seconds(cell))
+            self._fail(cell, error, log_file, elapsed)
+
+        def keep(cell: Cell, outcome: Outcome, engine: dict[str, Any], started_at: datetime, elapsed: float) -> None:
+            self.progress.cell(cell.key, self.seconds(cell))
+            self._keep(cell, outcome, outcome.flags, engine, started_at, elapsed)
+
+        pending = partial(self._pending, session)
+        measure_products(self.config, self.engine, location, pending, log_file, self.progress, keep, fail)
+
+    def _ready_environment(self) -> None:
         if not getattr(self.engine, "is_ready", lambda: True)():
             self.progress.say("installing the engine's environment (once)")
-        self.engine.prepare(setup_log)
+        self.engine.prepare(self.store.logs / "setup.log")
+
+    def _prepare(self, session: Session) -> Checkpoint:
+        self._ready_environment()
         if not self.engine.loads_weights or not session.checkpoint:
             return Checkpoint(session.checkpoint, session.checkpoint)
         checkpoint = self.workshop.prepare(session.checkpoint, session.recipe)
@@ -153,7 +178,21 @@ class Run:
         held = holds(inspection) if inspection else server.facts.get("holds")  # of a GGUF file, as its server says
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
-        flags += seen.flags
+        served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
+        self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, self.budget.record(used))
+
+    def _keep(
+        self,
+        cell: Cell,
+        outcome: Outcome,
+        flags: list[Flag],
+        engine: dict[str, Any],
+        started_at: datetime,
+        elapsed: float,
+        seen: Seen | None = None,
+        spent: dict[str, Any] | None = None,
+    ) -> None:
+        seen = seen or Seen()
         record = {
             "schema": SCHEMA,
             "cell": cell.as_dict(),
@@ -161,8 +200,8 @@ class Run:
             "inputs": cell.inputs,
             "result": outcome.result,
             "flags": flag_dicts(flags),
-            "engine": {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}},
-            **self.budget.record(used),
+            "engine": engine,
+            **(spent or {}),
             "host": host.facts(),
             "started_at": started_at.isoformat(timespec="seconds"),
             "duration_s": round(elapsed, 3),

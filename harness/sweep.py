@@ -61,7 +61,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         if not missing:
             progress.say(f"all {len(plan.cells)} cells are measured already")
         else:
-            progress.start(len(missing), total(plan, store, seconds))
+            progress.start(len(missing), total(plan, store, engine, seconds))
             try:
                 failed = Run(config, plan, suites, engine, store, workshop, progress, seconds, money).execute()
             finally:
@@ -78,6 +78,7 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
             "label": variant.label,
             "scheme": scheme_words(variant.scheme),
             "checkpoint": checkpoint_of(config, variant),
+            "load_checkpoint": variant.load_checkpoint,
             "checkpoint_bytes": None,  # known once a cell was measured: in its record
             "gpus": gpus_of(config, variant),
             "deployment_of": variant.deployment_of,
@@ -98,7 +99,9 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
         "suites": list(config.suites),
         "scenarios": scenarios,
         "margin": config.margin,
-        "published": config.published,
+        "published": [
+            {key: value for key, value in asdict(entry).items() if value is not None} for entry in config.published
+        ],
         "report": asdict(config.report),
         "command": shlex.join(["python", "-m", "harness", *argv[1:]]),
         "config": composed,
@@ -125,17 +128,22 @@ def _report(store: Store, config: Config, command: str) -> tuple[Path | None, st
 
     Each may fail alone: it is said, with the command that repeats it, and the store is whole.
     """
+    from harness.analysis import analyse
     from harness.analysis.load import load_study
     from harness.report import write_report
+    from harness.report.recommendation import recommendation
 
     study = load_study(store.root)
+    findings = analyse(study)
     out = Path(config.reports_dir).expanduser().resolve() / config.name
     try:
-        report = write_report(study, out)
+        report = write_report(study, out, findings)
     except OSError as error:
         again = f"python -m harness.report {shlex.quote(str(store.root))}"
         print(f"the report could not be written ({error}); repeat it with: {again}", file=sys.stderr)
         return None, None
+    if answer := recommendation(findings):
+        print(f"\n{answer}")
     compare = None
     if config.mlflow.enabled:
         from harness.tracking import track

@@ -10,11 +10,13 @@ from harness.analysis.cost import Cost, costs
 from harness.analysis.cutoffs import METRICS, Envelope, envelope
 from harness.analysis.distance import ChoiceDistance, TextDistance, choice_distances, text_distances
 from harness.analysis.energy import Energy, energies
+from harness.analysis.gemm import Gemm, gemm
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate, win_rates
 from harness.analysis.pareto import Front, fronts
 from harness.analysis.performance import Against, LoadPoint, against_baseline, load_points
 from harness.analysis.readings import Reading
+from harness.analysis.recommend import Recommendation, recommend
 from harness.analysis.speedups import Speedups, speedups
 from harness.analysis.study import Study
 from harness.analysis.validity import FlagGroup, Mark, emulated, flag_groups, marks
@@ -39,9 +41,16 @@ class Findings:
     rungs: tuple[Rung, ...]  # the attribution ladder; empty where the sweep has none
     envelopes: dict[tuple[str, str], Envelope]  # (scenario, metric of METRICS)
     fronts: tuple[Front, ...]
+    recommendation: Recommendation | None  # which variant to ship; None where nothing is compared
     emulated: tuple[str, ...]  # variants whose kernels are emulated: their speed says nothing
     marks: tuple[Mark, ...]
     flags: tuple[FlagGroup, ...]
+    gemm: Gemm | None = None  # of a study that timed the products of the linear layers
+
+    @property
+    def serves(self) -> bool:
+        """False where nothing but products was to be measured: then there is nothing to say of serving."""
+        return bool(self.study.suites or self.study.scenarios) or self.gemm is None
 
     @property
     def latency(self) -> dict[str, Estimate | None]:
@@ -64,7 +73,7 @@ def analyse(study: Study) -> Findings:
         for name in study.compared
         for scenario in study.scenarios
     }
-    means = speedups(study, points, against, gains)
+    means, slow = speedups(study, points, against, gains), emulated(study)
     return Findings(
         study=study,
         suites=suites,
@@ -83,7 +92,9 @@ def analyse(study: Study) -> Findings:
         rungs=rungs(study, points, capacities),
         envelopes={(s, metric): envelope(study, points, s, metric) for s in study.scenarios for metric in METRICS},
         fronts=fronts(study, averages, means),
-        emulated=emulated(study),
+        recommendation=recommend(study, suites, rates, means, slow),
+        emulated=slow,
         marks=marks(study, suites, rates),
         flags=flag_groups(study, suites),
+        gemm=gemm(study),
     )

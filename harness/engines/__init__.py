@@ -60,6 +60,9 @@ class Deployment:
 
 
 class Engine(Protocol):
+    """An engine with a Python of its own may also time products of its kernels, for the GEMM study: `gemm_formats`,
+    `gemm_fingerprint` and `gemm_command`, as in vllm.py."""
+
     config: Any
     label: str  # its name in messages
     dialect: Dialect

@@ -11,13 +11,14 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError
+
+STOP_GRACE_S = 10.0
 
 
 @dataclass
@@ -87,20 +88,14 @@ def _make(config: EnvironmentConfig, home: Path, log: Path) -> None:
 
 
 def run_logged(command: list[str], log: Path, what: str, env: dict[str, str] | None = None) -> None:
-    """Runs to the end, output to `log`. Raises HarnessError with the end of the log."""
-    from harness.engines.process import log_tail
+    """Runs to the end, output to `log`; it dies with us. Raises HarnessError with the end of the log."""
+    from harness.engines.process import ServerProcess, log_tail
 
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        output.write(f"\n$ {shlex.join(command)}\n".encode())
-        output.flush()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env)
-        try:
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait(30)
-            raise
+    process = ServerProcess(command, env or {}, log, STOP_GRACE_S)
+    try:
+        code = process.wait()
+    finally:
+        process.stop()
     if code != 0:
         raise HarnessError(
             f"{what}: {shlex.join(command[:6])} ... failed with exit code {code}; the end of its log:\n"

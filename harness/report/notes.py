@@ -10,11 +10,13 @@ from harness.report.energy_tables import energy_table
 from harness.report.fidelity_tables import agreement_table, distance_table, known_pairs_table
 from harness.report.figures import Figure
 from harness.report.gain_tables import attribution_table, cost_table, spending_table
+from harness.report.gemm_tables import gemm_table
 from harness.report.markdown import markdown, markdown_table
 from harness.report.overview_tables import published_table, variants_table
 from harness.report.performance_tables import other_loads_table, single_stream_table, throughput_table
 from harness.report.provenance_tables import checkpoints_table, host_table, kernels_table
 from harness.report.reading_tables import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
+from harness.report.recommendation import recommendation
 from harness.report.tables import Table
 from harness.report.validity_tables import failures_table, flags_table
 from harness.report.words import verdicts
@@ -27,9 +29,15 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     study = findings.study
     parts = [f"# {markdown(study.name)}", markdown(study.description)]
     parts += [f"> **{mark.word}** {markdown(mark.reason)}" for mark in findings.marks]
-    parts += ["## Verdict", "\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
+    parts += ["## Verdict", f"**{markdown(answer)}**" if (answer := recommendation(findings)) else ""]
+    parts += ["\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
     figures = {path: figure for path, (figure, _) in (charts or {}).items()}
-    parts += [_section(variants_table(findings)), *_pictures(figures, "pareto_"), _section(recovery_table(findings))]
+    if findings.serves:
+        parts += [
+            _section(variants_table(findings)),
+            *_pictures(figures, "pareto_"),
+            _section(recovery_table(findings)),
+        ]
     parts += [_section(agreement_table(findings)), _section(distance_table(findings))]
     parts += [_section(judge_table(findings)), _section(known_pairs_table(findings))] if findings.win_rates else []
     parts += _load(findings, figures)
@@ -37,6 +45,7 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     parts += [_section(other_loads_table(findings)), _section(attribution_table(findings))]
     parts += [*_pictures(figures, "attribution"), *_deployments(findings, figures), _section(energy_table(findings))]
     parts += [_section(cost_table(findings)), _section(spending_table(findings))]
+    parts += [_section(gemm_table(findings)), *_pictures(figures, "gemm_")]
     parts += [_section(published_table(findings))] if study.published and not simulated(study) else []
     parts += [_section(flags_table(findings)), _section(failures_table(findings))]
     if study.missing:

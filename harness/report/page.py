@@ -10,6 +10,7 @@ from harness.analysis.validity import simulated
 from harness.report import accuracy_tables as accuracy
 from harness.report import fidelity_tables as fidelity
 from harness.report import gain_tables as gains
+from harness.report import gemm_tables as products
 from harness.report import overview_tables as overview
 from harness.report import performance_tables as performance
 from harness.report import provenance_tables as provenance
@@ -19,6 +20,8 @@ from harness.report.energy_tables import energy_table
 from harness.report.figures import Figure, curve_figure, front_figure
 from harness.report.frame import plain, render
 from harness.report.gain_figures import envelope_figure, ladder_figure
+from harness.report.gemm_figures import gemm_figures
+from harness.report.recommendation import recommendation
 from harness.report.style import VariantStyle, styles
 from harness.report.words import plural, slo, verdicts
 
@@ -37,6 +40,7 @@ def render_page(findings: Findings) -> str:
         marks=findings.marks,
         study=study,
         findings=findings,
+        recommendation=recommendation(findings),
         verdicts=verdicts(findings),
         variants=overview.variants_table(findings),
         recovery=accuracy.recovery_table(findings),
@@ -60,11 +64,20 @@ def render_page(findings: Findings) -> str:
         energy=energy_table(findings),
         cost=gains.cost_table(findings),
         spending=gains.spending_table(findings),
+        gemm=_gemm(findings, looks),
+        serves=findings.serves,
         validity=validity,
         provenance=provenance,
         config=yaml.safe_dump(plain(study.config), sort_keys=False, allow_unicode=True, width=110),
         plural=plural,
     )
+
+
+def _gemm(findings: Findings, looks: Looks) -> dict[str, Any] | None:
+    if findings.gemm is None:
+        return None
+    tables = {"table": products.gemm_table(findings), "layers": products.layers_table(findings)}
+    return tables | {"figures": gemm_figures(findings, looks)}
 
 
 def front_figures(findings: Findings, looks: Looks) -> list[Figure]:

@@ -17,6 +17,7 @@ from harness.analysis.performance import METRICS
 from harness.analysis.scalars import scalars
 from harness.analysis.speedups import Speedups
 from harness.analysis.spending import spending
+from harness.report.recommendation import recommendation
 from harness.report.words import verdicts
 
 SCHEMA = 2
@@ -59,6 +60,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             }
             for name, v in study.variants.items()
         },
+        "recommendation": _recommendation(findings),
         "suites": [_suite(result) for result in findings.suites.values()],
         "win_rates": [
             {
@@ -112,6 +114,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             for (v, s), cost in findings.costs.items()
         ],
         "spending": [asdict(one) for one in spending(study)],
+        "gemm": _gemm(findings),
         "published": list(study.published),
         "fronts": [
             {
@@ -130,6 +133,30 @@ def summary(findings: Findings) -> dict[str, Any]:
         "failures": [{"key": f.key, "error": f.error, "log": f.log} for f in study.failures],
         "missing": [cell.key for cell in study.missing],
     }
+
+
+def _recommendation(findings: Findings) -> dict[str, Any] | None:
+    if (found := findings.recommendation) is None:
+        return None
+    return {
+        "text": recommendation(findings),
+        "ship": list(found.ship),
+        "safe": list(found.safe),
+        "suites": list(found.suites),
+        "measure": found.measure,
+        "gains": {name: _estimate(gain) for name, gain in found.gains.items()},
+        "ruled_out": found.ruled_out,
+    }
+
+
+def _gemm(findings: Findings) -> list[dict[str, Any]]:
+    """A layer's products together, by variant and batch size."""
+    return [
+        {"variant": name, "batch_size": batch, "seconds": w.seconds, "flops": w.flops, "bytes": w.bytes}
+        | {"speedup": _estimate(w.speedup), "of_vendor": w.of_vendor, "of_roofline": w.of_roof, "valid": w.valid}
+        for name, wholes in (findings.gemm.wholes if findings.gemm else {}).items()
+        for batch, w in wholes.items()
+    ]
 
 
 def _average(findings: Findings, name: str) -> dict[str, Any] | None:
