@@ -65,8 +65,8 @@ class LmEval:
 
     def asks(self) -> frozenset[str]:
         """MMLU's choices are single letters; those of other tasks are whole texts, which must be read back."""
-        if self.config.data is not None:
-            return frozenset({NEXT_TOKEN_LOGPROBS}) if self.config.data == "mmlu" else frozenset()
+        if self.config.data == "mmlu":
+            return frozenset({NEXT_TOKEN_LOGPROBS})
         kind = lm_eval_tasks.output_type(self.config.task)
         return frozenset() if kind in (None, "generate_until") else frozenset({PROMPT_LOGPROBS})
 

@@ -26,6 +26,7 @@ COUNTERS = {
         "vllm:prefix_cache_hits",
         "sglang:cached_tokens_total",
     ),
+    "prefix_cache_extra": ("llamacpp:prompt_tokens_cached_total",),  # hits, in tokens that prompt_tokens leaves out
     "preemptions": (  # requests
         "vllm:num_preemptions_total",
         "vllm:num_preemptions",
@@ -146,11 +147,13 @@ def parse(text: str) -> dict[str, float]:
 def between(before: dict[str, float], after: dict[str, float]) -> dict[str, float | None]:
     """What the counters say happened from one scrape to the next.
 
-    prefix_cache_hit_rate is hits / queries, in tokens; SGLang counts hits alone, of all prompt tokens. A counter that
-    fell means that the server restarted.
+    prefix_cache_hit_rate is hits / queries, in tokens; SGLang counts hits alone, of all prompt tokens, and llama.cpp
+    beside the prompt tokens that it computes. A counter that fell means that the server restarted.
     """
     change = {name: after[name] - before[name] for name in COUNTERS if name in before and name in after}
     change = {name: value for name, value in change.items() if value >= 0}
+    if (extra := change.get("prefix_cache_extra")) is not None and "prompt_tokens" in change:
+        change |= {"prompt_tokens": change["prompt_tokens"] + extra, "prefix_cache_hits": extra}
     queries, hits = change.get("prefix_cache_queries", change.get("prompt_tokens")), change.get("prefix_cache_hits")
     return {
         "prefix_cache_hit_rate": hits / queries if queries and hits is not None else None,

@@ -8,6 +8,7 @@ import pytest
 from harness.accuracy import lm_eval_data, lm_eval_tasks
 from harness.accuracy.datasets import source
 from harness.accuracy.lm_eval import Config, LmEval
+from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.paths import scenarios_dir
 
 SHOTS = {"arc_challenge": 25, "hellaswag": 10, "winogrande": 5, "truthfulqa_mc2": 0}  # the leaderboard's
@@ -106,3 +107,12 @@ def test_a_broken_row_of_a_mirror_is_named(mirror):
     path.unlink()
     (problem,) = hellaswag(10, mirror)
     assert "has no validation.jsonl" in problem and "data.root" in problem
+
+
+@pytest.mark.parametrize(
+    ("task", "asked"),
+    [*((task, {PROMPT_LOGPROBS}) for task in SHOTS), ("mmlu", {NEXT_TOKEN_LOGPROBS}), ("gsm8k", set())],
+)
+def test_what_each_suite_asks_of_an_engine(task, asked):
+    """Preflight refuses a suite of an engine that cannot answer it: choices of several tokens must be read back."""
+    assert LmEval(task, Config(task=task, data=task, fewshot=0)).asks() == asked

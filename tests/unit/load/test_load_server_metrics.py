@@ -51,6 +51,13 @@ def test_sglang_counts_cached_tokens_of_all_prompt_tokens():
     assert between(before, after)["prefix_cache_hit_rate"] == 0.25
 
 
+def test_llama_cpp_counts_cached_tokens_beside_those_that_it_computes():
+    before = parse("llamacpp:prompt_tokens_total 10\nllamacpp:prompt_tokens_cached_total 0\n")
+    after = parse("llamacpp:prompt_tokens_total 40\nllamacpp:prompt_tokens_cached_total 10\n")
+    seen = between(before, after)
+    assert seen["prefix_cache_hit_rate"] == 0.25 and seen["server_prompt_tokens"] == 40
+
+
 def test_the_hit_rate_is_of_what_happened_between_two_scrapes():
     before = {"prefix_cache_queries": 1500.0, "prefix_cache_hits": 300.0, "preemptions": 2.0, "generation_tokens": 10.0}
     after = {"prefix_cache_queries": 2000.0, "prefix_cache_hits": 400.0, "preemptions": 2.0, "generation_tokens": 60.0}
