@@ -15,7 +15,7 @@ import harness
 from harness import host
 from harness.accuracy import Context, Suite
 from harness.budget import Budget
-from harness.checkpoints import Checkpoint
+from harness.checkpoints import Checkpoint, gguf
 from harness.checkpoints.inspection import Inspection
 from harness.checkpoints.inspection.gate import admitted
 from harness.checkpoints.inspection.text import holds
@@ -175,7 +175,7 @@ class Run:
         self.budget.add(used)
         seen = sampler.of_cell(cell.kind, outcome.window or Window(began, 0.0, elapsed), outcome.result)
         inspection = self._inspected.get(checkpoint.location)
-        held = holds(inspection) if inspection else server.facts.get("holds")  # of a GGUF file, as its server says
+        held = holds(inspection) if inspection else gguf.holds(checkpoint.location)
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
         served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoints import Checkpoint, source
-from harness.checkpoints.gguf_types import bits, main_type
+from harness.checkpoints.gguf_types import bits, elements_by_type, main_type
 from harness.checkpoints.prepare import Workshop
 from harness.checkpoints.sources import GgufFile, Pypi
 from harness.config import Variant
@@ -23,6 +23,7 @@ from harness.schemes import weight_words
 
 METHOD = "gguf"
 TOOL = "llama-quantize"
+SUFFIX = ".gguf"
 WORKER, MODEL = "make_gguf.py", "model.gguf"
 
 
@@ -70,6 +71,17 @@ def refusals(path: Path, name: str, variant: Variant | None) -> list[str]:
         f"variant {name}: {path} holds {kind} weights, its scheme says {weight_words(variant.scheme.weights)}; choose "
         "the variant that it is, or correct its checkpoint"
     ]
+
+
+def holds(location: str) -> str | None:
+    """``79 % of the weights in Q4_1, 21 % in Q8_0``; None for a checkpoint of another form."""
+    if not location.endswith(SUFFIX):
+        return None
+    counted = elements_by_type(Path(location))
+    total = sum(counted.values())
+    shares = sorted(counted.items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{100 * count / total:.0f} % {'of the weights ' if not n else ''}in {kind}"
+                     for n, (kind, count) in enumerate(shares))  # fmt: skip
 
 
 class GgufWorkshop(Workshop):

@@ -21,7 +21,6 @@ from harness.errors import ConfigError
 SERVER = "llama-server"
 NEUTRAL = ("--top-k", "0", "--top-p", "1", "--min-p", "0", "--repeat-penalty", "1")
 CACHE_TYPES = ("auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
-TENSORS = re.compile(r"llama_model_loader: - type\s+(\w+):\s+(\d+) tensors")
 BUFFER = re.compile(r"load_tensors:\s+(\S+) model buffer size")
 
 
@@ -102,8 +101,7 @@ class LlamaCpp(Launched):
 
     def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
         props = ask_json(base_url + "/props") or {}
-        text = log.read_text(errors="replace").rpartition("\n$ ")[2]  # since this start
-        types = {name: int(count) for name, count in TENSORS.findall(text)}
+        text = log.read_text(errors="replace").rpartition("\n$ ")[2]  # since this start; silent below verbosity 4
         kernels = [
             {"layer": "weights", "kernel": name, "emulated": False} for name in dict.fromkeys(BUFFER.findall(text))
         ]
@@ -111,7 +109,6 @@ class LlamaCpp(Launched):
             "version": props.get("build_info") or self.config.version,
             "kernels": kernels,
             "max_model_len": self.config.max_model_len,
-            "holds": ", ".join(f"{count} tensors of {name}" for name, count in types.items()) or None,
         }
 
     def reset_prefix_cache(self, server: Server) -> bool:

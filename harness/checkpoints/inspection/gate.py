@@ -10,7 +10,6 @@ from harness.checkpoints.inspection.variant import against
 from harness.config import Variant
 from harness.errors import HarnessError
 
-GGUF = ".gguf"
 log = logging.getLogger(__name__)
 
 
@@ -24,7 +23,7 @@ def errors_of(inspection: Inspection, name: str, variant: Variant | None) -> lis
 
 def refusals(location: str, name: str, variant: Variant | None) -> list[str]:
     """For preflight: one line an error, of a checkpoint that lies here."""
-    if location.endswith(GGUF):
+    if location.endswith(gguf.SUFFIX):
         return gguf.refusals(Path(location), name, variant)
     try:
         faults = errors_of(inspect_checkpoint(location), name, variant)
@@ -39,7 +38,7 @@ def admitted(location: str, revision: str | None, name: str, variant: Variant | 
     None for one on a hub that cannot be read just now: the engine's own download will say more; and for a GGUF file, of
     which only the types of its tensors are looked at.
     """
-    if location.endswith(GGUF):
+    if location.endswith(gguf.SUFFIX):
         if wrong := gguf.refusals(Path(location), name, variant):
             raise HarnessError(wrong[0])
         return None

@@ -29,6 +29,7 @@ class Exchange:
         "intended_s",
         "lengths",
         "planned",
+        "reused",
         "sent_s",
         "stamped",
         "times",
@@ -40,6 +41,7 @@ class Exchange:
         self.body = body
         self.sent_s: float | None = None
         self.connect_s = 0.0
+        self.reused = False  # it goes out on a connection that has brought an answer before
         self.data = bytearray()
         self.framing = Framing(planned.max_bytes)
         self.lengths = array("I")
@@ -69,11 +71,12 @@ class Clock:
 class PlainConnection:
     """`wants` is what to wait for, `armed` what is waited for. Before it is connected it wants to write."""
 
-    __slots__ = ("_out", "armed", "connected", "exchange", "sock", "wants")
+    __slots__ = ("_out", "armed", "connected", "exchange", "sock", "used", "wants")
 
     def __init__(self, sock: socket.socket):
         self.sock = sock
         self.connected = False
+        self.used = False  # it has brought an answer
         self.exchange: Exchange | None = None
         self.wants = self.armed = WRITE
         self._out: memoryview | None = None

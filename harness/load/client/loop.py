@@ -1,5 +1,6 @@
 """The measured path of a client process: one thread, one epoll. A token costs one recvmsg, and nothing is parsed."""
 
+import errno
 import os
 import time
 from collections import deque
@@ -128,6 +129,8 @@ class Loop:
             return
         self.reads += 1
         if not length:
+            if self._again(connection, exchange):
+                return
             whole = exchange.framing.complete_at_eof(exchange.data)
             cut = Failure("incomplete_stream" if exchange.data else "reset", "the server closed the connection")
             self._end(connection, None if whole else cut, reusable=False)
@@ -172,6 +175,7 @@ class Loop:
                 self._finish(exchange, Failure("connect", _message(error)), now)
                 return
         connection.exchange = exchange
+        exchange.reused = connection.used
         self._in_flight += 1
         self._deadlines.append((now + self._job.request_timeout_s, planned.index, connection))
         if not fresh:
@@ -200,10 +204,27 @@ class Loop:
     def _broken(self, connection: PlainConnection, error: OSError) -> None:
         if connection.exchange is None:
             self._pool.drop(connection)
-        else:
+        elif not (error.errno == errno.EPIPE and self._again(connection, connection.exchange)):
             self._end(
                 connection, Failure("reset" if connection.connected else "connect", _message(error)), reusable=False
             )
+
+    def _again(self, connection: PlainConnection, exchange: Exchange) -> bool:
+        """A server may close a connection after an answer (llama.cpp does after every stream) just as the next request
+        goes out on it. That one was not read: it goes out once more, on a connection of its own, and the time counts as
+        spent on connecting. False where it is not so; a reset is another thing than a close.
+        """
+        if not exchange.reused or exchange.data:
+            return False
+        exchange.reused = False
+        try:
+            fresh = self._pool.open()
+        except OSError:
+            return False
+        self._pool.drop(connection)
+        connection.exchange, fresh.exchange = None, exchange
+        self._deadlines.append((self._clock.now() + self._job.request_timeout_s, exchange.planned.index, fresh))
+        return True
 
     def _end(self, connection: PlainConnection, error: Failure | None, *, reusable: bool) -> None:
         exchange = connection.exchange
@@ -212,6 +233,7 @@ class Loop:
         if not reusable or connection.wants != READ:
             self._pool.drop(connection)
         else:
+            connection.used = True
             self._pool.give_back(connection, now)
         connection.exchange = None
         self._in_flight -= 1

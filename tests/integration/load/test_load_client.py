@@ -1,5 +1,6 @@
 """The client against a real server: what it measures, and that no request is lost from the books."""
 
+import contextlib
 import itertools
 import socket
 import sys
@@ -147,6 +148,32 @@ def test_http_errors_carry_their_reason(scripted):
     (s,), _ = run(scripted.server, [0.0])
     assert "overloaded" in s.error.message
     assert "Retry-After: 7" in s.error.message
+
+
+def test_a_server_that_closes_after_each_answer_costs_no_request():
+    """As llama.cpp's does, without saying so: the next request is on its way already, or is not."""
+    answer = b'data: {"choices": [{"index": 0, "text": " a", "finish_reason": "length"}]}\n\ndata: [DONE]\n\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connections = []
+
+    def serve(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                connections.append(peer)
+                threading.Thread(target=one, args=(peer,), daemon=True).start()
+
+    def one(peer):
+        if peer.recv(1 << 16):
+            peer.sendall(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(answer), answer))
+        peer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", "tiny")
+        _, result = run(server, [0.0] * 40, tokens=1, concurrency=1)
+    assert result["errors"] == {} and result["requests_completed"] == 40
+    assert len(connections) >= 40
 
 
 def test_an_endless_line_does_not_fill_the_memory(scripted):

@@ -48,6 +48,7 @@ INT4 = Format(4, "int", "group", 32, symmetric=False)
 def test_most_weights_say_what_a_file_is(tmp_path):
     path = write(tmp_path / "m.gguf", (F32, (64,)), (Q8_0, (64, 32)), (Q4_1, (64, 64)))
     assert elements_by_type(path) == {"Q8_0": 2048, "Q4_1": 4096}, "a norm's vector is no matrix"
+    assert gguf.holds(str(path)) == "67 % of the weights in Q4_1, 33 % in Q8_0" and gguf.holds("org/name") is None
     assert main_type(path) == "Q4_1" and bits("Q4_1") == 4 and bits("IQ3_XXS") == 3 and bits("BF16") == 16
 
 
