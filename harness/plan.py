@@ -11,10 +11,13 @@ from typing import Any
 
 from harness import host
 from harness.accuracy import Suite
+from harness.checkpoints import gguf
 from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
 from harness.deployments import axes_of, clash, stands_for
 from harness.engines import Deployment, Engine
+from harness.engines.kernels import wants_sparsity_config
+from harness.engines.limits import Limits
 from harness.errors import ConfigError
 from harness.gemm import GEMM
 from harness.gemm.plan import gemm_inputs
@@ -118,39 +121,64 @@ def served_as(config: Config, engine: Engine, name: str, checkpoint: str) -> Dep
     return Deployment(name, checkpoint, args, None, axes, variant.scheme, variant.deployment_of)
 
 
-def recipe_of(variant: Variant) -> dict[str, Any] | None:
-    return asdict(variant.recipe) if variant.recipe else None
+def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
+    """The fields that are set: a field that a later version adds changes no fingerprint."""
+    if variant.recipe is None:
+        return None
+    recipe = _set(asdict(variant.recipe))
+    if "calibration" in recipe:
+        recipe["calibration"] = _calibration(_set(asdict(config.calibration)), recipe["calibration"])
+    if "sparsity" in recipe:
+        recipe["sparsity"].setdefault("write_config", wants_sparsity_config(config.engine))
+    return recipe
+
+
+def _calibration(sweep: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's dataset stands instead of the sweep's file."""
+    unwanted = ("file",) if "dataset" in own else ()
+    return {key: value for key, value in sweep.items() if key not in unwanted} | own
+
+
+def _set(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: _set(v) if isinstance(v, dict) else v for k, v in fields.items() if v is not None}
 
 
 def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], name: str) -> list[Session]:
     variant = config.variants[name]
-    served: dict[str, list[Cell]] = {}
+    recipe = recipe_of(config, variant)
+    served: dict[tuple[str, bool], list[Cell]] = {}  # (checkpoint, is the recipe applied to it?) -> cells
     # Load cells first: they want the engine as it started, and they are the shorter wait for a first look.
     if config.scenarios:
-        checkpoint = checkpoint_of(config, variant)
-        base = _base_inputs(config, engine, name, checkpoint)
-        cells = served.setdefault(checkpoint, [])
+        checkpoint, made = variant.load_checkpoint or checkpoint_of(config, variant), not variant.load_checkpoint
+        base = _base_inputs(config, engine, name, checkpoint, recipe if made else None)
+        cells = served.setdefault((checkpoint, made), [])
         for scenario_name, scenario in config.scenarios.items():
             cells += _load_cells(config, base, name, scenario_name, scenario)
     runs = 1 + config.noise_runs if name == config.baseline else 1
     for repeat in range(runs):
         for suite_name, suite in ({} if stands_for(variant) else suites).items():
             checkpoint = checkpoint_of(config, variant, suite_name)
-            inputs = _base_inputs(config, engine, name, checkpoint)
+            inputs = _base_inputs(config, engine, name, checkpoint, recipe)
+            inputs["concurrency"] = engine_concurrency(config, engine)
             cell = _accuracy_cell(config, inputs, name, suite_name, suite, repeat)
-            served.setdefault(checkpoint, []).append(cell)
-    recipe, several = recipe_of(variant), len(served) > 1
+            served.setdefault((checkpoint, True), []).append(cell)
+    several = len(served) > 1
     return [
         Session(
             f"{name}@{checkpoint}" if several else name,
             name,
             checkpoint,
-            recipe,
+            recipe if made else None,
             served_as(config, engine, name, checkpoint),
             tuple(cells),
         )
-        for checkpoint, cells in served.items()
+        for (checkpoint, made), cells in served.items()
     ]
+
+
+def engine_concurrency(config: Config, engine: Engine) -> int:
+    """Accuracy requests in flight: the sweep's, and no more than the owner of the server allows."""
+    return min(config.concurrency, getattr(engine, "limits", Limits()).max_concurrency or config.concurrency)
 
 
 def _accuracy_cell(
@@ -158,7 +186,7 @@ def _accuracy_cell(
 ) -> Cell:
     """`repeat` above 0 is the baseline once more: what differs between the two is noise."""
     inputs = {**base, "suite": suite.fingerprint(config.data.root), "seed": config.seed}
-    inputs |= {"concurrency": config.concurrency, "tokenizer": _tokenizer_identity(config)}
+    inputs["tokenizer"] = _tokenizer_identity(config)
     key = f"{variant}/{suite_name}"
     if repeat:
         inputs, key = {**inputs, "repeat": repeat}, f"{key}/r{repeat}"
@@ -189,7 +217,7 @@ def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
         raise ConfigError(f"{where}{error}") from None
 
 
-def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> dict[str, Any]:
+def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
     variant = config.variants[name]
     deployment = served_as(config, engine, name, checkpoint)
     told = engine.deployment_args(deployment.axes)
@@ -200,8 +228,15 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> 
     inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
-        inputs["weights"] = identity(checkpoint, recipe_of(variant), config.compression)
+        inputs["weights"] = _weights(config, engine, checkpoint, recipe)
     return inputs
+
+
+def _weights(config: Config, engine: Engine, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+    """What decides the weights, in the form that this engine serves."""
+    if engine.weights == gguf.METHOD:
+        return gguf.identity(reference, recipe, engine.tools())
+    return identity(reference, recipe, config.compression)
 
 
 def _tokenizer_identity(config: Config) -> dict[str, Any]:
@@ -224,7 +259,7 @@ def _judge_session(
         identity_of_judge |= {} if engine.loads_weights else {"model": judge.model}
         identity_of_judge |= engine.deployment_fingerprint(deployment)
         if engine.loads_weights:
-            identity_of_judge["weights"] = identity(judge.model, None, config.compression)
+            identity_of_judge["weights"] = _weights(config, engine, judge.model, None)
     cells = []
     for suite_name, suite in judged.items():
         against_baseline = suite.config.reference == "baseline"

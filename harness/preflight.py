@@ -8,14 +8,14 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from harness import host
+from harness import capabilities, host
 from harness.accuracy import Suite
-from harness.checkpoints import source
-from harness.checkpoints.prepare import QUANTIZERS, Workshop
+from harness.checkpoints import gguf, hub, recipes, source
+from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.deployments import gpus_of, stands_for
 from harness.engines import Engine, environment
-from harness.errors import did_you_mean
+from harness.engines.kernels import wants_sparsity_config
 from harness.gemm import GEMM
 from harness.gemm.plan import gemm_problems
 from harness.load import load_points
@@ -41,6 +41,7 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
         found += suite.problems(config.data.root)
     found += gemm_problems(config, engine, workshop)
     found += _judge(config, plan, engine, workshop)
+    found += capabilities.problems(config, engine, suites)
     found += _lengths(config, suites)
     found += _disk(config, engine)
     return list(dict.fromkeys(found))
@@ -52,18 +53,26 @@ def _served_here(session: Session, config: Config) -> bool:
 
 
 def _hardware(config: Config) -> list[str]:
-    present = len(host.gpus())
-    if config.hardware.gpus > present:
-        why = f"; {host.no_nvml()}" if host.no_nvml() else ""
-        return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (NVML{why})"]
+    present, tool = _present(config)
+    wanted = max(config.hardware.gpus, 1 if tool == "rocminfo" else 0)
+    if wanted > present:
+        why = f"; {host.no_nvml()}" if tool == "NVML" and host.no_nvml() else ""
+        return [f"the sweep needs {wanted} GPU(s); this machine has {present or 'none'} ({tool}{why})"]
     return []
 
 
+def _present(config: Config) -> tuple[int, str]:
+    """GPUs of the engine's kind, and what counts them."""
+    if getattr(config.engine, "device", None) == "rocm":
+        return len(host.amd_gpus()), "rocminfo"
+    return len(host.gpus()), "NVML"
+
+
 def _gpus(config: Config, name: str) -> list[str]:
-    needed, present = gpus_of(config, config.variants[name]), len(host.gpus())
+    needed, (present, tool) = gpus_of(config, config.variants[name]), _present(config)
     if needed <= max(present, 1) or getattr(config.engine, "device", "cuda") == "cpu":
         return []
-    return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} (NVML)"]
+    return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} ({tool})"]
 
 
 def _heads(session: Session, workshop: Workshop) -> list[str]:
@@ -128,25 +137,50 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
     served = [session for session in served if session.checkpoint]  # a judge may be an endpoint
     for session in served:
         lacking = source(session.checkpoint).problems()
-        file = ((session.recipe or {}).get("calibration") or {}).get("file")
-        if file and not Path(file).is_file():
-            lacking.append(f"variant {session.variant}: no calibration file {file}; set recipe.calibration.file")
-        lacking += _recipe(session) or ([] if lacking else _contents(config, session, workshop))
+        if engine.weights == gguf.METHOD:
+            lacking += gguf.problems(session.checkpoint, session.recipe, session.variant, engine.label)
+        else:
+            lacking += _recipe(config, session, workshop)
+            if not workshop.is_made(session.checkpoint, session.recipe):
+                lacking += _calibration(session)
+        lacking += [] if lacking else _contents(config, session, workshop)
         found += lacking
     read = [session for session in plan.sessions if session.checkpoint]
     making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in read)
     return found + (environment.problems(config.compression) if making else [])
 
 
-def _recipe(session: Session) -> list[str]:
-    method = ((session.recipe or {}).get("quantization") or {}).get("method")
-    if method is None or method in QUANTIZERS:
+def _recipe(config: Config, session: Session, workshop: Workshop) -> list[str]:
+    """Mistakes of the recipe, and where it does not fit the model or the engine."""
+    recipe, name = session.recipe, session.variant
+    if recipe is None:
         return []
-    where = f"variants.{session.variant}"
-    return [
-        f"{where}.recipe.quantization.method: {method!r} cannot be made here{did_you_mean(method, list(QUANTIZERS))}; "
-        f"or set {where}.recipe=null and {where}.checkpoint= to a published one"
-    ]
+    variant = config.variants[name]
+    found = recipes.problems(name, recipe, variant.scheme.activations)
+    stated, made = variant.scheme.weights.group_size, recipes.group_size(recipe)
+    if made and stated and made != stated:
+        found.append(f"variants.{name}: its recipe makes groups of {made}, its scheme.weights.group_size is {stated}")
+    if (recipe.get("sparsity") or {}).get("write_config") and not wants_sparsity_config(config.engine):
+        served_by = f"{config.engine.kind} {getattr(config.engine, 'version', '')}".strip()
+        found.append(
+            f"variants.{name}.recipe.sparsity.write_config=true: {served_by} has no 2:4 kernels and refuses a "
+            "checkpoint with sparsity_config; leave it null"
+        )
+    if not found and (wrong := recipes.misfit(recipe, workshop.model_config(session.checkpoint))):
+        found.append(f"variant {name}: {wrong}: set variants.{name}.scheme.weights.group_size")
+    return found
+
+
+def _calibration(session: Session) -> list[str]:
+    calibration = (session.recipe or {}).get("calibration")
+    if not calibration:
+        return []
+    if file := calibration.get("file"):
+        lacking = None if Path(file).is_file() else f"no file {file}"
+    else:
+        lacking = hub.missing_dataset(calibration["dataset"])
+    instead = "set calibration.file to JSON lines with `messages`, as scenarios/corpus/chat.jsonl"
+    return [f"calibration: {lacking}; {instead}"] if lacking else []
 
 
 def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]:
@@ -154,7 +188,7 @@ def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]
     if not workshop.is_made(session.checkpoint, session.recipe):
         return []  # looked at as soon as it is made
     location = workshop.location(session.checkpoint, session.recipe)
-    if not Path(location).is_dir():
+    if not Path(location).exists():
         return []  # on the hub: looked at before its engine starts
     from harness.checkpoints.inspection.gate import refusals
 
@@ -168,6 +202,7 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
 
     references = [config.model, *(variant.checkpoint for variant in config.variants.values())]
     references += [reference for variant in config.variants.values() for reference in variant.checkpoints.values()]
+    references += [variant.load_checkpoint for variant in config.variants.values()]
     made = [s for s in plan.sessions if s.variant != JUDGE and s.checkpoint and engine.loads_weights]
     locations = [workshop.location(session.checkpoint, session.recipe) for session in made]
     targets = {}

@@ -14,6 +14,7 @@ from typing import Any
 import harness
 from harness import host
 from harness.accuracy import Context, Suite
+from harness.budget import Budget
 from harness.checkpoints import Checkpoint
 from harness.checkpoints.inspection import Inspection
 from harness.checkpoints.inspection.gate import admitted
@@ -25,7 +26,7 @@ from harness.engines.endpoint import list_models
 from harness.engines.kernels import no_sparse_kernel
 from harness.errors import CellError, EngineError, HarnessError
 from harness.gemm import GEMM
-from harness.plan import JUDGE, Cell, Plan, Session
+from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
 from harness.progress import Progress
 from harness.records import SCHEMA, Flag, Outcome, Window, flag_dicts
 from harness.store import DiskFull, Store, slug
@@ -48,6 +49,7 @@ class Run:
     workshop: Workshop
     progress: Progress
     seconds: Callable[[Cell], float]
+    budget: Budget = field(default_factory=Budget)
     failed: dict[str, str] = field(default_factory=dict)
     _tokenizers: dict[str, Any] = field(default_factory=dict)
     _inspected: dict[str, Inspection | None] = field(default_factory=dict)  # by location
@@ -89,7 +91,11 @@ class Run:
                 self.progress.say(f"{session.name}: ready after {time.monotonic() - began:.0f} s")
                 with sampling(devices(self.config, self.engine, session)) as sampler:
                     self._warm_up(session, server)
+                    self.budget.add(server.meter.lap())
                     for cell in self._pending(session):
+                        if refusal := self.budget.refusal(cell):
+                            self._fail(cell, refusal, server_log)
+                            continue
                         self._cell(cell, server, checkpoint, server_log, sampler)
                         if cell.key in self.failed and not _alive(server):
                             self.progress.say(f"{session.name}: the engine died; its log: {server_log}")
@@ -161,15 +167,20 @@ class Run:
             if not isinstance(error, HarnessError):
                 log.exception("%s", cell.key)
             message = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            self.budget.add(server.meter.lap())
             self._fail(cell, message, server_log, time.monotonic() - began)
             return
         elapsed = time.monotonic() - began
+        used = server.meter.lap()
+        self.budget.add(used)
         seen = sampler.of_cell(cell.kind, outcome.window or Window(began, 0.0, elapsed), outcome.result)
         inspection = self._inspected.get(checkpoint.location)
+        held = holds(inspection) if inspection else server.facts.get("holds")  # of a GGUF file, as its server says
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
-        served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": inspection and holds(inspection)}}
-        self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen)
+        served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
+        spent = self.budget.record(used)
+        self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, spent)
 
     def _keep(
         self,
@@ -180,6 +191,7 @@ class Run:
         started_at: datetime,
         elapsed: float,
         seen: Seen | None = None,
+        spent: dict[str, Any] | None = None,
     ) -> None:
         seen = seen or Seen()
         record = {
@@ -190,6 +202,7 @@ class Run:
             "result": outcome.result,
             "flags": flag_dicts(flags),
             "engine": engine,
+            **(spent or {}),
             "host": host.facts(),
             "started_at": started_at.isoformat(timespec="seconds"),
             "duration_s": round(elapsed, 3),
@@ -213,7 +226,7 @@ class Run:
                 tokenizer=self._tokenizer_location(),
                 data_root=self.config.data.root,
                 seed=self.config.seed,
-                concurrency=self.config.concurrency,
+                concurrency=engine_concurrency(self.config, self.engine),
                 work_dir=Path(work_dir),
                 progress=self.progress.advance,
             )
@@ -235,7 +248,7 @@ class Run:
         return suite.judge(context, self.config.judge, rows[cell.variant], rows[self.config.baseline])
 
     def _tokenizer_location(self) -> str:
-        return self.workshop.prepare(self.config.model, None).location
+        return self.workshop.tokenizer(self.config.model).location
 
     def _tokenizer(self) -> Any:
         location = self._tokenizer_location()

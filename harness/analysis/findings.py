@@ -16,6 +16,7 @@ from harness.analysis.judge import WinRate, win_rates
 from harness.analysis.pareto import Front, fronts
 from harness.analysis.performance import Against, LoadPoint, against_baseline, load_points
 from harness.analysis.readings import Reading
+from harness.analysis.recommend import Recommendation, recommend
 from harness.analysis.speedups import Speedups, speedups
 from harness.analysis.study import Study
 from harness.analysis.validity import FlagGroup, Mark, emulated, flag_groups, marks
@@ -40,6 +41,7 @@ class Findings:
     rungs: tuple[Rung, ...]  # the attribution ladder; empty where the sweep has none
     envelopes: dict[tuple[str, str], Envelope]  # (scenario, metric of METRICS)
     fronts: tuple[Front, ...]
+    recommendation: Recommendation | None  # which variant to ship; None where nothing is compared
     emulated: tuple[str, ...]  # variants whose kernels are emulated: their speed says nothing
     marks: tuple[Mark, ...]
     flags: tuple[FlagGroup, ...]
@@ -71,7 +73,7 @@ def analyse(study: Study) -> Findings:
         for name in study.compared
         for scenario in study.scenarios
     }
-    means = speedups(study, points, against, gains)
+    means, slow = speedups(study, points, against, gains), emulated(study)
     return Findings(
         study=study,
         suites=suites,
@@ -90,7 +92,8 @@ def analyse(study: Study) -> Findings:
         rungs=rungs(study, points, capacities),
         envelopes={(s, metric): envelope(study, points, s, metric) for s in study.scenarios for metric in METRICS},
         fronts=fronts(study, averages, means),
-        emulated=emulated(study),
+        recommendation=recommend(study, suites, rates, means, slow),
+        emulated=slow,
         marks=marks(study, suites, rates),
         flags=flag_groups(study, suites),
         gemm=gemm(study),

@@ -25,6 +25,7 @@ class Variant:
     checkpoint_bytes: int | None
     gpus: int = 1
     deployment_of: str | None = None  # the variant that this one serves in another way
+    load_checkpoint: str | None = None  # whose rates were measured, where it is another one
     deployment: dict[str, Any] = field(default_factory=dict)  # {axis: value}, as far as the sweep says it
     accuracy_of: str | None = None  # the variant whose suites stand for this one's, which are not measured
 
@@ -91,6 +92,8 @@ class Measured:
     duration_s: float | None
     harness: str
     load_rows: Callable[[], list[dict[str, Any]]] = field(repr=False, compare=False)
+    usage: dict[str, Any] = field(default_factory=dict)  # requests and tokens, as the server counted them
+    cost: dict[str, Any] | None = None  # what they cost, where they have a price
 
     @property
     def valid(self) -> bool:
@@ -216,6 +219,8 @@ def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
         duration_s=record.get("duration_s"),
         harness=str(record.get("harness") or ""),
         load_rows=lambda: rows(record),
+        usage=record.get("usage") or {},
+        cost=record.get("cost"),
     )
 
 
@@ -250,6 +255,7 @@ def _variant(name: str, variant: dict[str, Any]) -> Variant:
         checkpoint_bytes=variant.get("checkpoint_bytes"),
         gpus=int(variant.get("gpus") or 1),
         deployment_of=variant.get("deployment_of"),
+        load_checkpoint=variant.get("load_checkpoint"),
         deployment=variant.get("deployment") or {},
         accuracy_of=variant.get("accuracy_of"),
     )

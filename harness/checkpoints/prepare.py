@@ -1,5 +1,7 @@
 """Makes a checkpoint ready: import, then compress; each step once, atomically, in the compression environment."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -10,14 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoints import Checkpoint, source
-from harness.checkpoints.sources import Pypi, size_bytes, weights_digest
+from harness import host
+from harness.checkpoints import Checkpoint, hub, recipes, source
+from harness.checkpoints.sources import Hub, Pypi, size_bytes, weights_digest
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
+from harness.errors import HarnessError
 
 WORKERS = Path(__file__).with_name("workers")
-IMPORT, COMPRESS = "import_gguf.py", "compress.py"
-QUANTIZERS = ("rtn", "gptq")  # the methods of workers/compress.py
+IMPORT, COMPRESS = "import_gguf.py", "compress"  # a script, a folder with a __main__.py
 
 
 def identity(reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig) -> dict[str, Any]:
@@ -26,7 +29,13 @@ def identity(reference: str, recipe: dict[str, Any] | None, compression: Environ
     if recipe is None:
         return origin
     tools = {**environment.fingerprint(compression), "worker": _digest(WORKERS / COMPRESS)}
-    return {"from": origin, "recipe": _portable(recipe), "tools": tools}
+    found = {"from": origin, "recipe": _portable(recipe), "tools": tools}
+    return found if (dtype := calibration_dtype(recipe)) == "bfloat16" else {**found, "calibration_dtype": dtype}
+
+
+def calibration_dtype(recipe: dict[str, Any]) -> str:
+    """What the model computes in while its activations are measured; float32 on a CPU that is slow in BF16."""
+    return host.cpu_dtype() if recipe.get("calibration") and not host.gpus() else "bfloat16"
 
 
 def _origin(reference: str) -> dict[str, Any]:
@@ -37,7 +46,9 @@ def _origin(reference: str) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    """Of a script, or of every script in a folder."""
+    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +58,8 @@ def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
         return recipe
     file = Path(calibration["file"])
     digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else f"missing {file}"  # preflight says so
-    return {**recipe, "calibration": {**calibration, "file": digest}}
+    known = {key: value for key, value in calibration.items() if key not in ("dataset", "split", "revision")}
+    return {**recipe, "calibration": {**known, "file": digest}}
 
 
 class Workshop:
@@ -74,13 +86,29 @@ class Workshop:
         origin = source(reference)
         location, revision = self._imported(reference), getattr(origin, "revision", None)
         if recipe is not None:
-            spec = {**recipe, "model": location}
+            if wrong := recipes.misfit(recipe, self.model_config(reference)):
+                raise HarnessError(f"checkpoint {reference} cannot be compressed: {wrong}")
+            spec = {**recipe, "model": location, "revision": revision, "dtype": calibration_dtype(recipe)}
             made = self._make(identity(reference, recipe, self.compression), COMPRESS, spec, reference)
             location, revision = str(made), None
         path = Path(location)
         if not path.is_dir():
             return Checkpoint(reference, location, revision)
         return Checkpoint(reference, location, None, size_bytes(path), weights_digest(path))
+
+    def tokenizer(self, reference: str) -> Checkpoint:
+        """The dense model's directory or hub id, for its tokenizer, whatever form the engine serves."""
+        return self.prepare(reference, None)
+
+    def model_config(self, reference: str) -> dict[str, Any] | None:
+        """config.json of the dense model; None while it is not at hand."""
+        origin = source(reference)
+        if isinstance(origin, Hub):
+            return hub.config(origin.repository, origin.revision)
+        try:
+            return json.loads((Path(self.location(reference, None)) / "config.json").read_text())
+        except (OSError, ValueError):  # not imported yet, or no checkpoint: its own problem
+            return None
 
     def _imported(self, reference: str) -> str:
         origin = source(reference)
@@ -95,6 +123,7 @@ class Workshop:
 
     def _make(self, key: dict[str, Any], worker: str, spec: dict[str, Any], reference: str) -> Path:
         home = self._home(key)
+        remove_abandoned(home.parent)
         with locked(home.with_name(home.name + ".lock")):
             if home.is_dir():
                 return home
@@ -102,7 +131,7 @@ class Workshop:
             env = dict(os.environ)
             if reference.startswith("pypi:") and "package" in spec:
                 env["PYTHONPATH"] = str(self._package(Pypi(reference)))
-            verb = "importing" if worker == IMPORT else "compressing"
+            verb = "compressing" if "model" in spec else "importing"
             self.say(f"{verb} {reference} into {home}")
             work = home.with_name(f".{home.name}-{uuid.uuid4().hex[:8]}")
             try:
@@ -139,6 +168,15 @@ class Workshop:
                 run_logged([*pip, *target, *parts], self.log, package.reference)
             (home / "complete").touch()
         return home
+
+
+def remove_abandoned(checkpoints: Path) -> None:
+    """What a run that was killed left half-made: its lock is free, and nobody else's would be."""
+    for half in checkpoints.glob(".*-*"):
+        lock_file = checkpoints / f"{half.name[1:].rpartition('-')[0]}.lock"
+        with lock_file.open("w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(half, ignore_errors=True)
 
 
 def _requires(home: Path, name: str) -> list[str]:

@@ -7,10 +7,10 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import platform
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,21 +18,27 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 
+STOP_GRACE_S = 10.0
+
 
 @dataclass
 class EnvironmentConfig:
-    """`install`: argument lines for `pip install`, run in order; `uninstall`: packages that must not be there."""
+    """`install`: argument lines for `pip install`, run in order; `uninstall`: packages that must not be there; `env`:
+    variables for those that are built here.
+    """
 
     name: str = "environment"
     python: str | None = None  # an interpreter that has everything already; nothing is installed then
     install: list[str] = field(default_factory=list)
     uninstall: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
 
 
 def fingerprint(config: EnvironmentConfig) -> dict:
     if config.python:
         return {"python": config.python}
-    return {"install": list(config.install), "uninstall": list(config.uninstall)}
+    built = {"env": dict(config.env)} if config.env else {}
+    return {"install": list(config.install), "uninstall": list(config.uninstall), **built}
 
 
 def directory(config: EnvironmentConfig, cache_dir: Path) -> Path:
@@ -75,27 +81,21 @@ def _make(config: EnvironmentConfig, home: Path, log: Path) -> None:
     run_logged([sys.executable, "-m", "venv", str(home)], log, config.name)
     run_logged([*pip, "install", "--quiet", "--upgrade", "pip"], log, config.name)
     for line in config.install:
-        run_logged([*pip, "install", *shlex.split(line)], log, config.name)
+        run_logged([*pip, "install", *shlex.split(line)], log, config.name, {**os.environ, **config.env})
     if config.uninstall:
         run_logged([*pip, "uninstall", "--yes", *config.uninstall], log, config.name)
     (home / "complete").write_text(json.dumps(fingerprint(config), indent=1))
 
 
 def run_logged(command: list[str], log: Path, what: str, env: dict[str, str] | None = None) -> None:
-    """Runs to the end, output to `log`. Raises HarnessError with the end of the log."""
-    from harness.engines.process import log_tail
+    """Runs to the end, output to `log`; it dies with us. Raises HarnessError with the end of the log."""
+    from harness.engines.process import ServerProcess, log_tail
 
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        output.write(f"\n$ {shlex.join(command)}\n".encode())
-        output.flush()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env)
-        try:
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait(30)
-            raise
+    process = ServerProcess(command, env or {}, log, STOP_GRACE_S)
+    try:
+        code = process.wait()
+    finally:
+        process.stop()
     if code != 0:
         raise HarnessError(
             f"{what}: {shlex.join(command[:6])} ... failed with exit code {code}; the end of its log:\n"

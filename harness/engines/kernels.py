@@ -41,6 +41,20 @@ CUTLASS_24 = SpecifierSet(">=0.7,<0.19")  # removed by PR 36799
 SPARSE_MARLIN = SpecifierSet("<0.16")  # removed by PR 32688
 
 
+def wants_sparsity_config(engine: Any) -> bool:
+    """Has the engine of this configuration 2:4 kernels, which it takes where a checkpoint's sparsity_config says so?
+
+    vLLM from 0.19 on refuses such a checkpoint at load, on every device (compressed_tensors.py of 0.32: "Sparsity
+    support has been removed"); and a CPU has no 2:4 kernels.
+    """
+    if (engine.kind, getattr(engine, "device", None)) != ("vllm", "cuda"):
+        return False
+    try:
+        return CUTLASS_24.contains(Version(engine.version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
 def no_sparse_kernel(facts: dict[str, Any], checkpoint: "Inspection") -> str | None:
     """Why 2:4 weights run without 2:4 kernels; None where they run with them, or are not 2:4.
 

@@ -75,6 +75,10 @@ class ServerProcess:
             *whole, rest = (rest + read).split(b"\n")
             yield from whole
 
+    def wait(self) -> int:
+        """Until it ends of itself; its exit code."""
+        return self._process.wait()
+
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float, what: str) -> float:
         """Seconds until `ready`; EngineError with the end of the log when it dies first or is too slow."""
         start = time.monotonic()

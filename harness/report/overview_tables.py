@@ -54,7 +54,7 @@ def variants_table(findings: Findings) -> Table:
             gain("latency", name, _mean_e2e(findings, name)),
             _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name))),
             gain("throughput", name, []),
-            Td(v.checkpoint or NONE, "code"),
+            Td(v.checkpoint or NONE, "code", f"rates: {v.load_checkpoint}" if v.load_checkpoint else ""),
         ]
         rows.append(row)
     heads = ["Variant", "Scheme", *([">GPUs"] if several else []), ">Weights on disk", ">Average recovery"]

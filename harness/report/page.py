@@ -21,6 +21,7 @@ from harness.report.figures import Figure, curve_figure, front_figure
 from harness.report.frame import plain, render
 from harness.report.gain_figures import envelope_figure, ladder_figure
 from harness.report.gemm_figures import gemm_figures
+from harness.report.recommendation import recommendation
 from harness.report.style import VariantStyle, styles
 from harness.report.words import plural, slo, verdicts
 
@@ -39,6 +40,7 @@ def render_page(findings: Findings) -> str:
         marks=findings.marks,
         study=study,
         findings=findings,
+        recommendation=recommendation(findings),
         verdicts=verdicts(findings),
         variants=overview.variants_table(findings),
         recovery=accuracy.recovery_table(findings),
@@ -63,6 +65,7 @@ def render_page(findings: Findings) -> str:
         cost=gains.cost_table(findings),
         gemm=_gemm(findings, looks),
         serves=findings.serves,
+        spending=gains.spending_table(findings),
         validity=validity,
         provenance=provenance,
         config=yaml.safe_dump(plain(study.config), sort_keys=False, allow_unicode=True, width=110),

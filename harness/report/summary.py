@@ -16,6 +16,8 @@ from harness.analysis.intervals import Estimate
 from harness.analysis.performance import METRICS
 from harness.analysis.scalars import scalars
 from harness.analysis.speedups import Speedups
+from harness.analysis.spending import spending
+from harness.report.recommendation import recommendation
 from harness.report.words import verdicts
 
 SCHEMA = 2
@@ -58,6 +60,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             }
             for name, v in study.variants.items()
         },
+        "recommendation": _recommendation(findings),
         "suites": [_suite(result) for result in findings.suites.values()],
         "win_rates": [
             {
@@ -110,6 +113,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             | {"per_million_tokens": _estimate(cost.per_million_total)}
             for (v, s), cost in findings.costs.items()
         ],
+        "spending": [asdict(one) for one in spending(study)],
         "gemm": _gemm(findings),
         "published": list(study.published),
         "fronts": [
@@ -139,6 +143,20 @@ def _gemm(findings: Findings) -> list[dict[str, Any]]:
         for name, wholes in (findings.gemm.wholes if findings.gemm else {}).items()
         for batch, w in wholes.items()
     ]
+
+
+def _recommendation(findings: Findings) -> dict[str, Any] | None:
+    if (found := findings.recommendation) is None:
+        return None
+    return {
+        "text": recommendation(findings),
+        "ship": list(found.ship),
+        "safe": list(found.safe),
+        "suites": list(found.suites),
+        "measure": found.measure,
+        "gains": {name: _estimate(gain) for name, gain in found.gains.items()},
+        "ruled_out": found.ruled_out,
+    }
 
 
 def _average(findings: Findings, name: str) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ import pytest
 from harness import compose
 from harness.accuracy import suite_class
 from harness.engines import engine_class
-from harness.plan import build_plan
+from harness.errors import ConfigError
+from harness.plan import build_plan, recipe_of
 
 
 def plan(*overrides: str, sweep: str = "quickstart"):
@@ -100,3 +101,32 @@ def test_traffic_is_the_same_for_every_variant(quickstart):
             by_variant.setdefault(cell.variant, []).append(traffic)
     first, *others = by_variant.values()
     assert all(traffic == first for traffic in others)
+
+
+def recipe(name: str, *overrides: str):
+    config = compose.compose_sweep(["+sweep=quickstart", f"variant=[bf16,{name}]", *overrides])
+    return recipe_of(config, config.variants[name])
+
+
+def test_a_recipe_takes_the_sweeps_calibration_where_it_has_none_of_its_own():
+    shared = recipe("sparse24_fp8", "calibration.samples=7")["calibration"]
+    assert shared["samples"] == 7 and shared["file"].endswith("chat.jsonl") and shared["seed"] == 0
+    own = recipe("sparse24_fp8", "variants.sparse24_fp8.recipe.calibration.dataset=org/d")["calibration"]
+    assert "file" not in own and own["dataset"] == "org/d" and own["samples"] == 40
+    assert "calibration" not in recipe("fp8_dynamic")
+
+
+def test_the_sparsity_config_follows_the_engine_and_the_recipe_the_schemes_group():
+    assert recipe("sparse24_fp8")["sparsity"]["write_config"] is False
+    assert recipe("sparse24_fp8", "engine=vllm_sparse")["sparsity"]["write_config"] is True
+    forced = recipe("sparse24_fp8", "engine=vllm_sparse", "variants.sparse24_fp8.recipe.sparsity.write_config=false")
+    assert forced["sparsity"]["write_config"] is False
+    assert recipe("w4a16_awq")["quantization"]["group_size"] == 128
+    size = "variants.w4a16_awq.scheme.weights.group_size=64"
+    assert recipe("w4a16_awq", size)["quantization"]["group_size"] == 64
+    assert "group_size" not in recipe("fp8_dynamic")["quantization"], "what is not set is in no fingerprint"
+
+
+def test_a_sweep_without_a_model_says_what_to_add():
+    with pytest.raises(ConfigError, match=r"which_compression: no model; add model= with a hub id"):
+        compose.compose_sweep(["+sweep=which_compression"])

@@ -6,7 +6,7 @@ import pytest
 
 from harness.checkpoints.inspection.claims import Claim, Claims
 from harness.config import Format
-from harness.engines.kernels import no_sparse_kernel
+from harness.engines.kernels import no_sparse_kernel, wants_sparsity_config
 
 W8 = Format(8, "float", "channel")
 A8 = Format(8, "float", "token", dynamic=True)
@@ -45,3 +45,15 @@ CASES = [
 def test_sparse_kernels_are_where_engine_and_checkpoint_allow_them(facts, found, said):
     reason = no_sparse_kernel(facts, found)
     assert (reason is None) if said is None else said in reason
+
+
+@pytest.mark.parametrize(("configured", "wants"), [
+    (engine(), True), (engine("0.19.0"), False), (engine("0.32.0"), False), (engine(device="cpu"), False),
+    (engine(""), False), (engine(kind="simulated"), False),
+])  # fmt: skip
+def test_the_block_is_written_for_the_engines_that_look_for_it(configured, wants):
+    assert wants_sparsity_config(SimpleNamespace(**configured)) is wants
+
+
+def test_an_engine_without_a_version_does_not_want_it():
+    assert wants_sparsity_config(SimpleNamespace(kind="endpoint")) is False

@@ -1,0 +1,115 @@
+"""What is wrong with a recipe, told before anything is built. Pure; the work itself is workers/compress."""
+
+from math import gcd
+from typing import Any
+
+from harness.checkpoints.inspection.claims import matches
+from harness.config import Format
+from harness.errors import did_you_mean
+
+# Field -> the methods that workers/compress has; True: it measures activations, and needs calibration data for it.
+METHODS = {
+    "smoothing": {"smoothquant": True},
+    "sparsity": {"sparsegpt": True, "wanda": True, "magnitude": False},
+    "quantization": {"rtn": False, "gptq": True, "awq": True},
+}
+
+
+def problems(name: str, recipe: dict[str, Any], activations: Format | None = None) -> list[str]:
+    """One line a mistake. `recipe`: config.Recipe's fields that are set; `activations`: of the variant's scheme."""
+    where = f"variants.{name}.recipe"
+    found, measuring = [], []
+    for field, methods in METHODS.items():
+        method = (recipe.get(field) or {}).get("method")
+        if method is None:
+            continue
+        if method not in methods:
+            hint = did_you_mean(method, list(methods))
+            found.append(
+                f"{where}.{field}.method: {method!r} cannot be made here{hint}; or set {where}=null and "
+                f"variants.{name}.checkpoint= to a published one"
+            )
+        elif methods[method]:
+            measuring.append(method)
+    found += _smoothing(where, recipe) + _sparsity(where, recipe) + _quantization(where, recipe)
+    if (recipe.get("quantization") or {}).get("kv_cache_scheme"):
+        measuring.append("the KV cache's scale")
+    if activations is not None and activations.bits < 16 and (not activations.dynamic or activations.scale == "e4m3"):
+        measuring.append("the activations' stored scale")  # NVFP4's is the global one
+    if measuring and not recipe.get("calibration"):
+        needing = " and ".join(measuring)
+        found.append(f"{where}.calibration: {needing} must be measured on data; set it ({{}}: the sweep's)")
+    if not recipe.get("sparsity") and not recipe.get("quantization"):
+        found.append(f"{where}: neither sparsity nor quantization; set one, or recipe=null")
+    for field in ("samples", "max_tokens"):
+        if (recipe.get("calibration") or {}).get(field, 1) < 1:
+            found.append(f"{where}.calibration.{field}: at least 1")
+    return found
+
+
+def _smoothing(where: str, recipe: dict[str, Any]) -> list[str]:
+    smoothing = recipe.get("smoothing")
+    if smoothing and not 0 <= smoothing["strength"] <= 1:
+        return [f"{where}.smoothing.strength={smoothing['strength']:g}: from 0 (nothing is moved) to 1"]
+    return []
+
+
+def _sparsity(where: str, recipe: dict[str, Any]) -> list[str]:
+    sparsity, quantization = recipe.get("sparsity"), recipe.get("quantization") or {}
+    if not sparsity:
+        return []
+    found = []
+    if sparsity["pattern"] != "2:4":
+        found.append(f"{where}.sparsity.pattern={sparsity['pattern']}: only 2:4 has kernels")
+    if quantization.get("method") == "gptq":  # llm-compressor 0.13 has no mask in gptq_quantize.py
+        found.append(
+            f"{where}.quantization.method: gptq puts its error into the pruned weights, and 2:4 is lost; use rtn or awq"
+        )
+    return found
+
+
+def _quantization(where: str, recipe: dict[str, Any]) -> list[str]:
+    quantization = recipe.get("quantization")
+    if not quantization:
+        return []
+    if (quantization.get("scheme") is None) == (quantization.get("weights") is None):
+        return [f"{where}.quantization: set scheme (a preset: W4A16, FP8_DYNAMIC, ...) or weights, one of them"]
+    return []
+
+
+def group_size(recipe: dict[str, Any] | None) -> int | None:
+    """Of the weights, where the recipe says it."""
+    quantization = (recipe or {}).get("quantization") or {}
+    return quantization.get("group_size") or (quantization.get("weights") or {}).get("group_size")
+
+
+def misfit(recipe: dict[str, Any] | None, config: dict[str, Any] | None) -> str | None:
+    """Why groups of inputs cannot cut this model's layers; None when they can, or config.json does not say."""
+    size = group_size(recipe)
+    if not size or not config:
+        return None
+    inputs = linear_inputs(config)
+    cut = {layer: width for layer, width in inputs.items() if not matches(layer, tuple(recipe.get("ignore") or ()))}
+    wrong = {layer: width for layer, width in cut.items() if width % size}
+    if not wrong:
+        return None
+    layer, width = next(iter(wrong.items()))
+    common = gcd(*cut.values())
+    fitting = [power for power in (128, 64, 32, 16) if common % power == 0]
+    instead = f"; {fitting[0]} divides all of this model's" if fitting else ""
+    return f"group size {size} does not divide {width}, the inputs of {layer.rpartition('.')[2]}{instead}"
+
+
+def linear_inputs(config: dict[str, Any]) -> dict[str, int]:
+    """Inputs of each kind of linear layer by the usual names, from config.json; without those that it does not tell."""
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    hidden, heads = text.get("hidden_size"), text.get("num_attention_heads")
+    head = text.get("head_dim") or (hidden // heads if hidden and heads else None)
+    inner = text.get("moe_intermediate_size") or text.get("intermediate_size")
+    found = {
+        "model.layers.0.self_attn.q_proj": hidden,
+        "model.layers.0.self_attn.o_proj": heads * head if heads and head else None,
+        "model.layers.0.mlp.gate_proj": hidden,
+        "model.layers.0.mlp.down_proj": inner,
+    }
+    return {layer: width for layer, width in found.items() if isinstance(width, int) and width > 0}

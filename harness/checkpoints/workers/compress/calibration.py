@@ -1,0 +1,37 @@
+"""Calibration data: instruction dialogues through the model's own chat template."""
+
+import json
+import random
+from pathlib import Path
+
+
+def texts(calibration: dict, tokenizer) -> list[str]:
+    """Pruning on other text than dialogues breaks a chat model. The same seed draws the same dialogues."""
+    if calibration.get("file"):
+        rows = [json.loads(line) for line in Path(calibration["file"]).read_text().splitlines() if line.strip()]
+    else:
+        from datasets import load_dataset
+
+        hub = {"split": calibration["split"], "revision": calibration.get("revision")}
+        rows = list(load_dataset(calibration["dataset"], **hub))
+    random.Random(calibration["seed"]).shuffle(rows)
+    dialogues = [row["messages"] for row in rows[: calibration["samples"]]]
+    if tokenizer.chat_template is None:  # a base model: what was said, without a form that it has never seen
+        return ["\n\n".join(message["content"] for message in dialogue) for dialogue in dialogues]
+    return [tokenizer.apply_chat_template(dialogue, tokenize=False) for dialogue in dialogues]
+
+
+def arguments(calibration: dict, tokenizer) -> dict:
+    """For llmcompressor.oneshot: the tokenized dialogues, in this order, each for itself."""
+    from datasets import Dataset
+
+    limit = {"truncation": True, "max_length": calibration["max_tokens"]}
+    templated = tokenizer.chat_template is not None  # it writes the special tokens itself
+    rows = [dict(tokenizer(text, **limit, add_special_tokens=not templated)) for text in texts(calibration, tokenizer)]
+    print(f"calibrating on {len(rows)} dialogues, {sum(len(row['input_ids']) for row in rows)} tokens", flush=True)
+    return {
+        "dataset": Dataset.from_list(rows),
+        "num_calibration_samples": len(rows),
+        "max_seq_length": calibration["max_tokens"],
+        "shuffle_calibration_samples": False,
+    }

@@ -1,0 +1,66 @@
+"""The answer to "which one do I ship?", in one or two sentences."""
+
+from harness.analysis import Findings
+from harness.analysis.recommend import Recommendation
+from harness.analysis.validity import simulated
+from harness.report.words import times
+
+NOUNS = {"capacity": "capacity at the SLO", "latency": "single-stream latency", "throughput": "throughput"}
+CLAIMS = {
+    "capacity": "serves {} the requests at the SLO",
+    "latency": "answers a single stream {} as fast",
+    "throughput": "gives {} the throughput",
+}
+
+
+def recommendation(findings: Findings) -> str | None:
+    """None for a study that compares nothing."""
+    found = findings.recommendation
+    if found is None:
+        return None
+    said = _ship(findings, found) if found.ship else _none(findings, found)
+    return ("SIMULATED: " if simulated(findings.study) else "") + said
+
+
+def _ship(findings: Findings, found: Recommendation) -> str:
+    first, *others = found.ship
+    label, study = findings.study.label, findings.study
+    claim = CLAIMS[found.measure].format(times(found.gains[first]))
+    said = f"Ship {label(first)}: {_safe(findings, found, 'it is')}, and {claim}."
+    if others:
+        rest = _listed([f"{label(name)} ({times(found.gains[name])})" for name in others])
+        said += f" {rest} {'is' if len(others) == 1 else 'are'} not told apart from it."
+    per_gpu = found.measure != "latency" and len({variant.gpus for variant in study.variants.values()}) > 1
+    return said + (" Per GPU." if per_gpu else "")
+
+
+def _none(findings: Findings, found: Recommendation) -> str:
+    label = findings.study.label
+    if not found.safe:
+        why = "; ".join(f"{label(name)}, {reason}" for name, reason in found.ruled_out.items())
+        return f"None shown: no variant is shown {_bound(findings)} on every suite ({why})."
+    safe = _listed([label(name) for name in found.safe])
+    head = f"None shown: {safe} {_safe(findings, found, 'is' if len(found.safe) == 1 else 'are')}"
+    if found.measure is None:
+        slow = [label(name) for name in found.safe if name in findings.emulated]
+        why = f"the kernels of {_listed(slow)} are emulated here" if slow else "no speed was compared"
+        return f"{head}, but {why}."
+    gains = _listed([f"{label(name)} {_gain(gain)}" for name, gain in found.gains.items()])
+    return f"{head}, but no gain in {NOUNS[found.measure]} is shown: {gains}."
+
+
+def _gain(gain) -> str:
+    return times(gain) if gain.bounded else f"{times(gain)}, measured once, no interval"
+
+
+def _safe(findings: Findings, found: Recommendation, verb: str) -> str:
+    return f"{verb} shown {_bound(findings)} on {_listed(list(found.suites))}"
+
+
+def _bound(findings: Findings) -> str:
+    study = findings.study
+    return f"non-inferior to {study.label(study.baseline)} at a margin of {100 * study.margin:g} %"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

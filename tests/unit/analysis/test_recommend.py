@@ -1,0 +1,106 @@
+"""Which variant to ship: only what is shown safe and shown faster."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.analysis import analyse
+from harness.analysis.intervals import Estimate
+from harness.analysis.paired import NOT_SHOWN, REFUTED, SHOWN
+from harness.analysis.recommend import recommend
+from harness.analysis.speedups import Speedups
+from harness.report.recommendation import recommendation
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+from synthetic_study import synthetic_study
+
+FAST, FASTER, ALIKE = Estimate(1.3, 1.25, 1.35), Estimate(1.6, 1.5, 1.7), Estimate(1.55, 1.4, 1.7)
+SAME, ONCE = Estimate(1.02, 0.97, 1.07), Estimate(1.4)
+COMPARED = ("fp8", "sparse_fp8", "int4")
+
+
+@pytest.fixture(scope="module")
+def findings():
+    return analyse(synthetic_study())
+
+
+def answered(findings, verdicts: dict[str, str], capacity: dict[str, Estimate], emulated=(), latency=None, **study):
+    """The findings with these verdicts on every suite, and these gains."""
+    suites = {
+        key: replace(r, comparison=replace(r.comparison, verdict=verdicts[key[0]])) if r.comparison else r
+        for key, r in findings.suites.items()
+    }
+    speeds = {name: Speedups((latency or {}).get(name), None, capacity.get(name)) for name in COMPARED}
+    of = replace(findings.study, **study)
+    found = recommend(of, suites, {}, speeds, emulated)
+    return found, recommendation(replace(findings, study=of, recommendation=found, emulated=emulated))
+
+
+def test_the_fastest_of_the_safe_is_shipped(findings):
+    verdicts = {"fp8": SHOWN, "sparse_fp8": REFUTED, "int4": SHOWN}
+    found, said = answered(findings, verdicts, {"fp8": FASTER, "sparse_fp8": Estimate(9, 8, 10), "int4": FAST})
+    assert (found.ship, found.safe, found.measure) == (("fp8",), ("fp8", "int4"), "capacity")
+    assert found.ruled_out == {"sparse_fp8": "mmlu: refuted"}
+    assert said == (
+        "Ship Dense FP8: it is shown non-inferior to Dense BF16 at a margin of 1 % on mmlu, gsm8k and humaneval, and "
+        "serves 1.60× [1.50, 1.70] the requests at the SLO."
+    )
+
+
+def test_what_cannot_be_told_apart_is_named_beside_it(findings):
+    found, said = answered(findings, dict.fromkeys(COMPARED, SHOWN), {"fp8": FASTER, "sparse_fp8": ALIKE, "int4": FAST})
+    assert found.ship == ("fp8", "sparse_fp8"), "int4's interval ends below the first one's"
+    assert said.endswith("2:4 sparse FP8 (1.55× [1.40, 1.70]) is not told apart from it.")
+
+
+@pytest.mark.parametrize(("verdict", "word"), [(NOT_SHOWN, "not shown"), (REFUTED, "refuted")])
+def test_without_a_safe_variant_none_is_shown(findings, verdict, word):
+    found, said = answered(findings, dict.fromkeys(COMPARED, verdict), dict.fromkeys(COMPARED, FASTER))
+    assert (found.ship, found.safe, found.measure) == ((), (), None)
+    assert said.startswith("None shown: no variant is shown non-inferior") and f"INT4 W4A16, mmlu: {word}" in said
+
+
+@pytest.mark.parametrize(("gain", "word"), [(SAME, "1.02× [0.97, 1.07]"), (ONCE, "1.40×, measured once, no interval")])
+def test_a_gain_that_is_not_significant_ships_nothing(findings, gain, word):
+    verdicts = {"fp8": SHOWN, "sparse_fp8": REFUTED, "int4": REFUTED}
+    found, said = answered(findings, verdicts, dict.fromkeys(COMPARED, gain))
+    assert found.ship == () and found.safe == ("fp8",)
+    assert said.startswith("None shown: Dense FP8 is shown non-inferior") and said.endswith(
+        f"but no gain in capacity at the SLO is shown: Dense FP8 {word}."
+    )
+
+
+def test_an_emulated_speed_recommends_nothing(findings):
+    verdicts = {"fp8": SHOWN, "sparse_fp8": REFUTED, "int4": REFUTED}
+    found, said = answered(findings, verdicts, {"fp8": FASTER}, emulated=("fp8",))
+    assert found.ship == () and said.endswith("but the kernels of Dense FP8 are emulated here.")
+
+
+def test_latency_decides_where_there_is_no_capacity(findings):
+    found, said = answered(findings, dict.fromkeys(COMPARED, SHOWN), {}, latency={"fp8": FAST, "int4": SAME})
+    assert (found.ship, found.measure) == (("fp8",), "latency") and "answers a single stream 1.30×" in said
+
+
+def test_a_suite_without_a_comparison_rules_out(findings):
+    suites = dict(findings.suites)
+    del suites["fp8", "gsm8k"]
+    found = recommend(findings.study, suites, {}, findings.speedups, ())
+    assert found.ruled_out["fp8"] in ("mmlu: not shown", "gsm8k: not measured")
+    clean = {k: replace(r, comparison=replace(r.comparison, verdict=SHOWN)) if r.comparison else r
+             for k, r in suites.items()}  # fmt: skip
+    assert recommend(findings.study, clean, {}, findings.speedups, ()).ruled_out == {"fp8": "gsm8k: not measured"}
+
+
+def test_more_gpus_are_no_gain(findings):
+    variants = dict(findings.study.variants)
+    variants["fp8"] = replace(variants["fp8"], gpus=2)
+    found, _ = answered(findings, dict.fromkeys(COMPARED, SHOWN), {"fp8": FASTER, "int4": FAST}, variants=variants)
+    assert found.ship == ("int4",) and found.gains["fp8"].value == pytest.approx(0.8)
+
+
+def test_a_study_that_compares_nothing_has_no_answer(findings):
+    alone = replace(findings.study, variants={"bf16": findings.study.variants["bf16"]})
+    assert recommend(alone, {}, {}, {}, ()) is None
+    assert recommendation(replace(findings, recommendation=None)) is None
