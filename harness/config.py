@@ -288,7 +288,7 @@ class Published:
     suite: str | None = None  # its score, in 0..1 or in percent; or ...
     metric: str | None = None  # ... a number of analysis/scalars.py: recovery/average, speedup/e2e_single_stream
     value: float = MISSING
-    gpu: str | None = None  # pattern for a GPU's name, "H100|H200": a metric that is compared on such a one only
+    gpu: str | None = None  # a pattern of the GPU's name: compared on such a one only (H100|H200)
     source: str = ""  # title, its table or section, year: an entry without it is refused
 
 

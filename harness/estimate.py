@@ -13,12 +13,12 @@ from harness.store import Store
 # Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU, a 70B judge on one or behind an endpoint; a
 # rehearsal, whose suites ask a handful of items.
 ENGINE_START_S = {"weights": 60.0, "none": 2.0}
+GEMM_KERNELS = 3  # of a format, its baseline's among them
 UNKNOWN_ITEMS = 1000  # of a suite that does not know how many it has
 SECONDS_A_SUITE = {"cpu": 10.0, "gpu": 10.0, "simulated": 3.0}
 SECONDS_PER_ITEM = {"cpu": 0.5, "gpu": 0.1, "simulated": 0.05}
 SECONDS_PER_JUDGEMENT = {"cpu": 0.5, "gpu": 0.2, "simulated": 0.05}
 SECONDS_PER_TOKEN = {"cpu": 0.05, "gpu": 0.01, "simulated": 0.01}
-GEMM_KERNELS = 3  # of a format, its baseline's among them
 
 
 def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store) -> Callable[[Cell], float]:

@@ -179,8 +179,7 @@ class Run:
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
         served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
-        spent = self.budget.record(used)
-        self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, spent)
+        self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, self.budget.record(used))
 
     def _keep(
         self,

@@ -64,6 +64,10 @@ class ServerProcess:
     def exit_code(self) -> int | None:
         return self._process.poll()
 
+    def wait(self) -> int:
+        """Until it ends of itself; its exit code."""
+        return self._process.wait()
+
     def lines(self, timeout_s: float) -> Iterator[bytes]:
         """Whole lines of standard output until it ends. Raises TimeoutError when none comes for so long."""
         rest = b""
@@ -74,10 +78,6 @@ class ServerProcess:
                 return
             *whole, rest = (rest + read).split(b"\n")
             yield from whole
-
-    def wait(self) -> int:
-        """Until it ends of itself; its exit code."""
-        return self._process.wait()
 
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float, what: str) -> float:
         """Seconds until `ready`; EngineError with the end of the log when it dies first or is too slow."""

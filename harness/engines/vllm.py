@@ -111,7 +111,8 @@ class Vllm(Launched):
 
     def gemm_command(self, spec: Path) -> tuple[list[str], dict[str, str]]:
         """(command, environment variables) of the worker that times products; it speaks on standard output."""
-        return [self.python(), str(GEMM_WORKER / "gemm_main.py"), str(spec)], dict(self.config.env)
+        python = self.python()
+        return [str(python), str(GEMM_WORKER / "gemm_main.py"), str(spec)], dict(self.config.env)
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return ask(server.base_url + "/reset_prefix_cache", None, RESET_TIMEOUT_S, "POST") is not None

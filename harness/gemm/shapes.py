@@ -95,11 +95,9 @@ def read_config(reference: str, location: str) -> dict[str, Any]:
     origin = source(reference)
     file = Path(location) / "config.json"
     if isinstance(origin, Hub) and not file.is_file():
-        from harness.checkpoints import hub
+        from harness.checkpoints.hub import fetch_config
 
-        if (found := hub.config(origin.repository, origin.revision)) is None:
-            raise HarnessError("its config.json could not be had from the hub; see that it is there, and within reach")
-        return found
+        file = fetch_config(origin.repository, origin.revision)
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError) as error:

@@ -32,12 +32,8 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     parts += ["## Verdict", f"**{markdown(answer)}**" if (answer := recommendation(findings)) else ""]
     parts += ["\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
     figures = {path: figure for path, (figure, _) in (charts or {}).items()}
-    if findings.serves:
-        parts += [
-            _section(variants_table(findings)),
-            *_pictures(figures, "pareto_"),
-            _section(recovery_table(findings)),
-        ]
+    parts += [_section(variants_table(findings))] if findings.serves else []
+    parts += [*_pictures(figures, "pareto_"), _section(recovery_table(findings))] if study.suites else []
     parts += [_section(agreement_table(findings)), _section(distance_table(findings))]
     parts += [_section(judge_table(findings)), _section(known_pairs_table(findings))] if findings.win_rates else []
     parts += _load(findings, figures)

@@ -135,16 +135,6 @@ def summary(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _gemm(findings: Findings) -> list[dict[str, Any]]:
-    """A layer's products together, by variant and batch size."""
-    return [
-        {"variant": name, "batch_size": batch, "seconds": w.seconds, "flops": w.flops, "bytes": w.bytes}
-        | {"speedup": _estimate(w.speedup), "of_vendor": w.of_vendor, "of_roofline": w.of_roof, "valid": w.valid}
-        for name, wholes in (findings.gemm.wholes if findings.gemm else {}).items()
-        for batch, w in wholes.items()
-    ]
-
-
 def _recommendation(findings: Findings) -> dict[str, Any] | None:
     if (found := findings.recommendation) is None:
         return None
@@ -157,6 +147,16 @@ def _recommendation(findings: Findings) -> dict[str, Any] | None:
         "gains": {name: _estimate(gain) for name, gain in found.gains.items()},
         "ruled_out": found.ruled_out,
     }
+
+
+def _gemm(findings: Findings) -> list[dict[str, Any]]:
+    """A layer's products together, by variant and batch size."""
+    return [
+        {"variant": name, "batch_size": batch, "seconds": w.seconds, "flops": w.flops, "bytes": w.bytes}
+        | {"speedup": _estimate(w.speedup), "of_vendor": w.of_vendor, "of_roofline": w.of_roof, "valid": w.valid}
+        for name, wholes in (findings.gemm.wholes if findings.gemm else {}).items()
+        for batch, w in wholes.items()
+    ]
 
 
 def _average(findings: Findings, name: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Which batch sizes a kernel is too slow for, from how its time grew so far: the worker's own code."""
+"""Which batch sizes a kernel is too slow for, from how its time grew so far. The worker's own code, without torch."""
 
 import sys
 
