@@ -135,7 +135,7 @@ class AlpacaEval:
         """What one judge cell will ask, at most. `calibrated`: an earlier cell of the same run has done that."""
         from harness.accuracy.judge_prompts import ANSWER_CHARS, INSTRUCTION_CHARS, KINDS, template
 
-        local = self._source(data_root).directory is not None
+        local = self._source(data_root).directory is not None and not self.problems(data_root)
         known = self.reference_rows(data_root) if local else []
         population = len(known) or HUB_POPULATION
         items = min(self.config.items or population, population)
