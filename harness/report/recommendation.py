@@ -36,6 +36,8 @@ def _ship(findings: Findings, found: Recommendation) -> str:
 
 def _none(findings: Findings, found: Recommendation) -> str:
     label = findings.study.label
+    if not found.suites:
+        return "None shown: no suite scored answers item by item."
     if not found.safe:
         why = "; ".join(f"{label(name)}, {reason}" for name, reason in found.ruled_out.items())
         return f"None shown: no variant is shown {_bound(findings)} on every suite ({why})."

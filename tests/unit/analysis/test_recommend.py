@@ -93,6 +93,12 @@ def test_a_suite_without_a_comparison_rules_out(findings):
     assert recommend(findings.study, clean, {}, findings.speedups, ()).ruled_out == {"fp8": "gsm8k: not measured"}
 
 
+def test_without_scored_suites_nothing_is_said_of_accuracy(findings):
+    found = recommend(findings.study, {}, {}, findings.speedups, ())
+    assert found.ship == found.suites == ()
+    assert recommendation(replace(findings, recommendation=found)).startswith("None shown: no suite scored")
+
+
 def test_more_gpus_are_no_gain(findings):
     variants = dict(findings.study.variants)
     variants["fp8"] = replace(variants["fp8"], gpus=2)
