@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from harness import host
 from harness.accuracy import SUITES, suite_class
 from harness.config import Config
+from harness.deployments import expand
 from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
@@ -49,7 +50,7 @@ def typed(composed: DictConfig) -> Config:
             )
         for group, key in (("variant", "label"), ("suite", "kind"), ("scenario", "prompt_tokens")):
             _drop_unchosen(composed[f"{group}s"], group, key)
-        config: Config = OmegaConf.to_object(composed)
+        config: Config = expand(OmegaConf.to_object(composed))
     except (MissingMandatoryValue, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None
     _check(config)

@@ -111,6 +111,19 @@ class Needs:
 
 
 @dataclass
+class Deployments:
+    """Axes of serving a variant: it is served in each combination (deployments.py). Empty: the engine's own default."""
+
+    tensor_parallel: list[int] = field(default_factory=list)  # GPUs that share each layer
+    replicas: list[int] = field(default_factory=list)  # data parallel: whole copies behind one address
+    kv_cache_dtype: list[str] = field(default_factory=list)  # auto, fp8, ...: the engine's names; measures the suites
+    max_num_seqs: list[int] = field(default_factory=list)  # sequences in a batch, at most
+    max_num_batched_tokens: list[int] = field(default_factory=list)  # tokens of one step, at most
+    chunked_prefill: list[bool] = field(default_factory=list)  # may a prompt be read over several steps?
+    speculative: list[Any] = field(default_factory=list)  # null, or {method, num_speculative_tokens, ...}
+
+
+@dataclass
 class Variant:
     """One compressed form of the model."""
 
@@ -122,8 +135,9 @@ class Variant:
     recipe: Recipe | None = None  # applied to the checkpoint before it is served
     engine_args: list[str] = field(default_factory=list)
     needs: Needs = field(default_factory=Needs)
-    gpus: int | None = None  # that it is served on; null: the parallel sizes in its engine arguments, else 1
-    deployment_of: str | None = None  # the variant that this one serves in another way (another TP degree)
+    gpus: int | None = None  # that it is served on; null: its deployment's parallel sizes, or those in its arguments
+    deployments: Deployments = field(default_factory=Deployments)  # in place of all of the sweep's; empty: those
+    deployment_of: str | None = None  # the variant that this one serves in another way, where an axis cannot say it
 
 
 @dataclass
@@ -273,6 +287,7 @@ class Config:
     calibration: Calibration = field(  # of every recipe that needs data
         default_factory=lambda: Calibration(None, "HuggingFaceH4/ultrachat_200k", "train_sft", None, 512, 2048, 0)
     )
+    deployments: Deployments = field(default_factory=Deployments)  # of each variant without its own
     suites: dict[str, Any] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     load: LoadPoints = field(default_factory=LoadPoints)

@@ -1,10 +1,7 @@
-"""Facts about this machine, without importing a GPU library. An absent GPU is absent data, not zero."""
+"""Facts about this machine. GPUs are NVML's to tell: an absent one is absent data, not zero."""
 
-import csv
 import os
 import platform
-import shutil
-import subprocess
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ def facts() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        **_nvml()[0],
         "gpus": gpus(),
     }
 
@@ -28,21 +26,38 @@ def identity() -> dict[str, Any]:
     return {"cpu": known["cpu"], "cores": known["cores"], "gpus": [gpu["name"] for gpu in known["gpus"]]}
 
 
-@lru_cache(maxsize=1)
 def gpus() -> list[dict[str, Any]]:
-    """[{name, compute_capability, memory_gib, driver}] from nvidia-smi; empty where there is none."""
-    if not shutil.which("nvidia-smi"):
-        return []
-    query = "name,compute_cap,memory.total,driver_version"
-    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
+    """[{name, compute_capability, memory_gib, driver, power_limit_w, ...}] of telemetry/nvml.py; empty without NVML.
+
+    Every GPU that this process may see: CUDA_VISIBLE_DEVICES chooses among them.
+    """
+    return _nvml()[1]
+
+
+def no_nvml() -> str | None:
+    """Why there is no NVML here; None where there is."""
+    return _nvml()[2]
+
+
+@lru_cache(maxsize=1)
+def _nvml() -> tuple[dict[str, Any], list[dict[str, Any]], str | None]:
+    """(facts of the machine, of each GPU, why there are none)."""
+    from harness.telemetry import nvml as access
+    from harness.telemetry.devices import Device
+
     try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [
-        {"name": name, "compute_capability": float(capability), "memory_gib": float(memory) / 1024, "driver": driver}
-        for name, capability, memory, driver in csv.reader(output.splitlines(), skipinitialspace=True)
-    ]
+        with access.opened() as nvml:
+            versions = access.versions(nvml)
+            found = []
+            for gpu in access.gpus(nvml):
+                known = access.facts(nvml, Device(gpu.index, gpu.uuid, gpu.name))
+                memory = known.pop("memory_bytes")
+                known |= {"memory_gib": memory and memory / 2**30, "driver": versions["driver"]}
+                known["mig_instances"] = None if gpu.mig is None else len(gpu.mig)
+                found.append(known)
+            return {"nvml": versions["nvml"]}, found, None
+    except access.NvmlAbsent as absent:
+        return {}, [], str(absent)
 
 
 def cpu_dtype() -> str:

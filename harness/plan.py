@@ -6,13 +6,14 @@ it. Answers are judged in a session of the judge's own, after the variants'.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness import host
 from harness.accuracy import Suite
 from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
+from harness.deployments import axes_of, clash, stands_for
 from harness.engines import Deployment, Engine
 from harness.engines.kernels import wants_sparsity_config
 from harness.errors import ConfigError
@@ -55,11 +56,11 @@ class Session:
     variant: str
     checkpoint: str
     recipe: dict[str, Any] | None
-    engine_args: tuple[str, ...]
+    served: Deployment  # of the checkpoint as it is referred to
     cells: tuple[Cell, ...]
 
     def deployment(self, location: str, revision: str | None = None) -> Deployment:
-        return Deployment(self.variant, location, self.engine_args, revision)
+        return replace(self.served, model=location, revision=revision)
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,20 @@ def build_plan(config: Config, engine: Engine, suites: dict[str, Suite]) -> Plan
 
 def checkpoint_of(config: Config, variant: Variant, suite: str | None = None) -> str:
     return (suite and variant.checkpoints.get(suite)) or variant.checkpoint or config.model
+
+
+def served_as(config: Config, engine: Engine, name: str, checkpoint: str) -> Deployment:
+    """Raises ConfigError for a deployment that this engine cannot serve."""
+    variant = config.variants[name]
+    axes = axes_of(variant)
+    try:
+        deployed = engine.deployment_args(axes)
+    except ConfigError as error:
+        raise ConfigError(f"variant {name}: deployments.{error}") from None
+    if flag := clash(variant.engine_args, deployed):
+        raise ConfigError(f"variant {name}: its deployments and its engine_args both set {flag}; take it out of one")
+    args = (*variant.engine_args, *deployed)
+    return Deployment(name, checkpoint, args, None, axes, variant.scheme, variant.deployment_of)
 
 
 def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
@@ -125,15 +140,21 @@ def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], 
             cells += _load_cells(config, base, name, scenario_name, scenario)
     runs = 1 + config.noise_runs if name == config.baseline else 1
     for repeat in range(runs):
-        for suite_name, suite in suites.items():
+        for suite_name, suite in ({} if stands_for(variant) else suites).items():
             checkpoint = checkpoint_of(config, variant, suite_name)
             inputs = _base_inputs(config, engine, name, checkpoint)
             cell = _accuracy_cell(config, inputs, name, suite_name, suite, repeat)
             served.setdefault(checkpoint, []).append(cell)
-    recipe, args = recipe_of(config, variant), tuple(variant.engine_args)
-    several = len(served) > 1
+    recipe, several = recipe_of(config, variant), len(served) > 1
     return [
-        Session(f"{name}@{checkpoint}" if several else name, name, checkpoint, recipe, args, tuple(cells))
+        Session(
+            f"{name}@{checkpoint}" if several else name,
+            name,
+            checkpoint,
+            recipe,
+            served_as(config, engine, name, checkpoint),
+            tuple(cells),
+        )
         for checkpoint, cells in served.items()
     ]
 
@@ -176,9 +197,12 @@ def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
 
 def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> dict[str, Any]:
     variant = config.variants[name]
-    deployment = Deployment(name, checkpoint, tuple(variant.engine_args))
+    deployment = served_as(config, engine, name, checkpoint)
+    told = engine.deployment_args(deployment.axes)
+    if not clash(getattr(config.engine, "args", None) or (), told):
+        told = engine.deployment_args(deployment.axes.beyond_defaults())
     # The name too: the same weights under two names are two measurements, which is how a noise floor is made.
-    inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": list(variant.engine_args)}
+    inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": [*variant.engine_args, *told]}
     inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
@@ -198,10 +222,10 @@ def _judge_session(
     if not judged or config.judge is None:
         return None
     judge = config.judge
+    deployment = Deployment(JUDGE, judge.model or "", tuple(judge.engine_args))
     if judge.base_url:
         identity_of_judge = {"base_url": fingerprint({"url": judge.base_url}), "model": judge.endpoint_model}
     else:
-        deployment = Deployment(JUDGE, judge.model, tuple(judge.engine_args))
         identity_of_judge = {"engine": engine.fingerprint(), "engine_args": list(judge.engine_args)}
         identity_of_judge |= {} if engine.loads_weights else {"model": judge.model}
         identity_of_judge |= engine.deployment_fingerprint(deployment)
@@ -211,6 +235,8 @@ def _judge_session(
     for suite_name, suite in judged.items():
         against_baseline = suite.config.reference == "baseline"
         for name in order:
+            if f"{name}/{suite_name}" not in answers:
+                continue  # a deployment, whose head's answers stand for it
             if against_baseline and name == config.baseline:
                 continue  # its win rate against itself is one half by definition
             inputs = {"variant": name, "judge": identity_of_judge, "seed": config.seed, "host": host.identity()}
@@ -220,4 +246,4 @@ def _judge_session(
                 inputs["reference"] = answers[f"{config.baseline}/{suite_name}"].fingerprint
             key = f"{name}/{suite_name}/judge"
             cells.append(Cell(key, "judge", name, fingerprint(inputs), inputs, suite=suite_name))
-    return Session(JUDGE, JUDGE, judge.model or "", None, tuple(judge.engine_args), tuple(cells)) if cells else None
+    return Session(JUDGE, JUDGE, judge.model or "", None, deployment, tuple(cells)) if cells else None

@@ -1,5 +1,6 @@
 """Everything that can be known before a model loads; all failures at once."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,22 +13,27 @@ from harness.accuracy import Suite
 from harness.checkpoints import hub, recipes, source
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
+from harness.deployments import gpus_of, stands_for
 from harness.engines import Engine, environment
 from harness.engines.kernels import wants_sparsity_config
 from harness.load import load_points
 from harness.load.traffic.plan import longest_request
 from harness.plan import JUDGE, Plan, Session
 from harness.schemes import needs_words
+from harness.telemetry.sessions import gpu_problems
 
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
     """What this machine lacks for the cells that are still to be measured; empty when it can start."""
     found = engine.problems()
-    found += engine.deployment_problems([*config.variants, *_judge_served(config)])
+    served = {s.variant: s.served for s in plan.sessions if s.variant != JUDGE or config.judge.model}
+    found += engine.deployment_problems(list(served.values()))
     if engine.loads_weights:
-        found += _hardware(config)
+        found += _hardware(config) + gpu_problems(config, engine, plan)
         for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
-            found += _needs(config, name)
+            found += [] if stands_for(config.variants[name]) else _needs(config, name)  # the head says it for all
+            found += _gpus(config, name)
+        found += [problem for session in plan.sessions for problem in _heads(session, workshop)]
     found += _checkpoints(config, plan, engine, workshop)
     for suite in suites.values():
         found += suite.problems(config.data.root)
@@ -40,8 +46,35 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
 def _hardware(config: Config) -> list[str]:
     present = len(host.gpus())
     if config.hardware.gpus > present:
-        return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (nvidia-smi)"]
+        why = f"; {host.no_nvml()}" if host.no_nvml() else ""
+        return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (NVML{why})"]
     return []
+
+
+def _gpus(config: Config, name: str) -> list[str]:
+    needed, present = gpus_of(config, config.variants[name]), len(host.gpus())
+    if needed <= max(present, 1) or getattr(config.engine, "device", "cuda") == "cpu":
+        return []
+    return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} (NVML)"]
+
+
+def _heads(session: Session, workshop: Workshop) -> list[str]:
+    """Each GPU takes whole attention heads. Of a checkpoint whose config.json lies here."""
+    degree = session.served.axes.tensor_parallel or 1
+    if degree == 1 or not workshop.is_made(session.checkpoint, session.recipe):
+        return []
+    try:
+        text = (Path(workshop.location(session.checkpoint, session.recipe)) / "config.json").read_text()
+        heads = json.loads(text).get("num_attention_heads")
+    except (OSError, ValueError):
+        return []  # on the hub, or broken: said by those who load it
+    if not heads or heads % degree == 0:
+        return []
+    fits = [n for n in range(1, heads + 1) if heads % n == 0]
+    return [
+        f"variant {session.variant}: tensor_parallel {degree} does not divide the model's {heads} attention heads; "
+        f"it can be {', '.join(map(str, fits))}"
+    ]
 
 
 def _needs(config: Config, name: str) -> list[str]:
@@ -56,7 +89,7 @@ def _needs(config: Config, name: str) -> list[str]:
         return [f"variant {name} has no kernels on a CPU; this engine: {served_by} for CPU{instead}"]
     lacking, here = [], []
     if needs.compute_capability is not None and device == "cuda":
-        best = max((gpu["compute_capability"] for gpu in host.gpus()), default=None)
+        best = max((gpu["compute_capability"] or 0.0 for gpu in host.gpus()), default=None)
         below = needs.compute_capability_below or float("inf")
         lacking.append(best is None or not needs.compute_capability <= best < below)
         here.append(f"this machine: {best or 'none'}")
@@ -138,10 +171,6 @@ def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]
     from harness.checkpoints.inspection.gate import refusals
 
     return refusals(location, session.variant, config.variants.get(session.variant))
-
-
-def _judge_served(config: Config) -> list[str]:
-    return [JUDGE] if config.judge and config.judge.model else []
 
 
 def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:

@@ -4,7 +4,7 @@ A record is a JSON object; beside it lie its rows as JSON lines, one an item (ac
 
 Record keys: `schema`, `cell` (see Cell in plan.py: kind, variant, suite | scenario, point, repeat, key),
 `fingerprint`, `inputs` (what was fingerprinted), `result`, `flags`, `engine` (Engine facts: kind, version, command,
-kernels, log), `host` (machine facts), `started_at` (ISO 8601, UTC), `duration_s`, `harness` (version).
+kernels, log), `host` (machine facts), `telemetry`, `started_at` (ISO 8601, UTC), `duration_s`, `harness` (version).
 
 `result` of an accuracy or judge cell:
     primary   name of the score that stands for the suite ("acc", "exact_match_flexible", "pass@1", "win_rate")
@@ -49,6 +49,16 @@ Request rows: {"index", "turn", "prompt_tokens", "output_tokens" (asked), "inten
     times], "completion_tokens" (usage), "connect_s", "end_s", "error": None | {"kind", "message"}}; seconds since the
     cell's start. A failed request's latency is end_s - intended_s.
 
+`telemetry`, only where NVML told something of the server's GPUs during the cell (telemetry/summary.py has the formulas,
+what a card does not tell is None): window_s [start, end] in seconds since the rows' time zero, interval_s, energy_j of
+    all GPUs together; of a load cell energy_j_per_output_token, energy_j_per_token; foreign_processes [{"pid", "name",
+    "bytes"}]; gpus [{"index", "uuid", "name", "mig_instance", "memory_bytes", "power_limit_w", "default_power_limit_w",
+    "samples", "gap_s_max" (largest between two), "energy_j", "energy_from": counter | power, "power_w_mean",
+    "power_w_max", "sm_mhz_median", "sm_mhz_min", "sm_mhz_limit", "memory_mhz_median", "memory_mhz_limit",
+    "memory_used_bytes_max", "utilization_mean", "temperature_c_max", "busy_samples", "throttle": {reason: share}}]
+Its samples lie beside the rows, telemetry.jsonl.gz: {"t_s", "device": position in gpus, "power_w", "energy_j" (the
+    counter), "sm_mhz", "memory_mhz", "memory_used_bytes", "utilization", "temperature_c", "reasons"}.
+
 `result` of a load cell of the profile `capacity` (`load/capacity.py`):
     capacity_rps            the highest rate that meets the SLO, or what is known of it
     capacity_rps_low, capacity_rps_high     90 % interval; None: no bound on that side
@@ -78,12 +88,22 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Window:
+    """When a server was at work for a cell, in seconds since `zero_s`: the rows' time zero, on CLOCK_MONOTONIC."""
+
+    zero_s: float
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What measuring a cell gives."""
 
     result: dict[str, Any]
     rows: Iterable[dict[str, Any]]  # gone through once
     flags: list[Flag]
+    window: Window | None = None  # None: from the cell's start to its end
 
 
 def flag_dicts(flags: list[Flag]) -> list[dict[str, str]]:

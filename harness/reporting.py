@@ -2,34 +2,11 @@
 
 import re
 
-from harness.config import Config, Variant
+from harness.config import Config
 from harness.errors import ConfigError, did_you_mean
 
-SIZES = (
-    "--tensor-parallel-size",
-    "--pipeline-parallel-size",
-    "--data-parallel-size",
-)  # vLLM's names, and its short ones
-SHORT = {"-tp": SIZES[0], "-pp": SIZES[1], "-dp": SIZES[2]}
 PARTS = ("p50", "p90", "p95", "p99")
 LATENCIES = tuple(f"{time}_ms_{part}" for time in ("itl", "ttft", "e2e") for part in PARTS)
-
-
-def gpus_of(config: Config, variant: Variant) -> int:
-    """As the sweep says; else tensor x pipeline x data parallel size in the arguments of the engine and the variant."""
-    if variant.gpus is not None:
-        return variant.gpus
-    sizes: dict[str, int] = {}
-    arguments = [str(word) for word in (*(getattr(config.engine, "args", None) or ()), *variant.engine_args)]
-    for position, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        value = value if equals else (arguments[position + 1] if position + 1 < len(arguments) else "")
-        if (name := SHORT.get(name, name)) in SIZES and value.isdecimal():
-            sizes[name] = int(value)  # the last one counts, as on the command line
-    product = 1
-    for size in sizes.values():
-        product *= size
-    return max(1, product)
 
 
 def check_report(config: Config, known: list[str]) -> None:

@@ -25,8 +25,10 @@ from harness.engines.kernels import no_sparse_kernel
 from harness.errors import CellError, EngineError, HarnessError
 from harness.plan import JUDGE, Cell, Plan, Session
 from harness.progress import Progress
-from harness.records import SCHEMA, Flag, Outcome, flag_dicts
+from harness.records import SCHEMA, Flag, Outcome, Window, flag_dicts
 from harness.store import DiskFull, Store, slug
+from harness.telemetry.sampler import Sampler, sampling
+from harness.telemetry.sessions import devices
 
 ENGINE_STARTS = 2  # an engine that a cell killed is started once more for the cells after it
 log = logging.getLogger(__name__)
@@ -80,12 +82,13 @@ class Run:
             began = time.monotonic()
             with self._serve(session, checkpoint, server_log) as server:
                 self.progress.say(f"{session.name}: ready after {time.monotonic() - began:.0f} s")
-                self._warm_up(session, server)
-                for cell in self._pending(session):
-                    self._cell(cell, server, checkpoint, server_log)
-                    if cell.key in self.failed and not _alive(server):
-                        self.progress.say(f"{session.name}: the engine died; its log: {server_log}")
-                        break
+                with sampling(devices(self.config, self.engine, session)) as sampler:
+                    self._warm_up(session, server)
+                    for cell in self._pending(session):
+                        self._cell(cell, server, checkpoint, server_log, sampler)
+                        if cell.key in self.failed and not _alive(server):
+                            self.progress.say(f"{session.name}: the engine died; its log: {server_log}")
+                            break
         for cell in self._pending(session):
             self._fail(cell, f"not run: the engine died {ENGINE_STARTS} times in this session", server_log)
 
@@ -124,7 +127,7 @@ class Run:
         except CellError as error:
             log.warning("%s: warm-up failed: %s", session.name, error)  # the cells will say it themselves
 
-    def _cell(self, cell: Cell, server: Server, checkpoint: Checkpoint, server_log: Path) -> None:
+    def _cell(self, cell: Cell, server: Server, checkpoint: Checkpoint, server_log: Path, sampler: Sampler) -> None:
         self.progress.cell(cell.key, self.seconds(cell))
         started_at, began = datetime.now(UTC), time.monotonic()
         try:
@@ -136,9 +139,11 @@ class Run:
             self._fail(cell, message, server_log, time.monotonic() - began)
             return
         elapsed = time.monotonic() - began
+        seen = sampler.of_cell(cell.kind, outcome.window or Window(began, 0.0, elapsed), outcome.result)
         inspection = self._inspected.get(checkpoint.location)
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
+        flags += seen.flags
         record = {
             "schema": SCHEMA,
             "cell": cell.as_dict(),
@@ -151,8 +156,8 @@ class Run:
             "started_at": started_at.isoformat(timespec="seconds"),
             "duration_s": round(elapsed, 3),
             "harness": harness.__version__,
-        }
-        self.store.write(record, outcome.rows)
+        } | ({"telemetry": seen.summary} if seen.summary else {})
+        self.store.write(record, outcome.rows, seen.rows)
         invalid = [flag.code for flag in flags if flag.level == "invalid"]
         self.progress.cell_done(cell.key, f"invalid ({', '.join(invalid)})" if invalid else "measured", elapsed)
 

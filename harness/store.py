@@ -1,7 +1,7 @@
 """results/: one atomic record a cell. The only truth.
 
     results/SWEEP/sweep.json                       the manifest: the last plan and its resolved configuration
-    results/SWEEP/cells/VARIANT--WHAT--FINGERPRINT/record.json, rows.jsonl.gz
+    results/SWEEP/cells/VARIANT--WHAT--FINGERPRINT/record.json, rows.jsonl.gz, and telemetry.jsonl.gz where NVML is
     results/SWEEP/failures/KEY.json                a cell that could not be measured; gone once it could
     results/SWEEP/logs/                            server logs, whole
 
@@ -65,7 +65,9 @@ class Store:
         with gzip.open(self._index[record["fingerprint"]] / "rows.jsonl.gz", "rt") as file:
             return [json.loads(line) for line in file]
 
-    def write(self, record: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
+    def write(
+        self, record: dict[str, Any], rows: Iterable[dict[str, Any]], telemetry: list[dict[str, Any]] | None = None
+    ) -> None:
         """Raises HarnessError when the disk is full; nothing is left behind then."""
         cell, fingerprint = record["cell"], record["fingerprint"]
         home = self.cells / f"{slug(cell['key'])}--{fingerprint}"
@@ -73,9 +75,9 @@ class Store:
         with _disk_errors(self.root):
             try:
                 work.mkdir(parents=True)
-                with gzip.GzipFile(work / "rows.jsonl.gz", "wb", compresslevel=6, mtime=0) as file:
-                    for row in rows:
-                        file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+                _write_rows(work / "rows.jsonl.gz", rows)
+                if telemetry:
+                    _write_rows(work / "telemetry.jsonl.gz", telemetry)
                 _write_synced(work / "record.json", json.dumps(record, indent=1))
                 self.cells.mkdir(exist_ok=True)
                 os.rename(work, home)
@@ -127,6 +129,12 @@ def write_atomically(path: Path, text: str) -> None:
         os.replace(work, path)
     finally:
         work.unlink(missing_ok=True)
+
+
+def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with gzip.GzipFile(path, "wb", compresslevel=6, mtime=0) as file:
+        for row in rows:
+            file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
 
 
 def _write_synced(path: Path, text: str) -> None:

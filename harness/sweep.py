@@ -15,13 +15,13 @@ from harness import compose, host, preflight
 from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
+from harness.deployments import axes_of, gpus_of, stands_for
 from harness.dry_run import print_plan
 from harness.engines import engine_class
 from harness.errors import HarnessError, PreflightError
 from harness.estimate import estimator, judging, total
 from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import make_progress
-from harness.reporting import gpus_of
 from harness.run import Run
 from harness.schemes import scheme_words
 from harness.store import Store
@@ -76,6 +76,8 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
             "checkpoint_bytes": None,  # known once a cell was measured: in its record
             "gpus": gpus_of(config, variant),
             "deployment_of": variant.deployment_of,
+            "deployment": axes_of(variant).given(),
+            "accuracy_of": stands_for(variant),
         }
         for name, variant in config.variants.items()
     }

@@ -105,7 +105,8 @@ def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dic
             results[name, suite] = result
     results = _corrected(results)
     wanted = [suite for suite in study.suites if (study.baseline, suite) in results]
-    return results, {name: _average(study, pairs[name], wanted) for name in study.compared}
+    averages = {name: _average(study, pairs[name], wanted) for name in study.forms}
+    return results, {name: averages.get(name) or _stand_in(study, averages, name, wanted) for name in study.compared}
 
 
 def _corrected(results: dict[tuple[str, str], SuiteResult]) -> dict[tuple[str, str], SuiteResult]:
@@ -199,6 +200,14 @@ def _average(study: Study, pairs: dict[str, Paired], wanted: list[str]) -> Avera
     if lacking := [suite for suite in wanted if suite not in pairs]:
         return AverageRecovery(None, tuple(pairs), None, f"no comparison on {', '.join(lacking)}")
     return average_recovery(pairs, study.margin, study.seed)
+
+
+def _stand_in(study: Study, averages: dict[str, AverageRecovery], name: str, wanted: list[str]) -> AverageRecovery:
+    """Of a deployment, which changes no answer: its head's."""
+    head = study.variants[name].accuracy_of
+    if head == study.baseline and wanted:
+        return AverageRecovery(Estimate(1.0, 1.0, 1.0), tuple(wanted), None, None)  # by definition
+    return averages.get(head) or _average(study, {}, wanted)
 
 
 def counted(counts: dict[str, Any]) -> str:

@@ -3,13 +3,22 @@
 Deployments of one variant (other tensor-parallel degrees, `deployment_of` in the configuration) are held against each
 other at an equal number of GPUs, as the Mixtral FP8 study (Neural Magic, 2024) shows them: one on `g` of `G` GPUs is
 taken G/g times, with the load split evenly between the replicas, which then see the rate of one each. The envelope is
-the best deployment at each latency.
+the best deployment at each latency (the highest rate within it), and at each rate (the lowest latency at it).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis.performance import LoadPoint, ladder
-from harness.analysis.readings import AT_LEAST, NOT_MEASURED, Reading, monotone, rate_within, sustained
+from harness.analysis.readings import (
+    AT_LEAST,
+    NOT_MEASURED,
+    NOT_REACHED,
+    Reading,
+    latency_at_rate,
+    monotone,
+    rate_within,
+    sustained,
+)
 from harness.analysis.study import Study
 
 METRICS = ("itl_ms_p99", "ttft_ms_p99", "e2e_ms_p99")
@@ -27,15 +36,28 @@ class Best:
 
 
 @dataclass(frozen=True)
+class Fastest:
+    """The lowest latency of the family at a rate on all its GPUs; `deployment` gives it, `replicas` times."""
+
+    latency: Reading
+    deployment: str | None
+    replicas: int
+    unread: tuple[str, ...] = ()  # deployments that were not measured at this rate, and might be faster
+
+
+@dataclass(frozen=True)
 class Envelope:
-    """Of one scenario and metric, at `gpus` GPUs."""
+    """Of one scenario and metric, at `gpus` GPUs, whose requests/s all rates are."""
 
     scenario: str
     metric: str
     gpus: int
     cutoffs_ms: tuple[float, ...]
     families: dict[str, tuple[str, ...]]  # variant -> its deployments
+    replicas: dict[str, int]  # how often each deployment goes into the GPUs; only of those that fill them
     best: dict[tuple[str, float], Best]  # (family, cut-off)
+    rates_rps: tuple[float, ...]
+    fastest: dict[tuple[str, float], Fastest]  # (family, rate)
 
 
 def cutoffs(study: Study, points: dict, scenario: str, metric: str) -> tuple[float, ...]:
@@ -56,9 +78,14 @@ def cutoffs(study: Study, points: dict, scenario: str, metric: str) -> tuple[flo
 def _round_between(low: float, high: float) -> tuple[float, ...]:
     values = [step * 10.0**power for power in range(-2, 7) for step in STEPS]
     inside = [value for value in values if low <= value <= high]
-    if len(inside) > MOST:  # evenly over the range, both ends kept
-        inside = [inside[round(i * (len(inside) - 1) / (MOST - 1))] for i in range(MOST)]
-    return tuple(inside)
+    return _thinned(inside)
+
+
+def _thinned(values: list[float]) -> tuple[float, ...]:
+    """At most MOST of them, evenly, both ends kept."""
+    if len(values) > MOST:
+        values = [values[round(i * (len(values) - 1) / (MOST - 1))] for i in range(MOST)]
+    return tuple(values)
 
 
 def families(study: Study) -> dict[str, tuple[str, ...]]:
@@ -72,33 +99,48 @@ def families(study: Study) -> dict[str, tuple[str, ...]]:
 
 def deployed(study: Study) -> bool:
     """Is there more than one way of deploying a variant, or more than one number of GPUs?"""
-    return (
-        any(len(names) > 1 for names in families(study).values())
-        or len({variant.gpus for variant in study.variants.values()}) > 1
-    )
+    return study.gpus_differ or any(len(names) > 1 for names in families(study).values())
 
 
 def envelope(study: Study, points: dict, scenario: str, metric: str) -> Envelope:
     """A deployment whose GPUs do not divide the largest number is left out: it cannot fill them."""
     gpus = max((variant.gpus for variant in study.variants.values()), default=1)
-    limits = cutoffs(study, points, scenario, metric)
+    replicas = {name: gpus // v.gpus for name, v in study.variants.items() if gpus % v.gpus == 0}
+    curves = {name: (times, ladder(points[name, scenario])) for name, times in replicas.items()}
     groups = families(study)
-    best = {
-        (head, limit): _best(study, points, scenario, gpus, names, metric, limit)
-        for head, names in groups.items()
-        for limit in limits
-    }
-    return Envelope(scenario, metric, gpus, limits, groups, best)
+    limits, rates = cutoffs(study, points, scenario, metric), _rates(curves)
+    best, fastest = {}, {}
+    for head, names in groups.items():
+        own = {name: curves[name] for name in names if name in curves}
+        best |= {(head, limit): _best(own, metric, limit) for limit in limits}
+        fastest |= {(head, rate): _fastest(own, metric, rate) for rate in rates}
+    return Envelope(scenario, metric, gpus, limits, groups, replicas, best, rates, fastest)
 
 
-def _best(study: Study, points: dict, scenario: str, gpus: int, names: tuple[str, ...], metric: str, limit: float):
+Curves = dict[str, tuple[int, tuple[LoadPoint, ...]]]  # deployment -> (how often, the QPS ladder of one)
+
+
+def _rates(curves: Curves) -> tuple[float, ...]:
+    """Those that the GPUs were offered together, by any deployment."""
+    offered = {p.rate_rps * times for times, points in curves.values() for p in points if p.rate_rps is not None}
+    return _thinned(sorted(offered))
+
+
+def _fastest(curves: Curves, metric: str, rate: float) -> Fastest:
+    found = [
+        Fastest(latency_at_rate(points, metric, rate / times), name, times) for name, (times, points) in curves.items()
+    ]
+    unread = tuple(f.deployment for f in found if f.latency.status == NOT_MEASURED)
+    known = [f for f in found if f.latency.value is not None]
+    if known:
+        return replace(min(known, key=lambda f: f.latency.value), unread=unread)
+    return Fastest(Reading(None, NOT_REACHED if found and not unread else NOT_MEASURED), None, 0, unread)
+
+
+def _best(curves: Curves, metric: str, limit: float) -> Best:
     found: list[Best] = []
-    for name in names:
-        if gpus % study.variants[name].gpus == 0:
-            replicas = gpus // study.variants[name].gpus
-            found.append(
-                Best(scaled(rate_within(ladder(points[name, scenario]), {metric: limit}), replicas), name, replicas)
-            )
+    for name, (times, points) in curves.items():
+        found.append(Best(scaled(rate_within(points, {metric: limit}), times), name, times))
     known = [b for b in found if b.rate.value is not None]
     if not known:
         return found[0] if found else Best(Reading(None, NOT_MEASURED), None, 0)

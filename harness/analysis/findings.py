@@ -9,6 +9,7 @@ from harness.analysis.capacity import Gain, capacity, gain
 from harness.analysis.cost import Cost, costs
 from harness.analysis.cutoffs import METRICS, Envelope, envelope
 from harness.analysis.distance import ChoiceDistance, TextDistance, choice_distances, text_distances
+from harness.analysis.energy import Energy, energies
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate, win_rates
 from harness.analysis.pareto import Front, fronts
@@ -35,6 +36,7 @@ class Findings:
     gains: dict[tuple[str, str], Gain | None]  # (variant, scenario), not the baseline: capacity / the baseline's
     speedups: dict[str, Speedups]  # every variant but the baseline: means over scenarios
     costs: dict[tuple[str, str], Cost]  # (variant, scenario); empty without a price
+    energies: tuple[Energy, ...]  # load points whose GPUs were watched; empty without NVML
     rungs: tuple[Rung, ...]  # the attribution ladder; empty where the sweep has none
     envelopes: dict[tuple[str, str], Envelope]  # (scenario, metric of METRICS)
     fronts: tuple[Front, ...]
@@ -79,6 +81,7 @@ def analyse(study: Study) -> Findings:
         gains=gains,
         speedups=means,
         costs=costs(study, points, capacities),
+        energies=energies(study, points),
         rungs=rungs(study, points, capacities),
         envelopes={(s, metric): envelope(study, points, s, metric) for s in study.scenarios for metric in METRICS},
         fronts=fronts(study, averages, means),

@@ -25,7 +25,7 @@ def fronts(study: Study, averages: dict[str, AverageRecovery], means: dict[str, 
     """Latency, capacity and throughput, these two per GPU where GPUs differ; cost too where the user gave a price."""
     capacity = {name: per_gpu(study, name, found.capacity) for name, found in means.items()}
     throughput = {name: per_gpu(study, name, found.throughput) for name, found in means.items()}
-    per = " per GPU" if len({variant.gpus for variant in study.variants.values()}) > 1 else ""
+    per = " per GPU" if study.gpus_differ else ""
     found = [
         _front(study, ("latency", "single-stream latency", "single-stream speed-up"), averages,
                {name: mean.latency for name, mean in means.items()}),

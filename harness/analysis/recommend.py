@@ -3,7 +3,7 @@
 1. Accuracy. A variant is safe when it is shown non-inferior to the baseline, at the sweep's margin, on every suite that
    is scored item by item. To claim all of them each is tested at full level: an intersection-union test needs no
    correction (R. L. Berger 1982, Technometrics 24, 295). A win rate whose interval lies below one half, or a
-   suite that has no valid comparison, rules a variant out.
+   suite that has no valid comparison, rules a variant out. A deployment is as safe as the variant that it serves.
 2. Speed, among the safe ones: the first of capacity at the SLO, single-stream latency and throughput that the study
    has. A gain counts when its whole interval lies above 1; kernels that are emulated here have none. Where numbers of
    GPUs differ, capacity and throughput are per GPU.
@@ -47,7 +47,7 @@ def recommend(
     if not study.compared:
         return None
     scored = tuple(suite for suite in study.suites if any(key[1] == suite for key in suites))
-    ruled_out = {name: why for name in study.compared if (why := _unsafe(name, scored, suites, win_rates))}
+    ruled_out = {name: why for name in study.compared if (why := _unsafe(study, name, scored, suites, win_rates))}
     safe = tuple(name for name in study.compared if name not in ruled_out)
     able = [name for name in safe if name not in emulated]
     measure = next((m for m in MEASURES if any(_gain(study, speedups, name, m) for name in able)), None)
@@ -56,17 +56,20 @@ def recommend(
     return Recommendation(_best(gains), safe, scored, measure, gains, ruled_out)
 
 
-def _unsafe(name: str, scored: tuple[str, ...], suites: dict, win_rates: dict) -> str | None:
+def _unsafe(study: Study, name: str, scored: tuple[str, ...], suites: dict, win_rates: dict) -> str | None:
     if not scored:
         return "no suite is scored"
+    answers = study.variants[name].accuracy_of or name
+    if answers == study.baseline:  # the same weights served in another way
+        return None
     for suite in scored:
-        result = suites.get((name, suite))
+        result = suites.get((answers, suite))
         if result is None or result.comparison is None:
             return f"{suite}: {result.not_compared if result and result.not_compared else 'not measured'}"
         if result.comparison.verdict != SHOWN:
             return f"{suite}: {result.comparison.verdict}"
     for (variant, suite), rate in win_rates.items():
-        if variant == name and rate.win_rate and rate.win_rate.high is not None and rate.win_rate.high < 0.5:
+        if variant == answers and rate.win_rate and rate.win_rate.high is not None and rate.win_rate.high < 0.5:
             return f"{suite}: loses"
     return None
 

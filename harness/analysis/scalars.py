@@ -33,7 +33,7 @@ def _accuracy(findings: Findings, variant: str) -> dict[str, float]:
         if result.comparison:
             _put(found, f"recovery/{suite}", result.comparison.recovery)
             _put(found, f"difference/{suite}", result.comparison.difference)
-    if variant in findings.averages:
+    if variant in findings.study.forms:
         _put(found, "recovery/average", findings.averages[variant].recovery)
     for (name, suite), rate in findings.win_rates.items():
         if name == variant:
@@ -81,9 +81,21 @@ def _performance(findings: Findings, variant: str, scenario: str) -> dict[str, f
         _put(found, f"{scenario}/output_tok_per_s_gain_throughput", against.throughput)
     if gain := findings.gains.get((variant, scenario)):
         _put(found, f"{scenario}/max_qps_at_slo_gain", gain.estimate)
+    for used in findings.energies:
+        if (used.point.variant, used.point.scenario) == (variant, scenario) and used.point.valid:
+            where = _where(used.point)
+            _value(found, f"{scenario}/energy_j_per_output_token_{where}", used.j_per_output_token)
+            _value(found, f"{scenario}/energy_power_w_{where}", used.power_w_mean)
+            _put(found, f"{scenario}/energy_output_tok_per_j_gain_{where}", used.gain)
     if cost := findings.costs.get((variant, scenario)):
         _put(found, f"{scenario}/cost_per_million_output_tokens", cost.per_million_output)
     return found
+
+
+def _where(point: LoadPoint) -> str:
+    if point.profile == "server":
+        return f"at_qps_{point.rate_rps:g}"
+    return f"{point.profile}_{point.concurrency}" if point.profile == "concurrency" else point.profile
 
 
 def rates(findings: Findings, scenario: str) -> list[float]:

@@ -25,6 +25,8 @@ class Variant:
     checkpoint_bytes: int | None
     gpus: int = 1
     deployment_of: str | None = None  # the variant that this one serves in another way
+    deployment: dict[str, Any] = field(default_factory=dict)  # {axis: value}, as far as the sweep says it
+    accuracy_of: str | None = None  # the variant whose suites stand for this one's, which are not measured
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Measured:
     engine: dict[str, Any]
     host: dict[str, Any]
     inputs: dict[str, Any]
+    telemetry: dict[str, Any]  # empty: none
     started_at: str
     duration_s: float | None
     harness: str
@@ -126,6 +129,15 @@ class Study:
     def compared(self) -> tuple[str, ...]:
         """The variants other than the baseline, in the sweep's order."""
         return tuple(name for name in self.variants if name != self.baseline)
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Those of `compared` that are another form of the model, with suites of their own: no mere deployments."""
+        return tuple(name for name in self.compared if self.variants[name].accuracy_of is None)
+
+    @property
+    def gpus_differ(self) -> bool:
+        return len({variant.gpus for variant in self.variants.values()}) > 1
 
     def label(self, variant: str) -> str:
         return self.variants[variant].label if variant in self.variants else variant
@@ -198,6 +210,7 @@ def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
         engine=record.get("engine") or {},
         host=record.get("host") or {},
         inputs=record.get("inputs") or {},
+        telemetry=record.get("telemetry") or {},
         started_at=record.get("started_at") or "",
         duration_s=record.get("duration_s"),
         harness=str(record.get("harness") or ""),
@@ -235,6 +248,8 @@ def _variant(name: str, variant: dict[str, Any]) -> Variant:
         checkpoint_bytes=variant.get("checkpoint_bytes"),
         gpus=int(variant.get("gpus") or 1),
         deployment_of=variant.get("deployment_of"),
+        deployment=variant.get("deployment") or {},
+        accuracy_of=variant.get("accuracy_of"),
     )
 
 

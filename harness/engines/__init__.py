@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.config import Scheme
+from harness.deployments import Axes
 from harness.errors import ConfigError, did_you_mean
 
 ENGINES = {
@@ -43,8 +45,11 @@ class Deployment:
 
     name: str  # served model name
     model: str  # directory or hub id
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()  # the variant's engine_args, then those that `deployment_args` made of its axes
     revision: str | None = None
+    axes: Axes = field(default_factory=Axes)
+    scheme: Scheme = field(default_factory=Scheme)  # for an engine that must know it without the weights
+    deployment_of: str | None = None  # the variant that this one serves in another way
 
 
 class Engine(Protocol):
@@ -57,8 +62,16 @@ class Engine(Protocol):
     def problems(self) -> list[str]:
         """What preflight can say without starting anything."""
 
-    def deployment_problems(self, names: Sequence[str]) -> list[str]:
-        """The same for what it is to serve: the variants, and the judge where this engine serves it."""
+    def deployment_args(self, axes: Axes) -> list[str]:
+        """The axes of a deployment in this engine's own arguments, for the end of `Deployment.args`.
+
+        A new engine translates each axis that is not None, and raises ConfigError for one that it cannot serve or a
+        value that it does not know, beginning with the axis: "speculative: ...". An engine that takes no arguments, or
+        reads `Deployment.axes` itself, returns []; what decides its results is then in `deployment_fingerprint`.
+        """
+
+    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
+        """`problems` for what it is to serve: the variants, and the judge where this engine serves it."""
 
     def prepare(self, log: Path) -> None:
         """Make the environment, if there is one to make. Raises EngineError."""

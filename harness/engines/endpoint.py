@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.deployments import Axes
 from harness.engines import Deployment, Server
 from harness.errors import EngineError, did_you_mean
 
@@ -55,11 +56,15 @@ class Endpoint:
             found.append(f"engine.api_key_env names {key}, which is not set; export {key}=...")
         return found
 
-    def deployment_problems(self, names: Sequence[str]) -> list[str]:
+    def deployment_args(self, axes: Axes) -> list[str]:
+        """None: who runs the server deploys it. The axes say how, and every combination has a target of its own."""
+        return []
+
+    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
         """Two variants behind one address and model name would be one server compared with itself."""
         served: dict[tuple[str, str | None], str] = {}
         found = []
-        for name in names:
+        for name in (deployment.name for deployment in deployments):
             target = self._target(name)
             if first := served.get(target):
                 found.append(

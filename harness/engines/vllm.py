@@ -13,15 +13,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.deployments import Axes
 from harness.engines import Deployment, Server, environment
 from harness.engines.endpoint import list_models
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.kernels import read_kernels
 from harness.engines.process import ServerProcess, free_port, port_in_use
-from harness.errors import EngineError
+from harness.errors import ConfigError, EngineError, did_you_mean
 
 PLUGINS = Path(__file__).with_name("plugins")
 MODULE = "vllm.entrypoints.openai.api_server"
+AXES = {
+    "tensor_parallel": "--tensor-parallel-size",
+    "replicas": "--data-parallel-size",
+    "kv_cache_dtype": "--kv-cache-dtype",
+    "max_num_seqs": "--max-num-seqs",
+    "max_num_batched_tokens": "--max-num-batched-tokens",
+}
+KV_CACHE_DTYPES = (  # CacheDType of vllm/config/cache.py, 0.32.0
+    *("auto", "float16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla", "nvfp4_ds_mla"),
+    *("turboquant_k8v4", "turboquant_4bit_nc", "turboquant_k3v4_nc", "turboquant_3bit_nc", "ultraquant_4bit"),
+    *("int4_per_token_head", "int8_per_token_head", "fp8_per_token_head", "nvfp4", "nvfp4_4over6"),
+)
 
 
 @dataclass
@@ -76,7 +89,27 @@ class Vllm:
             )
         return found
 
-    def deployment_problems(self, names: Sequence[str]) -> list[str]:
+    def deployment_args(self, axes: Axes) -> list[str]:
+        if axes.kv_cache_dtype is not None and axes.kv_cache_dtype not in KV_CACHE_DTYPES:
+            raise ConfigError(f"kv_cache_dtype: {axes.kv_cache_dtype!r}"
+                              f"{did_you_mean(axes.kv_cache_dtype, list(KV_CACHE_DTYPES))}")  # fmt: skip
+        tokens, longest = axes.max_num_batched_tokens, self.config.max_model_len
+        if axes.chunked_prefill is False and tokens is not None and tokens < longest:
+            raise ConfigError(
+                f"chunked_prefill: false with max_num_batched_tokens {tokens}: a prompt of engine.max_model_len="
+                f"{longest} would fit no step; raise the one or lower the other"
+            )
+        args = []
+        for axis, flag in AXES.items():
+            if (value := getattr(axes, axis)) is not None:
+                args += [flag, str(value)]
+        if axes.chunked_prefill is not None:
+            args.append("--enable-chunked-prefill" if axes.chunked_prefill else "--no-enable-chunked-prefill")
+        if axes.speculative is not None:
+            args += ["--speculative-config", json.dumps(axes.speculative, sort_keys=True)]
+        return args
+
+    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
         return []
 
     def is_ready(self) -> bool:

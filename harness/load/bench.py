@@ -17,7 +17,7 @@ from harness.load.samples import Sample, sample
 from harness.load.server_metrics import watch
 from harness.load.traffic.plan import expected_prefix_share, plan_requests
 from harness.load.validity import flags
-from harness.records import Flag
+from harness.records import Flag, Window
 
 Progress = Callable[[int, int], None]
 
@@ -27,6 +27,7 @@ class PointRun:
     result: dict[str, Any]
     samples: list[Sample]
     flags: list[Flag]
+    window: Window  # first intended send to last response
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Bench:
         """
         asked = (self.server.model, self.tokenizer, self.scenario_name, self.scenario, point, self.load, self.seed)
         with watch(self.server) as watched:
-            samples, client = self.send(plan_requests(*asked), point.concurrency, progress)
+            samples, client, start_s = self.send(plan_requests(*asked), point.concurrency, progress)
         if not however_it_ends:
             self._raise_if_hopeless(samples, point.slug)
         result = {
@@ -62,14 +63,15 @@ class Bench:
         }
         shared = expected_prefix_share(self.scenario, point, self.load)
         found = flags(result, samples, point=point, expected_hit_rate=shared, workers=client.workers)
-        return PointRun(result, samples, found)
+        return PointRun(result, samples, found, _window(samples, start_s))
 
     def send(
         self,
         requests: Iterable[Request],
         concurrency: int | None = None,
         progress: Progress = lambda done, total: None,
-    ) -> tuple[list[Sample], ClientFacts]:
+    ) -> tuple[list[Sample], ClientFacts, float]:
+        """The samples, how the client did, and their time zero on CLOCK_MONOTONIC, in seconds."""
         schedule = run_schedule(
             self.server,
             requests,
@@ -81,7 +83,7 @@ class Bench:
         )
         with schedule as recording:
             pairs = zip(recording.traces, recording.asked, strict=True)
-            return [sample(trace, asked) for trace, asked in pairs], recording.client
+            return [sample(trace, asked) for trace, asked in pairs], recording.client, recording.start_ns / 1e9
 
     def _raise_if_hopeless(self, samples: list[Sample], what: str) -> None:
         failed = sum(s.failed for s in samples)
@@ -99,6 +101,12 @@ class Bench:
             f"{sum(s.failed for s in sent)} failed, {sum(s.cancelled for s in sent)} were cut off by cell_timeout_s"
         )
         return f"{self.scenario_name}, {what}: of {len(sent)} requests to {self.server.base_url} {counts}{cause}"
+
+
+def _window(samples: list[Sample], start_s: float) -> Window:
+    sent = [s for s in samples if s.sent_s is not None]
+    first, last = min((s.intended_s for s in sent), default=0.0), max((s.end_s or 0.0 for s in sent), default=0.0)
+    return Window(start_s, first, max(first, last))
 
 
 def _client_columns(client: ClientFacts) -> dict[str, Any]:

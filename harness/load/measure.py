@@ -28,7 +28,7 @@ def measure(
     if point.profile == "capacity":
         return measure_capacity(bench, point, progress)
     run = bench.run(point, progress)
-    return Outcome(run.result, map(row, run.samples), run.flags)
+    return Outcome(run.result, map(row, run.samples), run.flags, run.window)
 
 
 def warm_up(

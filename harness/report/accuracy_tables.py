@@ -18,7 +18,8 @@ def recovery_table(findings: Findings) -> Table:
                 rows.append(_suite_row(findings, result))
             elif rate := findings.win_rates.get((name, suite)):
                 rows.append(_win_row(findings, rate))
-    for name, average in findings.averages.items():
+    for name in study.forms if study.suites else ():
+        average = findings.averages[name]
         shown = Td(percent(average.recovery), note=average.reason or "")
         verdict = Td(average.verdict or NONE, TONES.get(average.verdict, "muted"))
         suite = Td("average", note=f"{plural(len(average.suites), 'suite')} with equal weight")

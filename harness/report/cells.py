@@ -8,11 +8,14 @@ from harness.analysis import Findings
 from harness.analysis.performance import METRICS
 from harness.analysis.study import Cell
 
+ENERGY = ("energy_j", "energy_j_per_output_token", "energy_j_per_token")  # of the cell's GPUs; empty without NVML
+
 
 def cells_csv(findings: Findings) -> str:
     study, output = findings.study, io.StringIO()
     head = ["key", "kind", "variant", "suite", "scenario", "profile", "rate_rps", "repeat", "status", "flags"]
-    head += ["metric", "score", "items", *METRICS, "requests_completed", "requests_failed", "duration_s", "started_at"]
+    head += ["metric", "score", "items", *METRICS, "requests_completed", "requests_failed", *ENERGY]
+    head += ["duration_s", "started_at"]
     writer = csv.DictWriter(output, head, restval="", lineterminator="\n")
     writer.writeheader()
     for measured in study.measured:
@@ -23,6 +26,7 @@ def cells_csv(findings: Findings) -> str:
         row |= {"flags": " ".join(sorted({flag["code"] for flag in measured.flags}))}
         row |= {"metric": primary, "score": score.get("value"), "items": score.get("n")}
         row |= {name: result.get(name) for name in (*METRICS, "requests_completed", "requests_failed")}
+        row |= {name: measured.telemetry.get(name) for name in ENERGY}
         writer.writerow(_inert(row | {"duration_s": measured.duration_s, "started_at": measured.started_at}))
     for failure in study.failures:
         writer.writerow(

@@ -16,7 +16,7 @@ FOLDER = "charts"
 def charts(findings: Findings) -> dict[str, tuple[Figure, str]]:
     """{"charts/pareto_latency.svg": (figure, its SVG)}, only figures that have something to show."""
     study = findings.study
-    looks = styles(list(study.variants), study.baseline)
+    looks = styles(study.variants, study.baseline)
     labels = {name: variant.label for name, variant in study.variants.items()}
     found: dict[str, Figure] = {}
     for front, figure in zip(findings.fronts, front_figures(findings, looks), strict=True):

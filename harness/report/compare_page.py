@@ -28,7 +28,7 @@ def render_comparison(
     return render(
         "compare.html",
         title=f"{compared[0][0].a.place} against {compared[0][0].b.place}",
-        looks=styles(list(first.variants), first.baseline),
+        looks=styles(first.variants, first.baseline),
         labels=labels,
         marks=marks.values(),
         pairs=pairs,
@@ -70,7 +70,7 @@ def _drawn(comparison: Comparison) -> list[tuple[int, str]]:
 
 def _scenario(position: int, number: int, comparison: Comparison, name: str) -> dict[str, Any]:
     findings = comparison.findings
-    looks = styles(list(findings.study.variants), findings.study.baseline)
+    looks = styles(findings.study.variants, findings.study.baseline)
     figures: list[Figure] = []
     for latency in ("itl_ms", "ttft_ms"):
         id = f"{latency}-{position}-{number}"

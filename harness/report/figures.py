@@ -34,22 +34,23 @@ def curve_figure(
 ) -> Figure:
     """A latency against the served rate: p50 solid, p99 broken, invalid points as a cross of their own."""
     name = latency.removesuffix("_ms").upper()
-    traces = []
+    traces, per = [], " per GPU" if findings.study.gpus_differ else ""
     for variant in findings.study.variants:
         points = ladder(findings.points[variant, scenario])
         for part in ("p50", "p99"):
-            traces += _curve(findings.study.label(variant), variant, looks[variant], points, f"{latency}_{part}", part)
+            share = 1 / findings.study.variants[variant].gpus if per else 1.0
+            label = findings.study.label(variant)
+            traces += _curve(label, variant, looks[variant], points, f"{latency}_{part}", part, share)
     limit = findings.study.scenarios[scenario].slo.get(f"{latency}_p99")
     drawn = [y for trace in traces for y in trace["y"]]
     y_axis = latency_axis(name, drawn + ([limit] if limit and drawn else []))
     right = max((x for trace in traces for x in trace["x"]), default=1.0)
-    shape = layout(axis("served rate, requests/s") | {"range": [0, short(1.08 * right)]}, y_axis)
+    shape = layout(axis(f"served rate{per}, requests/s") | {"range": [0, short(1.08 * right)]}, y_axis)
     if limit and drawn:
         shape |= limit_line(limit, y_axis)
-    summary = (
-        f"{name} p50 and p99 of {len(findings.study.variants)} variants against the served request rate, {scenario}"
-    )
-    return Figure(id, f"{name} against QPS", summary, {"data": traces, "layout": shape}, data)
+    count = len(findings.study.variants)
+    summary = f"{name} p50 and p99 of {count} variants against the served request rate{per}, {scenario}"
+    return Figure(id, f"{name} against QPS{per}", summary, {"data": traces, "layout": shape}, data)
 
 
 def latency_axis(name: str, heights: list[float]) -> dict[str, Any]:
@@ -76,18 +77,22 @@ def limit_line(limit: float, along: dict[str, Any], upright: bool = False) -> di
     return {"shapes": [line | style], "annotations": [note]}
 
 
-def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint, ...], metric: str, part: str) -> list:
+def _curve(
+    label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint, ...], metric: str, part: str, share: float
+) -> list:
+    """`share`: of the served rate that stands on the axis: one GPU's, where the variants have different numbers."""
     known = [p for p in points if p.served_rps is not None and p.value(metric) is not None]
     valid, invalid = [p for p in known if p.valid], [p for p in known if not p.valid]
     traces = []
     hover = "%{fullData.name}<br>offered %{customdata}/s<br>%{y:.4~g} ms at %{x:.3~g}/s<extra></extra>"
+    hover = hover.replace("/s<extra>", "/s a GPU<extra>") if share < 1 else hover
     common = {"type": "scatter", "meta": variant, "name": f"{escape(label)}, {part}", "hovertemplate": hover}
     if valid:
         traces.append(
             common
             | {
                 "mode": "lines+markers",
-                "x": [short(p.served_rps) for p in valid],
+                "x": [short(p.served_rps * share) for p in valid],
                 "y": [short(p.value(metric)) for p in valid],
                 "error_y": _repeats(valid, metric, look),
                 "customdata": [p.rate_rps for p in valid],
@@ -105,7 +110,7 @@ def _curve(label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint
             common
             | {
                 "mode": "markers",
-                "x": [short(p.served_rps) for p in invalid],
+                "x": [short(p.served_rps * share) for p in invalid],
                 "y": [short(p.value(metric)) for p in invalid],
                 "customdata": [p.rate_rps for p in invalid],
                 "hovertemplate": hover.replace("<br>", ", INVALID<br>", 1),

@@ -10,7 +10,7 @@ from harness.analysis.performance import ladder
 from harness.report.figures import Figure, axis, bars, latency_axis, layout, limit_line, short
 from harness.report.gain_tables import attribution_data
 from harness.report.style import VariantStyle
-from harness.report.tables import Table
+from harness.report.tables import Table, times_label
 
 ROW_PX, MARGIN_PX = 34, 90
 ALL = "all scenarios"
@@ -85,14 +85,12 @@ def envelope_figure(
     for family, names in found.families.items():
         curves = {}
         for variant in names:
-            if found.gpus % study.variants[variant].gpus == 0:
-                replicas = found.gpus // study.variants[variant].gpus
+            if replicas := found.replicas.get(variant):
                 curve = rate_curve(ladder(findings.points[variant, scenario]), metric)
                 curves[variant] = [(latency, rate * replicas) for latency, rate in curve]
         for variant, curve in curves.items():
             if curve:
-                replicas = found.gpus // study.variants[variant].gpus
-                label = f"{replicas} × {study.label(variant)}" if found.gpus > 1 else study.label(variant)
+                label = times_label(study, found.replicas[variant], variant)
                 traces.append(_deployment(variant, looks[variant], curve, label))
                 latencies += [latency for latency, _ in curve]
                 rates += [rate for _, rate in curve]

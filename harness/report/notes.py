@@ -3,8 +3,10 @@
 import re
 
 from harness.analysis import Findings
+from harness.analysis.cutoffs import METRICS, deployed
 from harness.analysis.validity import simulated
 from harness.report.accuracy_tables import judge_table, recovery_table
+from harness.report.energy_tables import energy_table
 from harness.report.fidelity_tables import agreement_table, distance_table, known_pairs_table
 from harness.report.figures import Figure
 from harness.report.gain_tables import attribution_table, cost_table
@@ -12,7 +14,7 @@ from harness.report.markdown import markdown, markdown_table
 from harness.report.overview_tables import published_table, variants_table
 from harness.report.performance_tables import other_loads_table, single_stream_table, throughput_table
 from harness.report.provenance_tables import checkpoints_table, host_table, kernels_table
-from harness.report.reading_tables import fixed_latency_table, fixed_rate_table
+from harness.report.reading_tables import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
 from harness.report.recommendation import recommendation
 from harness.report.tables import Table
 from harness.report.validity_tables import failures_table, flags_table
@@ -35,7 +37,8 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     parts += _load(findings, figures)
     parts += [_section(single_stream_table(findings)), _section(throughput_table(findings))]
     parts += [_section(other_loads_table(findings)), _section(attribution_table(findings))]
-    parts += [*_pictures(figures, "attribution"), *_pictures(figures, "envelope_"), _section(cost_table(findings))]
+    parts += [*_pictures(figures, "attribution"), *_deployments(findings, figures), _section(energy_table(findings))]
+    parts += [_section(cost_table(findings))]
     parts += [_section(published_table(findings))] if study.published and not simulated(study) else []
     parts += [_section(flags_table(findings)), _section(failures_table(findings))]
     if study.missing:
@@ -60,6 +63,15 @@ def _load(findings: Findings, figures: dict[str, Figure]) -> list[str]:
         for table in (fixed_rate_table(findings, scenario), fixed_latency_table(findings, scenario)):
             parts.append(_section(table, 4))
     return parts
+
+
+def _deployments(findings: Findings, figures: dict[str, Figure]) -> list[str]:
+    """The envelope over deployments, where there is more than one."""
+    if not deployed(findings.study):
+        return []
+    metric = METRICS[0]
+    tables = (fastest_table(findings, metric), cutoffs_table(findings, metric))
+    return ["## Deployments", *_pictures(figures, "envelope_"), *(_section(table, 3) for table in tables)]
 
 
 def _pictures(figures: dict[str, Figure], start: str) -> list[str]:

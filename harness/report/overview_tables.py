@@ -21,10 +21,11 @@ def variants_table(findings: Findings) -> Table:
         "throughput": one | findings.throughput,
     }
     slow = findings.emulated  # their speed is no merit and no fault of the scheme: never marked as the best
-    several = len({variant.gpus for variant in study.variants.values()}) > 1
-    alike = [n for n, v in study.variants.items() if v.gpus == study.variants[study.baseline].gpus] if several else None
+    several, gpus = study.gpus_differ, study.variants[study.baseline].gpus
+    alike = {name for name, v in study.variants.items() if v.gpus == gpus}
+    own = {study.baseline, *study.forms}  # a deployment's recovery is its head's
     winners = {
-        key: best(column if alike is None or key == "recovery" else {n: e for n, e in column.items() if n in alike})
+        key: best({name: e for name, e in column.items() if name in (own if key == "recovery" else alike)})
         for key, column in columns.items()
     }
 
@@ -47,7 +48,7 @@ def variants_table(findings: Findings) -> Table:
         row += [str(v.gpus)] if several else []
         row += [
             Td(size(v.checkpoint_bytes), note=_smaller(findings, name)),
-            gain("recovery", name, [kept] if kept else [], percent),
+            _heads_recovery(findings, name) or gain("recovery", name, [kept] if kept else [], percent),
             gain("latency", name, _mean_e2e(findings, name)),
             _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name))),
             gain("throughput", name, []),
@@ -63,6 +64,14 @@ def variants_table(findings: Findings) -> Table:
     )
     note += ", among the variants on as many GPUs as the baseline." if several else "."
     return table("Variants", heads, rows, note)
+
+
+def _heads_recovery(findings: Findings, name: str) -> Td | None:
+    """Of a deployment, whose accuracy is its head's."""
+    study, head = findings.study, findings.study.variants[name].accuracy_of
+    if head is None or (recovery := findings.averages[name].recovery) is None:
+        return None
+    return Td("100 %" if head == study.baseline else percent(recovery), "muted", f"as {study.label(head)}")
 
 
 def _smaller(findings: Findings, name: str) -> str:

@@ -15,6 +15,7 @@ from harness.report import performance_tables as performance
 from harness.report import provenance_tables as provenance
 from harness.report import reading_tables as readings
 from harness.report import validity_tables as validity
+from harness.report.energy_tables import energy_table
 from harness.report.figures import Figure, curve_figure, front_figure
 from harness.report.frame import plain, render
 from harness.report.gain_figures import envelope_figure, ladder_figure
@@ -28,7 +29,7 @@ Looks = dict[str, VariantStyle]
 
 def render_page(findings: Findings) -> str:
     study = findings.study
-    looks = styles(list(study.variants), study.baseline)
+    looks = styles(study.variants, study.baseline)
     return render(
         "page.html",
         title=f"{study.name}: accuracy against performance",
@@ -56,7 +57,9 @@ def render_page(findings: Findings) -> str:
         ladder=ladder_figure(findings, looks, "ladder") if findings.rungs else None,
         ladder_labels={name: study.label(name) for rung in findings.rungs for name in (rung.start, rung.end)},
         cutoffs=[readings.cutoffs_table(findings, metric) for metric in METRICS],
+        fastest=[readings.fastest_table(findings, metric) for metric in METRICS] if deployed(study) else [],
         envelopes=envelope_figures(findings, looks) if deployed(study) else [],
+        energy=energy_table(findings),
         cost=gains.cost_table(findings),
         validity=validity,
         provenance=provenance,

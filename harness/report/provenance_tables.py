@@ -93,7 +93,17 @@ def _gpu(gpu: Any) -> str:
     parts = [_text(gpu.get("name"))]
     parts += [f"{gpu['memory_gib']:.1f} GiB"] if isinstance(gpu.get("memory_gib"), int | float) else []
     parts += [f"compute capability {gpu['compute_capability']}"] if gpu.get("compute_capability") else []
-    return ", ".join([*parts, *([f"driver {gpu['driver']}"] if gpu.get("driver") else [])])
+    parts += [f"driver {gpu['driver']}"] if gpu.get("driver") else []
+    if gpu.get("power_limit_w"):
+        shipped = gpu.get("default_power_limit_w")
+        of = f" (shipped with {shipped:g} W)" if shipped and shipped != gpu["power_limit_w"] else ""
+        parts.append(f"power limit {gpu['power_limit_w']:g} W{of}")
+    if gpu.get("persistence_mode") is not None:
+        parts.append(f"persistence mode {'on' if gpu['persistence_mode'] else 'off'}")
+    if gpu.get("clocks_locked") is not None:
+        parts.append(f"application clocks {'set' if gpu['clocks_locked'] else 'as shipped'}")
+    parts += [f"MIG mode, {gpu['mig_instances']} instances"] if gpu.get("mig_instances") is not None else []
+    return ", ".join(parts)
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@ from harness.analysis.cutoffs import Envelope, deployed
 from harness.analysis.performance import ladder
 from harness.analysis.readings import MEASURED, latency_at_rate
 from harness.analysis.scalars import rates
-from harness.report.tables import Table, Td, name_of, table
+from harness.report.tables import Table, Td, name_of, table, times_label
 from harness.report.words import NONE, capacity_gain, number, rate, reading, slo
 
 HOW = (
@@ -14,9 +14,18 @@ HOW = (
     "brackets are 95 % intervals, where repeats give one; never extrapolated."
 )
 
+SAME_GPUS = (
+    "The best deployment at equal GPUs stands beneath: 2 × X is two replicas of X, with the load split evenly between "
+    "them."
+)
+
 
 def _name(findings: Findings, variant: str) -> Td:
     return name_of(findings.study, variant, "emulated" if variant in findings.emulated else "")
+
+
+def _one(findings: Findings) -> str:
+    return " Rates are one deployment's, on as many GPUs as it has." if findings.study.gpus_differ else ""
 
 
 def fixed_rate_table(findings: Findings, scenario: str, latency: str = "itl_ms") -> Table:
@@ -36,7 +45,7 @@ def fixed_rate_table(findings: Findings, scenario: str, latency: str = "itl_ms")
         rows.append([_name(findings, variant), *cells])
     heads = ["Variant", *(f">at {rate_rps:g}/s" for rate_rps in offered)]
     name = latency.removesuffix("_ms").upper()
-    note = f"{HOW} Small print: smallest and largest repeat."
+    note = f"{HOW} Small print: smallest and largest repeat.{_one(findings)}"
     return table(f"{name} at fixed QPS: p50 / p99, ms", heads, rows, note)
 
 
@@ -54,7 +63,7 @@ def fixed_latency_table(findings: Findings, scenario: str, latency: str = "itl_m
     heads = ["Variant", *(f">p99 ≤ {limit:g} ms" for limit in limits)]
     heads += [f">SLO: {slo(slo_limits)}", ">Gain at the SLO"] if slo_limits else []
     name = latency.removesuffix("_ms").upper()
-    return table(f"QPS at fixed {name}, requests/s", heads, rows, HOW)
+    return table(f"QPS at fixed {name}, requests/s", heads, rows, HOW + _one(findings))
 
 
 def _at_slo(findings: Findings, variant: str, scenario: str) -> list[Td]:
@@ -81,11 +90,37 @@ def cutoffs_table(findings: Findings, metric: str, scenario: str | None = None) 
     heads = ["Scenario", f">p99 {name} ≤, ms", *(f">{study.label(variant)}" for variant in names)]
     note = HOW
     if deployed(study):
-        note += (
-            " The best deployment at equal GPUs stands beneath: 2 × X is two replicas of X, with the load split evenly "
-            "between them."
-        )
+        note += f" {SAME_GPUS}"
     return table(f"Requests/s within a p99 {name}", heads, rows, note, group=0)
+
+
+def fastest_table(findings: Findings, metric: str) -> Table:
+    """The lowest latency at each rate over deployments, a column a variant, all at the same GPUs."""
+    study = findings.study
+    found = [findings.envelopes[name, metric] for name in study.scenarios]
+    rows = [
+        [
+            Td(e.scenario, note=f"on {e.gpus} GPUs" if e.gpus > 1 else ""),
+            Td(number(rate_rps), note=f"{number(rate_rps / e.gpus)} a GPU" if e.gpus > 1 else ""),
+            *(_fastest(findings, e, family, rate_rps) for family in e.families),
+        ]
+        for e in found
+        for rate_rps in e.rates_rps
+    ]
+    name = metric.removesuffix("_ms_p99").upper()
+    names = list(found[0].families) if found else []
+    heads = ["Scenario", ">Requests/s", *(f">{study.label(variant)}" for variant in names)]
+    note = f"{SAME_GPUS} One that was not measured at its share of the rate might be faster."
+    return table(f"Lowest p99 {name} at each rate, ms", heads, rows, note, group=0)
+
+
+def _fastest(findings: Findings, envelope: Envelope, family: str, rate_rps: float) -> Td:
+    found = envelope.fastest[family, rate_rps]
+    if found.latency.value is None:
+        return Td(found.latency.status, "muted")
+    note = times_label(findings.study, found.replicas, found.deployment)
+    unread = f"; {len(found.unread)} not measured there" if found.unread else ""
+    return Td(reading(found.latency), note=note + unread)
 
 
 def _best_row(findings: Findings, envelope: Envelope, limit: float) -> list[Td]:
@@ -94,7 +129,7 @@ def _best_row(findings: Findings, envelope: Envelope, limit: float) -> list[Td]:
         best = envelope.best[family, limit]
         note = best.rate.note
         if best.rate.value is not None and (envelope.gpus > 1 or len(envelope.families[family]) > 1):
-            note = f"{best.replicas} × {findings.study.label(best.deployment)}"
+            note = times_label(findings.study, best.replicas, best.deployment)
         text = reading(best.rate) if best.rate.value is not None else best.rate.status or NONE
         row.append(Td(text, "" if best.rate.value is not None else "muted", note))
     return row

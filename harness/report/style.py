@@ -7,6 +7,8 @@ looks the token up in the style sheet, so a change of theme recolours them.
 
 from dataclasses import dataclass
 
+from harness.analysis.study import Variant
+
 INK = ("#1b1e23", "#e9ebee")
 COLOURS = (  # light page, dark page
     ("#0072B2", "#4AA8E8"),  # blue
@@ -45,12 +47,19 @@ class VariantStyle:
         return SHAPES[self.marker]
 
 
-def styles(variants: list[str], baseline: str) -> dict[str, VariantStyle]:
-    """By variant, in the sweep's order; past six colours they come again with other markers."""
-    found, taken = {}, 0
-    for position, name in enumerate(variants):
-        light, dark = INK if name == baseline else COLOURS[taken % len(COLOURS)]
-        taken += name != baseline
+def styles(variants: dict[str, Variant], baseline: str) -> dict[str, VariantStyle]:
+    """By variant, in the sweep's order; past six colours they come again with other markers.
+
+    A deployment has the colour of the variant that it deploys, and a marker of its own.
+    """
+    found: dict[str, VariantStyle] = {}
+    taken = 0
+    for position, (name, variant) in enumerate(variants.items()):
+        if head := found.get(variant.deployment_of):
+            light, dark = head.light, head.dark
+        else:
+            light, dark = INK if name == baseline else COLOURS[taken % len(COLOURS)]
+            taken += name != baseline
         marker = MARKERS[position % len(MARKERS)]
         found[name] = VariantStyle(f"@v{position}", light, dark, marker, DASHES[position % len(DASHES)])
     return found

@@ -10,7 +10,8 @@ from typing import Any
 
 from harness.analysis import Findings
 from harness.analysis.capacity import estimate
-from harness.analysis.cutoffs import Envelope
+from harness.analysis.cutoffs import Envelope, deployed
+from harness.analysis.energy import Energy
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import METRICS
 from harness.analysis.scalars import scalars
@@ -49,6 +50,8 @@ def summary(findings: Findings) -> dict[str, Any]:
                 "checkpoint_bytes": v.checkpoint_bytes,
                 "gpus": v.gpus,
                 "deployment_of": v.deployment_of,
+                "deployment": v.deployment,
+                "accuracy_of": v.accuracy_of,
                 "verdict": texts.get(name),
                 "speedups": _speedups(findings.speedups.get(name)),
                 "average_recovery": _average(findings, name),
@@ -90,12 +93,18 @@ def summary(findings: Findings) -> dict[str, Any]:
         ],
         "capacities": [_capacity(findings, *key) for key in findings.capacities],
         "cutoffs": [_cutoff(found, *key) for found in findings.envelopes.values() for key in found.best],
+        "envelopes": [
+            _fastest(found, *key)
+            for found in (findings.envelopes.values() if deployed(study) else ())
+            for key in found.fastest
+        ],
         "attribution": [
             {"start": rung.start, "end": rung.end, "adds": rung.adds, "speedups": _speedups(rung.speedups)}
             | {"recovery": _estimate(rung.recovery.recovery)}
             for rung in findings.rungs
         ],
         "price": asdict(study.settings.price) if study.settings.price else None,
+        "energy": [_energy(found) for found in findings.energies],
         "costs": [
             {"variant": v, "scenario": s, "gpus": cost.gpus, "at_least": cost.at_least}
             | {"output_tokens_per_currency_unit": _estimate(cost.tokens_per_unit)}
@@ -138,8 +147,9 @@ def _recommendation(findings: Findings) -> dict[str, Any] | None:
 
 
 def _average(findings: Findings, name: str) -> dict[str, Any] | None:
-    if (average := findings.averages.get(name)) is None:
+    if name not in findings.study.forms:
         return None
+    average = findings.averages[name]
     estimate = _estimate(average.recovery)
     return {"recovery": estimate, "suites": list(average.suites), "verdict": average.verdict, "reason": average.reason}
 
@@ -179,8 +189,44 @@ def _cutoff(envelope: Envelope, family: str, limit: float) -> dict[str, Any]:
         "deployment": best.deployment,
         "replicas": best.replicas,
         "rate_rps": best.rate.value,
+        "rate_rps_per_gpu": None if best.rate.value is None else best.rate.value / envelope.gpus,
         "status": best.rate.status,
         "note": best.rate.note,
+    }
+
+
+def _fastest(envelope: Envelope, family: str, rate_rps: float) -> dict[str, Any]:
+    found = envelope.fastest[family, rate_rps]
+    return {
+        "scenario": envelope.scenario,
+        "metric": envelope.metric,
+        "rate_rps": rate_rps,
+        "rate_rps_per_gpu": rate_rps / envelope.gpus,
+        "variant": family,
+        "gpus": envelope.gpus,
+        "deployment": found.deployment,
+        "replicas": found.replicas,
+        "latency_ms": found.latency.value,
+        "status": found.latency.status,
+        "not_measured": list(found.unread),
+    }
+
+
+def _energy(found: Energy) -> dict[str, Any]:
+    point, numbers = found.point, {**vars(found)}
+    for left_out in ("point", "sources", "gain"):
+        numbers.pop(left_out)
+    return {
+        "variant": point.variant,
+        "scenario": point.scenario,
+        "profile": point.profile,
+        "rate_rps": point.rate_rps,
+        "concurrency": point.concurrency,
+        "valid": point.valid,
+        **numbers,
+        "output_tokens_per_j": found.output_tokens_per_j,
+        "energy_from": list(found.sources),
+        "output_tokens_per_j_gain": _estimate(found.gain),
     }
 
 

@@ -62,6 +62,11 @@ def name_of(study: Study, variant: str, note: str = "") -> Td:
     return Td(study.label(variant), variant=variant, note=note)
 
 
+def times_label(study: Study, count: int, variant: str) -> str:
+    """``2 × FP8, TP 2``: so many of a deployment, which fill the GPUs."""
+    return f"{count} × {study.label(variant)}" if count > 1 else study.label(variant)
+
+
 def best(estimates: dict[str, Estimate | None]) -> str | None:
     """The name whose whole interval lies above every other's value and interval; None when no one is that clear."""
     known = {name: e for name, e in estimates.items() if e is not None}

@@ -115,7 +115,7 @@ class Verdict:
 
 def verdicts(findings: Findings) -> list[Verdict]:
     mark = "SIMULATED: " if simulated(findings.study) else ""
-    return [_verdict(findings, name, mark) for name in findings.study.compared]
+    return [_verdict(findings, name, mark) for name in findings.study.forms]
 
 
 def _verdict(findings: Findings, name: str, mark: str) -> Verdict:

@@ -43,6 +43,7 @@ def variant_params(study: Study, name: str) -> dict[str, str]:
             "checkpoint": variant.checkpoint,
             "checkpoint_bytes": variant.checkpoint_bytes,
             "data": study.data,
+            "deployment": ", ".join(f"{axis} {value}" for axis, value in variant.deployment.items()),
             "engine": engine_text(own),
             "hardware": hardware_text(study.host),
             "kernels": ", ".join(ran),

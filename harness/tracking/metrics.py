@@ -6,6 +6,7 @@ order accuracy, capacity, ITL, recovery, and the long tail of each scenario come
 
     chat_512_256/max_qps_at_slo         capacity/chat_512_256_max_qps_at_slo
     chat_512_256/itl_ms_p99_at_qps_4    itl_at_qps/chat_512_256_itl_ms_p99_at_qps_04    (padded: 4 sorts before 16)
+    chat_512_256/energy_power_w_at_qps_4    energy/chat_512_256_power_w_at_qps_04
     chat_512_256/anything_else          serving_chat_512_256/anything_else
 
 A latency ladder is a series as well, ``itl_by_qps/chat_512_256_p99_ms``, its step the offered rate, in 1/100 s⁻¹ where
@@ -55,6 +56,8 @@ def _section(findings: Findings, name: str) -> str:
     metric = re.sub(r"(?<=_at_qps_)[\d.]+$", lambda rate: _padded(rate[0], rates(findings, scenario)), metric)
     if "_at_qps_" in metric and metric.startswith("itl_"):
         return f"itl_at_qps/{_flat(scenario)}_{metric}"
+    if metric.startswith("energy_"):
+        return f"energy/{_flat(scenario)}_{metric.removeprefix('energy_')}"
     return f"serving_{_flat(scenario)}/{metric}"
 
 

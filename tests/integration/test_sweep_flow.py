@@ -36,12 +36,14 @@ def test_measure_report_and_resume(scripted, tiny_model, tmp_path):
     assert first.returncode == 0, first.stdout + first.stderr
     report = tmp_path / "reports/flow/index.html"
     assert f"report:  {report}" in first.stdout
+    assert 'id="energy"' not in report.read_text()
     stored = records(tmp_path)
     assert len(stored) == CELLS
     for record in stored.values():
         result = record["result"]
         assert result["requests_completed"] == result["requests_sent"] > 0
         assert 8 < result["itl_ms_p50"] < 40, "the server sends a token every 10 ms"
+        assert "telemetry" not in record, "whose GPUs serve an endpoint is not known"
     prompts = [body["prompt"] for body in scripted.bodies if body["max_tokens"] == 8]
     assert {len(prompt) for prompt in prompts} == {256}
 

@@ -8,6 +8,7 @@ from harness.checkpoints.inspection.inspection import Inspection
 from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.problems import Problem
 from harness.config import Variant
+from harness.deployments import axes_of
 from harness.schemes import number, weight_words, words
 
 DO = "correct the variant's scheme, or its checkpoint or recipe"
@@ -26,6 +27,7 @@ def against(inspection: Inspection, name: str, variant: Variant) -> list[Problem
     if not found:
         found += _activations(inspection, source, variant)
     cached = any(argument.startswith("--kv-cache-dtype") for argument in variant.engine_args)
+    cached = cached or axes_of(variant).kv_cache_dtype is not None
     if variant.scheme.kv_cache and not cached and not inspection.claims.kv_cache:
         what = f"{source} says a KV cache in {words(variant.scheme.kv_cache)}, and nothing makes the engine keep it so"
         found.append(Problem("no_kv_cache", "config.json", what, "add --kv-cache-dtype to engine_args"))

@@ -2,9 +2,10 @@
 
 A step has a budget of max_num_batched_tokens. Sequences that decode take one token each; sequences that are still
 reading their prompt take what is left, in their order of arrival; then waiting ones are admitted while there is a
-budget, a free place (max_num_seqs) and room in the KV cache. At the end of a step every decoding sequence, and every
-one whose prompt is now read, emits one token. A sequence is admitted only when all the tokens it will ever hold fit,
-so nothing is preempted (vLLM admits on less and preempts).
+budget, a free place (max_num_seqs) and room in the KV cache. Without chunked prefill a prompt is read in one step:
+it waits, and those behind it, until what the decoding ones leave of the budget holds all of it. At the end of a step
+every decoding sequence, and every one whose prompt is now read, emits one token. A sequence is admitted only when all
+the tokens it will ever hold fit, so nothing is preempted (vLLM admits on less and preempts).
 
 Once it decodes, a sequence emits at every step until it is done. So a step costs time only for the sequences that come
 and go, not for those that stay, and `simulate` runs thousands of times faster than the engine it stands for.
@@ -62,6 +63,7 @@ class ContinuousBatching:
         max_num_seqs: int = 256,
         max_num_batched_tokens: int = 8192,
         kv_cache_tokens: int | None = None,
+        chunked_prefill: bool = True,
         jitter: float = 0.0,
         seed: int = 0,
     ):
@@ -72,7 +74,7 @@ class ContinuousBatching:
             )
         self._step_s, self._jitter, self._random = step_s, jitter, random.Random(seed)
         self._max_num_seqs, self._max_tokens = max_num_seqs, max_num_batched_tokens
-        self.kv_cache_tokens = kv_cache_tokens
+        self.kv_cache_tokens, self._chunked = kv_cache_tokens, chunked_prefill
         self.kv_reserved = 0  # tokens of the sequences that were admitted, at their full length
         self.waiting: deque[Sequence] = deque()
         self.prefilling: list[Sequence] = []
@@ -93,6 +95,8 @@ class ContinuousBatching:
         """Sequences come in order of arrival. Raises ValueError for one that can never be admitted."""
         if self.kv_cache_tokens is not None and sequence.total_tokens > self.kv_cache_tokens:
             raise ValueError(f"{sequence.total_tokens} tokens; the KV cache holds {self.kv_cache_tokens}")
+        if not self._chunked and sequence.prompt_tokens > self._max_tokens:
+            raise ValueError(f"{sequence.prompt_tokens} prompt tokens; a step without chunks takes {self._max_tokens}")
         self.waiting.append(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
@@ -152,6 +156,8 @@ class ContinuousBatching:
             chunks.append((sequence, tokens))
             budget -= tokens
         while budget and self.waiting and self._admits(self.waiting[0], now_s):
+            if not self._chunked and self.waiting[0].prompt_tokens > budget:
+                break
             sequence = self.waiting.popleft()
             self.prefilling.append(sequence)
             self.kv_reserved += sequence.total_tokens

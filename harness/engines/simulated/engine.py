@@ -9,18 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.deployments import Axes, parallel_sizes
 from harness.engines import Deployment, Server
 from harness.engines.endpoint import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
-from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, problems
-from harness.errors import EngineError, did_you_mean
+from harness.engines.simulated.hardware import HARDWARE
+from harness.engines.simulated.roofline import Roofline, problems
+from harness.engines.simulated.schemes import SCHEMES, Scheme, scheme_of
+from harness.engines.simulated.shapes import SHAPES
+from harness.errors import ConfigError, EngineError, did_you_mean
 
 MODULE = "harness.engines.simulated.server"
+# kv_cache_dtype in the engines' names: vLLM's, SGLang's, llama.cpp's (blocks of 32 with one 16-bit scale).
+KV_BITS = {
+    "auto": None, "bfloat16": 16.0, "bf16": 16.0, "float16": 16.0, "f16": 16.0, "int8": 8.0, "nvfp4": 4.5,
+    "fp8": 8.0, "fp8_e4m3": 8.0, "fp8_e5m2": 8.0, "q8_0": 8.5, "q4_0": 4.5,
+}  # fmt: skip
 
 
 @dataclass
 class SimulatedConfig:
-    """`schemes`: variant -> scheme of roofline.py. With `gap_ms` set, tokens come on a fixed schedule instead."""
+    """`schemes`: variant -> name in schemes.py, in place of the variant's own scheme. With `gap_ms` set, tokens come on
+    a fixed schedule instead."""
 
     kind: str = "simulated"
     hardware: str = "h100"
@@ -54,7 +64,13 @@ class Simulated:
 
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
         c = self.config
-        return {"hardware": c.hardware, "shape": c.shape, "scheme": c.schemes.get(deployment.name)}
+        facts = {"hardware": c.hardware, "shape": c.shape, "axes": deployment.axes.beyond_defaults().given()}
+        try:
+            scheme = self._scheme(deployment)
+        except ValueError:  # preflight says it
+            return facts
+        facts |= {"scheme": scheme.name, "weight_bits": scheme.bits, "compute": scheme.compute, "sparse": scheme.sparse}
+        return facts | {"kv_bits": _kv_bits(deployment)}
 
     def problems(self) -> list[str]:
         c, found = self.config, []
@@ -72,18 +88,57 @@ class Simulated:
             found.append(f"engine.port {c.port} is in use by another process; leave engine.port=null for a free one")
         return found
 
-    def deployment_problems(self, names: Sequence[str]) -> list[str]:
-        c, found = self.config, []
-        for name in names:
-            scheme = c.schemes.get(name)
-            if scheme is None:
-                found.append(f"variant {name} has no scheme to simulate; set +engine.schemes.{name}=SCHEME, "
-                             f"one of {', '.join(SCHEMES)}")  # fmt: skip
-            elif scheme not in SCHEMES:
-                found.append(f"engine.schemes.{name}={scheme}: no such scheme{did_you_mean(scheme, list(SCHEMES))}")
-            elif c.hardware in HARDWARE and c.shape in SHAPES and c.gap_ms is None:
-                found += [f"variant {name}: {why}" for why in problems(c.hardware, scheme, c.shape)]
+    def deployment_args(self, axes: Axes) -> list[str]:
+        """None: it reads the axes themselves, since the arguments of a variant are another engine's."""
+        if axes.kv_cache_dtype is not None and axes.kv_cache_dtype not in KV_BITS:
+            raise ConfigError(f"kv_cache_dtype: {axes.kv_cache_dtype!r}"
+                              f"{did_you_mean(axes.kv_cache_dtype, list(KV_BITS))}")  # fmt: skip
+        if axes.speculative is not None:
+            raise ConfigError(
+                "speculative: not simulated: how many tokens are accepted, and so when they come, is the text's "
+                "matter; leave it out with deployments.speculative=[]"
+            )
+        return []
+
+    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
+        found = [f"variant {d.name}: {why}" for d in deployments for why in self._problems(d)]
+        unknown = {name: scheme for name, scheme in self.config.schemes.items() if scheme not in SCHEMES}
+        found += [
+            f"engine.schemes.{name}={scheme}: no such scheme{did_you_mean(scheme, list(SCHEMES))}"
+            for name, scheme in unknown.items()
+        ]
         return found
+
+    def _problems(self, deployment: Deployment) -> list[str]:
+        c = self.config
+        if c.hardware not in HARDWARE or c.shape not in SHAPES or c.gap_ms is not None:
+            return []
+        if parallel := parallel_sizes(deployment.args):
+            axis, size = next(iter(parallel.items()))
+            return [f"its engine_args set {axis} to {size}, which is not simulated; set deployments.{axis}=[{size}]"]
+        sequences, tokens = self._limits(deployment.axes)
+        if sequences > tokens:
+            return [f"max_num_seqs {sequences} with max_num_batched_tokens {tokens}; each sequence takes one of them"]
+        try:
+            return problems(self._roofline(deployment))
+        except ValueError as error:
+            return [f"{error}; set +engine.schemes.{deployment.name}= to one of {', '.join(SCHEMES)}"]
+
+    def _scheme(self, deployment: Deployment) -> Scheme:
+        """Raises ValueError for one that has no roofline."""
+        named = (self.config.schemes.get(name) for name in (deployment.name, deployment.deployment_of))
+        override = next(filter(None, named), None)
+        return SCHEMES[override] if override in SCHEMES else scheme_of(deployment.scheme)
+
+    def _roofline(self, deployment: Deployment) -> Roofline:
+        hardware, shape = HARDWARE[self.config.hardware], SHAPES[self.config.shape]
+        degree = deployment.axes.tensor_parallel or 1
+        return Roofline(hardware, shape, self._scheme(deployment), degree, _kv_bits(deployment))
+
+    def _limits(self, axes: Axes) -> tuple[int, int]:
+        """(max_num_seqs, max_num_batched_tokens)"""
+        c = self.config
+        return axes.max_num_seqs or c.max_num_seqs, axes.max_num_batched_tokens or c.max_num_batched_tokens
 
     def prepare(self, log: Path) -> None:
         return None
@@ -94,8 +149,14 @@ class Simulated:
         command += ["--max-model-len", str(c.max_model_len), "--seed", str(c.seed)]
         if c.gap_ms is not None:
             return [*command, "--gap-ms", str(c.gap_ms), "--ttft-ms", str(c.ttft_ms)]
-        command += ["--hardware", c.hardware, "--shape", c.shape, "--scheme", c.schemes.get(deployment.name, "SCHEME")]
-        command += ["--max-num-seqs", str(c.max_num_seqs), "--max-num-batched-tokens", str(c.max_num_batched_tokens)]
+        axes, scheme = deployment.axes, self._scheme(deployment)
+        sequences, tokens = self._limits(axes)
+        command += ["--hardware", c.hardware, "--shape", c.shape]
+        command += ["--weight-bits", f"{scheme.bits:g}", "--compute", scheme.compute]
+        command += [*(["--sparse"] if scheme.sparse else []), "--kv-bits", f"{_kv_bits(deployment):g}"]
+        command += ["--tensor-parallel", str(axes.tensor_parallel or 1), "--replicas", str(axes.replicas or 1)]
+        command += ["--max-num-seqs", str(sequences), "--max-num-batched-tokens", str(tokens)]
+        command += ["--no-chunked-prefill"] if axes.chunked_prefill is False else []
         return [*command, "--jitter", str(c.jitter)]
 
     @contextlib.contextmanager
@@ -119,6 +180,12 @@ class Simulated:
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return True  # it has none
+
+
+def _kv_bits(deployment: Deployment) -> float:
+    """Of the axis, else of the variant's scheme, else 16."""
+    own = deployment.scheme.kv_cache.bits if deployment.scheme.kv_cache else 16.0
+    return KV_BITS.get(deployment.axes.kv_cache_dtype) or float(own)
 
 
 def _answers(server: Server) -> bool:

@@ -3,8 +3,11 @@
 import argparse
 
 from harness.engines.simulated.batching import ContinuousBatching
-from harness.engines.simulated.pacing import BatchedSchedule, FixedSchedule, Pace
-from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
+from harness.engines.simulated.hardware import HARDWARE
+from harness.engines.simulated.pacing import BatchedSchedule, FixedSchedule, Pace, Replicas
+from harness.engines.simulated.roofline import Roofline
+from harness.engines.simulated.schemes import EFFICIENCY, Scheme
+from harness.engines.simulated.shapes import SHAPES
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -23,9 +26,15 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     batched = parser.add_argument_group("a roofline model with continuous batching")
     batched.add_argument("--hardware", choices=HARDWARE, default="h100")
     batched.add_argument("--shape", choices=SHAPES, default="llama-3.1-8b")
-    batched.add_argument("--scheme", choices=SCHEMES, default="bf16")
+    batched.add_argument("--weight-bits", type=float, default=16.0, help="that a weight takes in memory")
+    batched.add_argument("--compute", choices=EFFICIENCY, default="bf16", help="what the products are computed in")
+    batched.add_argument("--sparse", action="store_true", help="2:4 sparse tensor cores")
+    batched.add_argument("--kv-bits", type=float, default=16.0, help="that a key or value takes in memory")
+    batched.add_argument("--tensor-parallel", type=int, default=1, help="GPUs that share each layer")
+    batched.add_argument("--replicas", type=int, default=1, help="independent engines behind the address")
     batched.add_argument("--max-num-seqs", type=int, default=256)
     batched.add_argument("--max-num-batched-tokens", type=int, default=8192)
+    batched.add_argument("--chunked-prefill", action=argparse.BooleanOptionalAction, default=True)
     batched.add_argument("--jitter", type=float, default=0.02, help="standard deviation of log(step time)")
     return parser.parse_args(argv)
 
@@ -33,13 +42,21 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 def pace(options: argparse.Namespace) -> Pace:
     if options.gap_ms is not None:
         return FixedSchedule(options.ttft_ms / 1e3, options.gap_ms / 1e3)
-    model = Roofline(HARDWARE[options.hardware], SHAPES[options.shape], SCHEMES[options.scheme])
-    batching = ContinuousBatching(
+    scheme = Scheme("simulated", options.weight_bits, options.compute, options.sparse)
+    hardware, shape = HARDWARE[options.hardware], SHAPES[options.shape]
+    model = Roofline(hardware, shape, scheme, options.tensor_parallel, options.kv_bits)
+    seeds = range(options.seed, options.seed + options.replicas)
+    engines = [BatchedSchedule(_batching(model, options, seed)) for seed in seeds]
+    return engines[0] if len(engines) == 1 else Replicas(engines)
+
+
+def _batching(model: Roofline, options: argparse.Namespace, seed: int) -> ContinuousBatching:
+    return ContinuousBatching(
         model.step_s,
         max_num_seqs=options.max_num_seqs,
         max_num_batched_tokens=options.max_num_batched_tokens,
         kv_cache_tokens=model.kv_cache_tokens,
+        chunked_prefill=options.chunked_prefill,
         jitter=options.jitter,
-        seed=options.seed,
+        seed=seed,
     )
-    return BatchedSchedule(batching)

@@ -1,4 +1,4 @@
-"""When tokens are due, on the simulated clock: two service processes with one face. Pure: the caller has the clock.
+"""When tokens are due, on the simulated clock: service processes with one face. Pure: the caller has the clock.
 
 Deadlines are absolute. A server that comes late to one sends late; the next one does not move.
 """
@@ -119,3 +119,36 @@ class BatchedSchedule:
     def _begin(self, now_s: float) -> None:
         self._step = self._batching.step(now_s)
         self._end_s = now_s + self._step.duration_s
+
+
+class Replicas:
+    """Independent engines behind one address. A request goes to the one with the fewest, waiting and running: what
+    vLLM's data-parallel front end does (DPLBAsyncMPClient), in its simplest form; it stays there."""
+
+    def __init__(self, engines: list[BatchedSchedule]):
+        self._engines = engines
+
+    @property
+    def running(self) -> int:
+        return sum(engine.running for engine in self._engines)
+
+    @property
+    def waiting(self) -> int:
+        return sum(engine.waiting for engine in self._engines)
+
+    @property
+    def kv_usage(self) -> float:
+        return sum(engine.kv_usage for engine in self._engines) / len(self._engines)
+
+    def add(self, sequence: Sequence) -> None:
+        min(self._engines, key=lambda engine: engine.waiting + engine.running).add(sequence)
+
+    def cancel(self, sequence: Sequence) -> None:
+        for engine in self._engines:  # those that do not have it do nothing
+            engine.cancel(sequence)
+
+    def due_s(self) -> float:
+        return min(engine.due_s() for engine in self._engines)
+
+    def take(self) -> list[Sequence]:
+        return min(self._engines, key=lambda engine: engine.due_s()).take()

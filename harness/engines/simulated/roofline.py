@@ -1,101 +1,32 @@
 """How long one engine step takes: the roofline model (Williams, Waterman, Patterson, CACM 52(4), 2009). Pure.
 
-    step_s = overhead_s + max(bytes / (bandwidth * BANDWIDTH_EFFICIENCY), flops / (peak * efficiency))
+    step_s   = overhead_s + max(bytes / (bandwidth * BANDWIDTH_EFFICIENCY), flops / (peak * efficiency)) + reduce_s
+    bytes    = the weights that the step reads, once, and the keys and values of every token that is attended to
+    flops    = 2 a weight and token, and 4 * heads * head_dim a layer and attention pair
+    reduce_s = 2 * layers * (link_latency_s + 2 * (n - 1) / n * message / (link * LINK_EFFICIENCY)),
+               message = tokens * hidden * 2 bytes: the ring all-reduces of Megatron-LM (Shoeybi et al., 2019) over n
+               GPUs, one after attention and one after the MLP, in BF16, overlapped with nothing
 
-Bytes: the weights once, and the keys and values of every token that is attended to. FLOPs: 2 a weight and token, and
-4 * heads * head_dim a layer and attention pair. Hardware: NVIDIA data sheets (H100 SXM5, H200 SXM, A100 80GB SXM),
-dense figures; 2:4 sparse tensor cores have twice the dense peak. An A100 has no FP8: as vLLM does there (Marlin), FP8
-weights are computed in BF16.
-
-The efficiencies are assumptions, chosen so that large GEMMs come out 1.9x (FP8) and 2.5x (2:4 sparse FP8) faster than
-BF16 on Hopper, which is what the Sparse Llama study (Neural Magic, 2024) measured of its kernels.
+Tensor parallelism over n GPUs divides weights and FLOPs by n, and keys and values by n up to the number of KV heads:
+beyond it they are kept more than once. The GPUs are of one node, whose links join all of them. GPUs, schemes and
+models: hardware.py, schemes.py, shapes.py, with their sources and assumptions.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
 from harness.engines.simulated.batching import Batch
+from harness.engines.simulated.hardware import HARDWARE, NODE_GPUS, Hardware
+from harness.engines.simulated.schemes import BF16_EFFICIENCY, SCHEMES, Scheme
+from harness.engines.simulated.shapes import SHAPES, Shape
 
 BANDWIDTH_EFFICIENCY = 0.8  # of the data sheet's bandwidth
+LINK_EFFICIENCY = 0.8  # of the links'
 HBM_SHARE = 0.9  # that weights and KV cache may take, vLLM's gpu_memory_utilization
 OVERHEAD_S = 1.0e-3  # a step: scheduling, kernel launches, sampling
-SPARSE_PEAK = 2.0  # 2:4 over dense
-KV_BYTES = 2  # BF16 keys and values, whatever the weights
+BF16_BYTES = 2
 
-
-@dataclass(frozen=True)
-class Hardware:
-    name: str
-    bandwidth: float  # bytes/s of HBM
-    memory: float  # bytes of HBM
-    peak: dict[str, float]  # dense FLOP/s by type
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A Llama-style transformer: grouped-query attention, gated MLP, untied embeddings."""
-
-    name: str
-    layers: int
-    hidden: int
-    intermediate: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocabulary: int
-    max_model_len: int
-
-    @cached_property
-    def linear_weights(self) -> int:
-        """Of the layers: what a scheme compresses."""
-        attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.intermediate)
-
-    @cached_property
-    def head_weights(self) -> int:
-        """Of the language-model head, which every scheme leaves in BF16. The embedding is looked up, not multiplied."""
-        return self.hidden * self.vocabulary
-
-    @cached_property
-    def attention_flops_per_pair(self) -> int:
-        return 4 * self.layers * self.heads * self.head_dim
-
-    @cached_property
-    def kv_bytes_per_token(self) -> int:
-        return 2 * self.layers * self.kv_heads * self.head_dim * KV_BYTES
-
-
-@dataclass(frozen=True)
-class Scheme:
-    name: str
-    bits: float  # a weight takes in memory
-    compute: str  # a key of Hardware.peak
-    efficiency: float  # share of that peak (of the sparse peak, where sparse) that its GEMMs reach
-    sparse: bool = False
-
-
-HARDWARE = {
-    "h100": Hardware("NVIDIA H100 SXM", 3.35e12, 80e9, {"bf16": 989.4e12, "fp8": 1978.9e12, "int8": 1978.9e12}),
-    "h200": Hardware("NVIDIA H200 SXM", 4.8e12, 141e9, {"bf16": 989.4e12, "fp8": 1978.9e12, "int8": 1978.9e12}),
-    "a100": Hardware("NVIDIA A100 80GB SXM", 2.039e12, 80e9, {"bf16": 312e12, "int8": 624e12}),
-}
-
-SHAPES = {
-    "llama-3.1-8b": Shape("Llama 3.1 8B", 32, 4096, 14336, 32, 8, 128, 128256, 131072),
-    "llama-3.1-70b": Shape("Llama 3.1 70B", 80, 8192, 28672, 64, 8, 128, 128256, 131072),
-    "smollm2-135m": Shape("SmolLM2 135M", 30, 576, 1536, 9, 3, 64, 49152, 8192),
-}
-
-BF16_EFFICIENCY = 0.6
-SCHEMES = {
-    "bf16": Scheme("BF16", 16, "bf16", BF16_EFFICIENCY),
-    "fp8": Scheme("FP8 W8A8", 8, "fp8", BF16_EFFICIENCY * 1.9 / 2),
-    "int8": Scheme("INT8 W8A8", 8, "int8", BF16_EFFICIENCY * 1.9 / 2),
-    # Half of the values, and two bits of metadata for each of them to say which half.
-    "sparse_fp8": Scheme("2:4 sparse FP8 W8A8", (8 + 2) / 2, "fp8", BF16_EFFICIENCY * 2.5 / (2 * SPARSE_PEAK), True),
-    # A 16-bit scale for each group of 128 weights; they are widened to BF16 in registers.
-    "int4": Scheme("INT4 W4A16", 4 + 16 / 128, "bf16", BF16_EFFICIENCY),
-}
+__all__ = ["HARDWARE", "SCHEMES", "SHAPES", "Roofline", "problems"]
 
 
 @dataclass(frozen=True)
@@ -103,51 +34,90 @@ class Roofline:
     hardware: Hardware
     shape: Shape
     scheme: Scheme
+    tensor_parallel: int = 1
+    kv_bits: float = 16.0  # a key or value takes
     overhead_s: float = OVERHEAD_S
 
     @cached_property
     def weight_bytes(self) -> float:
-        return self.shape.linear_weights * self.scheme.bits / 8 + self.shape.head_weights * 2
+        """That all GPUs together read of the model in a step that takes every expert; the embedding is not read."""
+        return self._linear_bytes(self.shape.linear_weights) + self.shape.head_weights * BF16_BYTES
+
+    @cached_property
+    def memory_bytes(self) -> float:
+        """Of the model on all GPUs together, embedding and all."""
+        return self.weight_bytes + self.shape.head_weights * BF16_BYTES
+
+    @cached_property
+    def kv_bytes_per_token(self) -> float:
+        """On one GPU."""
+        shared = min(self.tensor_parallel, self.shape.kv_heads)
+        return self.shape.kv_values_per_token * self.kv_bits / 8 / shared
 
     @cached_property
     def kv_cache_tokens(self) -> int:
         """Tokens whose keys and values fit beside the weights; below 1, the model does not fit."""
-        embedding = self.shape.head_weights * 2
-        free = self.hardware.memory * HBM_SHARE - self.weight_bytes - embedding
-        return int(free // self.shape.kv_bytes_per_token)
+        free = self.hardware.memory * HBM_SHARE - self.memory_bytes / self.tensor_parallel
+        return int(free // self.kv_bytes_per_token)
 
     @cached_property
     def bf16_flops_per_s(self) -> float:
+        """Of one GPU."""
         return self.hardware.peak["bf16"] * BF16_EFFICIENCY
 
     @cached_property
     def linear_flops_per_s(self) -> float:
-        peak = self.hardware.peak
-        if self.scheme.compute not in peak:
-            return self.bf16_flops_per_s
-        return peak[self.scheme.compute] * (SPARSE_PEAK if self.scheme.sparse else 1.0) * self.scheme.efficiency
+        """Of one GPU."""
+        return self.scheme.linear_flops_per_s(self.hardware)
 
     def step_s(self, batch: Batch) -> float:
         """Seconds; never less for more work."""
-        shape = self.shape
-        transferred = self.weight_bytes + shape.kv_bytes_per_token * batch.kv_tokens
+        shape, degree = self.shape, self.tensor_parallel
+        read = self._linear_bytes(shape.read_weights(batch.tokens)) + shape.head_weights * BF16_BYTES
+        transferred = read / degree + self.kv_bytes_per_token * batch.kv_tokens
         memory_s = transferred / (self.hardware.bandwidth * BANDWIDTH_EFFICIENCY)
-        linear_s = 2 * shape.linear_weights * batch.tokens / self.linear_flops_per_s
+        linear_s = 2 * shape.active_weights * batch.tokens / self.linear_flops_per_s
         bf16 = shape.attention_flops_per_pair * batch.attention_pairs + 2 * shape.head_weights * batch.outputs
-        return self.overhead_s + max(memory_s, linear_s + bf16 / self.bf16_flops_per_s)
+        compute_s = (linear_s + bf16 / self.bf16_flops_per_s) / degree
+        return self.overhead_s + max(memory_s, compute_s) + self.reduce_s(batch.tokens)
+
+    def reduce_s(self, tokens: int) -> float:
+        """Of all all-reduces of a step."""
+        if self.tensor_parallel == 1:
+            return 0.0
+        ring = 2 * (self.tensor_parallel - 1) / self.tensor_parallel
+        moved_s = ring * tokens * self.shape.hidden * BF16_BYTES / (self.hardware.link * LINK_EFFICIENCY)
+        return 2 * self.shape.layers * (self.hardware.link_latency_s + moved_s)
+
+    def _linear_bytes(self, weights: float) -> float:
+        return weights * self.scheme.bits / 8
 
 
-def problems(hardware: str, scheme: str, shape: str) -> list[str]:
-    """Why this hardware cannot run the scheme or hold the model."""
+def problems(model: Roofline) -> list[str]:
+    """Why these GPUs cannot run the scheme, share the model or hold it."""
     found = []
-    model = Roofline(HARDWARE[hardware], SHAPES[shape], SCHEMES[scheme])
-    if model.scheme.sparse and model.scheme.compute not in model.hardware.peak:
+    gpu, shape, degree = model.hardware, model.shape, model.tensor_parallel
+    if model.scheme.sparse and model.scheme.compute not in gpu.peak:
+        has = ", ".join(name for name, other in HARDWARE.items() if model.scheme.compute in other.peak)
+        found.append(f"{gpu.name} has no kernels for {model.scheme.name}; set engine.hardware to one of {has}")
+    if degree > NODE_GPUS or shape.heads % degree:
+        fits = [str(n) for n in range(1, NODE_GPUS + 1) if shape.heads % n == 0]
         found.append(
-            f"{model.hardware.name} has no kernels for {model.scheme.name}; set engine.hardware to h100 or h200"
+            f"tensor_parallel {degree}: {shape.name} has {shape.heads} attention heads, and the simulated node "
+            f"{NODE_GPUS} GPUs; it can be {', '.join(fits)}"
         )
-    if model.kv_cache_tokens < 1:
+    elif model.kv_cache_tokens < 1:
+        held = f"one {gpu.name} has" if degree == 1 else f"{degree} x {gpu.name} have"
         found.append(
-            f"{model.shape.name} in {model.scheme.name} takes {model.weight_bytes / 1e9:.0f} GB, and one "
-            f"{model.hardware.name} has {model.hardware.memory / 1e9:.0f} GB; set engine.shape to a smaller model"
+            f"{shape.name} in {model.scheme.name} takes {model.memory_bytes / 1e9:.0f} GB, and {held} "
+            f"{degree * gpu.memory / 1e9:.0f} GB, {HBM_SHARE:.0%} of them for weights and KV cache; {_remedy(model)}"
         )
     return found
+
+
+def _remedy(model: Roofline) -> str:
+    for degree in range(model.tensor_parallel + 1, NODE_GPUS + 1):
+        larger = Roofline(model.hardware, model.shape, model.scheme, degree, model.kv_bits)
+        if model.shape.heads % degree == 0 and larger.kv_cache_tokens >= 1:
+            return f"it fits {degree}: set deployments.tensor_parallel=[{degree}], or engine.shape to a smaller model"
+    return f"no node of {NODE_GPUS} holds it: set engine.hardware to larger GPUs, or engine.shape to a smaller model"

@@ -39,7 +39,10 @@ class LocalEngine:
     def problems(self):
         return []
 
-    def deployment_problems(self, _names):
+    def deployment_args(self, _axes):
+        return []
+
+    def deployment_problems(self, _deployments):
         return []
 
     def deployment_fingerprint(self, _deployment):

@@ -233,7 +233,7 @@ def test_the_engine_starts_it_and_leaves_nothing_behind(tmp_path):
     config = SimulatedConfig(schemes={"fp8": "fp8"}, shape="smollm2-135m", max_model_len=512)
     engine = Simulated(config, tmp_path)
     with engine.serve(Deployment("fp8", "some/model"), tmp_path / "log") as server:
-        assert (server.model, server.facts["kind"], server.facts["scheme"]) == ("fp8", "simulated", "fp8")
+        assert (server.model, server.facts["kind"], server.facts["scheme"]) == ("fp8", "simulated", "FP8 W8A8")
         port = int(server.base_url.rpartition(":")[2])
         answer = post(port, {"model": "fp8", "prompt": [1], "max_tokens": 3, "ignore_eos": True})
         assert answer["model"] == "fp8"
@@ -242,7 +242,7 @@ def test_the_engine_starts_it_and_leaves_nothing_behind(tmp_path):
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):
-    engine = Simulated(SimulatedConfig(schemes={"a": "fp9"}), tmp_path)
-    why = r"(?s)variant a: the simulated engine died at start.*invalid choice: 'fp9'"
+    engine = Simulated(SimulatedConfig(shape="llama-9b"), tmp_path)
+    why = r"(?s)variant a: the simulated engine died at start.*invalid choice: 'llama-9b'"
     with pytest.raises(EngineError, match=why), engine.serve(Deployment("a", "m"), tmp_path / "log"):
         pass

@@ -33,20 +33,23 @@ def test_the_study_is_rehearsed_and_watermarked(tiny_model, tmp_path):
         assert "simulated" in {flag["code"] for flag in record["flags"]}
         assert (record["engine"]["kind"], record["engine"]["hardware"]) == ("simulated", "h100")
         assert record["result"]["requests_completed"] == record["result"]["requests_sent"] > 0
+        assert "telemetry" not in record
     for variant, scheme in (("bf16", "bf16"), ("sparse24_fp8", "sparse_fp8")):
         record = records[f"{variant}/instruction_256_128/single_stream_r0"]
-        assert record["engine"]["scheme"] == scheme
+        assert record["engine"]["scheme"] == SCHEMES[scheme].name
         model = Roofline(HARDWARE["h100"], SHAPES["llama-3.1-8b"], SCHEMES[scheme])
         alone_ms = model.step_s(Batch(1, 1, 300, 300)) * 1e3
         # A server and a client that come late now and then do not change the median: the deadlines do not drift.
         assert record["result"]["itl_ms_p50"] == pytest.approx(alone_ms, rel=0.1)
     report = tmp_path / "reports/hopper_sparse_fp8"
-    assert "SIMULATED" in (report / "index.html").read_text()
+    page = (report / "index.html").read_text()
+    assert "SIMULATED" in page and 'id="energy"' not in page
+    assert not list((tmp_path / "results").rglob("telemetry.jsonl.gz"))
     assert not (tmp_path / "cache").exists(), "nothing was downloaded, imported or compressed"
 
 
-def test_a_variant_without_a_scheme_stops_before_anything_starts(tiny_model, tmp_path):
-    done = rehearse(tmp_path, tiny_model, "~engine.schemes.sparse24_fp8")
+def test_a_model_that_does_not_fit_stops_before_anything_starts(tiny_model, tmp_path):
+    done = rehearse(tmp_path, tiny_model, "engine.shape=llama-3.1-405b", "deployments.tensor_parallel=[8]")
     assert done.returncode == 2
-    assert "+engine.schemes.sparse24_fp8=SCHEME" in done.stderr
+    assert "variant bf16: Llama 3.1 405B in BF16 takes 812 GB, and 8 x NVIDIA H100 SXM have 640 GB" in done.stderr
     assert not (tmp_path / "results").exists()

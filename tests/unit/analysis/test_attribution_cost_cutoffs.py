@@ -15,7 +15,7 @@ from harness.analysis.attribution import TOGETHER, cumulative, steps
 from harness.analysis.cost import tokens_a_request
 from harness.analysis.cutoffs import cutoffs, deployed, envelope, families
 from harness.analysis.performance import ladder
-from harness.analysis.readings import AT_LEAST, Reading, rate_within
+from harness.analysis.readings import AT_LEAST, NOT_REACHED, Reading, latency_at_rate, rate_within
 from harness.analysis.settings import Settings, Step
 
 
@@ -71,6 +71,27 @@ def test_the_envelope_is_the_best_deployment_at_equal_gpus(rich):
     fast, loose = found.cutoffs_ms[0], found.cutoffs_ms[-1]
     assert found.best["sparse_fp8", fast].deployment == "sparse_fp8_tp2", "two GPUs together reach lower latencies"
     assert found.best["sparse_fp8", loose].deployment == "sparse_fp8", "two replicas serve more"
+
+
+def test_the_envelope_is_the_lowest_latency_at_each_rate(rich):
+    found = rich.envelopes["rag_1024_128", "itl_ms_p99"]
+    offered = {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0}
+    assert set(found.rates_rps) <= offered | {2 * rate for rate in offered}
+    assert found.rates_rps[0] == 1.0 and found.rates_rps[-1] == 20.0, "two replicas of one GPU are offered 20/s"
+    low, beyond = found.rates_rps[0], found.rates_rps[-1]
+    assert found.fastest["sparse_fp8", 2.0 if 2.0 in found.rates_rps else low].deployment == "sparse_fp8_tp2"
+    assert found.fastest["bf16", beyond].latency.status == NOT_REACHED
+    for (family, rate), best in found.fastest.items():
+        for name in found.families[family]:
+            own = ladder(rich.points[name, "rag_1024_128"])
+            value = latency_at_rate(own, "itl_ms_p99", rate / found.replicas[name]).value
+            assert value is None or best.latency.value <= value
+
+
+def test_a_deployment_that_was_not_measured_at_a_rate_is_named(rich):
+    found = rich.envelopes["rag_1024_128", "itl_ms_p99"]
+    low = found.fastest["sparse_fp8", 1.0]
+    assert (low.deployment, low.replicas, low.unread) == ("sparse_fp8_tp2", 1, ("sparse_fp8",)), "half of 1/s was not"
 
 
 def test_an_envelope_is_a_bound_where_a_deployment_is(rich):

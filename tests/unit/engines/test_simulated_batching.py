@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from harness.engines.simulated.batching import ContinuousBatching, Sequence, simulate
-from harness.engines.simulated.pacing import BatchedSchedule, FixedSchedule
+from harness.engines.simulated.pacing import BatchedSchedule, FixedSchedule, Replicas
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
 
 LLAMA = Roofline(HARDWARE["h100"], SHAPES["llama-3.1-8b"], SCHEMES["fp8"])
@@ -205,3 +205,32 @@ def test_a_fixed_schedule_is_the_formula():
         assert seen[id(sequence)] == expected
     assert len(seen[id(sequences[2])]) == 1, "it was cancelled after its first token"
     assert pace.running == 0
+
+
+def test_without_chunks_a_prompt_is_read_in_one_step_or_waits():
+    arrivals = [(0.0, 90, 3), (0.0, 100, 1), (0.0, 5, 1)]
+    options = {"max_num_seqs": 8, "max_num_batched_tokens": 100}
+    chunked = simulate(ContinuousBatching(a_second_a_step, **options), arrivals)
+    assert chunked == [[1, 2, 3], [2], [2]], "ten of the second prompt's hundred are read beside the first"
+    whole = simulate(ContinuousBatching(a_second_a_step, chunked_prefill=False, **options), arrivals)
+    assert whole == [[1, 2, 3], [4], [5]], "no step beside a decoding sequence has room for a hundred"
+    with pytest.raises(ValueError, match="101 prompt tokens; a step without chunks takes 100"):
+        ContinuousBatching(a_second_a_step, chunked_prefill=False, **options).add(Sequence(0.0, 101, 1))
+
+
+def test_replicas_share_the_requests_and_keep_them():
+    def one() -> BatchedSchedule:
+        return BatchedSchedule(ContinuousBatching(a_second_a_step, max_num_seqs=1))
+
+    both = Replicas([one(), one()])
+    sequences = [Sequence(0.0, 1, 2), Sequence(0.25, 1, 2), Sequence(0.5, 1, 2), Sequence(0.5, 1, 9)]
+    for sequence in sequences:
+        both.add(sequence)
+    both.cancel(sequences[3])
+    assert (both.running, both.waiting) == (2, 1)
+    seen = []
+    while both.due_s() < math.inf:
+        due_s = both.due_s()
+        seen += [(due_s, sequences.index(sequence)) for sequence in both.take()]
+    assert seen == [(1, 0), (1.25, 1), (2, 0), (2.25, 1), (3, 2), (4, 2)]
+    assert (both.running, both.waiting, both.kv_usage) == (0, 0, 0)

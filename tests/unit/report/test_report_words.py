@@ -100,10 +100,17 @@ def test_the_best_is_marked_only_where_it_is_clear():
 
 @pytest.mark.parametrize("count", [1, 4, 12])
 def test_variants_look_different(count):
-    names = [f"v{i}" for i in range(count)]
-    looks = styles(names, "v0")
+    one = synthetic_study().variants["fp8"]
+    looks = styles({f"v{i}": one for i in range(count)}, "v0")
     assert len({(look.light, look.marker) for look in looks.values()}) == count
     assert looks["v0"].light == "#1b1e23"
+
+
+def test_a_deployment_has_the_colour_of_its_head_and_its_own_marker():
+    variants = synthetic_study().variants
+    looks = styles(variants | {"fp8_tp2": replace(variants["fp8"], deployment_of="fp8")}, "bf16")
+    assert looks["fp8_tp2"].light == looks["fp8"].light != looks["int4"].light
+    assert looks["fp8_tp2"].marker != looks["fp8"].marker
 
 
 def test_closed_loops_and_searches_have_a_table_of_their_own():

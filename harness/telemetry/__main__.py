@@ -1,0 +1,32 @@
+"""python -m harness.telemetry: the GPUs as a sweep's telemetry sees them, and what preflight would say of each."""
+
+import os
+import sys
+
+from harness.telemetry import nvml as access
+from harness.telemetry.devices import visible
+from harness.telemetry.preflight import problems
+from harness.telemetry.reasons import names
+
+
+def main() -> int:
+    try:
+        with access.opened() as nvml:
+            seen = visible(access.gpus(nvml), os.environ)
+            print(", ".join(f"{what} {version}" for what, version in access.versions(nvml).items()))
+            for device in seen.devices:
+                told = {**access.facts(nvml, device), **access.reading(nvml, device)}
+                told["reasons"] = None if told["reasons"] is None else ", ".join(names(told["reasons"])) or "none"
+                print(device.title)
+                for key, value in told.items():
+                    print(f"  {key:<24} {'not told' if value is None else value}")
+    except access.NvmlAbsent as absent:
+        print(f"no NVML on this machine: {absent}")
+        return 0
+    for line in problems(os.environ, {"a server": len(seen.devices)}):
+        print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

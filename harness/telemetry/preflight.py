@@ -1,0 +1,35 @@
+"""What preflight says of the GPUs that engines will use. Without NVML nothing is known of them, and nothing said."""
+
+from collections.abc import Mapping
+
+from harness.telemetry import nvml as access
+from harness.telemetry.devices import VARIABLE, visible
+from harness.telemetry.processes import lines, name_of
+
+
+def problems(environment: Mapping[str, str], wanted: Mapping[str, int]) -> list[str]:
+    """`environment`: of the engine; `wanted`: how many GPUs each of its sessions takes."""
+    try:
+        with access.opened() as nvml:
+            return _problems(nvml, environment, wanted)
+    except access.NvmlFault as fault:
+        return [f"{fault}: a GPU of this machine is not well, nvidia-smi says which"]
+    except access.NvmlAbsent:
+        return []
+
+
+def _problems(nvml, environment: Mapping[str, str], wanted: Mapping[str, int]) -> list[str]:
+    gpus = access.gpus(nvml)
+    seen = visible(gpus, environment)
+    found = list(seen.problems)
+    for session, count in wanted.items():
+        if len(seen.devices) < count <= len(gpus):  # more than there are: preflight.py says it, NVML or not
+            told = f"; {VARIABLE}={environment[VARIABLE]}" if VARIABLE in environment else ""
+            there = f"{len(seen.devices)} of the {len(gpus)} here"
+            found.append(f"{session} is to be served on {count} GPU(s), and CUDA sees {there}{told}")
+    for device in seen.devices[: max(wanted.values(), default=0)]:
+        there = access.processes(nvml, device)
+        named = None if there is None else [{**process, "name": name_of(process["pid"])} for process in there]
+        used = access.reading(nvml, device)["memory_used_bytes"]
+        found += lines(device, named, used, access.facts(nvml, device)["memory_bytes"])
+    return found

@@ -1,0 +1,187 @@
+"""Variants x axes before the plan: names, heads, accuracy suites, GPUs, and each engine's arguments."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import host, preflight
+from harness.accuracy import suite_class
+from harness.checkpoints.prepare import Workshop
+from harness.compose import compose_sweep
+from harness.config import Deployments
+from harness.deployments import Axes, axes_of, expand, gpus_of, stands_for
+from harness.engines import Deployment, engine_class
+from harness.engines.endpoint import Endpoint, EndpointConfig
+from harness.engines.vllm import Vllm, VllmConfig
+from harness.errors import ConfigError
+from harness.plan import build_plan
+
+NGRAM = "{method: ngram, num_speculative_tokens: 4, prompt_lookup_max: 4}"
+
+
+def composed(*overrides: str, variants: str = "bf16,fp8_dynamic"):
+    return compose_sweep(["+sweep=hopper_sparse_fp8", f"variant=[{variants}]", *overrides])
+
+
+def planned(config):
+    engine = engine_class(config.engine.kind)(config.engine, Path("unused"))
+    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
+    return build_plan(config, engine, suites), engine, suites
+
+
+def problems(config) -> list[str]:
+    plan, engine, suites = planned(config)
+    workshop = Workshop(config.compression, Path("unused"), Path("unused"), print)
+    return preflight.problems(config, plan, engine, suites, workshop)
+
+
+def test_a_sweep_without_axes_is_what_it_was():
+    config = composed()
+    assert list(config.variants) == ["bf16", "fp8_dynamic"]
+    assert all(axes_of(variant) == Axes() and variant.deployment_of is None for variant in config.variants.values())
+    plan, _, _ = planned(config)
+    assert all(cell.inputs["engine_args"] == [] for cell in plan.cells if cell.kind != "judge")
+
+
+def test_every_variant_is_served_in_each_combination():
+    config = composed("deployments.tensor_parallel=[1,2]", "deployments.max_num_seqs=[64,256]")
+    names = [f"{name}{more}" for name in ("bf16", "fp8_dynamic") for more in ("", "_seqs256", "_tp2", "_tp2_seqs256")]
+    assert list(config.variants) == names, "each after its head"
+    last = config.variants["fp8_dynamic_tp2_seqs256"]
+    assert (last.label, last.deployment_of) == ("FP8, TP 2, batch 256", "fp8_dynamic")
+    assert axes_of(last).given() == {"tensor_parallel": 2, "max_num_seqs": 256}
+    assert config.variants["fp8_dynamic"].deployment_of is None
+
+
+def test_a_variants_own_axes_replace_all_of_the_sweeps():
+    own = "variants.fp8_dynamic.deployments={tensor_parallel:[2,4]}"
+    config = composed("deployments.max_num_seqs=[64,256]", own)
+    assert list(config.variants) == ["bf16", "bf16_seqs256", "fp8_dynamic", "fp8_dynamic_tp4"]
+    assert axes_of(config.variants["fp8_dynamic"]).given() == {"tensor_parallel": 2}
+
+
+def test_more_values_and_more_axes_rename_nothing():
+    before = composed("deployments.tensor_parallel=[1,2]")
+    longer = composed("deployments.tensor_parallel=[1,2,4]", f"deployments.speculative=[null,{NGRAM}]")
+    assert set(before.variants) < set(longer.variants)
+    for name in before.variants:
+        assert axes_of(before.variants[name]) == axes_of(longer.variants[name])
+    fingerprints = [{c.key: c.fingerprint for c in planned(config)[0].cells} for config in (before, longer)]
+    assert fingerprints[0].items() <= fingerprints[1].items(), "what was measured is not measured again"
+    assert "bf16_tp4_ngram4_lookup_max4" in longer.variants
+
+
+def test_an_axis_that_begins_with_the_default_measures_nothing_again():
+    axes = ["deployments.tensor_parallel=[1,2]", "deployments.kv_cache_dtype=[auto]", "deployments.replicas=[1]"]
+    for engine in ("vllm_sparse", "simulated"):
+        found = [planned(composed(f"engine={engine}", *more))[0] for more in ([], axes)]
+        before, after = ({cell.key: cell.fingerprint for cell in plan.cells} for plan in found)
+        assert before.items() <= after.items()
+    own = "engine.args=[--tensor-parallel-size,'2']"
+    before, after = (planned(composed(own, *more))[0].cells[0] for more in ([], ["deployments.tensor_parallel=[1]"]))
+    assert before.key == after.key and before.fingerprint != after.fingerprint, "there, one GPU is a change"
+
+
+def test_accuracy_is_measured_by_the_heads_and_by_other_numerics():
+    config = composed("deployments.tensor_parallel=[1,2]", "deployments.kv_cache_dtype=[auto,fp8]")
+    plan, _, _ = planned(config)
+    assert {c.variant for c in plan.cells if c.kind == "accuracy"} == {
+        *("bf16", "bf16_kv_fp8", "fp8_dynamic", "fp8_dynamic_kv_fp8")
+    }
+    assert {c.variant for c in plan.cells if c.kind == "judge"} == {
+        *("bf16", "bf16_kv_fp8", "fp8_dynamic", "fp8_dynamic_kv_fp8")
+    }
+    assert {c.variant for c in plan.cells if c.kind == "load"} == set(config.variants)
+    heads = {name: stands_for(variant) for name, variant in config.variants.items()}
+    assert heads["bf16_tp2"] == "bf16" and heads["bf16_tp2_kv_fp8"] == "bf16_kv_fp8" and heads["bf16_kv_fp8"] is None
+
+
+def test_without_scenarios_only_the_heads_are_left():
+    config = composed("scenario=[]", "deployments.tensor_parallel=[1,2]", "deployments.kv_cache_dtype=[auto,fp8]")
+    assert list(config.variants) == ["bf16", "bf16_kv_fp8", "fp8_dynamic", "fp8_dynamic_kv_fp8"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["deployments.tensor_parallel=[1,2,1]"], "deployments.tensor_parallel: 1 stands there twice"),
+        (["deployments.tensor_parallel=[0]"], "deployments.tensor_parallel: 0 must be at least 1"),
+        (["deployments.tensor_paralel=[2]"], "unknown key 'deployments.tensor_paralel'; did you mean 'tensor_p"),
+        (["deployments.tensor_parallel=2"], "deployments.tensor_parallel: "),
+        (["deployments.speculative=[{method: ngram}]"], "wants null or a mapping"),
+        (["deployments.speculative=[ngram]"], "wants null or a mapping"),
+        (["deployments.max_num_seqs=[64]", "deployments.max_num_batched_tokens=[32]"], "a token of every step"),
+        ([f"deployments.{axis}=[1,2,3,4,5]" for axis in ("tensor_parallel", "replicas", "max_num_seqs")],
+         r"125 combinations of each variant \(5 tensor_parallel x 5 replicas x 5 max_num_seqs\); at most 64"),
+        (["deployments.tensor_parallel=[1,2]", "variants.bf16.gpus=3"], "variants.bf16.gpus=3 and deployments.tens"),
+        (["variants.fp8_dynamic.deployment_of=bf16", "variants.fp8_dynamic.deployments.replicas=[2]"],
+         "variants.fp8_dynamic: deployment_of makes it one deployment"),
+    ],
+)  # fmt: skip
+def test_axes_that_cannot_be_right_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        composed(*settings)
+
+
+def test_a_name_that_is_taken_is_refused():
+    config = composed("deployments.tensor_parallel=[1]")
+    taken = replace(config.variants["bf16"], deployments=Deployments())
+    with pytest.raises(ConfigError, match=r"variants\.bf16_tp2 is also a deployment of bf16; rename it"):
+        expand(replace(config, variants={"bf16": taken, "bf16_tp2": taken}, deployments=Deployments([1, 2])))
+
+
+def test_gpus_are_the_degree_times_the_replicas():
+    config = composed("deployments.tensor_parallel=[1,4]", "deployments.replicas=[2]")
+    assert {name: gpus_of(config, variant) for name, variant in config.variants.items()} == {
+        "bf16": 2, "bf16_tp4": 8, "fp8_dynamic": 2, "fp8_dynamic_tp4": 8
+    }  # fmt: skip
+    config = composed("engine.args=[-tp,'2','--pipeline-parallel-size=2']", "deployments.tensor_parallel=[4]")
+    assert gpus_of(config, config.variants["bf16"]) == 8, "the axis stands before the engine's arguments"
+
+
+def test_vllm_takes_its_own_arguments():
+    engine = Vllm(VllmConfig(max_model_len=4096), Path("unused"))
+    axes = Axes(2, 4, "fp8", 64, 2048, True, {"method": "ngram", "num_speculative_tokens": 4})
+    args = engine.deployment_args(axes)
+    assert args[:10] == [
+        *("--tensor-parallel-size", "2", "--data-parallel-size", "4", "--kv-cache-dtype", "fp8"),
+        *("--max-num-seqs", "64", "--max-num-batched-tokens", "2048"),
+    ]
+    assert args[10:12] == ["--enable-chunked-prefill", "--speculative-config"]
+    assert json.loads(args[12]) == {"method": "ngram", "num_speculative_tokens": 4}
+    assert engine.deployment_args(Axes()) == []
+    assert engine.deployment_args(Axes(chunked_prefill=False)) == ["--no-enable-chunked-prefill"]
+    with pytest.raises(ConfigError, match="kv_cache_dtype: 'fp88'; did you mean 'fp8'"):
+        engine.deployment_args(Axes(kv_cache_dtype="fp88"))
+    with pytest.raises(ConfigError, match=r"engine\.max_model_len=4096 would fit no step"):
+        engine.deployment_args(Axes(max_num_batched_tokens=2048, chunked_prefill=False))
+
+
+def test_an_axis_and_an_argument_that_say_the_same_are_refused():
+    with pytest.raises(ConfigError, match="variant fp8_kv: its deployments and its engine_args both set --kv"):
+        planned(composed("deployments.kv_cache_dtype=[auto]", variants="bf16,fp8_kv"))
+    with pytest.raises(ConfigError, match="both set -tp"):
+        planned(composed("deployments.tensor_parallel=[1]", "variants.bf16.engine_args=[-tp,'2']"))
+
+
+def test_an_endpoint_wants_a_target_for_each_deployment():
+    config = EndpointConfig(base_url="http://a", model="m", targets={"bf16_tp2": {"base_url": "http://b"}})
+    served = [Deployment(name, "m") for name in ("bf16", "bf16_tp2", "bf16_tp4")]
+    [text] = Endpoint(config, Path("unused")).deployment_problems(served)
+    assert "bf16 and bf16_tp4 are the same endpoint" in text and "+engine.targets.bf16_tp4=" in text
+
+
+def test_preflight_counts_gpus_and_attention_heads(tmp_path, monkeypatch):
+    gpu = {"name": "H100", "compute_capability": 9.0, "memory_gib": 80.0, "driver": "1"}
+    monkeypatch.setattr(host, "gpus", lambda: [gpu, gpu])
+    (tmp_path / "config.json").write_text(json.dumps({"num_attention_heads": 9}))
+    settings = [f"variants.bf16.checkpoint={tmp_path}", "variants.bf16.checkpoints={}", "suite=[]", "judge=null"]
+    found = problems(composed("deployments.tensor_parallel=[1,2,3]", *settings, variants="bf16"))
+    assert [text for text in found if "GPU" in text] == [
+        "variant bf16_tp3 is served on 3 GPUs; this machine has 2 (NVML)"
+    ]
+    assert [text for text in found if "heads" in text] == [
+        "variant bf16_tp2: tensor_parallel 2 does not divide the model's 9 attention heads; it can be 1, 3, 9"
+    ]
