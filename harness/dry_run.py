@@ -8,7 +8,8 @@ from pathlib import Path
 from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Engine
-from harness.estimate import ENGINE_START_S
+from harness.estimate import engine_start_s
+from harness.gemm import GEMM
 from harness.plan import JUDGE, Cell, Plan, Session
 from harness.progress import duration
 from harness.store import Store
@@ -22,8 +23,11 @@ def print_plan(
     seconds: Callable[[Cell], float],
     problems: list[str],
     remark: Callable[[list[Cell]], str | None] = lambda pending: None,
+    cost: Callable[[list[Cell]], str | None] = lambda pending: None,
 ) -> None:
-    """`seconds(cell)` estimates a cell; `problems` are preflight's; `remark(cells to measure)`: what a session asks."""
+    """`seconds(cell)` estimates a cell; `problems` are preflight's; `remark(cells to measure)`: what a session asks,
+    and `cost` what that costs.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -31,12 +35,12 @@ def print_plan(
     grand_total, todo = 0.0, 0
     for number, session in enumerate(plan.sessions, 1):
         pending = [cell for cell in session.cells if cell.fingerprint not in store]
-        wait = sum(map(seconds, pending)) + (ENGINE_START_S if pending else 0)
+        wait = sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0)
         grand_total, todo = grand_total + wait, todo + len(pending)
         state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
         console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
         console.print(_command(session, engine, workshop), markup=False, highlight=False)
-        if said := remark(pending):
+        for said in filter(None, (remark(pending), cost(pending))):
             console.print(f"  {said}", markup=False, highlight=False)
         table = Table("cell", "kind", "fingerprint", "state", "estimate")
         for cell in session.cells:
@@ -50,6 +54,8 @@ def print_plan(
         f"about {duration(grand_total)} (environments and checkpoints not counted)",
         style="bold",
     )
+    if said := cost([cell for cell in plan.cells if cell.fingerprint not in store]):
+        console.print(said, markup=False, highlight=False)
     if problems:
         console.print(f"\npreflight would stop this here, {len(problems)} problem(s):", style="bold")
         for index, problem in enumerate(problems, 1):
@@ -60,6 +66,8 @@ def _command(session: Session, engine: Engine, workshop: Workshop) -> str:
     """The exact server command; a checkpoint that is not made yet is named by where it will be."""
     if session.variant == JUDGE and not session.checkpoint:
         return "  (the judge is an endpoint)"
+    if session.variant == GEMM:
+        return "  (products of linear layers, timed in the engine's environment; no server)"
     location = workshop.location(session.checkpoint, session.recipe)
     command = engine.command(session.deployment(location, getattr(source(session.checkpoint), "revision", None)))
     if not command:

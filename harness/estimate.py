@@ -5,14 +5,20 @@ from statistics import mean
 
 from harness.accuracy import Suite
 from harness.config import Config
+from harness.engines import Engine
+from harness.gemm import GEMM
 from harness.plan import Cell, Plan
 from harness.store import Store
 
-ENGINE_START_S = 60.0
-# Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU, a 70B judge on one or behind an endpoint.
-SECONDS_PER_ITEM = {"cpu": 0.5, "gpu": 0.1}
-SECONDS_PER_JUDGEMENT = {"cpu": 0.5, "gpu": 0.2}
-SECONDS_PER_TOKEN = {"cpu": 0.05, "gpu": 0.01}
+# Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU, a 70B judge on one or behind an endpoint; a
+# rehearsal, whose suites ask a handful of items.
+ENGINE_START_S = {"weights": 60.0, "none": 2.0}
+GEMM_KERNELS = 3  # of a format, its baseline's among them
+UNKNOWN_ITEMS = 1000  # of a suite that does not know how many it has
+SECONDS_A_SUITE = {"cpu": 10.0, "gpu": 10.0, "simulated": 3.0}
+SECONDS_PER_ITEM = {"cpu": 0.5, "gpu": 0.1, "simulated": 0.05}
+SECONDS_PER_JUDGEMENT = {"cpu": 0.5, "gpu": 0.2, "simulated": 0.05}
+SECONDS_PER_TOKEN = {"cpu": 0.05, "gpu": 0.01, "simulated": 0.01}
 
 
 def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store) -> Callable[[Cell], float]:
@@ -20,20 +26,24 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
     known: dict[str, list[float]] = {}
     for cell in plan.cells:
         if cell.fingerprint in store:
-            known.setdefault(_what(cell), []).append(store.record(cell.fingerprint)["duration_s"])
+            known.setdefault(what(cell), []).append(store.record(cell.fingerprint)["duration_s"])
 
-    kind = "cpu" if getattr(config.engine, "device", None) == "cpu" else "gpu"
+    on_cpu = getattr(config.engine, "device", None) == "cpu"
+    kind = "simulated" if config.engine.kind == "simulated" else "cpu" if on_cpu else "gpu"
     per_item, per_token = SECONDS_PER_ITEM[kind], SECONDS_PER_TOKEN[kind]
     first = _calibrating([cell for cell in plan.cells if cell.fingerprint not in store])
 
     def seconds(cell: Cell) -> float:
-        if _what(cell) in known:
-            return mean(known[_what(cell)])
+        if what(cell) in known:
+            return mean(known[what(cell)])
         if cell.kind == "judge":
             asked = suites[cell.suite].judge_calls(config.data.root, config.judge, cell.key not in first)
-            return 10.0 + asked.calls * SECONDS_PER_JUDGEMENT[kind]
+            return SECONDS_A_SUITE[kind] + asked.calls * SECONDS_PER_JUDGEMENT[kind]
+        if cell.kind == GEMM:
+            rounds = len(config.gemm.batch_sizes) * (2 + config.gemm.repeats)
+            return GEMM_KERNELS * rounds * config.gemm.min_time_ms / 1e3
         if cell.kind != "load":
-            return 10.0 + (suites[cell.suite].planned_items() or 1000) * per_item
+            return SECONDS_A_SUITE[kind] + (suites[cell.suite].planned_items() or UNKNOWN_ITEMS) * per_item
         scenario = config.scenarios[cell.scenario]
         tokens = scenario.output_tokens * scenario.turns
         if cell.point.profile == "capacity":
@@ -69,15 +79,20 @@ def _calibrating(cells: list[Cell]) -> set[str]:
     return set({cell.suite: cell.key for cell in reversed(cells) if cell.kind == "judge"}.values())
 
 
-def _what(cell: Cell) -> str:
-    what = cell.key.partition("/")[2]
-    return what.removesuffix(f"/r{cell.repeat}") if cell.kind == "accuracy" else what
+def what(cell: Cell) -> str:
+    """What it measures, whichever variant: the suite or load point."""
+    subject = cell.key.partition("/")[2]
+    return subject.removesuffix(f"/r{cell.repeat}") if cell.kind == "accuracy" else subject
 
 
-def total(plan: Plan, store: Store, seconds: Callable[[Cell], float]) -> float:
+def engine_start_s(engine: Engine) -> float:
+    return ENGINE_START_S["weights" if engine.loads_weights else "none"]
+
+
+def total(plan: Plan, store: Store, engine: Engine, seconds: Callable[[Cell], float]) -> float:
     """Seconds for what is still to be measured, engine starts included."""
     result = 0.0
     for session in plan.sessions:
         pending = [cell for cell in session.cells if cell.fingerprint not in store]
-        result += sum(map(seconds, pending)) + (ENGINE_START_S if pending else 0.0)
+        result += sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0.0)
     return result

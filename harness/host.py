@@ -2,6 +2,9 @@
 
 import os
 import platform
+import re
+import shutil
+import subprocess
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ def facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         **_nvml()[0],
-        "gpus": gpus(),
+        "gpus": gpus() or amd_gpus(),
     }
 
 
@@ -58,6 +61,31 @@ def _nvml() -> tuple[dict[str, Any], list[dict[str, Any]], str | None]:
             return {"nvml": versions["nvml"]}, found, None
     except access.NvmlAbsent as absent:
         return {}, [], str(absent)
+
+
+@lru_cache(maxsize=1)
+def amd_gpus() -> list[dict[str, Any]]:
+    """[{name, architecture}] from rocminfo, like {"AMD Instinct MI300X", "gfx942"}; empty where there is none.
+
+    Written from ROCm's documentation: no machine of ours has an AMD GPU.
+    """
+    if not shutil.which("rocminfo"):
+        return []
+    try:
+        output = subprocess.run(["rocminfo"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return parse_rocminfo(output)
+
+
+def parse_rocminfo(output: str) -> list[dict[str, Any]]:
+    """Its agents are blocks of "Key: value" lines, a CPU among them; lines of their ISAs stand further in."""
+    found = []
+    for block in re.split(r"^Agent \d+", output, flags=re.MULTILINE)[1:]:
+        agent = dict(re.findall(r"^  (\w[\w ]*?):\s+(.*?)\s*$", block, re.MULTILINE))
+        if agent.get("Device Type") == "GPU":
+            found.append({"name": agent.get("Marketing Name") or agent.get("Name"), "architecture": agent.get("Name")})
+    return found
 
 
 def cpu_dtype() -> str:

@@ -11,12 +11,16 @@ from typing import Any
 
 from harness import host
 from harness.accuracy import Suite
+from harness.checkpoints import gguf
 from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
 from harness.deployments import axes_of, clash, stands_for
 from harness.engines import Deployment, Engine
 from harness.engines.kernels import wants_sparsity_config
+from harness.engines.limits import Limits
 from harness.errors import ConfigError
+from harness.gemm import GEMM
+from harness.gemm.plan import gemm_inputs
 from harness.load import LoadPoint, load_points
 from harness.load.traffic.corpora import corpus_digest
 
@@ -30,13 +34,14 @@ class Cell:
     """The unit of work and of storage. `fingerprint`: of everything that can change its result, and nothing else."""
 
     key: str
-    kind: str  # accuracy | load | judge
+    kind: str  # accuracy | load | judge | gemm
     variant: str
     fingerprint: str
     inputs: dict[str, Any] = field(repr=False)
     suite: str | None = None
     scenario: str | None = None
     point: LoadPoint | None = None
+    layer: str | None = None
     repeat: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -45,6 +50,8 @@ class Cell:
             known["suite"] = self.suite
         if self.scenario:
             known |= {"scenario": self.scenario, "point": asdict(self.point)}
+        if self.layer:
+            known["layer"] = self.layer
         return known | {"repeat": self.repeat}
 
 
@@ -78,14 +85,22 @@ def fingerprint(inputs: dict[str, Any]) -> str:
 
 
 def build_plan(config: Config, engine: Engine, suites: dict[str, Suite]) -> Plan:
-    """The baseline first, then the variants in the sweep's order, then the judge."""
+    """The products first, then the baseline, the variants in the sweep's order, and the judge."""
     order = sorted(config.variants, key=lambda name: name != config.baseline)
     sessions: list[Session] = []
     for name in order:
         sessions += _variant_sessions(config, engine, suites, name)
     answers = {cell.key: cell for session in sessions for cell in session.cells}
     judging = _judge_session(config, engine, suites, answers, order)
-    return Plan(tuple(sessions + ([judging] if judging else [])))
+    return Plan(tuple(_gemm_sessions(config, engine) + sessions + ([judging] if judging else [])))
+
+
+def _gemm_sessions(config: Config, engine: Engine) -> list[Session]:
+    cells = [
+        Cell(f"{variant}/{GEMM}/{layer}", GEMM, variant, fingerprint(inputs), inputs, layer=layer)
+        for variant, layer, inputs in gemm_inputs(config, engine)
+    ]
+    return [Session(GEMM, GEMM, config.model, None, Deployment(GEMM, config.model), tuple(cells))] if cells else []
 
 
 def checkpoint_of(config: Config, variant: Variant, suite: str | None = None) -> str:
@@ -130,33 +145,40 @@ def _set(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], name: str) -> list[Session]:
     variant = config.variants[name]
-    served: dict[str, list[Cell]] = {}
+    recipe = recipe_of(config, variant)
+    served: dict[tuple[str, bool], list[Cell]] = {}  # (checkpoint, is the recipe applied to it?) -> cells
     # Load cells first: they want the engine as it started, and they are the shorter wait for a first look.
     if config.scenarios:
-        checkpoint = checkpoint_of(config, variant)
-        base = _base_inputs(config, engine, name, checkpoint)
-        cells = served.setdefault(checkpoint, [])
+        checkpoint, made = variant.load_checkpoint or checkpoint_of(config, variant), not variant.load_checkpoint
+        base = _base_inputs(config, engine, name, checkpoint, recipe if made else None)
+        cells = served.setdefault((checkpoint, made), [])
         for scenario_name, scenario in config.scenarios.items():
             cells += _load_cells(config, base, name, scenario_name, scenario)
     runs = 1 + config.noise_runs if name == config.baseline else 1
     for repeat in range(runs):
         for suite_name, suite in ({} if stands_for(variant) else suites).items():
             checkpoint = checkpoint_of(config, variant, suite_name)
-            inputs = _base_inputs(config, engine, name, checkpoint)
+            inputs = _base_inputs(config, engine, name, checkpoint, recipe)
+            inputs["concurrency"] = engine_concurrency(config, engine)
             cell = _accuracy_cell(config, inputs, name, suite_name, suite, repeat)
-            served.setdefault(checkpoint, []).append(cell)
-    recipe, several = recipe_of(config, variant), len(served) > 1
+            served.setdefault((checkpoint, True), []).append(cell)
+    several = len(served) > 1
     return [
         Session(
             f"{name}@{checkpoint}" if several else name,
             name,
             checkpoint,
-            recipe,
+            recipe if made else None,
             served_as(config, engine, name, checkpoint),
             tuple(cells),
         )
-        for checkpoint, cells in served.items()
+        for (checkpoint, made), cells in served.items()
     ]
+
+
+def engine_concurrency(config: Config, engine: Engine) -> int:
+    """Accuracy requests in flight: the sweep's, and no more than the owner of the server allows."""
+    return min(config.concurrency, getattr(engine, "limits", Limits()).max_concurrency or config.concurrency)
 
 
 def _accuracy_cell(
@@ -164,7 +186,7 @@ def _accuracy_cell(
 ) -> Cell:
     """`repeat` above 0 is the baseline once more: what differs between the two is noise."""
     inputs = {**base, "suite": suite.fingerprint(config.data.root), "seed": config.seed}
-    inputs |= {"concurrency": config.concurrency, "tokenizer": _tokenizer_identity(config)}
+    inputs["tokenizer"] = _tokenizer_identity(config)
     key = f"{variant}/{suite_name}"
     if repeat:
         inputs, key = {**inputs, "repeat": repeat}, f"{key}/r{repeat}"
@@ -195,7 +217,7 @@ def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
         raise ConfigError(f"{where}{error}") from None
 
 
-def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> dict[str, Any]:
+def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
     variant = config.variants[name]
     deployment = served_as(config, engine, name, checkpoint)
     told = engine.deployment_args(deployment.axes)
@@ -206,8 +228,15 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str) -> 
     inputs |= {"host": host.identity()}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
-        inputs["weights"] = identity(checkpoint, recipe_of(config, variant), config.compression)
+        inputs["weights"] = _weights(config, engine, checkpoint, recipe)
     return inputs
+
+
+def _weights(config: Config, engine: Engine, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+    """What decides the weights, in the form that this engine serves."""
+    if engine.weights == gguf.METHOD:
+        return gguf.identity(reference, recipe, engine.tools())
+    return identity(reference, recipe, config.compression)
 
 
 def _tokenizer_identity(config: Config) -> dict[str, Any]:
@@ -230,7 +259,7 @@ def _judge_session(
         identity_of_judge |= {} if engine.loads_weights else {"model": judge.model}
         identity_of_judge |= engine.deployment_fingerprint(deployment)
         if engine.loads_weights:
-            identity_of_judge["weights"] = identity(judge.model, None, config.compression)
+            identity_of_judge["weights"] = _weights(config, engine, judge.model, None)
     cells = []
     for suite_name, suite in judged.items():
         against_baseline = suite.config.reference == "baseline"

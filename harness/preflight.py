@@ -8,14 +8,16 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from harness import host
+from harness import capabilities, host
 from harness.accuracy import Suite
-from harness.checkpoints import hub, recipes, source
+from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.deployments import gpus_of, stands_for
 from harness.engines import Engine, environment
 from harness.engines.kernels import wants_sparsity_config
+from harness.gemm import GEMM
+from harness.gemm.plan import gemm_problems
 from harness.load import load_points
 from harness.load.traffic.plan import longest_request
 from harness.plan import JUDGE, Plan, Session
@@ -26,36 +28,51 @@ from harness.telemetry.sessions import gpu_problems
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
     """What this machine lacks for the cells that are still to be measured; empty when it can start."""
     found = engine.problems()
-    served = {s.variant: s.served for s in plan.sessions if s.variant != JUDGE or config.judge.model}
+    served = {s.variant: s.served for s in plan.sessions if _served_here(s, config)}
     found += engine.deployment_problems(list(served.values()))
     if engine.loads_weights:
         found += _hardware(config) + gpu_problems(config, engine, plan)
-        for name in sorted({session.variant for session in plan.sessions} & set(config.variants)):
+        for name in sorted({cell.variant for cell in plan.cells}):
             found += [] if stands_for(config.variants[name]) else _needs(config, name)  # the head says it for all
             found += _gpus(config, name)
         found += [problem for session in plan.sessions for problem in _heads(session, workshop)]
     found += _checkpoints(config, plan, engine, workshop)
     for suite in suites.values():
         found += suite.problems(config.data.root)
+    found += gemm_problems(config, engine, workshop)
     found += _judge(config, plan, engine, workshop)
+    found += capabilities.problems(config, engine, suites)
     found += _lengths(config, suites)
     found += _disk(config, engine)
     return list(dict.fromkeys(found))
 
 
+def _served_here(session: Session, config: Config) -> bool:
+    """By the sweep's engine: no products, which have no server, and no judge at an endpoint."""
+    return session.variant != GEMM and (session.variant != JUDGE or bool(config.judge.model))
+
+
 def _hardware(config: Config) -> list[str]:
-    present = len(host.gpus())
-    if config.hardware.gpus > present:
-        why = f"; {host.no_nvml()}" if host.no_nvml() else ""
-        return [f"the sweep needs {config.hardware.gpus} GPU(s); this machine has {present or 'none'} (NVML{why})"]
+    present, tool = _present(config)
+    wanted = max(config.hardware.gpus, 1 if tool == "rocminfo" else 0)
+    if wanted > present:
+        why = f"; {host.no_nvml()}" if tool == "NVML" and host.no_nvml() else ""
+        return [f"the sweep needs {wanted} GPU(s); this machine has {present or 'none'} ({tool}{why})"]
     return []
 
 
+def _present(config: Config) -> tuple[int, str]:
+    """GPUs of the engine's kind, and what counts them."""
+    if getattr(config.engine, "device", None) == "rocm":
+        return len(host.amd_gpus()), "rocminfo"
+    return len(host.gpus()), "NVML"
+
+
 def _gpus(config: Config, name: str) -> list[str]:
-    needed, present = gpus_of(config, config.variants[name]), len(host.gpus())
+    needed, (present, tool) = gpus_of(config, config.variants[name]), _present(config)
     if needed <= max(present, 1) or getattr(config.engine, "device", "cuda") == "cpu":
         return []
-    return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} (NVML)"]
+    return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} ({tool})"]
 
 
 def _heads(session: Session, workshop: Workshop) -> list[str]:
@@ -113,18 +130,23 @@ def _engine_fits(need: str, kind: str, version: str | None) -> bool | None:
 
 
 def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:
-    found = list(source(config.model).problems())  # its tokenizer cuts every prompt
+    served = [session for session in plan.sessions if session.variant != GEMM]  # whose weights are random
+    found = list(source(config.model).problems()) if served else []  # its tokenizer cuts every prompt
     if not engine.loads_weights:
         return found
-    served = [session for session in plan.sessions if session.checkpoint]  # a judge may be an endpoint
+    served = [session for session in served if session.checkpoint]  # a judge may be an endpoint
     for session in served:
         lacking = source(session.checkpoint).problems()
-        lacking += _recipe(config, session, workshop)
-        if not workshop.is_made(session.checkpoint, session.recipe):
-            lacking += _calibration(session)
+        if engine.weights == gguf.METHOD:
+            lacking += gguf.problems(session.checkpoint, session.recipe, session.variant, engine.label)
+        else:
+            lacking += _recipe(config, session, workshop)
+            if not workshop.is_made(session.checkpoint, session.recipe):
+                lacking += _calibration(session)
         lacking += [] if lacking else _contents(config, session, workshop)
         found += lacking
-    making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in served)
+    read = [session for session in plan.sessions if session.checkpoint]
+    making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in read)
     return found + (environment.problems(config.compression) if making else [])
 
 
@@ -166,7 +188,7 @@ def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]
     if not workshop.is_made(session.checkpoint, session.recipe):
         return []  # looked at as soon as it is made
     location = workshop.location(session.checkpoint, session.recipe)
-    if not Path(location).is_dir():
+    if not Path(location).exists():
         return []  # on the hub: looked at before its engine starts
     from harness.checkpoints.inspection.gate import refusals
 
@@ -180,6 +202,7 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
 
     references = [config.model, *(variant.checkpoint for variant in config.variants.values())]
     references += [reference for variant in config.variants.values() for reference in variant.checkpoints.values()]
+    references += [variant.load_checkpoint for variant in config.variants.values()]
     made = [s for s in plan.sessions if s.variant != JUDGE and s.checkpoint and engine.loads_weights]
     locations = [workshop.location(session.checkpoint, session.recipe) for session in made]
     targets = {}

@@ -2,9 +2,11 @@
 
 A record is a JSON object; beside it lie its rows as JSON lines, one an item (accuracy) or a request (load).
 
-Record keys: `schema`, `cell` (see Cell in plan.py: kind, variant, suite | scenario, point, repeat, key),
+Record keys: `schema`, `cell` (see Cell in plan.py: kind, variant, suite | scenario, point | layer, repeat, key),
 `fingerprint`, `inputs` (what was fingerprinted), `result`, `flags`, `engine` (Engine facts: kind, version, command,
-kernels, log), `host` (machine facts), `telemetry`, `started_at` (ISO 8601, UTC), `duration_s`, `harness` (version).
+kernels, log), `usage` ({requests, prompt_tokens, completion_tokens} that the server answered and counted), `cost`
+(where its tokens have a price: {amount, currency, per_million_prompt_tokens, per_million_completion_tokens, date,
+source}), `host` (machine facts), `telemetry`, `started_at` (ISO 8601, UTC), `duration_s`, `harness` (version).
 
 `result` of an accuracy or judge cell:
     primary   name of the score that stands for the suite ("acc", "exact_match_flexible", "pass@1", "win_rate")
@@ -69,6 +71,14 @@ Its samples lie beside the rows, telemetry.jsonl.gz: {"t_s", "device": position 
     probes          [{"rate_rps", "achieved_rps", "requests", "ratio" (largest p99 / limit),
                     "ttft_ms_p99", "itl_ms_p99", "ttft_share_beyond", "itl_share_beyond" (of values, beyond the
                     limit), "valid"}, ...], None for infinite; the request rows then have "probe" and "rate_rps" as well
+
+`result` of a gemm cell (harness/gemm): {"layer", "n", "k" (outputs and inputs of one GPU's share), "count" (in the
+model), "tensor_parallel", "format" and "against" (number formats, the variant's and the baseline's), "kernel" (the
+engine's), "absent": [{"kernel", "batch" where it is of one, "reason"}], "roofline": None or {"name", "source",
+"bandwidth" bytes/s, "peak" {format: FLOP/s}}}.
+Product rows: {"batch", "kernel", "role": engine | vendor, "note", "times_s": [seconds a call, of each round],
+    "baseline_times_s": [the same of the baseline's kernel, in the same rounds], "calls" (of a round), "clock", "copies"
+    (of the weights), "error" (relative, of the float64 product; None: not finite), "bound", "flops", "bytes" (a call)}
 """
 
 from collections.abc import Iterable

@@ -1,11 +1,16 @@
 """A sweep's settings for its report, checked before anything runs, and what of the variants the report must know."""
 
 import re
+from collections.abc import Callable
 
 from harness.config import Config
 from harness.errors import ConfigError, did_you_mean
 
 PARTS = ("p50", "p90", "p95", "p99")
+SECTIONS = (  # of the numbers of analysis/scalars.py, beside the scenarios' names
+    *("accuracy", "recovery", "difference", "win_rate", "win_rate_difference", "agreement", "kl", "top1_agreement"),
+    *("perplexity", "perplexity_ratio", "speedup"),
+)
 LATENCIES = tuple(f"{time}_ms_{part}" for time in ("itl", "ttft", "e2e") for part in PARTS)
 
 
@@ -41,3 +46,24 @@ def check_report(config: Config, known: list[str]) -> None:
             )
         if variant.gpus is not None and variant.gpus < 1:
             raise ConfigError(f"variants.{name}.gpus must be at least 1")
+
+
+def check_published(config: Config, options: Callable[[str], list[str]]) -> None:
+    """`options(group)`: the names in conf/, which a sweep may speak of while the command line has left them out."""
+    for number, entry in enumerate(config.published):
+        where = f"published[{number}]"
+        if not entry.source.strip():
+            raise ConfigError(f"{where}.source is empty: name the title, its table or section, and the year")
+        if (entry.suite is None) == (entry.metric is None):
+            raise ConfigError(f"{where}: give either suite (its score) or metric (as speedup/e2e_single_stream)")
+        _one_of(f"{where}.variant", entry.variant, [*config.variants, *options("variant")])
+        if entry.suite is not None:
+            _one_of(f"{where}.suite", entry.suite, [*config.suites, *options("suite")])
+        else:
+            section = entry.metric.partition("/")[0]
+            _one_of(f"{where}.metric", section, [*SECTIONS, *config.scenarios, *options("scenario")])
+
+
+def _one_of(where: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        raise ConfigError(f"{where}: no {name!r}{did_you_mean(name, sorted(set(known)))}")

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import harness
 from harness import host
 from harness.accuracy import Context, Suite
+from harness.budget import Budget
 from harness.checkpoints import Checkpoint
 from harness.checkpoints.inspection import Inspection
 from harness.checkpoints.inspection.gate import admitted
@@ -23,11 +25,12 @@ from harness.engines import Engine, Server
 from harness.engines.endpoint import list_models
 from harness.engines.kernels import no_sparse_kernel
 from harness.errors import CellError, EngineError, HarnessError
-from harness.plan import JUDGE, Cell, Plan, Session
+from harness.gemm import GEMM
+from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
 from harness.progress import Progress
 from harness.records import SCHEMA, Flag, Outcome, Window, flag_dicts
 from harness.store import DiskFull, Store, slug
-from harness.telemetry.sampler import Sampler, sampling
+from harness.telemetry.sampler import Sampler, Seen, sampling
 from harness.telemetry.sessions import devices
 
 ENGINE_STARTS = 2  # an engine that a cell killed is started once more for the cells after it
@@ -46,6 +49,7 @@ class Run:
     workshop: Workshop
     progress: Progress
     seconds: Callable[[Cell], float]
+    budget: Budget = field(default_factory=Budget)
     failed: dict[str, str] = field(default_factory=dict)
     _tokenizers: dict[str, Any] = field(default_factory=dict)
     _inspected: dict[str, Inspection | None] = field(default_factory=dict)  # by location
@@ -57,7 +61,10 @@ class Run:
             if not pending:
                 continue
             try:
-                self._session(session)
+                if session.variant == GEMM:
+                    self._products(session)
+                else:
+                    self._session(session)
             except DiskFull:
                 raise
             except HarnessError as error:
@@ -84,7 +91,11 @@ class Run:
                 self.progress.say(f"{session.name}: ready after {time.monotonic() - began:.0f} s")
                 with sampling(devices(self.config, self.engine, session)) as sampler:
                     self._warm_up(session, server)
+                    self.budget.add(server.meter.lap())
                     for cell in self._pending(session):
+                        if refusal := self.budget.refusal(cell):
+                            self._fail(cell, refusal, server_log)
+                            continue
                         self._cell(cell, server, checkpoint, server_log, sampler)
                         if cell.key in self.failed and not _alive(server):
                             self.progress.say(f"{session.name}: the engine died; its log: {server_log}")
@@ -92,11 +103,31 @@ class Run:
         for cell in self._pending(session):
             self._fail(cell, f"not run: the engine died {ENGINE_STARTS} times in this session", server_log)
 
-    def _prepare(self, session: Session) -> Checkpoint:
-        setup_log = self.store.logs / "setup.log"
+    def _products(self, session: Session) -> None:
+        from harness.gemm.run import measure_products
+
+        log_file = self._log_of(session)
+        self._ready_environment()
+        location = self.workshop.prepare(session.checkpoint, None).location
+
+        def fail(cell: Cell, error: str, elapsed: float = 0.0) -> None:
+            self.progress.cell(cell.key, self.seconds(cell))
+            self._fail(cell, error, log_file, elapsed)
+
+        def keep(cell: Cell, outcome: Outcome, engine: dict[str, Any], started_at: datetime, elapsed: float) -> None:
+            self.progress.cell(cell.key, self.seconds(cell))
+            self._keep(cell, outcome, outcome.flags, engine, started_at, elapsed)
+
+        pending = partial(self._pending, session)
+        measure_products(self.config, self.engine, location, pending, log_file, self.progress, keep, fail)
+
+    def _ready_environment(self) -> None:
         if not getattr(self.engine, "is_ready", lambda: True)():
             self.progress.say("installing the engine's environment (once)")
-        self.engine.prepare(setup_log)
+        self.engine.prepare(self.store.logs / "setup.log")
+
+    def _prepare(self, session: Session) -> Checkpoint:
+        self._ready_environment()
         if not self.engine.loads_weights or not session.checkpoint:
             return Checkpoint(session.checkpoint, session.checkpoint)
         checkpoint = self.workshop.prepare(session.checkpoint, session.recipe)
@@ -136,14 +167,32 @@ class Run:
             if not isinstance(error, HarnessError):
                 log.exception("%s", cell.key)
             message = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            self.budget.add(server.meter.lap())
             self._fail(cell, message, server_log, time.monotonic() - began)
             return
         elapsed = time.monotonic() - began
+        used = server.meter.lap()
+        self.budget.add(used)
         seen = sampler.of_cell(cell.kind, outcome.window or Window(began, 0.0, elapsed), outcome.result)
         inspection = self._inspected.get(checkpoint.location)
+        held = holds(inspection) if inspection else server.facts.get("holds")  # of a GGUF file, as its server says
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
-        flags += seen.flags
+        served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
+        self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, self.budget.record(used))
+
+    def _keep(
+        self,
+        cell: Cell,
+        outcome: Outcome,
+        flags: list[Flag],
+        engine: dict[str, Any],
+        started_at: datetime,
+        elapsed: float,
+        seen: Seen | None = None,
+        spent: dict[str, Any] | None = None,
+    ) -> None:
+        seen = seen or Seen()
         record = {
             "schema": SCHEMA,
             "cell": cell.as_dict(),
@@ -151,7 +200,8 @@ class Run:
             "inputs": cell.inputs,
             "result": outcome.result,
             "flags": flag_dicts(flags),
-            "engine": {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": inspection and holds(inspection)}},
+            "engine": engine,
+            **(spent or {}),
             "host": host.facts(),
             "started_at": started_at.isoformat(timespec="seconds"),
             "duration_s": round(elapsed, 3),
@@ -175,7 +225,7 @@ class Run:
                 tokenizer=self._tokenizer_location(),
                 data_root=self.config.data.root,
                 seed=self.config.seed,
-                concurrency=self.config.concurrency,
+                concurrency=engine_concurrency(self.config, self.engine),
                 work_dir=Path(work_dir),
                 progress=self.progress.advance,
             )
@@ -197,7 +247,7 @@ class Run:
         return suite.judge(context, self.config.judge, rows[cell.variant], rows[self.config.baseline])
 
     def _tokenizer_location(self) -> str:
-        return self.workshop.prepare(self.config.model, None).location
+        return self.workshop.tokenizer(self.config.model).location
 
     def _tokenizer(self) -> Any:
         location = self._tokenizer_location()

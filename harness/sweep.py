@@ -13,6 +13,8 @@ from omegaconf import DictConfig
 import harness
 from harness import compose, host, preflight
 from harness.accuracy import suite_class
+from harness.budget import budget
+from harness.checkpoints import gguf
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.deployments import axes_of, gpus_of, stands_for
@@ -39,11 +41,14 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
     progress = make_progress(config.progress)
     workshop = Workshop(config.compression, cache_dir, store.logs / "setup.log", progress.say)
+    if engine.weights == gguf.METHOD:
+        workshop = gguf.GgufWorkshop(workshop, lambda: engine.tool(gguf.TOOL), engine.tools())
     found = preflight.problems(config, plan, engine, suites, workshop)
     seconds = estimator(config, plan, suites, store)
+    money = budget(config, plan, suites, store)
     if config.dry_run:
         remark = partial(judging, config, suites)
-        print_plan(plan, store, engine, workshop, seconds, found, remark)
+        print_plan(plan, store, engine, workshop, seconds, found, remark, money.words)
         return 0
     missing = [cell for cell in plan.cells if cell.fingerprint not in store]
     if found and missing:  # a complete sweep reports anywhere
@@ -56,9 +61,9 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         if not missing:
             progress.say(f"all {len(plan.cells)} cells are measured already")
         else:
-            progress.start(len(missing), total(plan, store, seconds))
+            progress.start(len(missing), total(plan, store, engine, seconds))
             try:
-                failed = Run(config, plan, suites, engine, store, workshop, progress, seconds).execute()
+                failed = Run(config, plan, suites, engine, store, workshop, progress, seconds, money).execute()
             finally:
                 progress.stop()
     report, compare = _report(store, config, manifest["command"])
@@ -73,6 +78,7 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
             "label": variant.label,
             "scheme": scheme_words(variant.scheme),
             "checkpoint": checkpoint_of(config, variant),
+            "load_checkpoint": variant.load_checkpoint,
             "checkpoint_bytes": None,  # known once a cell was measured: in its record
             "gpus": gpus_of(config, variant),
             "deployment_of": variant.deployment_of,
@@ -93,7 +99,9 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
         "suites": list(config.suites),
         "scenarios": scenarios,
         "margin": config.margin,
-        "published": config.published,
+        "published": [
+            {key: value for key, value in asdict(entry).items() if value is not None} for entry in config.published
+        ],
         "report": asdict(config.report),
         "command": shlex.join(["python", "-m", "harness", *argv[1:]]),
         "config": composed,

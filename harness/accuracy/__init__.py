@@ -47,6 +47,9 @@ class Suite(Protocol):
     def problems(self, data_root: str | None) -> list[str]:
         """What preflight can say without a model: missing data, no sandbox, ..."""
 
+    def asks(self) -> frozenset[str]:
+        """What it needs of a server beyond completions, in the words of engines/dialect.py; optional."""
+
     def planned_items(self) -> int | None:
         """How many items will be asked, where it is known."""
 

@@ -4,6 +4,10 @@ A mirror and the pocket suites have the same layout, so that one loader reads bo
 
     mmlu/{dev,test}/SUBJECT_{dev,test}.csv      question,choice0..choice3,answer (0-3)
     gsm8k/{train,test}.jsonl                    question, answer ending "#### N"
+    arc_challenge/{train,test}.jsonl            these four: a row a line with the hub's columns
+    hellaswag/{train,validation}.jsonl
+    winogrande/{train,validation}.jsonl
+    truthfulqa_mc2/validation.jsonl
     humaneval/HumanEvalPlus.jsonl[.gz]          evalplus's format
     alpaca_eval/*.json                          instruction, output, generator (one file a reference)
     wikitext/*.txt                              WikiText-2's test part as it stands (pocket: scenarios/corpus/prose.txt)

@@ -15,8 +15,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from harness.accuracy import Context, lm_eval_rows, lm_eval_tasks
+from harness.accuracy import Context, lm_eval_data, lm_eval_rows, lm_eval_tasks
 from harness.accuracy.datasets import Source, source
+from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.errors import CellError, ConfigError, HarnessError, did_you_mean
 from harness.records import Outcome
 
@@ -27,7 +28,7 @@ REVISION = 1  # of this module's own protocol: raise it when prompts, requests o
 class Config:
     kind: str = "lm_eval"
     task: str = MISSING  # a task, group or tag of lm-eval
-    data: str | None = None  # folder in a mirror (mmlu, gsm8k); null: the task's own data on the hub, always
+    data: str | None = None  # folder in a mirror (lm_eval_data.DATA); null: the task's own data on the hub, always
     fewshot: int = MISSING
     items: int | None = None  # a seeded random subset, every subject in proportion; null: all
     max_tokens: int = 256  # of a generated answer
@@ -46,8 +47,8 @@ class LmEval:
             value = getattr(config, key)
             if value is not None and value < low:
                 raise ConfigError(f"suites.{name}.{key} is {value}; the lowest value is {low}")
-        if config.data is not None and config.data not in lm_eval_tasks.HUB_NAMES:
-            hint = did_you_mean(config.data, list(lm_eval_tasks.HUB_NAMES))
+        if config.data is not None and config.data not in lm_eval_data.DATA:
+            hint = did_you_mean(config.data, list(lm_eval_data.DATA))
             raise ConfigError(f"suites.{name}.data: unknown data {config.data!r}{hint}")
 
     def fingerprint(self, data_root: str | None) -> dict[str, Any]:
@@ -62,6 +63,13 @@ class LmEval:
         found = lm_eval_tasks.problems(config.task, config.data, config.fewshot, self._source(data_root))
         return [f"suite {self.name}: {problem}" for problem in found]
 
+    def asks(self) -> frozenset[str]:
+        """MMLU's choices are single letters; those of other tasks are whole texts, which must be read back."""
+        if self.config.data is not None:
+            return frozenset({NEXT_TOKEN_LOGPROBS}) if self.config.data == "mmlu" else frozenset()
+        kind = lm_eval_tasks.output_type(self.config.task)
+        return frozenset() if kind in (None, "generate_until") else frozenset({PROMPT_LOGPROBS})
+
     def planned_items(self) -> int | None:
         return self.config.items
 
@@ -74,7 +82,7 @@ class LmEval:
     def _source(self, data_root: str | None) -> Source:
         if self.config.data is None:
             return Source("hub", f"lm-eval {self.config.task}", None)
-        return source(data_root, self.config.data, lm_eval_tasks.HUB_NAMES[self.config.data])
+        return source(data_root, self.config.data, lm_eval_data.DATA[self.config.data].hub)
 
     def _run(self, context: Context) -> Outcome:
         from lm_eval import simple_evaluate

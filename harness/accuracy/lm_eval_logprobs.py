@@ -2,31 +2,42 @@
 
 from typing import Any
 
+from harness.engines.dialect import VLLM, Dialect
 from harness.errors import CellError
 
 Score = tuple[float, bool]  # log-probability (nats); would greedy decoding say it
+LIKELIEST = (
+    400  # next tokens asked for at first where given ones cannot be: 30 kB; answers to a question are among them
+)
 
 
-def next_token_body(context: list[int], token_ids: list[int]) -> dict[str, Any]:
-    return {
-        "prompt": context,
-        "max_tokens": 1,
-        "temperature": 0,
-        "logprobs": 1,
-        "logprob_token_ids": list(dict.fromkeys(token_ids)),
-        "return_tokens_as_token_ids": True,
-    }
+def next_token_body(
+    context: list[int], token_ids: list[int], dialect: Dialect = VLLM, likeliest: int = LIKELIEST
+) -> dict[str, Any]:
+    """`likeliest`: how many next tokens to ask for on a server that cannot be asked for `token_ids`."""
+    body = {"prompt": context, "max_tokens": 1, "temperature": 0}
+    if dialect.likeliest:
+        return {**body, dialect.likeliest: likeliest}
+    wanted = list(dict.fromkeys(token_ids))
+    return {**body, "logprobs": 1, "logprob_token_ids": wanted, "return_tokens_as_token_ids": True}
 
 
 def next_token_scores(reply: dict[str, Any], token_ids: list[int]) -> list[Score] | None:
-    """None if a token was left out: the server does not know `logprob_token_ids`."""
+    """None if a token was left out: it is not among the likeliest, or the server does not know `logprob_token_ids`."""
     try:
-        first = reply["choices"][0]["logprobs"]["top_logprobs"][0]
+        first = _by_token(reply["choices"][0]["logprobs"])
         logprobs = [float(first[f"token_id:{token}"]) for token in token_ids]
         best = max(first.values())
     except (KeyError, IndexError, TypeError, ValueError):
         return None
     return [(logprob, logprob >= best) for logprob in logprobs]
+
+
+def _by_token(logprobs: dict[str, Any]) -> dict[str, float]:
+    """vLLM names tokens by `token_id:N`; llama.cpp lists them with their ids, in the shape of chat completions."""
+    if "content" in logprobs:
+        return {f"token_id:{one['id']}": one["logprob"] for one in logprobs["content"][0]["top_logprobs"]}
+    return logprobs["top_logprobs"][0]
 
 
 def echo_body(context: list[int], continuation: list[int]) -> dict[str, Any]:

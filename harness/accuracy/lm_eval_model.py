@@ -5,8 +5,9 @@ Imported in the run path only: it imports lm-eval.
 Multiple choice costs one request a question. Where every choice is one token, the log-probabilities of all choices
 stand at a single position (`logprob_token_ids`). A server that does not know that parameter, and choices of several
 tokens, get lm-eval's own way: context and choice are sent together and their log-probabilities are read back
-(`echo`), one request a choice. Requests go out in order of their prompts, so that the few-shot prefix that questions
-share stays in the server's cache.
+(`echo`), one request a choice. A server that lists its likeliest next tokens instead (llama.cpp) is asked once more,
+for the whole vocabulary, where a choice is not among them. Requests go out in order of their prompts, so that the
+few-shot prefix that questions share stays in the server's cache.
 """
 
 import json
@@ -19,7 +20,14 @@ from typing import Any
 from lm_eval.api.model import TemplateLM
 
 from harness.accuracy.generation import request_many
-from harness.accuracy.lm_eval_logprobs import Score, echo_body, echoed_score, next_token_body, next_token_scores
+from harness.accuracy.lm_eval_logprobs import (
+    LIKELIEST,
+    Score,
+    echo_body,
+    echoed_score,
+    next_token_body,
+    next_token_scores,
+)
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load.traffic.prompts import bos_ids, load_tokenizer
@@ -159,9 +167,11 @@ class ServedModel(TemplateLM):
         if short and self.one_request is None:
             self.one_request = self._knows_token_ids(questions[short[0]])
         if self.one_request:
-            bodies = [self._next_token_body(questions[n]) for n in short]
-            for n, reply in zip(short, self._post(bodies, report(len(questions))), strict=True):
-                answers[n] = next_token_scores(reply, [choice[0] for choice in questions[n].choices])
+            for count in self._likeliest():
+                missing = [n for n in short if answers[n] is None]
+                bodies = [self._next_token_body(questions[n], count) for n in missing]
+                for n, reply in zip(missing, self._post(bodies, report(len(questions))), strict=True):
+                    answers[n] = next_token_scores(reply, [choice[0] for choice in questions[n].choices])
         rest = [n for n, answer in enumerate(answers) if answer is None]
         pairs = [(self._fit(questions[n].context, len(c) + 1), c) for n in rest for c in questions[n].choices]
         replies = iter(self._post([echo_body(context, c) for context, c in pairs], report(len(questions))))
@@ -172,12 +182,17 @@ class ServedModel(TemplateLM):
             answers[n] = [next(scores) for _ in questions[n].choices]
         return answers
 
-    def _next_token_body(self, question: Question) -> dict[str, Any]:
-        return next_token_body(self._fit(question.context, 2), [choice[0] for choice in question.choices])
+    def _likeliest(self) -> list[int]:
+        """How many next tokens to ask for, one try after the other; given ones are asked for once."""
+        return [LIKELIEST, len(self.tokenizer)] if self.server.dialect.likeliest else [LIKELIEST]
+
+    def _next_token_body(self, question: Question, likeliest: int) -> dict[str, Any]:
+        wanted = [choice[0] for choice in question.choices]
+        return next_token_body(self._fit(question.context, 2), wanted, self.server.dialect, likeliest)
 
     def _knows_token_ids(self, question: Question) -> bool:
         try:
-            reply = self._post([self._next_token_body(question)])[0]
+            reply = self._post([self._next_token_body(question, self._likeliest()[-1])])[0]
         except CellError:  # refused; if the server is gone, the echo requests will tell
             return False
         return next_token_scores(reply, [choice[0] for choice in question.choices]) is not None
@@ -251,7 +266,9 @@ def generation(reply: dict[str, Any], stops: tuple[str, ...]) -> Generation:
 
 
 def served_context_length(server: Server) -> int | None:
-    """vLLM tells it at /v1/models; None where a server does not."""
+    """vLLM and SGLang tell it at /v1/models, of llama.cpp the engine knows it; None where nobody does."""
+    if known := server.facts.get("max_model_len"):
+        return known
     request = urllib.request.Request(server.base_url + "/v1/models", headers=server.headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as response:

@@ -5,7 +5,6 @@ swaps the data set, so that prompts, few-shot examples, filters and scores stay 
 lm-eval (names, subjects, problems) is for preflight: importing lm-eval is slow.
 """
 
-import csv
 import json
 import os
 import random
@@ -16,11 +15,10 @@ from typing import Any
 
 import yaml
 
+from harness.accuracy import lm_eval_data
 from harness.accuracy.datasets import Source, unreachable_hub
 from harness.errors import CellError, did_you_mean
 
-HUB_NAMES = {"mmlu": "cais/mmlu", "gsm8k": "openai/gsm8k"}  # mirror folder -> data set on the hub
-TASK_FOLDERS = {"mmlu": "mmlu/default", "gsm8k": "gsm8k"}  # mirror folder -> the built-in tasks that read its data
 NAME = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([\w.+-]+)["']?[ \t]*$""", re.MULTILINE)
 LISTED = re.compile(r"""^["']?tag["']?:[ \t]*\n((?:[ \t]*-[ \t]*.+\n)+)""", re.MULTILINE)
 
@@ -30,7 +28,7 @@ def builtin_folder(data: str | None) -> Path | None:
     spec = find_spec("lm_eval")
     if spec is None or not spec.submodule_search_locations:
         return None
-    return Path(spec.submodule_search_locations[0]) / "tasks" / TASK_FOLDERS.get(data or "", "")
+    return Path(spec.submodule_search_locations[0]) / "tasks" / (lm_eval_data.DATA[data].tasks if data else "")
 
 
 def known_names(folder: Path) -> dict[str, Path]:
@@ -48,12 +46,25 @@ def known_names(folder: Path) -> dict[str, Path]:
 
 def hub_repository(task_file: Path) -> str | None:
     """The data set that a task's YAML, or one that it includes, names; None for a group or a task without one."""
+    found = _value(task_file, "dataset_path")
+    return None if found in ("json", "csv", "parquet", "text") else found
+
+
+def output_type(task: str) -> str | None:
+    """generate_until, multiple_choice, ... as the task's YAML says; None for a group, and where it is not said."""
+    folder = builtin_folder(None)
+    file = known_names(folder).get(task) if folder else None
+    return _value(file, "output_type") if file else None
+
+
+def _value(task_file: Path, key: str) -> str | None:
+    """Of a key in a task's YAML, or in one that it includes."""
     text = task_file.read_text(encoding="utf-8")
-    if found := re.search(r"^dataset_path:[ \t]*[\"']?([\w./-]+)", text, re.MULTILINE):
-        return None if found[1] in ("json", "csv", "parquet", "text") else found[1]
+    if found := re.search(rf"^{key}:[ \t]*[\"']?([\w./-]+)", text, re.MULTILINE):
+        return found[1]
     included = re.search(r"^[\"']?include[\"']?:[ \t]*[\"']?([^\s\"']+)", text, re.MULTILINE)
     parent = task_file.parent / included[1] if included else None
-    return hub_repository(parent) if parent and parent.is_file() and parent != task_file else None
+    return _value(parent, key) if parent and parent.is_file() and parent != task_file else None
 
 
 def subjects(task: str, folder: Path, mirror: Path) -> dict[str, Path]:
@@ -79,26 +90,19 @@ def problems(task: str, data: str | None, fewshot: int, source: Source) -> list[
         close = did_you_mean(task, list(names))
         return [where + (close if len(names) < 200 else close.split(" available:")[0].rstrip(";"))]
     if source.directory is None:
-        repository = HUB_NAMES.get(data) or hub_repository(names[task])
+        repository = lm_eval_data.DATA[data].hub if data else hub_repository(names[task])
         missing = unreachable_hub(repository) if repository else None
         advice = "; set data.root to a mirror, or to pocket" if data else ""
         return [f"data: {missing}{advice}"] if missing else []
-    if data == "gsm8k":
-        return source.problems("test.jsonl") or _too_few_shots(source.directory / "train.jsonl", fewshot)
+    if data != "mmlu":
+        return lm_eval_data.row_problems(lm_eval_data.DATA[data], source, fewshot)
     if missing := source.problems("test/*_test.csv"):
         return missing
     chosen = subjects(task, folder, source.directory)
     if not chosen:
         return [f"data: {source.directory}/test has no subject of {task}; ask for another task, or take another mirror"]
     dev = source.directory / "dev"
-    return [problem for subject in chosen for problem in _too_few_shots(dev / f"{subject}_dev.csv", fewshot)]
-
-
-def _too_few_shots(path: Path, fewshot: int) -> list[str]:
-    if not path.is_file():  # lm-eval opens it for zero shots too
-        return [f"data: {path} is missing; it holds the few-shot examples"]
-    examples = len(_mmlu_docs(path)) if path.suffix == ".csv" else len(path.read_text(encoding="utf-8").splitlines())
-    return [] if examples >= fewshot else [f"data: {path} has {examples} examples for {fewshot} shots; lower fewshot"]
+    return [problem for name in chosen for problem in lm_eval_data.too_few_shots(dev / f"{name}_dev.csv", fewshot)]
 
 
 def load_tasks(task: str, data: str | None, source: Source, work_dir: Path) -> tuple[Any, dict[str, Any]]:
@@ -124,15 +128,16 @@ def write_mirror(task: str, data: str, mirror: Path, folder: Path, work_dir: Pat
     """Task files that read the mirror, in a folder of their own under `work_dir`: their task names, and the folder."""
     out = work_dir / "tasks"
     out.mkdir(parents=True, exist_ok=True)
-    if data == "gsm8k":
-        files = {split: str(mirror / f"{split}.jsonl") for split in ("train", "test")}
+    if data != "mmlu":
+        splits = filter(None, (lm_eval_data.DATA[data].shots, lm_eval_data.DATA[data].asked))
+        files = {split: str(mirror / f"{split}.jsonl") for split in splits}
         _write_task(out, task, known_names(folder)[task], files, work_dir)
         return [task], out
     names = []
     for subject, builtin in subjects(task, folder, mirror).items():
         files = {}
         for split in ("test", "dev"):
-            docs = _mmlu_docs(mirror / split / f"{subject}_{split}.csv")
+            docs = lm_eval_data.mmlu_docs(mirror / split / f"{subject}_{split}.csv")
             # key order and `subject` as on the hub, so that document hashes are the hub's
             lines = [json.dumps({"question": doc["question"], "subject": subject, **doc}) for doc in docs]
             files[split] = str(work_dir / f"{subject}_{split}.jsonl")
@@ -152,21 +157,6 @@ def _write_task(out: Path, name: str, builtin: Path, files: dict[str, str], work
         "dataset_kwargs": {"data_files": files, "cache_dir": str(work_dir / "datasets")},
     }
     (out / f"{name}.yaml").write_text(yaml.safe_dump(swap, sort_keys=False))
-
-
-def _mmlu_docs(path: Path) -> list[dict[str, Any]]:
-    """Rows of ``question,choice0..choice3,answer`` in the hub's form: question, choices, answer (0-3)."""
-    docs = []
-    with path.open(newline="", encoding="utf-8") as file:
-        for number, row in enumerate(csv.DictReader(file), 1):
-            try:
-                answer, choices = int(row["answer"]), [row[f"choice{n}"] for n in range(4)]
-            except (KeyError, TypeError, ValueError) as error:
-                raise CellError(f"{path}: item {number} is not question,choice0..choice3,answer ({error!r})") from error
-            if not (row["question"] and 0 <= answer < 4 and None not in choices):
-                raise CellError(f"{path}: item {number} lacks a question or a choice, or its answer is not 0 to 3")
-            docs.append({"question": row["question"], "choices": choices, "answer": answer})
-    return docs
 
 
 def choose_items(sizes: dict[str, int], items: int | None, seed: str) -> dict[str, list[int]]:

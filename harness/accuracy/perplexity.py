@@ -26,6 +26,7 @@ from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import digest
+from harness.engines.dialect import PROMPT_LOGPROBS_BY_ID
 from harness.errors import CellError, ConfigError
 from harness.load.traffic import hub
 from harness.load.traffic.corpora import CORPORA, corpus_digest, load_corpus
@@ -71,6 +72,9 @@ class Perplexity:
             return [f"suite {self.name}: {problem}" for problem in self._text(data_root).problems()]
         except ConfigError as error:
             return [f"suite {self.name}: {error}"]
+
+    def asks(self) -> frozenset[str]:
+        return frozenset({PROMPT_LOGPROBS_BY_ID})
 
     def planned_items(self) -> int | None:
         """Of WikiText-2 where the text is not named: it is read when it is needed."""

@@ -10,6 +10,7 @@ from harness.analysis.cost import Cost, costs
 from harness.analysis.cutoffs import METRICS, Envelope, envelope
 from harness.analysis.distance import ChoiceDistance, TextDistance, choice_distances, text_distances
 from harness.analysis.energy import Energy, energies
+from harness.analysis.gemm import Gemm, gemm
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate, win_rates
 from harness.analysis.pareto import Front, fronts
@@ -44,6 +45,12 @@ class Findings:
     emulated: tuple[str, ...]  # variants whose kernels are emulated: their speed says nothing
     marks: tuple[Mark, ...]
     flags: tuple[FlagGroup, ...]
+    gemm: Gemm | None = None  # of a study that timed the products of the linear layers
+
+    @property
+    def serves(self) -> bool:
+        """False where nothing but products was to be measured: then there is nothing to say of serving."""
+        return bool(self.study.suites or self.study.scenarios) or self.gemm is None
 
     @property
     def latency(self) -> dict[str, Estimate | None]:
@@ -89,4 +96,5 @@ def analyse(study: Study) -> Findings:
         emulated=slow,
         marks=marks(study, suites, rates),
         flags=flag_groups(study, suites),
+        gemm=gemm(study),
     )

@@ -116,6 +116,20 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(quotient), 1.0, quotient)
 
 
+def median_interval(values: list[float]) -> Estimate:
+    """Median, with the interval of order statistics that a sign test inverts: no distribution is assumed.
+
+    x(j) to x(n+1-j) for the largest j with 2 P(Binomial(n, 1/2) < j) <= 5 %: smallest to largest from 6 values on,
+    second to second-last from 9. Fewer than 6 give no interval. H. A. David and H. N. Nagaraja 2003, section 7.1.
+    """
+    ordered, n = np.sort(np.asarray(values, dtype=float)), len(values)
+    rank = int(stats.binom.ppf(_TAIL, n, 0.5))  # smallest r with P(X <= r) >= 2.5 %
+    while rank > 0 and stats.binom.cdf(rank - 1, n, 0.5) > _TAIL:
+        rank -= 1
+    value = float(np.median(ordered))
+    return Estimate(value, float(ordered[rank - 1]), float(ordered[n - rank])) if rank else Estimate(value)
+
+
 def log_ratio_interval(numerator: list[float], denominator: list[float]) -> Estimate:
     """Ratio of geometric means of repeated runs with Welch's t interval on the logarithms.
 

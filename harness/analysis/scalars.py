@@ -19,6 +19,9 @@ def scalars(findings: Findings, variant: str) -> dict[str, float]:
         _put(found, "speedup/e2e_single_stream", means.latency)
         _put(found, "speedup/output_tok_per_s_throughput", means.throughput)
         _put(found, "speedup/max_qps_at_slo", means.capacity)
+    if findings.gemm and variant in findings.gemm.means:
+        _put(found, "speedup/gemm", findings.gemm.means[variant])
+        _put(found, "speedup/gemm_highest", findings.gemm.highest[variant][1])
     for scenario in findings.study.scenarios:
         found |= _performance(findings, variant, scenario)
     return found

@@ -25,6 +25,7 @@ class Variant:
     checkpoint_bytes: int | None
     gpus: int = 1
     deployment_of: str | None = None  # the variant that this one serves in another way
+    load_checkpoint: str | None = None  # whose rates were measured, where it is another one
     deployment: dict[str, Any] = field(default_factory=dict)  # {axis: value}, as far as the sweep says it
     accuracy_of: str | None = None  # the variant whose suites stand for this one's, which are not measured
 
@@ -52,18 +53,19 @@ class Point:
 @dataclass(frozen=True)
 class Cell:
     key: str
-    kind: str  # accuracy | judge | load
+    kind: str  # accuracy | judge | load | gemm
     variant: str
     suite: str | None
     scenario: str | None
     point: Point | None
     repeat: int
     fingerprint: str | None
+    layer: str | None = None  # of a GEMM cell
 
     @property
     def title(self) -> str:
         """For people: ``int4 · chat_512_256 · server 4/s · repeat 2``."""
-        parts = [self.variant, self.suite or self.scenario or self.kind]
+        parts = [self.variant, self.suite or self.scenario or self.layer or self.kind]
         if self.kind == "judge":
             parts.append("judged")
         if self.point:
@@ -90,6 +92,8 @@ class Measured:
     duration_s: float | None
     harness: str
     load_rows: Callable[[], list[dict[str, Any]]] = field(repr=False, compare=False)
+    usage: dict[str, Any] = field(default_factory=dict)  # requests and tokens, as the server counted them
+    cost: dict[str, Any] | None = None  # what they cost, where they have a price
 
     @property
     def valid(self) -> bool:
@@ -215,6 +219,8 @@ def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
         duration_s=record.get("duration_s"),
         harness=str(record.get("harness") or ""),
         load_rows=lambda: rows(record),
+        usage=record.get("usage") or {},
+        cost=record.get("cost"),
     )
 
 
@@ -229,6 +235,7 @@ def _cell(cell: dict[str, Any]) -> Cell:
         point=_point(point) if point else None,
         repeat=int(cell.get("repeat") or 0),
         fingerprint=cell.get("fingerprint"),
+        layer=cell.get("layer"),
     )
 
 
@@ -248,6 +255,7 @@ def _variant(name: str, variant: dict[str, Any]) -> Variant:
         checkpoint_bytes=variant.get("checkpoint_bytes"),
         gpus=int(variant.get("gpus") or 1),
         deployment_of=variant.get("deployment_of"),
+        load_checkpoint=variant.get("load_checkpoint"),
         deployment=variant.get("deployment") or {},
         accuracy_of=variant.get("accuracy_of"),
     )

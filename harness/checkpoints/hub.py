@@ -18,20 +18,12 @@ def cached(repository: str, revision: str | None = None) -> bool:
 
 @lru_cache(maxsize=256)
 def config(repository: str, revision: str | None = None) -> dict[str, Any] | None:
-    """config.json, from the local cache or the hub itself; None where neither has it."""
-    from huggingface_hub import try_to_load_from_cache
-
-    from harness.checkpoints.inspection.remote import HubFiles
-
+    """config.json, from the local cache or the hub itself; None where neither has it: `missing` says why."""
+    if not cached(repository, revision) and offline_reason():
+        return None
     try:
-        path = try_to_load_from_cache(repository, "config.json", revision=revision)
-        if isinstance(path, str):
-            return json.loads(Path(path).read_text())
-        if offline_reason():
-            return None
-        files = HubFiles(repository, revision)
-        return json.loads(files.read("config.json", 0, files.names().get("config.json", 0)))
-    except (HarnessError, OSError, ValueError):  # `missing` says why
+        return json.loads(fetch_config(repository, revision).read_text())
+    except (HarnessError, OSError, ValueError):
         return None
 
 
@@ -90,3 +82,17 @@ def missing(repository: str, revision: str | None = None) -> list[str]:
     except OSError as error:
         return [f"checkpoint {repository}: the hub did not answer ({error}); try again"]
     return []
+
+
+def fetch_config(repository: str, revision: str | None = None) -> Path:
+    """config.json of a model on the hub, or of its local cache. Raises HarnessError."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, "config.json", revision=revision, etag_timeout=TIMEOUT_S))
+    except (OSError, ValueError) as error:  # its own errors are among these
+        raise HarnessError(f"checkpoint {repository}: no config.json ({_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

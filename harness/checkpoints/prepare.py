@@ -96,6 +96,10 @@ class Workshop:
             return Checkpoint(reference, location, revision)
         return Checkpoint(reference, location, None, size_bytes(path), weights_digest(path))
 
+    def tokenizer(self, reference: str) -> Checkpoint:
+        """The dense model's directory or hub id, for its tokenizer, whatever form the engine serves."""
+        return self.prepare(reference, None)
+
     def model_config(self, reference: str) -> dict[str, Any] | None:
         """config.json of the dense model; None while it is not at hand."""
         origin = source(reference)
@@ -127,7 +131,7 @@ class Workshop:
             env = dict(os.environ)
             if reference.startswith("pypi:") and "package" in spec:
                 env["PYTHONPATH"] = str(self._package(Pypi(reference)))
-            verb = "importing" if worker == IMPORT else "compressing"
+            verb = "compressing" if "model" in spec else "importing"
             self.say(f"{verb} {reference} into {home}")
             work = home.with_name(f".{home.name}-{uuid.uuid4().hex[:8]}")
             try:

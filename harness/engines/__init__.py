@@ -1,7 +1,7 @@
 """Engines: what serves a variant. An engine is one module with one class, and one line in ENGINES.
 
 Nothing outside this package knows vLLM. The harness never imports an engine: it starts it in an environment of its
-own and speaks the OpenAI HTTP protocol with it.
+own and speaks the OpenAI HTTP protocol with it; what a server has beyond that is its dialect (dialect.py).
 """
 
 import os
@@ -14,10 +14,14 @@ from typing import Any, Protocol
 
 from harness.config import Scheme
 from harness.deployments import Axes
+from harness.engines.dialect import VLLM, Dialect
+from harness.engines.limits import Limits, Meter
 from harness.errors import ConfigError, did_you_mean
 
 ENGINES = {
     "vllm": "harness.engines.vllm:Vllm",
+    "sglang": "harness.engines.sglang:Sglang",
+    "llamacpp": "harness.engines.llamacpp:LlamaCpp",
     "endpoint": "harness.engines.endpoint:Endpoint",
     "simulated": "harness.engines.simulated.engine:Simulated",
 }
@@ -31,6 +35,9 @@ class Server:
     model: str  # the name it serves
     api_key_env: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)  # version, command, kernels, log: stored with every cell
+    dialect: Dialect = VLLM
+    limits: Limits = field(default_factory=Limits)  # what its owner lets a client ask
+    meter: Meter = field(default_factory=Meter, compare=False, repr=False)  # what was asked of it
 
     @property
     def headers(self) -> dict[str, str]:
@@ -44,7 +51,7 @@ class Deployment:
     """What an engine is asked to serve."""
 
     name: str  # served model name
-    model: str  # directory or hub id
+    model: str  # directory, hub id or GGUF file
     args: tuple[str, ...] = ()  # the variant's engine_args, then those that `deployment_args` made of its axes
     revision: str | None = None
     axes: Axes = field(default_factory=Axes)
@@ -53,8 +60,14 @@ class Deployment:
 
 
 class Engine(Protocol):
+    """An engine with a Python of its own may also time products of its kernels, for the GEMM study: `gemm_formats`,
+    `gemm_fingerprint` and `gemm_command`, as in vllm.py."""
+
     config: Any
+    label: str  # its name in messages
+    dialect: Dialect
     loads_weights: bool  # False: checkpoints, GPUs and what variants need are not this machine's matter
+    weights: str  # the form of checkpoint that it serves: safetensors | gguf
 
     def fingerprint(self) -> dict[str, Any]:
         """The settings that can change a result (ports and time-outs cannot)."""

@@ -1,9 +1,10 @@
-"""An OpenAI-compatible server that someone else runs."""
+"""An OpenAI-compatible server that someone else runs: an engine on another machine, or a hosted API with its limits."""
 
 import contextlib
 import hashlib
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,8 @@ from typing import Any
 
 from harness.deployments import Axes
 from harness.engines import Deployment, Server
+from harness.engines.dialect import DIALECTS, VLLM, Dialect
+from harness.engines.limits import Limits, TokenPrice
 from harness.errors import EngineError, did_you_mean
 
 TIMEOUT_S = 10.0
@@ -28,17 +31,35 @@ class EndpointConfig:
     targets: dict[str, dict[str, str]] = field(default_factory=dict)  # variant -> {base_url, model}, where they differ
     api_key_env: str | None = None
     version: str | None = None  # what runs there, if you know: it is stored with the results
+    dialect: str = "vllm"  # vllm | sglang | llamacpp | tensorrt_llm | openai: what it understands beyond OpenAI's API
+    max_concurrency: int | None = None  # requests in flight
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None  # of prompts and answers together
+    price: TokenPrice = field(default_factory=TokenPrice)
+    max_cost: float | None = None  # of the whole sweep, in the price's currency: no cell is started that may exceed it
 
 
 class Endpoint:
     Config = EndpointConfig
     loads_weights = False
+    weights = "safetensors"
 
     def __init__(self, config: EndpointConfig, cache_dir: Path):
         self.config = config
+        c = config
+        self.limits = Limits(c.max_concurrency, c.requests_per_minute, c.tokens_per_minute)
+
+    @property
+    def label(self) -> str:
+        return f"an endpoint of engine.dialect={self.config.dialect}"
+
+    @property
+    def dialect(self) -> Dialect:
+        return DIALECTS.get(self.config.dialect, VLLM)  # a wrong name is one of problems()
 
     def fingerprint(self) -> dict[str, Any]:
-        return {"kind": "endpoint", "version": self.config.version}
+        facts = {"kind": "endpoint", "version": self.config.version}
+        return facts if self.config.dialect == "vllm" else {**facts, "dialect": self.config.dialect}
 
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
         base_url, model = self._target(deployment.name)
@@ -54,6 +75,25 @@ class Endpoint:
         key = self.config.api_key_env
         if key and not os.environ.get(key):
             found.append(f"engine.api_key_env names {key}, which is not set; export {key}=...")
+        if self.config.dialect not in DIALECTS:
+            found.append(f"engine.dialect={self.config.dialect}{did_you_mean(self.config.dialect, list(DIALECTS))}")
+        return found + self._wrong_numbers()
+
+    def _wrong_numbers(self) -> list[str]:
+        c, found = self.config, []
+        for name in ("max_concurrency", "requests_per_minute", "tokens_per_minute", "max_cost"):
+            if (value := getattr(c, name)) is not None and value <= 0:
+                found.append(f"engine.{name}={value:g} must be above 0; leave it null for no limit")
+        for name in ("per_million_prompt_tokens", "per_million_completion_tokens"):
+            if (value := getattr(c.price, name)) is not None and value < 0:
+                found.append(f"engine.price.{name}={value:g} must not be negative")
+        if c.price.known and not (c.price.source and re.fullmatch(r"\d{4}-\d{2}-\d{2}", c.price.date or "")):
+            found.append(
+                "engine.price is set; set engine.price.date=YYYY-MM-DD and engine.price.source= too: a price without "
+                "its day and its source cannot be checked"
+            )
+        if c.max_cost is not None and not c.price.known:
+            found.append(f"engine.max_cost={c.max_cost:g} without a price; set engine.price.per_million_prompt_tokens=")
         return found
 
     def deployment_args(self, axes: Axes) -> list[str]:
@@ -94,11 +134,11 @@ class Endpoint:
         available = list_models(server)
         model = model or (available[0] if len(available) == 1 else None)
         if model not in available:
-            raise EngineError(
-                f"{base_url} does not serve {model!r}; it serves {', '.join(available) or 'nothing'}; set engine.model"
-            )
+            some = ", ".join(available[:8]) + (f" and {len(available) - 8} more" if len(available) > 8 else "")
+            raise EngineError(f"{base_url} does not serve {model!r}; it serves {some or 'nothing'}; set engine.model")
         facts = {"kind": "endpoint", "version": self.config.version or "unknown", "command": [], "kernels": []}
-        yield Server(base_url, model, self.config.api_key_env, {**facts, "base_url": base_url, "model": model})
+        facts |= {"base_url": base_url, "model": model}
+        yield Server(base_url, model, self.config.api_key_env, facts, self.dialect, self.limits)
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return False

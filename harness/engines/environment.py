@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -22,18 +23,22 @@ STOP_GRACE_S = 10.0
 
 @dataclass
 class EnvironmentConfig:
-    """`install`: argument lines for `pip install`, run in order; `uninstall`: packages that must not be there."""
+    """`install`: argument lines for `pip install`, run in order; `uninstall`: packages that must not be there; `env`:
+    variables for those that are built here.
+    """
 
     name: str = "environment"
     python: str | None = None  # an interpreter that has everything already; nothing is installed then
     install: list[str] = field(default_factory=list)
     uninstall: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
 
 
 def fingerprint(config: EnvironmentConfig) -> dict:
     if config.python:
         return {"python": config.python}
-    return {"install": list(config.install), "uninstall": list(config.uninstall)}
+    built = {"env": dict(config.env)} if config.env else {}
+    return {"install": list(config.install), "uninstall": list(config.uninstall), **built}
 
 
 def directory(config: EnvironmentConfig, cache_dir: Path) -> Path:
@@ -76,7 +81,7 @@ def _make(config: EnvironmentConfig, home: Path, log: Path) -> None:
     run_logged([sys.executable, "-m", "venv", str(home)], log, config.name)
     run_logged([*pip, "install", "--quiet", "--upgrade", "pip"], log, config.name)
     for line in config.install:
-        run_logged([*pip, "install", *shlex.split(line)], log, config.name)
+        run_logged([*pip, "install", *shlex.split(line)], log, config.name, {**os.environ, **config.env})
     if config.uninstall:
         run_logged([*pip, "uninstall", "--yes", *config.uninstall], log, config.name)
     (home / "complete").write_text(json.dumps(fingerprint(config), indent=1))

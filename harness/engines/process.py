@@ -1,11 +1,12 @@
 """A server in a process of its own: started, watched, and never left behind (see watchdog.py)."""
 
 import os
+import select
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.errors import EngineError
@@ -43,9 +44,9 @@ def log_tail(log: Path, lines: int = TAIL_LINES) -> str:
 
 
 class ServerProcess:
-    """`command` running under the watchdog, its output appended to `log`."""
+    """`command` running under the watchdog, its output appended to `log`; with `talks`, standard output is for us."""
 
-    def __init__(self, command: list[str], env: dict[str, str], log: Path, grace_s: float):
+    def __init__(self, command: list[str], env: dict[str, str], log: Path, grace_s: float, talks: bool = False):
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log, self.grace_s = log, grace_s
         with log.open("ab") as output:
@@ -54,8 +55,8 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(WATCHDOG), str(grace_s), *command],
                 stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.PIPE if talks else output,
+                stderr=output,
                 env={**os.environ, **env},
                 start_new_session=True,  # Ctrl-C is ours to handle, not the engine's
             )
@@ -66,6 +67,17 @@ class ServerProcess:
     def wait(self) -> int:
         """Until it ends of itself; its exit code."""
         return self._process.wait()
+
+    def lines(self, timeout_s: float) -> Iterator[bytes]:
+        """Whole lines of standard output until it ends. Raises TimeoutError when none comes for so long."""
+        rest = b""
+        while True:
+            if not select.select([self._process.stdout], [], [], timeout_s)[0]:
+                raise TimeoutError
+            if not (read := os.read(self._process.stdout.fileno(), 1 << 16)):
+                return
+            *whole, rest = (rest + read).split(b"\n")
+            yield from whole
 
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float, what: str) -> float:
         """Seconds until `ready`; EngineError with the end of the log when it dies first or is too slow."""
@@ -86,8 +98,9 @@ class ServerProcess:
 
     def stop(self) -> None:
         """Close the pipe: SIGTERM, then SIGKILL after the grace period. Returns when nothing is left."""
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe and not pipe.closed:
+                pipe.close()
         try:
             self._process.wait(self.grace_s + 15)
         except subprocess.TimeoutExpired:

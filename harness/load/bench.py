@@ -11,7 +11,7 @@ from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint
 from harness.load.client.schedule import run_schedule
-from harness.load.client.trace import ClientFacts, Request
+from harness.load.client.trace import ClientFacts, Failure, Request
 from harness.load.metrics import summarize
 from harness.load.samples import Sample, sample
 from harness.load.server_metrics import watch
@@ -52,8 +52,10 @@ class Bench:
         requests failed, unless `however_it_ends`: there is no number to show then.
         """
         asked = (self.server.model, self.tokenizer, self.scenario_name, self.scenario, point, self.load, self.seed)
+        exact_length = self.server.dialect.exact_length
         with watch(self.server) as watched:
-            samples, client, start_s = self.send(plan_requests(*asked), point.concurrency, progress)
+            requests = plan_requests(*asked, exact_length=exact_length)
+            samples, client, start_s = self.send(requests, point.concurrency, progress)
         if not however_it_ends:
             self._raise_if_hopeless(samples, point.slug)
         result = {
@@ -62,7 +64,8 @@ class Bench:
             **watched.summary(),
         }
         shared = expected_prefix_share(self.scenario, point, self.load)
-        found = flags(result, samples, point=point, expected_hit_rate=shared, workers=client.workers)
+        expected = {"expected_hit_rate": shared, "exact_length": bool(exact_length)}
+        found = flags(result, samples, point=point, workers=client.workers, **expected)
         return PointRun(result, samples, found, _window(samples, start_s))
 
     def send(
@@ -83,7 +86,11 @@ class Bench:
         )
         with schedule as recording:
             pairs = zip(recording.traces, recording.asked, strict=True)
-            return [sample(trace, asked) for trace, asked in pairs], recording.client, recording.start_ns / 1e9
+            samples = [sample(trace, asked) for trace, asked in pairs]
+        for one in samples:
+            if one.completed:
+                self.server.meter.add(one.input_tokens, one.output_tokens)
+        return samples, recording.client, recording.start_ns / 1e9
 
     def _raise_if_hopeless(self, samples: list[Sample], what: str) -> None:
         failed = sum(s.failed for s in samples)
@@ -100,7 +107,22 @@ class Bench:
         counts = (
             f"{sum(s.failed for s in sent)} failed, {sum(s.cancelled for s in sent)} were cut off by cell_timeout_s"
         )
-        return f"{self.scenario_name}, {what}: of {len(sent)} requests to {self.server.base_url} {counts}{cause}"
+        advice = self._advice(first.error) if first is not None and first.error else ""
+        return (
+            f"{self.scenario_name}, {what}: of {len(sent)} requests to {self.server.base_url} {counts}{cause}{advice}"
+        )
+
+    def _advice(self, error: Failure) -> str:
+        """For servers of other people that speak another dialect than was said."""
+        forced = [field for field in self.server.dialect.exact_length if field in error.message]
+        if error.kind in ("http_400", "http_422") and forced:
+            return (
+                f"; it does not know {', '.join(forced)}: set engine.dialect=openai (answers then end where the model "
+                "ends them)"
+            )
+        if error.kind == "http_429":
+            return "; set engine.requests_per_minute, tokens_per_minute or max_concurrency to what it allows"
+        return ""
 
 
 def _window(samples: list[Sample], start_s: float) -> Window:

@@ -41,7 +41,8 @@ def warm_up(
     if load.warmup_requests <= 0:
         return
     bench = Bench(server, tokenizer, scenario_name, scenario, load, seed)
-    first, *rest = warm_up_requests(server.model, tokenizer, scenario_name, scenario, load, seed)
+    asked = (server.model, tokenizer, scenario_name, scenario, load, seed)
+    first, *rest = warm_up_requests(*asked, exact_length=server.dialect.exact_length)
     samples = bench.send([first])[0]
     if rest:
         samples += bench.send(rest)[0]

@@ -21,8 +21,16 @@ MAX_BYTES = 16 << 20
 # our name: the exporters' names for it
 COUNTERS = {
     "prefix_cache_queries": ("vllm:prefix_cache_queries_total", "vllm:prefix_cache_queries"),  # tokens
-    "prefix_cache_hits": ("vllm:prefix_cache_hits_total", "vllm:prefix_cache_hits"),  # tokens
-    "preemptions": ("vllm:num_preemptions_total", "vllm:num_preemptions"),  # requests
+    "prefix_cache_hits": (  # tokens
+        "vllm:prefix_cache_hits_total",
+        "vllm:prefix_cache_hits",
+        "sglang:cached_tokens_total",
+    ),
+    "preemptions": (  # requests
+        "vllm:num_preemptions_total",
+        "vllm:num_preemptions",
+        "sglang:num_retracted_requests_total",
+    ),
     "generation_tokens": (
         "vllm:generation_tokens_total",
         "sglang:generation_tokens_total",
@@ -138,11 +146,12 @@ def parse(text: str) -> dict[str, float]:
 def between(before: dict[str, float], after: dict[str, float]) -> dict[str, float | None]:
     """What the counters say happened from one scrape to the next.
 
-    prefix_cache_hit_rate is hits / queries, in tokens. A counter that fell means that the server restarted.
+    prefix_cache_hit_rate is hits / queries, in tokens; SGLang counts hits alone, of all prompt tokens. A counter that
+    fell means that the server restarted.
     """
     change = {name: after[name] - before[name] for name in COUNTERS if name in before and name in after}
     change = {name: value for name, value in change.items() if value >= 0}
-    queries, hits = change.get("prefix_cache_queries"), change.get("prefix_cache_hits")
+    queries, hits = change.get("prefix_cache_queries", change.get("prompt_tokens")), change.get("prefix_cache_hits")
     return {
         "prefix_cache_hit_rate": hits / queries if queries and hits is not None else None,
         "preemptions": change.get("preemptions"),

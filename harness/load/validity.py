@@ -29,9 +29,18 @@ P99_REQUESTS = 100
 
 
 def flags(
-    result: dict[str, Any], samples: list[Sample], *, point: LoadPoint, expected_hit_rate: float, workers: int = 1
+    result: dict[str, Any],
+    samples: list[Sample],
+    *,
+    point: LoadPoint,
+    expected_hit_rate: float,
+    workers: int = 1,
+    exact_length: bool = True,
 ) -> list[Flag]:
-    """`result` is a finished one: summarize's, with the client's own figures and the server's (see records.py)."""
+    """`result` is a finished one: summarize's, with the client's own figures and the server's (see records.py).
+
+    `exact_length`: whether the server can be told how long an answer is to be.
+    """
     sent = [s for s in samples if s.sent_s is not None]
     found = [
         *_send_lag(result, point),
@@ -42,7 +51,7 @@ def flags(
         *_connecting(result, sent),
         *_cut_short(result),
         *_dropped_turns(result),
-        *_token_mismatch(samples),
+        *_token_mismatch(samples, exact_length),
         *_merged(result),
         *_saturated(result, samples, point),
         *_prefix_cache(result, expected_hit_rate),
@@ -164,8 +173,10 @@ def _dropped_turns(result: dict[str, Any]) -> list[Flag]:
     return [Flag("turns_dropped", level, f"{dropped} later turns were not sent: an earlier one had failed ({kinds})")]
 
 
-def _token_mismatch(samples: list[Sample]) -> list[Flag]:
-    """Another length is another workload. Token counts are the server's."""
+def _token_mismatch(samples: list[Sample], exact_length: bool) -> list[Flag]:
+    """Another length is another workload. Token counts are the server's. A server that cannot be told the length ends
+    an answer where its model does: two of them then carry loads that are alike, and not the same.
+    """
     found = []
     completed = [s for s in samples if s.completed]
     unknown = sum(s.completion_tokens is None for s in completed)
@@ -175,11 +186,12 @@ def _token_mismatch(samples: list[Sample]) -> list[Flag]:
     wrong = [pair for turns in conversations(samples) for pair in _mismatches(turns)]
     if wrong:
         s, prompt_tokens = wrong[0]
-        level = "invalid" if len(wrong) > FAILED_SHARE * len(completed) else "caution"
+        level = "invalid" if exact_length and len(wrong) > FAILED_SHARE * len(completed) else "caution"
         message = (
             f"{len(wrong)} of {len(completed)} requests had other token counts than asked, the first "
             f"{s.prompt_tokens}/{s.completion_tokens} instead of {prompt_tokens}/{s.asked.output_tokens}"
         )
+        message += "" if exact_length else "; this server's models end their answers themselves"
         found.append(Flag("token_mismatch", level, message))
     return found
 

@@ -6,6 +6,7 @@ from harness.analysis import Findings
 from harness.analysis.cutoffs import deployed
 from harness.report.figures import Figure
 from harness.report.gain_figures import ladder_figure
+from harness.report.gemm_figures import gemm_figures
 from harness.report.page import curve_figures, envelope_figures, front_figures
 from harness.report.style import styles
 from harness.report.svg import svg
@@ -29,6 +30,7 @@ def charts(findings: Findings) -> dict[str, tuple[Figure, str]]:
         )
     if findings.rungs and (ladder := ladder_figure(findings, looks, "ladder")):
         found["attribution"] = ladder
+    found |= {figure.id.replace("-", "_"): figure for figure in gemm_figures(findings, looks)}
     if deployed(study):
         for scenario, figure in zip(study.scenarios, envelope_figures(findings, looks), strict=True):
             found[f"envelope_{file_name(scenario)}"] = figure

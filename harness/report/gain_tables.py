@@ -3,6 +3,7 @@
 from harness.analysis import Findings
 from harness.analysis.attribution import TOGETHER
 from harness.analysis.intervals import Estimate
+from harness.analysis.spending import spending
 from harness.report.tables import Table, Td, name_of, table
 from harness.report.words import NONE, measured, number, percent, times, told
 
@@ -95,3 +96,16 @@ def cost_table(findings: Findings) -> Table:
         "capacity's; the price is taken as exact."
     )
     return table("Cost at the SLO", heads, rows, note, group=0)
+
+
+def spending_table(findings: Findings) -> Table:
+    """Empty where no server takes money."""
+    rows, found = [], spending(findings.study)
+    for one in found:
+        counts = (one.cells, one.requests, one.prompt_tokens, one.completion_tokens)
+        money = f"{one.amount:.4g} {one.currency}"
+        rows.append([one.subject, name_of(findings.study, one.variant), *(f"{n:,}" for n in counts), money])
+    prices = "; ".join(dict.fromkeys(one.price for one in found))
+    heads = ["Suite or scenario", "Variant", ">Cells", ">Requests", ">Prompt tokens", ">Completion tokens", ">Cost"]
+    note = f"At {prices}, tokens as the server counted them. Warm-up requests and failed cells are not in it."
+    return table("What the endpoint took", heads, rows, note if found else "", group=0)

@@ -26,8 +26,8 @@ TYPES = {"acc": "accuracy", "acc_norm": "accuracy", "pass@1": "pass@1"}  # the h
 
 
 def model_cards(findings: Findings) -> dict[str, str]:
-    """By file name; none where nothing is compared with the baseline."""
-    names = findings.study.forms
+    """By file name; none where nothing is compared with the baseline, or nothing was served."""
+    names = findings.study.forms if findings.serves else ()
     found = {"model_card.md": model_card(findings, names)} if names else {}
     return found | {f"model_cards/{file_name(name)}.md": model_card(findings, (name,)) for name in names}
 

@@ -9,7 +9,8 @@ from harness.report.accuracy_tables import judge_table, recovery_table
 from harness.report.energy_tables import energy_table
 from harness.report.fidelity_tables import agreement_table, distance_table, known_pairs_table
 from harness.report.figures import Figure
-from harness.report.gain_tables import attribution_table, cost_table
+from harness.report.gain_tables import attribution_table, cost_table, spending_table
+from harness.report.gemm_tables import gemm_table
 from harness.report.markdown import markdown, markdown_table
 from harness.report.overview_tables import published_table, variants_table
 from harness.report.performance_tables import other_loads_table, single_stream_table, throughput_table
@@ -31,14 +32,16 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     parts += ["## Verdict", f"**{markdown(answer)}**" if (answer := recommendation(findings)) else ""]
     parts += ["\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
     figures = {path: figure for path, (figure, _) in (charts or {}).items()}
-    parts += [_section(variants_table(findings)), *_pictures(figures, "pareto_"), _section(recovery_table(findings))]
+    parts += [_section(variants_table(findings))] if findings.serves else []
+    parts += [*_pictures(figures, "pareto_"), _section(recovery_table(findings))] if study.suites else []
     parts += [_section(agreement_table(findings)), _section(distance_table(findings))]
     parts += [_section(judge_table(findings)), _section(known_pairs_table(findings))] if findings.win_rates else []
     parts += _load(findings, figures)
     parts += [_section(single_stream_table(findings)), _section(throughput_table(findings))]
     parts += [_section(other_loads_table(findings)), _section(attribution_table(findings))]
     parts += [*_pictures(figures, "attribution"), *_deployments(findings, figures), _section(energy_table(findings))]
-    parts += [_section(cost_table(findings))]
+    parts += [_section(cost_table(findings)), _section(spending_table(findings))]
+    parts += [_section(gemm_table(findings)), *_pictures(figures, "gemm_")]
     parts += [_section(published_table(findings))] if study.published and not simulated(study) else []
     parts += [_section(flags_table(findings)), _section(failures_table(findings))]
     if study.missing:

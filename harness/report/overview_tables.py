@@ -1,11 +1,13 @@
 """The variants at a glance, and published figures beside the measured ones."""
 
+import re
 from math import exp, log
 
 from harness.analysis import Findings
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import at
 from harness.analysis.scalars import scalars
+from harness.analysis.study import Study
 from harness.report.tables import Table, Td, best, name_of, table
 from harness.report.words import NONE, capacity_gain, measured, number, percent, points, size, times
 
@@ -52,7 +54,7 @@ def variants_table(findings: Findings) -> Table:
             gain("latency", name, _mean_e2e(findings, name)),
             _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name))),
             gain("throughput", name, []),
-            Td(v.checkpoint or NONE, "code"),
+            Td(v.checkpoint or NONE, "code", f"rates: {v.load_checkpoint}" if v.load_checkpoint else ""),
         ]
         rows.append(row)
     heads = ["Variant", "Scheme", *([">GPUs"] if several else []), ">Weights on disk", ">Average recovery"]
@@ -122,14 +124,21 @@ def published_table(findings: Findings) -> Table:
                 bounds = (None if bound is None else bound - value for bound in (own.low, own.high))
                 shown[2] = Td(points(Estimate(own.value - value, *bounds)), note=_agrees(own, value, "points"))
         else:
-            own = _scalar(findings, variant, metric)
-            shown = [number(value), measured(own), NONE]
+            there = _on_gpu(study, entry.get("gpu"))
+            own = _scalar(findings, variant, metric) if there else None
+            shown = [number(value), measured(own) if there else Td(NONE, "muted", "not such a GPU"), NONE]
             if own:
                 shown[2] = Td(f"{100 * (own.value / value - 1):+.1f} %", note=_agrees(own, value))
         label = name_of(study, variant) if variant in study.variants else variant
         rows.append([label, suite or metric, *shown, Td(str(entry.get("source", "")), "muted")])
     heads = ["Variant", "What", ">Published", ">Measured here", ">Difference", "Source"]
     return table("Published against measured", heads, rows)
+
+
+def _on_gpu(study: Study, pattern: str | None) -> bool:
+    """A figure of one kind of GPU (`gpu`: a pattern for its name) is compared on such a one only."""
+    gpus = study.host.get("gpus") or [] if isinstance(study.host, dict) else []
+    return pattern is None or any(re.search(pattern, str(gpu.get("name"))) for gpu in gpus if isinstance(gpu, dict))
 
 
 def _scalar(findings: Findings, variant: str, metric: str | None) -> Estimate | None:

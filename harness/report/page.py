@@ -10,6 +10,7 @@ from harness.analysis.validity import simulated
 from harness.report import accuracy_tables as accuracy
 from harness.report import fidelity_tables as fidelity
 from harness.report import gain_tables as gains
+from harness.report import gemm_tables as products
 from harness.report import overview_tables as overview
 from harness.report import performance_tables as performance
 from harness.report import provenance_tables as provenance
@@ -19,8 +20,10 @@ from harness.report.energy_tables import energy_table
 from harness.report.figures import Figure, curve_figure, front_figure
 from harness.report.frame import plain, render
 from harness.report.gain_figures import envelope_figure, ladder_figure
+from harness.report.gemm_figures import gemm_figures
 from harness.report.recommendation import recommendation
 from harness.report.style import VariantStyle, styles
+from harness.report.tables import Table
 from harness.report.words import plural, slo, verdicts
 
 LATENCIES = ("itl_ms", "ttft_ms", "e2e_ms")
@@ -56,16 +59,25 @@ def render_page(findings: Findings) -> str:
         attribution=gains.attribution_table(findings) if findings.rungs else None,
         ladder=ladder_figure(findings, looks, "ladder") if findings.rungs else None,
         ladder_labels={name: study.label(name) for rung in findings.rungs for name in (rung.start, rung.end)},
-        cutoffs=[readings.cutoffs_table(findings, metric) for metric in METRICS],
-        fastest=[readings.fastest_table(findings, metric) for metric in METRICS] if deployed(study) else [],
+        cutoffs=_cutoffs(findings),
         envelopes=envelope_figures(findings, looks) if deployed(study) else [],
         energy=energy_table(findings),
         cost=gains.cost_table(findings),
+        spending=gains.spending_table(findings),
+        gemm=_gemm(findings, looks),
+        serves=findings.serves,
         validity=validity,
         provenance=provenance,
         config=yaml.safe_dump(plain(study.config), sort_keys=False, allow_unicode=True, width=110),
         plural=plural,
     )
+
+
+def _gemm(findings: Findings, looks: Looks) -> dict[str, Any] | None:
+    if findings.gemm is None:
+        return None
+    tables = {"table": products.gemm_table(findings), "layers": products.layers_table(findings)}
+    return tables | {"figures": gemm_figures(findings, looks)}
 
 
 def front_figures(findings: Findings, looks: Looks) -> list[Figure]:
@@ -103,6 +115,16 @@ def envelope_figures(findings: Findings, looks: Looks) -> list[Figure]:
         )
         for position, scenario in enumerate(findings.study.scenarios)
     ]
+
+
+def _cutoffs(findings: Findings) -> list[list[Table]]:
+    """For each latency that was read: achieved rates, and over deployments the fastest at each rate."""
+    found = []
+    for metric in METRICS:
+        if (table := readings.cutoffs_table(findings, metric)).rows:
+            fastest = [readings.fastest_table(findings, metric)] if deployed(findings.study) else []
+            found.append([table, *fastest])
+    return found
 
 
 def _scenarios(findings: Findings, looks: Looks) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from harness.analysis.intervals import Estimate
 from harness.analysis.performance import METRICS
 from harness.analysis.scalars import scalars
 from harness.analysis.speedups import Speedups
+from harness.analysis.spending import spending
 from harness.report.recommendation import recommendation
 from harness.report.words import verdicts
 
@@ -112,6 +113,8 @@ def summary(findings: Findings) -> dict[str, Any]:
             | {"per_million_tokens": _estimate(cost.per_million_total)}
             for (v, s), cost in findings.costs.items()
         ],
+        "spending": [asdict(one) for one in spending(study)],
+        "gemm": _gemm(findings),
         "published": list(study.published),
         "fronts": [
             {
@@ -144,6 +147,16 @@ def _recommendation(findings: Findings) -> dict[str, Any] | None:
         "gains": {name: _estimate(gain) for name, gain in found.gains.items()},
         "ruled_out": found.ruled_out,
     }
+
+
+def _gemm(findings: Findings) -> list[dict[str, Any]]:
+    """A layer's products together, by variant and batch size."""
+    return [
+        {"variant": name, "batch_size": batch, "seconds": w.seconds, "flops": w.flops, "bytes": w.bytes}
+        | {"speedup": _estimate(w.speedup), "of_vendor": w.of_vendor, "of_roofline": w.of_roof, "valid": w.valid}
+        for name, wholes in (findings.gemm.wholes if findings.gemm else {}).items()
+        for batch, w in wholes.items()
+    ]
 
 
 def _average(findings: Findings, name: str) -> dict[str, Any] | None:

@@ -120,7 +120,14 @@ def verdicts(findings: Findings) -> list[Verdict]:
 
 def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
     speeds = [
-        text for text in (_capacity(findings, name), _latency(findings, name), _throughput(findings, name)) if text
+        text
+        for text in (
+            _capacity(findings, name),
+            _latency(findings, name),
+            _throughput(findings, name),
+            _products(findings, name),
+        )
+        if text
     ]
     first, rest = (speeds[0], speeds[1:]) if speeds else ("its speed was not compared", [])
     own, base = (
@@ -130,6 +137,8 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
     headline = f"{findings.study.label(name)} {_kept(findings, name)}{' and ' if speeds else '; '}{first}."
     detail = [_margin(findings, name), *_wins(findings, name)]
     detail += [f"It {' and '.join(rest)}."] if rest else []
+    if any(not whole.valid for whole in (findings.gemm.wholes.get(name, {}) if findings.gemm else {}).values()):
+        detail.append("The products of its kernel are wrong here: their speed is not given.")
     if speeds and name in findings.emulated:
         detail.append("Its kernels are emulated here: these speeds say nothing about hardware that has them.")
     return Verdict(name, headline, " ".join(text for text in detail if text), mark)
@@ -196,6 +205,17 @@ def _capacity(findings: Findings, name: str) -> str | None:
         if found := findings.gains.get((name, scenario)):
             return f"serves {capacity_gain(found)} the requests at {slo(facts.slo)} in {scenario}{_unsure(found)}"
     return None
+
+
+def _products(findings: Findings, name: str) -> str | None:
+    if findings.gemm is None or name not in findings.gemm.means:
+        return None
+    mean, (batch, most) = findings.gemm.means[name], findings.gemm.highest[name]
+    sizes = plural(findings.gemm.counts[name], "batch size")
+    return (
+        f"multiplies a layer {times(mean)} as fast (geometric mean of {sizes}; at most {times(most)}, at {batch:,})"
+        f"{told(mean) if mean.bounded else ''}"
+    )
 
 
 def _unsure(found: Gain) -> str:

@@ -3,12 +3,14 @@
 import logging
 from pathlib import Path
 
+from harness.checkpoints import gguf
 from harness.checkpoints.inspection import Inspection, inspect_checkpoint
 from harness.checkpoints.inspection.problems import Fault, grouped
 from harness.checkpoints.inspection.variant import against
 from harness.config import Variant
 from harness.errors import HarnessError
 
+GGUF = ".gguf"
 log = logging.getLogger(__name__)
 
 
@@ -21,7 +23,9 @@ def errors_of(inspection: Inspection, name: str, variant: Variant | None) -> lis
 
 
 def refusals(location: str, name: str, variant: Variant | None) -> list[str]:
-    """For preflight: one line an error, of a checkpoint that lies in a directory here."""
+    """For preflight: one line an error, of a checkpoint that lies here."""
+    if location.endswith(GGUF):
+        return gguf.refusals(Path(location), name, variant)
     try:
         faults = errors_of(inspect_checkpoint(location), name, variant)
     except HarnessError as error:
@@ -32,8 +36,13 @@ def refusals(location: str, name: str, variant: Variant | None) -> list[str]:
 def admitted(location: str, revision: str | None, name: str, variant: Variant | None) -> Inspection | None:
     """The inspection of a checkpoint that may be served. Raises HarnessError with what it holds instead.
 
-    None for one on a hub that cannot be read just now: the engine's own download will say more.
+    None for one on a hub that cannot be read just now: the engine's own download will say more; and for a GGUF file, of
+    which only the types of its tensors are looked at.
     """
+    if location.endswith(GGUF):
+        if wrong := gguf.refusals(Path(location), name, variant):
+            raise HarnessError(wrong[0])
+        return None
     try:
         inspection = inspect_checkpoint(location, revision)
     except HarnessError as error:

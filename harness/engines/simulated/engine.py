@@ -11,6 +11,7 @@ from typing import Any
 from harness import __version__
 from harness.deployments import Axes, parallel_sizes
 from harness.engines import Deployment, Server
+from harness.engines.dialect import VLLM
 from harness.engines.endpoint import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
 from harness.engines.simulated.hardware import HARDWARE
@@ -50,7 +51,10 @@ class SimulatedConfig:
 
 class Simulated:
     Config = SimulatedConfig
+    label = "the simulated engine"
+    dialect = VLLM
     loads_weights = False
+    weights = "safetensors"
 
     def __init__(self, config: SimulatedConfig, cache_dir: Path):
         self.config = config

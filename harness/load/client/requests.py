@@ -1,6 +1,7 @@
 """A request's body, and how a conversation's next turn is made of what was said."""
 
 import json
+from collections.abc import Sequence
 
 from harness.load.client.trace import Asked, Request
 
@@ -8,12 +9,21 @@ PATH = "/v1/completions"
 EVENT_BYTES, BASE_BYTES = 4096, 1 << 20  # a token's event is 200 to 400 bytes on the engines we know
 PROMPT = b'"prompt":['  # where a body of token ids has them: the first key of that name, without a space
 MARK = -1  # stands in a later turn's prompt where the conversation so far goes
+EXACT_LENGTH = ("min_tokens", "ignore_eos")  # vLLM's
 
 
 def make_request(
-    index: int, intended_s: float, model: str, prompt: list[int] | str, asked: Asked, *, continued: bool = False
+    index: int,
+    intended_s: float,
+    model: str,
+    prompt: list[int] | str,
+    asked: Asked,
+    *,
+    continued: bool = False,
+    exact_length: Sequence[str] = EXACT_LENGTH,
 ) -> Request:
-    """A completion of exactly asked.output_tokens tokens, as far as the server honours vLLM's extensions.
+    """A completion of exactly asked.output_tokens tokens, as far as the server honours the fields of `exact_length`
+    (engines/dialect.py); without any it ends where the model ends it.
 
     A later turn (asked.turn > 0) has a prompt that starts with MARK. `continued`: another turn follows, and so the
     server is asked for the ids of its tokens.
@@ -22,8 +32,7 @@ def make_request(
         "prompt": prompt,
         "model": model,
         "max_tokens": asked.output_tokens,
-        "min_tokens": asked.output_tokens,
-        "ignore_eos": True,
+        **{field: asked.output_tokens if field == "min_tokens" else True for field in exact_length},
         "temperature": 0,
         "stream": True,
         "stream_options": {"include_usage": True},

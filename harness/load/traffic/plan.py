@@ -5,13 +5,13 @@ long cell's never lie in memory together.
 """
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.config import LoadPoints, Scenario
 from harness.load import PROFILES, LoadPoint, derive_seed
-from harness.load.client.requests import MARK, make_request
+from harness.load.client.requests import EXACT_LENGTH, MARK, make_request
 from harness.load.client.trace import Asked, Request
 from harness.load.traffic.corpora import load_corpus
 from harness.load.traffic.lengths import draw_lengths
@@ -39,7 +39,14 @@ class Conversation:
 
 
 def plan_requests(
-    model: str, tokenizer: Any, scenario_name: str, scenario: Scenario, point: LoadPoint, load: LoadPoints, seed: int
+    model: str,
+    tokenizer: Any,
+    scenario_name: str,
+    scenario: Scenario,
+    point: LoadPoint,
+    load: LoadPoints,
+    seed: int,
+    exact_length: Sequence[str] = EXACT_LENGTH,
 ) -> Iterator[Request]:
     """Every request of a load point with its intended time; a conversation's turns follow each other.
 
@@ -57,7 +64,7 @@ def plan_requests(
             ids = [MARK, *write.message(conversation.messages[asked.turn - 1], draw)] if later else prompt
             intended_s = scenario.think_s if later else start_s
             continued = asked.turn < scenario.turns - 1
-            yield make_request(index, intended_s, model, ids, asked, continued=continued)
+            yield make_request(index, intended_s, model, ids, asked, continued=continued, exact_length=exact_length)
             index += 1
 
 
@@ -95,13 +102,22 @@ def longest_request(scenario_name: str, scenario: Scenario, point: LoadPoint, lo
 
 
 def warm_up_requests(
-    model: str, tokenizer: Any, scenario_name: str, scenario: Scenario, load: LoadPoints, seed: int
+    model: str,
+    tokenizer: Any,
+    scenario_name: str,
+    scenario: Scenario,
+    load: LoadPoints,
+    seed: int,
+    exact_length: Sequence[str] = EXACT_LENGTH,
 ) -> list[Request]:
     """load.warmup_requests of the scenario's prompts, of its mean length, with short answers, all due at once."""
     lengths = [scenario.prompt_tokens] * load.warmup_requests
     prompts = _make(tokenizer, scenario, lengths, seed=derive_seed(seed, scenario_name, "warm-up"))
     asked = Asked(scenario.prompt_tokens, min(scenario.output_tokens, WARM_UP_OUTPUT_TOKENS))
-    return [make_request(index, 0.0, model, prompt, asked) for index, prompt in enumerate(prompts)]
+    return [
+        make_request(index, 0.0, model, prompt, asked, exact_length=exact_length)
+        for index, prompt in enumerate(prompts)
+    ]
 
 
 def expected_prefix_share(scenario: Scenario, point: LoadPoint, load: LoadPoints) -> float:

@@ -109,3 +109,15 @@ def test_every_item_is_what_lm_evals_own_client_gets(hub, suites, small_server, 
         assert row["scores"] == pytest.approx({metric: sample[metric] for metric in sample["metrics"]})
         assert row["prompt_hash"] == sample["prompt_hash"] and row["doc_hash"] == sample["doc_hash"]
         assert list(row["logprobs"].values()) == pytest.approx([resp[0][0] for resp in sample["resps"]])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_pocket_items_are_asked_of_a_real_model(suites, small_server, tmp_path, name):
+    config = suites[name]
+    config.items, config.fewshot = None, min(config.fewshot, 3)  # its context is short
+    context = Context(small_server.server, small_server.tokenizer, "pocket", 0, 8, tmp_path, Seen().progress)
+    outcome = LmEval(name, config).run(context)
+    assert outcome.result["data"]["name"] == f"pocket {name}" and outcome.result["counts"]["items"] >= 12
+    assert not outcome.flags or {flag.code for flag in outcome.flags} <= {"prompts_cut"}
+    scores = [row["scores"][outcome.result["primary"]] for row in outcome.rows]
+    assert all(0 <= score <= 1 for score in scores) and len(set(scores)) > 1, "a model that is no constant"

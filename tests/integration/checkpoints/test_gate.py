@@ -13,6 +13,7 @@ from harness.analysis.load import load_study
 from harness.analysis.validity import flag_groups
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Deployment, Server
+from harness.engines.dialect import VLLM
 from harness.plan import build_plan
 from harness.progress import make_progress
 from harness.run import Run
@@ -28,7 +29,9 @@ pytestmark = pytest.mark.timeout(120)
 class LocalEngine:
     """Serves every deployment from one running server, as an engine that loads weights would."""
 
+    dialect = VLLM
     loads_weights = True
+    weights = "safetensors"
 
     def __init__(self, config, server: Server, facts: dict):
         self.config, self.server, self.facts, self.served = config, server, facts, []

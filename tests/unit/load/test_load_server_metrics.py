@@ -45,6 +45,12 @@ def test_other_engines_names():
     assert parse("llamacpp:tokens_predicted_total 5\n") == {"generation_tokens": 5.0}
 
 
+def test_sglang_counts_cached_tokens_of_all_prompt_tokens():
+    before = parse("sglang:prompt_tokens_total 100\nsglang:cached_tokens_total 0\n")
+    after = parse("sglang:prompt_tokens_total 500\nsglang:cached_tokens_total 100\n")
+    assert between(before, after)["prefix_cache_hit_rate"] == 0.25
+
+
 def test_the_hit_rate_is_of_what_happened_between_two_scrapes():
     before = {"prefix_cache_queries": 1500.0, "prefix_cache_hits": 300.0, "preemptions": 2.0, "generation_tokens": 10.0}
     after = {"prefix_cache_queries": 2000.0, "prefix_cache_hits": 400.0, "preemptions": 2.0, "generation_tokens": 60.0}

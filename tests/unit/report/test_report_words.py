@@ -7,12 +7,14 @@ from harness.analysis import analyse
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import LoadPoint
 from harness.analysis.readings import AT_LEAST, NOT_REACHED, Reading
+from harness.analysis.scalars import scalars
 from harness.report.accuracy_tables import judge_table, recovery_table
 from harness.report.overview_tables import published_table
 from harness.report.performance_tables import other_loads_table
 from harness.report.style import styles
 from harness.report.tables import best
 from harness.report.words import number, p_value, percent, points, reading, size, slo, times, verdicts
+from harness.reporting import SECTIONS
 
 
 def test_numbers_carry_unit_and_interval():
@@ -83,6 +85,12 @@ def test_noise_floor_from_a_second_run_of_the_baseline():
     rows["again"] = rows["accuracy-bf16-mmlu"]
     comparison = analyse(build(manifest, records, rows)).suites["int4", "mmlu"].comparison
     assert comparison.noise.value == 0.0 and comparison.noise.bounded
+
+
+def test_every_number_of_a_variant_may_stand_beside_a_published_one():
+    findings = analyse(synthetic_study())
+    sections = {name.partition("/")[0] for v in findings.study.variants for name in scalars(findings, v)}
+    assert sections <= {*SECTIONS, *findings.study.scenarios}
 
 
 def test_published_scores_in_percent_and_metrics():

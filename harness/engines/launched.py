@@ -1,0 +1,174 @@
+"""What the engines that we start share: an environment of their own, a free port, readiness, and never left behind.
+
+Such an engine is a subclass that says its command line, its environment variables, what its log and its API tell of
+it, and how its prefix cache is emptied.
+"""
+
+import contextlib
+import json
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.deployments import Axes
+from harness.engines import Deployment, Server, environment
+from harness.engines.dialect import Dialect
+from harness.engines.endpoint import list_models
+from harness.engines.environment import EnvironmentConfig
+from harness.engines.process import ServerProcess, free_port, port_in_use
+from harness.errors import ConfigError, EngineError, did_you_mean
+
+RESET_TIMEOUT_S = 10.0
+
+
+@dataclass
+class LaunchedConfig:
+    kind: str = ""
+    version: str = ""  # what `environment` installs; checked against the variants' needs
+    device: str = "cuda"  # cuda | rocm | cpu
+    environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
+    python: str | None = None  # an interpreter that has the engine, instead of an environment made here
+    max_model_len: int = 4096  # tokens of one request, prompt and answer
+    args: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    port: int | None = None  # null: a free one
+    startup_timeout_s: float = 900.0
+    stop_grace_s: float = 20.0
+
+
+class Launched:
+    """`label` is the engine's name in messages; `weights` the form of checkpoint that it serves."""
+
+    Config: type[LaunchedConfig]
+    label: str
+    dialect: Dialect
+    weights = "safetensors"
+    loads_weights = True
+
+    def __init__(self, config: Any, cache_dir: Path):
+        self.config = config
+        self.cache_dir = cache_dir
+        self.environment = replace(config.environment, python=config.python or config.environment.python)
+
+    def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
+        raise NotImplementedError
+
+    def deployment_args(self, axes: Axes) -> list[str]:
+        raise NotImplementedError
+
+    def server_env(self) -> dict[str, str]:
+        return {}
+
+    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
+        """`version`, `kernels`, and what else the engine tells of itself."""
+        raise NotImplementedError
+
+    def reset_prefix_cache(self, server: Server) -> bool:
+        raise NotImplementedError
+
+    def fingerprint(self) -> dict[str, Any]:
+        c = self.config
+        facts = {"kind": c.kind, "environment": environment.fingerprint(self.environment), "version": c.version}
+        return facts | {"max_model_len": c.max_model_len, "args": list(c.args), "env": dict(c.env)}
+
+    def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
+        return {}
+
+    def problems(self) -> list[str]:
+        found = environment.problems(self.environment)
+        if self.config.port is not None and port_in_use(self.config.port):
+            found.append(
+                f"engine.port {self.config.port} is in use by another process; stop it, or leave engine.port=null "
+                "for a free one"
+            )
+        return found
+
+    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
+        return []
+
+    def is_ready(self) -> bool:
+        return environment.is_ready(self.environment, self.cache_dir)
+
+    def prepare(self, log: Path) -> None:
+        environment.ensure(self.environment, self.cache_dir, log)
+
+    def python(self) -> str:
+        return str(environment.python_path(self.environment, self.cache_dir))
+
+    def port(self, port: int | None) -> str:
+        return str(port or self.config.port or "PORT")
+
+    @contextlib.contextmanager
+    def serve(self, deployment: Deployment, log: Path) -> Iterator[Server]:
+        port = self.config.port or free_port()
+        command = self.command(deployment, port)
+        base_url = f"http://127.0.0.1:{port}"
+        if port_in_use(port):
+            raise EngineError(f"variant {deployment.name}: port {port} is in use; set engine.port=null for a free one")
+        process = ServerProcess(command, {**self.server_env(), **self.config.env}, log, self.config.stop_grace_s)
+        try:
+            what = f"variant {deployment.name}: {self.label}"
+            ready_s = process.wait_ready(lambda: self.healthy(base_url), self.config.startup_timeout_s, what)
+            if deployment.name not in (available := list_models(Server(base_url, deployment.name))):
+                raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
+            facts = {
+                "kind": self.config.kind,
+                "device": self.config.device,
+                "command": command,
+                "log": str(log),
+                "ready_s": round(ready_s, 1),
+                **self.server_facts(base_url, command, log),
+            }
+            yield Server(base_url, deployment.name, None, facts, self.dialect)
+        finally:
+            process.stop()
+
+    def healthy(self, base_url: str) -> bool:
+        return ask(base_url + "/health", timeout_s=2) is not None
+
+
+def axis_args(axes: Axes, flags: dict[str, str]) -> list[str]:
+    """The axes that one argument says, each by its flag."""
+    given = axes.given()
+    return [word for axis, flag in flags.items() if axis in given for word in (flag, str(given[axis]))]
+
+
+def check_axis(axis: str, value: str | None, known: Sequence[str]) -> None:
+    """Raises ConfigError for a value that the engine does not know."""
+    if value is not None and value not in known:
+        raise ConfigError(f"{axis}: {value!r}{did_you_mean(value, list(known))}")
+
+
+def speculation(asked: dict[str, Any], label: str, methods: Sequence[str]) -> tuple[str, str | None, int]:
+    """(method, draft model, tokens) of {method, model, num_speculative_tokens}, vLLM's keys. Raises ConfigError."""
+    known = {"method", "model", "num_speculative_tokens"}
+    method = str(asked.get("method", "draft_model"))
+    check_axis("speculative: method", method, methods)
+    if unknown := set(asked) - known:
+        names = ", ".join(sorted(unknown))
+        raise ConfigError(f"speculative: {label} has no {names}; it knows {', '.join(sorted(known))}")
+    return method, asked.get("model"), int(asked["num_speculative_tokens"])
+
+
+def ask(
+    url: str, body: dict[str, Any] | None = None, timeout_s: float = 5.0, method: str | None = None
+) -> bytes | None:
+    """A 200's body; None for any other answer, or none. `body` is posted as JSON."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+            return response.read() if response.status == 200 else None
+    except OSError:
+        return None
+
+
+def ask_json(url: str) -> Any:
+    """None where there is no answer, or none in JSON."""
+    answer = ask(url)
+    try:
+        return None if answer is None else json.loads(answer)
+    except ValueError:
+        return None

@@ -1,0 +1,132 @@
+"""llama.cpp's own server, `llama-server`, from a build in an environment of its own, or from `engine.binary`.
+
+It serves GGUF files. Its context is cut into slots, one for each request in flight: `slots` x `max_model_len` tokens.
+Sampling defaults of llama.cpp and of the file (top-k 40, min-p 0.05, ...) are switched off: a request says what it
+wants. A prompt's beginning is kept in its slot, and the slots are emptied between cells (`/slots/N?action=erase`, which
+wants a folder for saved slots); the cache of earlier prompts in RAM is off.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.deployments import Axes
+from harness.engines import Deployment, Server, environment
+from harness.engines.dialect import LLAMACPP
+from harness.engines.environment import EnvironmentConfig
+from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json, check_axis, speculation
+from harness.errors import ConfigError
+
+SERVER = "llama-server"
+NEUTRAL = ("--top-k", "0", "--top-p", "1", "--min-p", "0", "--repeat-penalty", "1")
+CACHE_TYPES = ("auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+TENSORS = re.compile(r"llama_model_loader: - type\s+(\w+):\s+(\d+) tensors")
+BUFFER = re.compile(r"load_tensors:\s+(\S+) model buffer size")
+
+
+@dataclass
+class LlamaCppConfig(LaunchedConfig):
+    kind: str = "llamacpp"
+    device: str = "cpu"
+    environment: EnvironmentConfig = field(default_factory=lambda: EnvironmentConfig(name="llamacpp"))
+    binary: str | None = None  # a llama-server that is here already, instead of an environment made here
+    slots: int = 8  # requests that are worked on together; others wait
+
+
+class LlamaCpp(Launched):
+    Config = LlamaCppConfig
+    label = "llama.cpp"
+    dialect = LLAMACPP
+    weights = "gguf"
+
+    def fingerprint(self) -> dict[str, Any]:
+        facts = super().fingerprint() | {"slots": self.config.slots, "device": self.config.device}
+        return facts | ({"binary": self.config.binary} if self.config.binary else {})
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.config.binary:
+            found = [problem for problem in found if not problem.startswith(self.environment.name)]
+            if not Path(self.config.binary).is_file():
+                found.append(f"engine.binary={self.config.binary}: no such file; name a llama-server, or leave it out")
+        if self.config.slots < 1:
+            found.append(f"engine.slots={self.config.slots}: at least 1")
+        return found
+
+    def is_ready(self) -> bool:
+        return bool(self.config.binary) or super().is_ready()
+
+    def prepare(self, log: Path) -> None:
+        if not self.config.binary:
+            super().prepare(log)
+
+    def tool(self, name: str) -> str:
+        """A program of llama.cpp: beside `binary`, or in a package of the environment once that is made."""
+        if self.config.binary:
+            return str(Path(self.config.binary).with_name(name))
+        home = Path(self.python()).parent.parent
+        found = sorted(home.glob(f"lib/python*/site-packages/*/bin/{name}"))
+        return str(found[0] if found else home / "bin" / name)
+
+    def tools(self) -> dict[str, Any]:
+        """What its programs come from: part of the identity of a file that one of them made."""
+        return {"binary": self.config.binary} if self.config.binary else environment.fingerprint(self.environment)
+
+    def deployment_args(self, axes: Axes) -> list[str]:
+        for axis in ("tensor_parallel", "replicas"):
+            if getattr(axes, axis) not in (None, 1):
+                raise ConfigError(f"{axis}: {getattr(axes, axis)}: llama.cpp serves one copy; take the axis out")
+        if axes.chunked_prefill is False:
+            raise ConfigError("chunked_prefill: false: llama.cpp always reads a prompt in batches; take the axis out")
+        check_axis("kv_cache_dtype", axes.kv_cache_dtype, CACHE_TYPES)
+        args = []
+        if axes.kv_cache_dtype not in (None, "auto"):  # a quantized cache of values needs flash attention
+            args += ["--flash-attn", "on", "--cache-type-k", axes.kv_cache_dtype, "--cache-type-v", axes.kv_cache_dtype]
+        if (slots := axes.max_num_seqs) is not None:
+            args += ["--parallel", str(slots), "--ctx-size", str(slots * self.config.max_model_len)]
+        if (tokens := axes.max_num_batched_tokens) is not None:
+            args += ["--batch-size", str(tokens), "--ubatch-size", str(tokens)]
+        return args + speculative_args(axes.speculative)
+
+    def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
+        c = self.config
+        offload = [] if c.device == "cpu" else ["--n-gpu-layers", "all"]
+        return [
+            *(self.tool(SERVER), "--model", deployment.model, "--alias", deployment.name),
+            *("--host", "127.0.0.1", "--port", self.port(port)),
+            *("--parallel", str(c.slots), "--ctx-size", str(c.slots * c.max_model_len), "--no-kv-unified"),
+            *("--metrics", "--slots", "--slot-save-path", str(self.cache_dir), "--cache-ram", "0", "--no-ui"),
+            *(*NEUTRAL, *offload, *c.args, *deployment.args),
+        ]
+
+    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
+        props = ask_json(base_url + "/props") or {}
+        text = log.read_text(errors="replace").rpartition("\n$ ")[2]  # since this start
+        types = {name: int(count) for name, count in TENSORS.findall(text)}
+        kernels = [
+            {"layer": "weights", "kernel": name, "emulated": False} for name in dict.fromkeys(BUFFER.findall(text))
+        ]
+        return {
+            "version": props.get("build_info") or self.config.version,
+            "kernels": kernels,
+            "max_model_len": self.config.max_model_len,
+            "holds": ", ".join(f"{count} tensors of {name}" for name, count in types.items()) or None,
+        }
+
+    def reset_prefix_cache(self, server: Server) -> bool:
+        slots = ask_json(server.base_url + "/slots") or []
+        erased = [ask(f"{server.base_url}/slots/{one['id']}?action=erase", {}, RESET_TIMEOUT_S) for one in slots]
+        return bool(erased) and None not in erased
+
+
+def speculative_args(asked: dict[str, Any] | None) -> list[str]:
+    """A draft model's GGUF file, or n-grams of the text so far. Raises ConfigError for what llama.cpp has not."""
+    if asked is None:
+        return []
+    method, model, tokens = speculation(asked, LlamaCpp.label, ("draft_model", "ngram"))
+    if method == "ngram":
+        return ["--spec-type", "ngram-simple", "--spec-ngram-simple-size-m", str(tokens)]
+    if not str(model).endswith(".gguf"):
+        raise ConfigError("speculative: draft_model needs a GGUF file: {method: draft_model, model: FILE.gguf, ...}")
+    return ["--spec-type", "draft-simple", "--spec-draft-model", str(model), "--spec-draft-n-max", str(tokens)]

@@ -1,0 +1,66 @@
+"""The session of the GEMM study: a cell for each layer and variant. Pure; shapes are known once it runs."""
+
+from pathlib import Path
+from typing import Any
+
+from harness import host
+from harness.checkpoints.prepare import Workshop
+from harness.config import Config
+from harness.engines import Engine
+from harness.errors import HarnessError
+from harness.gemm import GEMM
+from harness.gemm.formats import format_of
+from harness.gemm.shapes import config_identity, model_layers, problems
+
+
+def gemm_inputs(config: Config, engine: Engine) -> list[tuple[str, str, dict[str, Any]]]:
+    """(variant, layer, what decides its result) of each cell: layer by layer, the baseline first."""
+    settings = config.gemm
+    if not settings.batch_sizes:
+        return []
+    known = getattr(engine, "gemm_fingerprint", dict)()
+    shared = {"engine": known, "host": host.identity(), "model": config_identity(config.model, config.compression)}
+    timing = {key: getattr(settings, key) for key in ("repeats", "min_time_ms", "max_point_s", "tensor_parallel")}
+    timing["batch_sizes"] = list(settings.batch_sizes)
+    baseline = format_of(config.variants[config.baseline].scheme)
+    order = sorted(config.variants, key=lambda name: name != config.baseline)
+    found = []
+    for layer in settings.layers:
+        for name in order:
+            if (format := format_of(config.variants[name].scheme)) is None:
+                continue
+            product = {"layer": layer, "format": format, "against": baseline}
+            found.append((name, layer, {"variant": name, GEMM: product | timing, **shared}))
+    return found
+
+
+def gemm_problems(config: Config, engine: Engine, workshop: Workshop) -> list[str]:
+    """What preflight can say: the engine, the formats it has kernels for, the model's shapes where they are here."""
+    if not config.gemm.batch_sizes:
+        return []
+    if not hasattr(engine, "gemm_command"):
+        return [
+            f"engine {config.engine.kind} has no Python whose kernels could be timed; for the GEMM study set "
+            "engine=vllm, vllm_sparse or vllm_cpu"
+        ]
+    found = []
+    if getattr(config.engine, "device", None) == "cuda" and not host.gpus():
+        found.append("the GEMM study wants a GPU; this machine has none (nvidia-smi): set engine=vllm_cpu for its CPU")
+    device, known = getattr(config.engine, "device", "?"), engine.gemm_formats()
+    for name, variant in config.variants.items():
+        if (format := format_of(variant.scheme)) not in (None, *known):
+            there = ", ".join(known) or "none"
+            found.append(f"variant {name}: no {format} products on device {device}; formats there: {there}")
+    return found + (problems(config.model) or _shape_problems(config, workshop))
+
+
+def _shape_problems(config: Config, workshop: Workshop) -> list[str]:
+    """Of a config.json that is here already; of others the run says it."""
+    location = workshop.location(config.model, None)
+    if not (Path(location) / "config.json").is_file():
+        return []
+    try:
+        model_layers(config.model, location, config.gemm)
+    except HarnessError as error:
+        return [str(error)]
+    return []
