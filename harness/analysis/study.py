@@ -87,11 +87,11 @@ class Measured:
     engine: dict[str, Any]
     host: dict[str, Any]
     inputs: dict[str, Any]
-    telemetry: dict[str, Any]  # empty: none
     started_at: str
     duration_s: float | None
     harness: str
     load_rows: Callable[[], list[dict[str, Any]]] = field(repr=False, compare=False)
+    telemetry: dict[str, Any] = field(default_factory=dict)  # empty: none
     usage: dict[str, Any] = field(default_factory=dict)  # requests and tokens, as the server counted them
     cost: dict[str, Any] | None = None  # what they cost, where they have a price
 

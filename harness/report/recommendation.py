@@ -30,7 +30,7 @@ def _ship(findings: Findings, found: Recommendation) -> str:
     if others:
         rest = _listed([f"{label(name)} ({times(found.gains[name])})" for name in others])
         said += f" {rest} {'is' if len(others) == 1 else 'are'} not told apart from it."
-    per_gpu = found.measure != "latency" and len({variant.gpus for variant in study.variants.values()}) > 1
+    per_gpu = found.measure != "latency" and study.gpus_differ
     return said + (" Per GPU." if per_gpu else "")
 
 

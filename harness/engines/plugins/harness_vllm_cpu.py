@@ -14,7 +14,9 @@ accumulation:
 
     y = (q(x / s_x) @ W_q) * s_x * s_w        s_x = max |x| / 448 per token (dynamic) or the stored scale (static)
 
-It is an emulation: it answers what FP8 answers, at the dense model's speed or less.
+It is an emulation: it answers what FP8 answers, at the dense model's speed or less. Where every layer has one scale,
+vLLM quantizes those that it fuses (q, k, v) again with the largest, by an operation that the CPU build lacks
+(`static_scaled_fp8_quant() expected at most 0 argument(s)`): here in torch.
 
 INT4 weights (W4A16): the kernel is chosen on every CPU, but only the AVX-512 build has its operation; with AVX2 alone
 the first request ends the engine (`'_C' object has no attribute 'cpu_gemm_wna16'`). There the weights are expanded to
@@ -70,7 +72,22 @@ def register() -> None:
             raise AssertionError("apply_weights is overridden")
 
     register_linear_kernel(EmulatedFP8ScaledMMLinearKernel, PlatformEnum.CPU, "fp8")
+    _quantize_fp8_with_a_given_scale()
     _expand_int4_without_avx512()
+
+
+def _quantize_fp8_with_a_given_scale() -> None:
+    import torch
+    from vllm import _custom_ops
+
+    theirs = _custom_ops.scaled_fp8_quant
+
+    def scaled_fp8_quant(input, scale=None, *args, **kwargs):
+        if scale is None or scale.numel() != 1 or args or kwargs:
+            return theirs(input, scale, *args, **kwargs)
+        return (input.float() / scale.float()).clamp_(-448.0, 448.0).to(torch.float8_e4m3fn), scale
+
+    _custom_ops.scaled_fp8_quant = scaled_fp8_quant
 
 
 def _expand_int4_without_avx512() -> None:

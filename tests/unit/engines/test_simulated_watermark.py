@@ -47,10 +47,12 @@ def test_the_page_has_it_across_and_in_every_sentence(report):
 def test_release_notes_and_summary_say_it(report):
     notes = (report / "release_notes.md").read_text()
     assert "> **SIMULATED** " in notes
-    verdict = notes[notes.index("## Verdict") :].split("\n\n")[1]
+    answer, verdict = notes[notes.index("## Verdict") :].split("\n\n")[1:3]
+    assert answer.startswith("**SIMULATED: ")
     assert verdict.splitlines() and all(line.startswith("- SIMULATED: ") for line in verdict.splitlines())
     summary = json.loads((report / "summary.json").read_text())
     assert "SIMULATED" in {mark["word"] for mark in summary["marks"]}
+    assert summary["recommendation"]["text"].startswith("SIMULATED: ")
     spoken = [variant["verdict"] for variant in summary["variants"].values() if variant["verdict"]]
     assert spoken and all(text.startswith("SIMULATED: ") for text in spoken)
     assert "simulated" in {flag["code"] for flag in summary["flags"]}
