@@ -106,16 +106,6 @@ def test_more_gpus_are_no_gain(findings):
     assert found.ship == ("int4",) and found.gains["fp8"].value == pytest.approx(0.8)
 
 
-def test_a_deployment_is_as_safe_as_what_it_serves(findings):
-    variants = dict(findings.study.variants)
-    variants["fp8"] = replace(variants["fp8"], gpus=2, accuracy_of="bf16")
-    verdicts = {"fp8": REFUTED, "sparse_fp8": SHOWN, "int4": REFUTED}
-    variants["int4"] = replace(variants["int4"], accuracy_of="sparse_fp8")
-    speeds = {"fp8": FASTER, "sparse_fp8": FAST, "int4": FASTER}
-    found, said = answered(findings, verdicts, speeds, variants=variants)
-    assert found.safe == COMPARED and found.ship == ("int4",) and said.endswith("Per GPU.")
-
-
 def test_a_study_that_compares_nothing_has_no_answer(findings):
     alone = replace(findings.study, variants={"bf16": findings.study.variants["bf16"]})
     assert recommend(alone, {}, {}, {}, ()) is None
