@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoints import source
-from harness.checkpoints.prepare import identity
 from harness.checkpoints.sources import Directory, Hub
 from harness.config import Gemm
 from harness.engines.environment import EnvironmentConfig
@@ -65,6 +64,8 @@ def layers(config: dict[str, Any], names: list[str], tensor_parallel: int = 1) -
 
 def config_identity(reference: str, compression: EnvironmentConfig) -> dict[str, Any]:
     """What decides the shapes; cheap, no network."""
+    from harness.checkpoints.prepare import identity  # numpy: compose wants LAYERS alone
+
     origin = source(reference)
     if isinstance(origin, Directory):
         file = origin.path / "config.json"
