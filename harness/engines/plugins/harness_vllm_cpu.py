@@ -22,8 +22,8 @@ INT4 weights (W4A16): the kernel is chosen on every CPU, but only the AVX-512 bu
 the first request ends the engine (`'_C' object has no attribute 'cpu_gemm_wna16'`). There the weights are expanded to
 the model's dtype when they are loaded, W = (q - zero) * scale: INT4's answers, at the dense model's speed and memory.
 
-INT8 W8A8: without VNNI oneDNN adds pairs of products in 16 bits, which saturate: Gaussian data come out 1 % off (relative
-error of a 576 x 1536 layer), full ranges 20 %. There the INT8 values are multiplied in FP32, which holds each product
+INT8 W8A8: without VNNI oneDNN adds pairs of products in 16 bits, which saturate: Gaussian data come out 1 % off
+(relative error of a 576 x 1536 layer), full ranges 20 %. There the INT8 values are multiplied in FP32, which holds each product
 and nearly every sum exactly (4e-8 off).
 """
 
