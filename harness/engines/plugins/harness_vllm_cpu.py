@@ -23,8 +23,8 @@ the first request ends the engine (`'_C' object has no attribute 'cpu_gemm_wna16
 the model's dtype when they are loaded, W = (q - zero) * scale: INT4's answers, at the dense model's speed and memory.
 
 INT8 W8A8: without VNNI oneDNN adds pairs of products in 16 bits, which saturate: Gaussian data come out 1 % off
-(relative error of a 576 x 1536 layer), full ranges 20 %. There the INT8 values are multiplied in FP32, which holds each product
-and nearly every sum exactly (4e-8 off).
+(relative error of a 576 x 1536 layer), full ranges 20 %. There the INT8 values are multiplied in FP32, which holds each
+product and nearly every sum exactly (4e-8 off).
 """
 
 
@@ -53,24 +53,12 @@ def register() -> None:
 
         def process_weights_after_loading(self, layer) -> None:
             weight, scale, *_ = self._get_layer_params(layer)  # (in, out) FP8; (out, 1) or one scale
-            layer.emulated_weight = weight.t().to(torch.get_default_dtype()).contiguous()  # vLLM sets it to the model's
-            layer.emulated_scale = scale.float().reshape(1, -1)
-            empty = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
-            setattr(layer, self.layer_param_names[0], empty)
+            dense = weight.t().to(torch.get_default_dtype()).contiguous()  # vLLM sets it to the model's
+            _keep_dense(layer, self.layer_param_names[0], dense, scale)
 
         def apply_weights(self, layer, x, bias=None):
             static = self._get_layer_params(layer)[2]
-            flat = x.reshape(-1, x.shape[-1]).float()
-            if static is not None:
-                scale = static.float().reshape(1, 1)
-            else:
-                scale = flat.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-12) / 448.0
-            quantized = (flat / scale).clamp_(-448.0, 448.0).to(torch.float8_e4m3fn).to(layer.emulated_weight.dtype)
-            product = torch.nn.functional.linear(quantized, layer.emulated_weight)
-            y = (product.float() * scale * layer.emulated_scale).to(x.dtype)
-            if bias is not None:
-                y = y + bias
-            return y.reshape(*x.shape[:-1], y.shape[-1])
+            return _scaled_product(layer, x, static, 448.0, lambda values: values.to(torch.float8_e4m3fn), bias)
 
         def apply_scaled_mm(self, **kwargs):
             raise AssertionError("apply_weights is overridden")
@@ -79,6 +67,31 @@ def register() -> None:
     _quantize_fp8_with_a_given_scale()
     _expand_int4_without_avx512()
     _multiply_int8_without_vnni()
+
+
+def _keep_dense(layer, name: str, weight, scale) -> None:
+    """`weight`: (out, in), the quantized values in the type that they are multiplied in; `scale`: one, or (out, 1)."""
+    import torch
+
+    layer.emulated_weight, layer.emulated_scale = weight, scale.float().reshape(1, -1)
+    setattr(layer, name, torch.nn.Parameter(getattr(layer, name).data.new_empty(0), requires_grad=False))
+
+
+def _scaled_product(layer, x, static, largest: float, rounded, bias):
+    """y = (q(x / s_x) @ W_q) * s_x * s_w; `static`: the stored s_x, None: of each token; `largest`: what q can hold."""
+    import torch
+
+    flat = x.reshape(-1, x.shape[-1]).float()
+    if static is not None:
+        scale = static.float().max()
+    else:
+        scale = flat.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-12) / largest
+    quantized = rounded((flat / scale).clamp_(-largest, largest)).to(layer.emulated_weight.dtype)
+    product = torch.nn.functional.linear(quantized, layer.emulated_weight)
+    y = (product.float() * scale * layer.emulated_scale).to(x.dtype)
+    if bias is not None:
+        y = y + bias
+    return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 def _quantize_fp8_with_a_given_scale() -> None:
@@ -148,24 +161,10 @@ def _multiply_int8_without_vnni() -> None:
             weight, scale, *_ = self._get_layer_params(layer)  # (out, in) INT8; (out, 1), or one of each fused part
             if len(layer.logical_widths) > 1 and not self.config.is_channelwise:
                 scale = convert_to_channelwise(scale, layer.logical_widths)
-            layer.emulated_weight = weight.float()
-            layer.emulated_scale = scale.float().reshape(1, -1)
-            empty = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
-            setattr(layer, self.layer_param_names[0], empty)
+            _keep_dense(layer, self.layer_param_names[0], weight.float(), scale)
 
         def apply_weights(self, layer, x, bias=None):
-            static = self._get_layer_params(layer)[2]
-            flat = x.reshape(-1, x.shape[-1]).float()
-            if static is not None:
-                scale = static.float().max()
-            else:
-                scale = flat.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-12) / 127.0
-            quantized = (flat / scale).round_().clamp_(-128.0, 127.0)
-            product = torch.nn.functional.linear(quantized, layer.emulated_weight)
-            y = (product * scale * layer.emulated_scale).to(x.dtype)
-            if bias is not None:
-                y = y + bias
-            return y.reshape(*x.shape[:-1], y.shape[-1])
+            return _scaled_product(layer, x, self._get_layer_params(layer)[2], 127.0, torch.round, bias)
 
     linear._POSSIBLE_INT8_KERNELS[PlatformEnum.CPU].insert(0, EmulatedInt8ScaledMMLinearKernel)
 
