@@ -17,32 +17,36 @@ def tokenizer(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def small_server(tokenizer):
-    state, ready, loop = SmallServer(tokenizer), threading.Event(), asyncio.new_event_loop()
-
-    async def start():
-        app = web.Application(client_max_size=1 << 24)
-        app.router.add_get("/v1/models", state.models)
-        app.router.add_post("/v1/completions", state.completions)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        state.port = site._server.sockets[0].getsockname()[1]
-        ready.set()
-        return runner
-
-    def serve():
-        runner = loop.run_until_complete(start())
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-
-    thread = threading.Thread(target=serve, daemon=True)
+def listen():
+    """listen(*routes) -> the port of a server on the loopback, up until the test's end. `routes`: web.post(...), ..."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    assert ready.wait(10)
-    yield state
+    runners = []
+
+    def start(*routes):
+        async def up():
+            app = web.Application(client_max_size=1 << 24)
+            app.router.add_routes(routes)
+            runners.append(runner := web.AppRunner(app))
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return runner.addresses[0][1]
+
+        return asyncio.run_coroutine_threadsafe(up(), loop).result(10)
+
+    yield start
+    for runner in runners:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
+
+
+@pytest.fixture
+def small_server(tokenizer, listen):
+    state = SmallServer(tokenizer)
+    state.port = listen(web.get("/v1/models", state.models), web.post("/v1/completions", state.completions))
+    return state
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """HumanEval against a small real server, evalplus and the sandbox."""
 
-import asyncio
 import re
-import threading
 from math import comb
 
 import pytest
@@ -32,12 +30,8 @@ def tokenizer(tmp_path_factory):
 
 
 @pytest.fixture
-def serve():
+def serve(listen):
     """serve(reply) -> Server; reply(body) -> text, (text, finish_reason), or the whole answer."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    runners = []
 
     def start(reply):
         async def completions(request):
@@ -48,22 +42,9 @@ def serve():
             choice = {"index": 0, "text": text, "finish_reason": reason}
             return web.json_response({"choices": [choice], "usage": {"completion_tokens": len(text)}})
 
-        async def up():
-            app = web.Application()
-            app.router.add_post("/v1/completions", completions)
-            runners.append(runner := web.AppRunner(app))
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            return runner.addresses[0][1]
+        return Server(f"http://127.0.0.1:{listen(web.post('/v1/completions', completions))}", "m")
 
-        port = asyncio.run_coroutine_threadsafe(up(), loop).result(10)
-        return Server(f"http://127.0.0.1:{port}", "m")
-
-    yield start
-    for runner in runners:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    return start
 
 
 @pytest.fixture

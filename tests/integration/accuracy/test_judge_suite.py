@@ -1,12 +1,10 @@
 """AlpacaEval's answers and their judge, against a small real server; alpaca-eval itself does the comparing."""
 
-import asyncio
 import json
 import logging
 import math
 import os
 import re
-import threading
 
 import pytest
 from aiohttp import web
@@ -34,12 +32,8 @@ ROWS = [
 
 
 @pytest.fixture
-def serve():
+def serve(listen):
     """serve(reply) -> Server; reply(path, body) -> the `choices[0]` of the answer, or an HTTP status."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    runners = []
 
     def start(reply):
         async def handle(request):
@@ -49,22 +43,10 @@ def serve():
             usage = {"completion_tokens": 1, "total_tokens": 9}
             return web.json_response({"choices": [{"index": 0, "finish_reason": "stop", **choice}], "usage": usage})
 
-        async def up():
-            app = web.Application()
-            app.router.add_post("/v1/completions", handle)
-            app.router.add_post("/v1/chat/completions", handle)
-            runners.append(runner := web.AppRunner(app))
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            return runner.addresses[0][1]
+        port = listen(web.post("/v1/completions", handle), web.post("/v1/chat/completions", handle))
+        return Server(f"http://127.0.0.1:{port}", "m")
 
-        return Server(f"http://127.0.0.1:{asyncio.run_coroutine_threadsafe(up(), loop).result(10)}", "m")
-
-    yield start
-    for runner in runners:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    return start
 
 
 @pytest.fixture

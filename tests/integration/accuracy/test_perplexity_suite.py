@@ -45,32 +45,12 @@ class BigramServer:
 
 
 @pytest.fixture
-def serve():
-    import asyncio
-    import threading
-
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    runners = []
-
+def serve(listen):
     def start(server):
-        async def up():
-            app = web.Application(client_max_size=1 << 24)
-            app.router.add_get("/v1/models", server.models)
-            app.router.add_post("/v1/completions", server.completions)
-            runners.append(runner := web.AppRunner(app))
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            return runner.addresses[0][1]
+        port = listen(web.get("/v1/models", server.models), web.post("/v1/completions", server.completions))
+        return Server(f"http://127.0.0.1:{port}", "m")
 
-        return Server(f"http://127.0.0.1:{asyncio.run_coroutine_threadsafe(up(), loop).result(10)}", "m")
-
-    yield start
-    for runner in runners:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    return start
 
 
 @pytest.fixture
