@@ -10,6 +10,7 @@ from harness.config import Config, Scenario
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS
 from harness.engines.limits import Meter, TokenPrice
 from harness.estimate import UNKNOWN_ITEMS, what
+from harness.gemm import GEMM
 from harness.plan import Cell, Plan
 from harness.store import Store
 
@@ -82,6 +83,8 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
             return mean(one["prompt_tokens"] for one in seen), mean(one["completion_tokens"] for one in seen)
         if cell.kind == "load":
             return load_tokens(config, cell)
+        if cell.kind == GEMM:
+            return 0.0, 0.0  # preflight says that an endpoint multiplies nothing for us
         suite = suites[cell.suite]
         if cell.kind == "judge":
             if config.judge.base_url:

@@ -43,9 +43,11 @@ def _limits(config: Config, limits: Limits) -> list[str]:
 
 def _above(config: Config, limits: Limits, point: LoadPoint, tokens: int) -> list[str]:
     found = []
-    capacity = point.profile == "capacity"
-    rate = config.load.capacity.max_rps if capacity else point.rate_rps
-    setting = "load.capacity.max_rps" if capacity else "load.rates_rps"
+    highest = {
+        "capacity": (config.load.capacity.max_rps, "load.capacity.max_rps"),
+        "ramp": (max(config.load.ramp_rps, default=None), "load.ramp_rps"),
+    }
+    rate, setting = highest.get(point.profile, (point.rate_rps, "load.rates_rps"))
     for name, each in (("requests_per_minute", 1), ("tokens_per_minute", tokens)):
         most = getattr(limits, name)
         if rate is not None and most and 60 * rate * each > most:

@@ -86,13 +86,15 @@ def _check(config: Config) -> None:
         raise ConfigError(f"name={config.name!r} names a folder under results/; use letters, digits, '_', '-' and '.'")
     if not config.variants:
         raise ConfigError(f"sweep {config.name}: no variants; available: {', '.join(options('variant'))}")
+    if taken := {"gemm", "judge"} & set(config.variants):
+        raise ConfigError(f"variants.{taken.pop()}: a session of the plan has that name; choose another")
     if config.baseline not in config.variants:
         raise ConfigError(
             f"sweep {config.name}: baseline {config.baseline!r} is not among its variants "
             f"({', '.join(config.variants)}); add it, or set baseline= to one of them"
         )
     if not config.suites and not config.scenarios and not config.gemm.batch_sizes:
-        raise ConfigError(f"sweep {config.name}: neither suites nor scenarios; there is nothing to measure")
+        raise ConfigError(f"sweep {config.name}: no suites, scenarios or gemm.batch_sizes; there is nothing to measure")
     check_gemm(config)
     for name, suite in config.suites.items():
         if not is_dataclass(suite):

@@ -1,6 +1,5 @@
 """Everything that can be known before a model loads; all failures at once."""
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -76,15 +75,10 @@ def _gpus(config: Config, name: str) -> list[str]:
 
 
 def _heads(session: Session, workshop: Workshop) -> list[str]:
-    """Each GPU takes whole attention heads. Of a checkpoint whose config.json lies here."""
+    """Each GPU takes whole attention heads, where config.json is at hand to count them."""
     degree = session.served.axes.tensor_parallel or 1
-    if degree == 1 or not workshop.is_made(session.checkpoint, session.recipe):
-        return []
-    try:
-        text = (Path(workshop.location(session.checkpoint, session.recipe)) / "config.json").read_text()
-        heads = json.loads(text).get("num_attention_heads")
-    except (OSError, ValueError):
-        return []  # on the hub, or broken: said by those who load it
+    config = workshop.model_config(session.checkpoint) if degree > 1 else None
+    heads = ((config or {}).get("text_config") or config or {}).get("num_attention_heads")
     if not heads or heads % degree == 0:
         return []
     fits = [n for n in range(1, heads + 1) if heads % n == 0]

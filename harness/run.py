@@ -167,19 +167,30 @@ class Run:
             if not isinstance(error, HarnessError):
                 log.exception("%s", cell.key)
             message = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            self.budget.add(server.meter.lap())
+            self._spend(cell, server)
             self._fail(cell, message, server_log, time.monotonic() - began)
             return
         elapsed = time.monotonic() - began
-        used = server.meter.lap()
-        self.budget.add(used)
+        spent = self._spend(cell, server)
         seen = sampler.of_cell(cell.kind, outcome.window or Window(began, 0.0, elapsed), outcome.result)
         inspection = self._inspected.get(checkpoint.location)
-        held = holds(inspection) if inspection else gguf.holds(checkpoint.location)
+        held = holds(inspection) if inspection else self._held_by_gguf(checkpoint)
         flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
         flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
         served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
-        self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, self.budget.record(used))
+        self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, spent)
+
+    def _spend(self, cell: Cell, server: Server) -> dict[str, Any]:
+        """What the cell took, for its record; a judge at an endpoint of its own has another price, or none."""
+        used = server.meter.lap()
+        if cell.kind == "judge" and self.config.judge.base_url:
+            return Budget().record(used)
+        self.budget.add(used)
+        return self.budget.record(used)
+
+    def _held_by_gguf(self, checkpoint: Checkpoint) -> str | None:
+        """An engine that loads no weights is only told a name; there need be no file."""
+        return gguf.holds(checkpoint.location) if self.engine.loads_weights else None
 
     def _keep(
         self,

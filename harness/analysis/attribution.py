@@ -70,7 +70,7 @@ def _adds(study: Study, start: str, end: str) -> str:
 
 
 def _rung(study: Study, points: dict, capacities: dict, start: str, end: str, adds: str) -> Rung:
-    pair = replace(study, baseline=start, variants={name: study.variants[name] for name in (start, end)})
+    pair = replace(study.with_scores_of_their_own(start, end), baseline=start)
     against = against_baseline(pair, points)
     gains = {(end, s): gain(capacities.get((start, s)), capacities.get((end, s))) for s in study.scenarios}
     own = {scenario: against[end, scenario] for scenario in study.scenarios}

@@ -107,10 +107,16 @@ def _cells(side: Side, word: str, suites, scenarios: dict[str, Scenario], judged
     return [
         replace(m, cell=replace(m.cell, variant=word))
         for m in side.study.measured
-        if m.cell.variant == side.variant
+        if _is_of(m.cell, side)
         and (m.cell.suite in suites or _comparable_load(m.cell, scenarios))
         and (judged or m.cell.kind != "judge")
     ]
+
+
+def _is_of(cell: Cell, side: Side) -> bool:
+    """A deployment has the suites of the variant whose accuracy stands for it."""
+    stands = side.study.variants[side.variant].accuracy_of if cell.suite else None
+    return cell.variant == (stands or side.variant)
 
 
 def _comparable_load(cell: Cell, scenarios: dict[str, Scenario]) -> bool:
@@ -158,10 +164,10 @@ def _pair(a: Side, b: Side, cells: dict, suites, scenarios, margin: float, comma
     labels = {A: f"A: {one.label}", B: f"B: {two.label}"}
     missing, failures = [], []
     for side, word in ((a, A), (b, B)):
-        wanted = [c for c in side.study.missing if c.variant == side.variant]
+        wanted = [c for c in side.study.missing if _is_of(c, side)]
         missing += [replace(c, variant=word) for c in wanted if c.suite in suites or c.scenario in scenarios]
         for f in side.study.failures:
-            if f.cell and f.cell.variant == side.variant and (f.cell.suite in suites or f.cell.scenario in scenarios):
+            if f.cell and _is_of(f.cell, side) and (f.cell.suite in suites or f.cell.scenario in scenarios):
                 failures.append(Failure(replace(f.cell, variant=word), f.key, f.error, f.log))
     return Study(
         name=f"{a.place} against {b.place}",

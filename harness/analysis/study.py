@@ -6,7 +6,7 @@ configuration is not this study's number.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.analysis.settings import Settings, read_settings
@@ -145,6 +145,17 @@ class Study:
 
     def label(self, variant: str) -> str:
         return self.variants[variant].label if variant in self.variants else variant
+
+    def with_scores_of_their_own(self, *names: str) -> "Study":
+        """These variants alone, deployments among them with the suites of the variant that stands for them."""
+        variants, measured = {}, []
+        for name in names:
+            variant = self.variants[name]
+            variants[name] = replace(variant, accuracy_of=None)
+            for m in self.measured:
+                if m.cell.variant == ((variant.accuracy_of if m.cell.suite else None) or name):
+                    measured.append(replace(m, cell=replace(m.cell, variant=name)))
+        return replace(self, variants=variants, measured=tuple(measured))
 
     def find(self, kind: str, variant: str, subject: str) -> tuple[Measured, ...]:
         """Measured cells of a variant and a suite or scenario, by repeat."""

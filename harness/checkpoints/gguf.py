@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoints import Checkpoint, source
-from harness.checkpoints.gguf_types import bits, elements_by_type, main_type
-from harness.checkpoints.prepare import Workshop
+from harness.checkpoints.gguf_types import ASYMMETRIC, bits, elements_by_type, main_type
+from harness.checkpoints.prepare import WORKERS, Workshop, digest
 from harness.checkpoints.sources import GgufFile, Pypi
 from harness.config import Variant
 from harness.errors import HarnessError
@@ -32,7 +32,7 @@ def identity(reference: str, recipe: dict[str, Any] | None, tools: dict[str, Any
     origin = source(reference).identity()
     if recipe is None:
         return {"as_it_is": origin}
-    return {"from": origin, "llama_quantize": scheme_of(recipe), "tools": tools}
+    return {"from": origin, "recipe": recipe, "tools": tools, "worker": digest(WORKERS / WORKER)}
 
 
 def scheme_of(recipe: dict[str, Any]) -> str:
@@ -49,6 +49,8 @@ def problems(reference: str, recipe: dict[str, Any] | None, name: str, engine: s
             "FILE.gguf or pypi:PACKAGE, or make one with llama.cpp's convert_hf_to_gguf.py"
         )
     where, quantization = f"variants.{name}.recipe", (recipe or {}).get("quantization") or {}
+    beside = [key for key in recipe or {} if key not in ("quantization", "ignore")]
+    unused = [f"quantization.{key}" for key in quantization if key not in ("method", "scheme")]
     if recipe is not None and (quantization.get("method") != METHOD or recipe.get("sparsity")):
         found.append(
             f"{where} makes a compressed-tensors checkpoint, and {engine} serves GGUF files; choose a gguf variant, or "
@@ -56,19 +58,22 @@ def problems(reference: str, recipe: dict[str, Any] | None, name: str, engine: s
         )
     elif recipe is not None and not quantization.get("scheme"):
         found.append(f"{where}.quantization.scheme is not set; name one of llama-quantize, like Q4_K_M or Q8_0")
+    elif beside + unused:
+        found.append(f"{where}: llama-quantize takes no {', '.join(beside + unused)}; leave it out")
     return found
 
 
 def refusals(path: Path, name: str, variant: Variant | None) -> list[str]:
-    """What the file holds, against what its variant claims: the bits of most weights."""
+    """What the file holds, against what its variant claims: bits and symmetry of most weights."""
     try:
         kind = main_type(path)
     except HarnessError as error:
         return [str(error)]
-    if variant is None or bits(kind) == variant.scheme.weights.bits:
+    weights = variant.scheme.weights if variant else None
+    if weights is None or (bits(kind), kind not in ASYMMETRIC) == (weights.bits, weights.symmetric):
         return []
     return [
-        f"variant {name}: {path} holds {kind} weights, its scheme says {weight_words(variant.scheme.weights)}; choose "
+        f"variant {name}: {path} holds {kind} weights, its scheme says {weight_words(weights)}; choose "
         "the variant that it is, or correct its checkpoint"
     ]
 

@@ -15,6 +15,7 @@ TYPES = {
     **{20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64"},
     **{29: "IQ1_M", 30: "BF16", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"},
 }
+ASYMMETRIC = {"Q4_1", "Q5_1", "Q8_1", "Q2_K", "Q4_K", "Q5_K"}  # a minimum beside each block's scale
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of a metadata value, by type
 STRING, ARRAY = 8, 9
 

@@ -28,7 +28,7 @@ def identity(reference: str, recipe: dict[str, Any] | None, compression: Environ
     origin = _origin(reference)
     if recipe is None:
         return origin
-    tools = {**environment.fingerprint(compression), "worker": _digest(WORKERS / COMPRESS)}
+    tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS)}
     found = {"from": origin, "recipe": _portable(recipe), "tools": tools}
     return found if (dtype := calibration_dtype(recipe)) == "bfloat16" else {**found, "calibration_dtype": dtype}
 
@@ -42,10 +42,10 @@ def _origin(reference: str) -> dict[str, Any]:
     origin = source(reference)
     if origin.import_spec() is None:
         return origin.identity()
-    return {**origin.identity(), "worker": _digest(WORKERS / IMPORT)}
+    return {**origin.identity(), "worker": digest(WORKERS / IMPORT)}
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     """Of a script, or of every script in a folder."""
     files = sorted(path.glob("*.py")) if path.is_dir() else [path]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

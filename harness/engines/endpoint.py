@@ -36,7 +36,7 @@ class EndpointConfig:
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None  # of prompts and answers together
     price: TokenPrice = field(default_factory=TokenPrice)
-    max_cost: float | None = None  # of the whole sweep, in the price's currency: no cell is started that may exceed it
+    max_cost: float | None = None  # of the whole sweep, in the price's currency; no cell is started that it forbids
 
 
 class Endpoint:

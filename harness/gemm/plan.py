@@ -27,8 +27,9 @@ def gemm_inputs(config: Config, engine: Engine) -> list[tuple[str, str, dict[str
     found = []
     for layer in settings.layers:
         for name in order:
-            if (format := format_of(config.variants[name].scheme)) is None:
-                continue
+            variant = config.variants[name]
+            if variant.deployment_of or (format := format_of(variant.scheme)) is None:
+                continue  # the axes of a deployment change no product
             product = {"layer": layer, "format": format, "against": baseline}
             found.append((name, layer, {"variant": name, GEMM: product | timing, **shared}))
     return found
@@ -45,7 +46,7 @@ def gemm_problems(config: Config, engine: Engine, workshop: Workshop) -> list[st
         ]
     found = []
     if getattr(config.engine, "device", None) == "cuda" and not host.gpus():
-        found.append("the GEMM study wants a GPU; this machine has none (nvidia-smi): set engine=vllm_cpu for its CPU")
+        found.append("the GEMM study wants a GPU; this machine has none (NVML): set engine=vllm_cpu for its CPU")
     device, known = getattr(config.engine, "device", "?"), engine.gemm_formats()
     for name, variant in config.variants.items():
         if (format := format_of(variant.scheme)) not in (None, *known):

@@ -40,6 +40,7 @@ def test_every_sweep_plans_on_its_own_engine(sweep, tmp_path):
     assert config.name == sweep and engine.loads_weights
     measured = {(cell.variant, cell.scenario or cell.suite) for cell in plan.cells}
     assert {(config.baseline, name) for name in (*suites, *config.scenarios)} <= measured
+    assert plan.cells and {cell.variant for cell in plan.cells if cell.kind != "judge"} == set(config.variants)
     assert all(engine.command(session.deployment("CHECKPOINT")) for session in plan.sessions if session.checkpoint)
 
 

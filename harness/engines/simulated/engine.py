@@ -153,7 +153,10 @@ class Simulated:
         command += ["--max-model-len", str(c.max_model_len), "--seed", str(c.seed)]
         if c.gap_ms is not None:
             return [*command, "--gap-ms", str(c.gap_ms), "--ttft-ms", str(c.ttft_ms)]
-        axes, scheme = deployment.axes, self._scheme(deployment)
+        try:
+            axes, scheme = deployment.axes, self._scheme(deployment)
+        except ValueError:  # preflight says it
+            return [*command, "--weight-bits", "NONE"]
         sequences, tokens = self._limits(axes)
         command += ["--hardware", c.hardware, "--shape", c.shape]
         command += ["--weight-bits", f"{scheme.bits:g}", "--compute", scheme.compute]

@@ -12,6 +12,7 @@ from synthetic_study import CAPACITY, SPEED, build, parts, rich_parts, synthetic
 
 from harness.analysis import analyse
 from harness.analysis.attribution import TOGETHER, cumulative, steps
+from harness.analysis.comparison import Side, compare_sides
 from harness.analysis.cost import tokens_a_request
 from harness.analysis.cutoffs import cutoffs, deployed, envelope, families
 from harness.analysis.performance import ladder
@@ -51,6 +52,20 @@ def test_steps_are_told_from_the_schemes_where_the_sweep_names_none():
     assert [rung.adds for rung in analyse(study).rungs] == ["quantization", "sparsity", TOGETHER]
     only = replace(study, settings=Settings(attribution=(Step("bf16"), Step("left_out"))))
     assert steps(only) == (), "a variant that the command line left out makes no ladder"
+
+
+def test_a_step_to_a_deployment_has_the_scores_of_the_variant_that_stands_for_it():
+    """And so has a side of harness.compare."""
+    study = synthetic_study()
+    variants = study.variants | {"int4": replace(study.variants["int4"], deployment_of="fp8", accuracy_of="fp8")}
+    measured = tuple(m for m in study.measured if m.cell.variant != "int4" or not m.cell.suite)
+    settings = replace(study.settings, attribution=(Step("bf16", None), Step("int4", None)))
+    served = replace(study, variants=variants, measured=measured, settings=settings)
+    (rung,) = analyse(served).rungs
+    averages = analyse(study).averages
+    assert rung.recovery.recovery.value == averages["fp8"].recovery.value != averages["int4"].recovery.value
+    found = compare_sides(Side(served, "bf16", "results/S"), Side(served, "int4", "results/S"))
+    assert found.findings.averages["B"].recovery.value == averages["fp8"].recovery.value
 
 
 def test_deployments_form_a_family(rich):
