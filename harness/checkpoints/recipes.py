@@ -41,17 +41,17 @@ def problems(name: str, recipe: dict[str, Any], activations: Format | None = Non
         found.append(f"{where}.calibration: {needing} must be measured on data; set it ({{}}: the sweep's)")
     if not recipe.get("sparsity") and not recipe.get("quantization"):
         found.append(f"{where}: neither sparsity nor quantization; set one, or recipe=null")
-    return found + _calibration(recipe.get("calibration"))
+    return found + _calibration(f"{where}.calibration", recipe.get("calibration"))
 
 
-def _calibration(calibration: dict[str, Any] | None) -> list[str]:
+def _calibration(where: str, calibration: dict[str, Any] | None) -> list[str]:
     """The sweep's and the recipe's settings together; what is null in both is not there."""
     if calibration is None:
         return []
-    found = [] if {"file", "dataset"} & calibration.keys() else ["calibration: neither file nor dataset; set one"]
+    found = [] if {"file", "dataset"} & calibration.keys() else [f"{where}: neither file nor dataset; set one"]
     lowest = {"samples": 1, "max_tokens": 1, "seed": 0}
     return found + [
-        f"calibration.{field}: a number, at least {low}"
+        f"{where}.{field}: a number, at least {low}"
         for field, low in lowest.items()
         if calibration.get(field) is None or calibration[field] < low
     ]

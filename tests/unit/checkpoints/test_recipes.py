@@ -10,7 +10,7 @@ from harness.config import Format
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 
-DATA = {"samples": 8, "max_tokens": 64, "seed": 0}
+DATA = {"dataset": "org/chat", "samples": 8, "max_tokens": 64, "seed": 0}
 RTN = {"method": "rtn", "scheme": "FP8_DYNAMIC"}
 SPARSE = {"method": "wanda", "pattern": "2:4"}
 SMOLLM = {"hidden_size": 576, "num_attention_heads": 9, "head_dim": 64, "intermediate_size": 1536}

@@ -74,7 +74,7 @@ def test_a_data_sheet_belongs_to_one_form_of_a_gpu(gpu, name):
 CPU = ["+sweep=gemm", "engine=vllm_cpu", "variant=[bf16,int8_w8a8]"]
 WRONG = [
     ("gemm.batch_sizes=[0,8]", "gemm.batch_sizes: 0 is not a number of tokens"),
-    ("gemm.batch_sizes=[]", "neither suites nor scenarios"),
+    ("gemm.batch_sizes=[]", "no suites, scenarios or gemm.batch_sizes"),
     ("gemm.layers=[qkv]", "did you mean 'qkv_proj'"),
     ("gemm.layers=[]", "gemm.layers is empty"),
     ("gemm.repeats=0", "gemm.repeats=0 must be at least 1"),
