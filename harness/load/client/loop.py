@@ -204,15 +204,16 @@ class Loop:
     def _broken(self, connection: PlainConnection, error: OSError) -> None:
         if connection.exchange is None:
             self._pool.drop(connection)
-        elif not (error.errno == errno.EPIPE and self._again(connection, connection.exchange)):
+        elif not (error.errno in (errno.EPIPE, errno.ECONNRESET) and self._again(connection, connection.exchange)):
             self._end(
                 connection, Failure("reset" if connection.connected else "connect", _message(error)), reusable=False
             )
 
     def _again(self, connection: PlainConnection, exchange: Exchange) -> bool:
         """A server may close a connection after an answer (llama.cpp does after every stream) just as the next request
-        goes out on it. That one was not read: it goes out once more, on a connection of its own, and the time counts as
-        spent on connecting. False where it is not so; a reset is another thing than a close.
+        goes out on it. That one was not read: it goes out once more, on a connection of its own, and the time counts
+        as spent on connecting (RFC 9112, 9.3.1). Its own bytes, coming after the close, turn it into a reset: one
+        before any answer, on a connection that had brought one, counts as such. False where it is not so.
         """
         if not exchange.reused or exchange.data:
             return False
