@@ -7,6 +7,7 @@ it, and how its prefix cache is emptied.
 import contextlib
 import json
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ class LaunchedConfig:
     stop_grace_s: float = 20.0
 
 
-class Launched:
+class Launched(ABC):
     """`label` is the engine's name in messages; `weights` the form of checkpoint that it serves."""
 
     Config: type[LaunchedConfig]
@@ -52,21 +53,21 @@ class Launched:
         self.cache_dir = cache_dir
         self.environment = replace(config.environment, python=config.python or config.environment.python)
 
-    def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self, deployment: Deployment, port: int | None = None) -> list[str]: ...
 
-    def deployment_args(self, axes: Axes) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def deployment_args(self, axes: Axes) -> list[str]: ...
 
     def server_env(self) -> dict[str, str]:
         return {}
 
+    @abstractmethod
     def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
         """`version`, `kernels`, and what else the engine tells of itself."""
-        raise NotImplementedError
 
-    def reset_prefix_cache(self, server: Server) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def reset_prefix_cache(self, server: Server) -> bool: ...
 
     def fingerprint(self) -> dict[str, Any]:
         c = self.config
