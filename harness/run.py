@@ -21,9 +21,9 @@ from harness.checkpoints.inspection.gate import admitted
 from harness.checkpoints.inspection.text import holds
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
+from harness.engine_flags import engine_flags
 from harness.engines import Engine, Server
 from harness.engines.endpoint import list_models
-from harness.engines.kernels import no_sparse_kernel
 from harness.errors import CellError, EngineError, HarnessError
 from harness.gemm import GEMM
 from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
@@ -175,8 +175,7 @@ class Run:
         seen = sampler.of_cell(cell.kind, outcome.window or Window(began, 0.0, elapsed), outcome.result)
         inspection = self._inspected.get(checkpoint.location)
         held = holds(inspection) if inspection else self._held_by_gguf(checkpoint)
-        flags = outcome.flags + _kernel_flags(cell, server) + simulated_flags(self.config.engine.kind)
-        flags += _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
+        flags = outcome.flags + engine_flags(cell, server, self.config.engine.kind, inspection)
         served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
         self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, spent)
 
@@ -281,34 +280,3 @@ def _alive(server: Server) -> bool:
         return server.model in list_models(server)
     except EngineError:
         return False
-
-
-def simulated_flags(kind: str) -> list[Flag]:
-    message = "a simulated engine answered: this number says nothing about a model or its speed"
-    return [Flag("simulated", "caution", message)] if kind == "simulated" else []
-
-
-def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:
-    emulated = sorted({entry["kernel"] for entry in server.facts.get("kernels", []) if entry["emulated"]})
-    if not emulated:
-        return []
-    level = "caution" if cell.kind == "load" else "note"
-    return [Flag("emulated_kernel", level, f"{', '.join(emulated)}: the scheme is emulated; its speed says nothing")]
-
-
-def widened_flags(cell: Cell, server: Server) -> list[Flag]:
-    if server.facts.get("dtype") != "float32" or cell.kind == "judge":
-        return []
-    level = "caution" if cell.kind == "load" else "note"
-    return [Flag("fp32_compute", level, "16-bit values are widened and computed in FP32: the speed is that of FP32")]
-
-
-def _slow_path_flags(cell: Cell, server: Server, inspection: Inspection | None) -> list[Flag]:
-    """2:4 weights that this engine multiplies as dense ones, zeros and all, without a word of it."""
-    if inspection is None or cell.kind == "judge":
-        return []
-    reason = no_sparse_kernel(server.facts, inspection)
-    if reason is None:
-        return []
-    level = "caution" if cell.kind == "load" else "note"
-    return [Flag("no_sparse_kernel", level, f"the 2:4 sparse weights run as dense ones: {reason}")]

@@ -81,8 +81,8 @@ def test_an_unknown_engine_is_named():
 def test_a_cpu_without_bf16_arithmetic_computes_in_fp32_and_the_cell_says_so(monkeypatch, tmp_path, flags, dtype):
     from harness import host
     from harness.compose import compose_sweep
+    from harness.engine_flags import widened_flags
     from harness.plan import Cell
-    from harness.run import widened_flags
 
     monkeypatch.setattr(host, "_cpu", lambda: ("a CPU", frozenset(flags.split())))
     config = compose_sweep(["+sweep=quickstart"])
