@@ -156,7 +156,7 @@ def explain(error: Exception) -> str:
 def _explain_key(error: OmegaConfBaseException, outer: Exception) -> str:
     where = error.full_key or ""
     message = (error.msg or str(error)).splitlines()[0]
-    if "AnyNode is not a ListConfig" in message:
+    if "is not a ListConfig" in message:
         message = "wants a list: [...]"
     if is_dataclass(error.object_type) and where:
         known = [entry.name for entry in fields(error.object_type)]
