@@ -5,9 +5,12 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from harness.telemetry.devices import ORDER, VARIABLE, Device, visible
 
 
 @lru_cache(maxsize=1)
@@ -23,18 +26,38 @@ def facts() -> dict[str, Any]:
     }
 
 
-def identity() -> dict[str, Any]:
-    """What a measurement depends on: results of another machine are other cells."""
+def identity(used: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """What a measurement depends on: results of another machine, or of other GPUs (`used`) of it, are other cells."""
     known = facts()
-    return {"cpu": known["cpu"], "cores": known["cores"], "gpus": [gpu["name"] for gpu in known["gpus"]]}
+    return {"cpu": known["cpu"], "cores": known["cores"], "gpus": [_kind(gpu) for gpu in used]}
+
+
+def _kind(gpu: dict[str, Any]) -> str:
+    """Instances of a GPU in MIG mode all bear its name, whatever their size."""
+    return f"{gpu['name']}, {gpu['memory_gib']:g} GiB of it" if gpu.get("mig_instance") else gpu["name"]
 
 
 def gpus() -> list[dict[str, Any]]:
     """[{name, compute_capability, memory_gib, driver, power_limit_w, ...}] of telemetry/nvml.py; empty without NVML.
 
-    Every GPU that this process may see: CUDA_VISIBLE_DEVICES chooses among them.
+    Every GPU that this process may see: `gpus_for` says which of them an engine does.
     """
     return _nvml()[1]
+
+
+def gpus_for(engine: Any) -> list[dict[str, Any]]:
+    """Those that an engine's server can take, by the engine's configuration, in its order: the first N if it wants N.
+
+    Empty for engines on a CPU, and for those that are not ours to start.
+    """
+    device = getattr(engine, "device", None)
+    if device == "rocm":
+        return amd_gpus()
+    if device != "cuda":
+        return []
+    environment = {**os.environ, **getattr(engine, "env", {})}
+    shown = tuple((key, environment[key]) for key in (VARIABLE, ORDER) if key in environment)
+    return _nvml(shown)[1] if shown else gpus()
 
 
 def no_nvml() -> str | None:
@@ -42,21 +65,21 @@ def no_nvml() -> str | None:
     return _nvml()[2]
 
 
-@lru_cache(maxsize=1)
-def _nvml() -> tuple[dict[str, Any], list[dict[str, Any]], str | None]:
-    """(facts of the machine, of each GPU, why there are none)."""
+@lru_cache
+def _nvml(shown: tuple[tuple[str, str], ...] = ()) -> tuple[dict[str, Any], list[dict[str, Any]], str | None]:
+    """(facts of the machine, of each GPU, why there are none); `shown`: the variables that choose among the GPUs."""
     from harness.telemetry import nvml as access
-    from harness.telemetry.devices import Device
 
     try:
         with access.opened() as nvml:
-            versions = access.versions(nvml)
+            there, versions = access.gpus(nvml), access.versions(nvml)
+            every = (Device(gpu.index, gpu.uuid, gpu.name) for gpu in there)
             found = []
-            for gpu in access.gpus(nvml):
-                known = access.facts(nvml, Device(gpu.index, gpu.uuid, gpu.name))
-                memory = known.pop("memory_bytes")
+            for device in visible(there, dict(shown)).devices if shown else every:
+                known = access.facts(nvml, device)
+                memory, instances = known.pop("memory_bytes"), there[device.gpu].mig
                 known |= {"memory_gib": memory and memory / 2**30, "driver": versions["driver"]}
-                known["mig_instances"] = None if gpu.mig is None else len(gpu.mig)
+                known["mig_instances"] = None if instances is None else len(instances)
                 found.append(known)
             return {"nvml": versions["nvml"]}, found, None
     except access.NvmlAbsent as absent:

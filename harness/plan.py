@@ -14,7 +14,7 @@ from harness.accuracy import Suite
 from harness.checkpoints import gguf
 from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
-from harness.deployments import axes_of, clash, stands_for
+from harness.deployments import axes_of, clash, gpus_of, stands_for
 from harness.engines import Deployment, Engine
 from harness.engines.kernels import wants_sparsity_config
 from harness.engines.limits import Limits
@@ -225,11 +225,15 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, rec
         told = engine.deployment_args(deployment.axes.beyond_defaults())
     # The name too: the same weights under two names are two measurements, which is how a noise floor is made.
     inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": [*variant.engine_args, *told]}
-    inputs |= {"host": host.identity()}
+    inputs |= {"host": _host(config, variant)}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
         inputs["weights"] = _weights(config, engine, checkpoint, recipe)
     return inputs
+
+
+def _host(config: Config, variant: Variant) -> dict[str, Any]:
+    return host.identity(host.gpus_for(config.engine)[: gpus_of(config, variant)])
 
 
 def _weights(config: Config, engine: Engine, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
@@ -260,6 +264,8 @@ def _judge_session(
         identity_of_judge |= engine.deployment_fingerprint(deployment)
         if engine.loads_weights:
             identity_of_judge["weights"] = _weights(config, engine, judge.model, None)
+    ours = Variant(engine_args=list(judge.engine_args))
+    judge_host = host.identity() if judge.base_url else _host(config, ours)
     cells = []
     for suite_name, suite in judged.items():
         against_baseline = suite.config.reference == "baseline"
@@ -268,7 +274,7 @@ def _judge_session(
                 continue  # a deployment, whose head's answers stand for it
             if against_baseline and name == config.baseline:
                 continue  # its win rate against itself is one half by definition
-            inputs = {"variant": name, "judge": identity_of_judge, "seed": config.seed, "host": host.identity()}
+            inputs = {"variant": name, "judge": identity_of_judge, "seed": config.seed, "host": judge_host}
             inputs |= {"suite": suite.fingerprint(config.data.root), "judging": suite.judge_fingerprint(judge)}
             inputs["answers"] = answers[f"{name}/{suite_name}"].fingerprint
             if against_baseline:

@@ -100,10 +100,11 @@ def _needs(config: Config, name: str) -> list[str]:
         return [f"variant {name} has no kernels on a CPU; this engine: {served_by} for CPU{instead}"]
     lacking, here = [], []
     if needs.compute_capability is not None and device == "cuda":
-        best = max((gpu["compute_capability"] or 0.0 for gpu in host.gpus()), default=None)
+        used = host.gpus_for(engine)[: gpus_of(config, config.variants[name])]
+        least = min((gpu["compute_capability"] or 0.0 for gpu in used), default=None)
         below = needs.compute_capability_below or float("inf")
-        lacking.append(best is None or not needs.compute_capability <= best < below)
-        here.append(f"this machine: {best or 'none'}")
+        lacking.append(least is None or not needs.compute_capability <= least < below)
+        here.append(f"this machine: {least or 'none'}")
     if needs.engine:
         fits = _engine_fits(needs.engine, engine.kind, version)
         if fits is None:

@@ -11,14 +11,23 @@ import os
 import platform
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import HarnessError
 
 STOP_GRACE_S = 10.0
+ASK_TIMEOUT_S = 60.0
+BUILD_JOBS = ("MAX_JOBS", "CMAKE_BUILD_PARALLEL_LEVEL", "LLAMA_CPP_BUILD_JOBS")  # its speed only
+PACKAGES = """
+import importlib.metadata, json, sys
+found = {(d.metadata["Name"], d.version) for d in importlib.metadata.distributions()}
+print(json.dumps([list(sys.version_info[:3]), *sorted(map(str, found))]))
+"""
 
 
 @dataclass
@@ -35,10 +44,24 @@ class EnvironmentConfig:
 
 
 def fingerprint(config: EnvironmentConfig) -> dict:
+    """What decides the results of what runs in it: of an interpreter that was given, the packages that it has now."""
     if config.python:
-        return {"python": config.python}
-    built = {"env": dict(config.env)} if config.env else {}
+        return {"python": installed_digest(config.python) or config.python}
+    env = {key: value for key, value in config.env.items() if key not in BUILD_JOBS}
+    built = {"env": env} if env else {}
     return {"install": list(config.install), "uninstall": list(config.uninstall), **built}
+
+
+@lru_cache
+def installed_digest(python: str) -> str | None:
+    """Digest of its version and of its packages' names and versions; None where it cannot be asked."""
+    try:
+        done = subprocess.run(
+            [python, "-c", PACKAGES], capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return hashlib.sha256(done.stdout.encode()).hexdigest()[:16]
 
 
 def directory(config: EnvironmentConfig, cache_dir: Path) -> Path:

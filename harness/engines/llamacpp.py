@@ -6,8 +6,10 @@ wants. A prompt's beginning is kept in its slot, and the slots are emptied betwe
 wants a folder for saved slots); the cache of earlier prompts in RAM is off.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from harness.errors import ConfigError
 SERVER = "llama-server"
 NEUTRAL = ("--top-k", "0", "--top-p", "1", "--min-p", "0", "--repeat-penalty", "1")
 CACHE_TYPES = ("auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+LIBRARIES = ("*.so*", "../lib/lib*ggml*.so*", "../lib/libllama*.so*")
 BUFFER = re.compile(r"load_tensors:\s+(\S+) model buffer size")
 
 
@@ -41,7 +44,7 @@ class LlamaCpp(Launched):
 
     def fingerprint(self) -> dict[str, Any]:
         facts = super().fingerprint() | {"slots": self.config.slots, "device": self.config.device}
-        return facts | ({"binary": self.config.binary} if self.config.binary else {})
+        return facts | ({"binary": binary_digest(self.config.binary)} if self.config.binary else {})
 
     def problems(self) -> list[str]:
         found = super().problems()
@@ -74,7 +77,8 @@ class LlamaCpp(Launched):
 
     def tools(self) -> dict[str, Any]:
         """What its programs come from: part of the identity of a file that one of them made."""
-        return {"binary": self.config.binary} if self.config.binary else environment.fingerprint(self.environment)
+        binary = self.config.binary
+        return {"binary": binary_digest(binary)} if binary else environment.fingerprint(self.environment)
 
     def deployment_args(self, axes: Axes) -> list[str]:
         for axis in ("tensor_parallel", "replicas"):
@@ -119,6 +123,19 @@ class LlamaCpp(Launched):
         slots = ask_json(server.base_url + "/slots") or []
         erased = [ask(f"{server.base_url}/slots/{one['id']}?action=erase", {}, RESET_TIMEOUT_S) for one in slots]
         return bool(erased) and None not in erased
+
+
+@lru_cache
+def binary_digest(binary: str) -> str:
+    """Digest of `binary` and of llama.cpp's libraries beside it, where there are any: builds are replaced in place."""
+    home = Path(binary).resolve().parent
+    beside = (file for name in LIBRARIES for file in home.glob(name))
+    files = {file.resolve() for file in (Path(binary), *beside) if file.is_file()}
+    whole = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+        with file.open("rb") as content:
+            whole.update(hashlib.file_digest(content, "sha256").digest())
+    return whole.hexdigest()[:16]
 
 
 def speculative_args(asked: dict[str, Any] | None) -> list[str]:

@@ -19,7 +19,8 @@ def gemm_inputs(config: Config, engine: Engine) -> list[tuple[str, str, dict[str
     if not settings.batch_sizes:
         return []
     known = getattr(engine, "gemm_fingerprint", dict)()
-    shared = {"engine": known, "host": host.identity(), "model": config_identity(config.model, config.compression)}
+    here = host.identity(host.gpus_for(config.engine)[:1])
+    shared = {"engine": known, "host": here, "model": config_identity(config.model, config.compression)}
     timing = {key: getattr(settings, key) for key in ("repeats", "min_time_ms", "max_point_s", "tensor_parallel")}
     timing["batch_sizes"] = list(settings.batch_sizes)
     baseline = format_of(config.variants[config.baseline].scheme)
@@ -45,7 +46,7 @@ def gemm_problems(config: Config, engine: Engine, workshop: Workshop) -> list[st
             "engine=vllm, vllm_sparse or vllm_cpu"
         ]
     found = []
-    if getattr(config.engine, "device", None) == "cuda" and not host.gpus():
+    if getattr(config.engine, "device", None) == "cuda" and not host.gpus_for(config.engine):
         found.append("the GEMM study wants a GPU; this machine has none (NVML): set engine=vllm_cpu for its CPU")
     device, known = getattr(config.engine, "device", "?"), engine.gemm_formats()
     for name, variant in config.variants.items():

@@ -12,7 +12,7 @@ import yaml
 
 from harness.analysis import Findings
 from harness.analysis.accuracy import SuiteResult
-from harness.analysis.validity import simulated
+from harness.analysis.validity import engines, simulated
 from harness.report.charts import file_name
 from harness.report.markdown import markdown, markdown_table
 from harness.report.overview_tables import variants_table
@@ -71,7 +71,8 @@ def _metadata(findings: Findings, names: tuple[str, ...]) -> str:
     base = study.variants[study.baseline].checkpoint if study.baseline in study.variants else ""
     if HUB.fullmatch(base.partition("@")[0]):
         facts |= {"base_model": base.partition("@")[0], "base_model_relation": "quantized"}
-    facts |= {"pipeline_tag": "text-generation", "library_name": "transformers", "tags": _tags(findings, names)}
+    library = "llama.cpp" if _gguf(findings, names) else "transformers"
+    facts |= {"pipeline_tag": "text-generation", "library_name": library, "tags": _tags(findings, names)}
     index = [{"name": study.label(name), "results": _results(findings, name)} for name in names]
     if index := [entry for entry in index if entry["results"]]:
         facts["model-index"] = index
@@ -88,8 +89,13 @@ def _legal(value: Any) -> Any:
     return value.encode("utf-8", errors="replace").decode() if isinstance(value, str) else value
 
 
+def _gguf(findings: Findings, names: tuple[str, ...]) -> bool:
+    served = engines(findings.study)
+    return any(measured.engine.get("kind") == "llamacpp" for name in names for measured in served[name])
+
+
 def _tags(findings: Findings, names: tuple[str, ...]) -> list[str]:
-    study, tags = findings.study, ["compressed-tensors"]
+    study, tags = findings.study, ["gguf" if _gguf(findings, names) else "compressed-tensors"]
     for name in names:
         v = study.variants[name]
         tags += re.findall(r"\b(fp8|int8|int4|w8a8|w4a16|fp4|nvfp4|mxfp4)\b", f"{v.weights} {v.activations}".lower())

@@ -20,6 +20,9 @@ def main() -> int:
                 print(device.title)
                 for key, value in told.items():
                     print(f"  {key:<24} {'not told' if value is None else value}")
+    except access.NvmlFault as fault:
+        print(f"{fault}: a GPU of this machine is not well, nvidia-smi says which", file=sys.stderr)
+        return 1
     except access.NvmlAbsent as absent:
         print(f"no NVML on this machine: {absent}")
         return 0

@@ -16,7 +16,11 @@ UUID = "GPU-00000000-aaaa-0000-0000-000000000000"
 DATA_CENTRE = Device(0, UUID, "Stand-in 100")
 OLD = Device(1, "GPU-11111111-bbbb-0000-0000-000000000000", "Stand-in 100")
 INSTANCE = Device(2, "MIG-33333333-dddd-0000-0000-000000000000", "Stand-in 100", True)
-FACTS = "import json; from harness import host; print(json.dumps([host.facts(), host.identity(), host.no_nvml()]))"
+FACTS = "import json; from harness import host; print(json.dumps([host.facts(), host.gpus(), host.no_nvml()]))"
+IDENTITY = """
+import json; from harness import host; from harness.engines.launched import LaunchedConfig
+print(json.dumps([host.identity(host.gpus_for(LaunchedConfig(device=device))) for device in ("cuda", "cpu")]))
+"""
 
 
 @pytest.fixture
@@ -29,10 +33,10 @@ def in_reach(standin, monkeypatch):
 
 def test_without_nvml_the_host_has_no_gpu_and_says_why():
     done = subprocess.run([sys.executable, "-c", FACTS], capture_output=True, text=True, timeout=60, check=True)
-    facts, identity, why = json.loads(done.stdout)
+    facts, gpus, why = json.loads(done.stdout)
     if why is None:
         pytest.skip("this machine has NVML")
-    assert facts["gpus"] == identity["gpus"] == [] and "nvml" not in facts
+    assert facts["gpus"] == gpus == [] and "nvml" not in facts
     assert why == "libnvidia-ml.so.1 not found"
 
 
@@ -43,8 +47,8 @@ def test_a_driver_that_is_not_loaded_is_no_nvml(standin):
 
 
 def test_the_host_facts_of_three_kinds_of_gpu(standin):
-    facts, identity, why = json.loads(standin.run("-c", FACTS).stdout)
-    assert why is None and facts["nvml"] == "13.999.01" and identity["gpus"] == ["Stand-in 100"] * 3
+    facts, gpus, why = json.loads(standin.run("-c", FACTS).stdout)
+    assert why is None and facts["nvml"] == "13.999.01" and gpus == facts["gpus"]
     first, old, sliced = facts["gpus"]
     assert (first["compute_capability"], first["memory_gib"], first["driver"]) == (9.0, 80.0, "999.01")
     assert (first["power_limit_w"], first["default_power_limit_w"]) == (500.0, 700.0)
@@ -52,6 +56,16 @@ def test_the_host_facts_of_three_kinds_of_gpu(standin):
     assert old["memory_gib"] == 16.0, "from the first version of the question"
     assert old["persistence_mode"] is None and old["clocks_locked"] is None
     assert (first["mig_instances"], sliced["mig_instances"]) == (None, 1)
+
+
+def test_a_measurement_depends_on_the_gpus_that_its_engine_sees(standin):
+    def identity(**environment):
+        return [found["gpus"] for found in json.loads(standin.run("-c", IDENTITY, **environment).stdout)]
+
+    assert identity() == [["Stand-in 100"] * 3, []]
+    assert identity(CUDA_VISIBLE_DEVICES="1") == [["Stand-in 100"], []]
+    assert identity(CUDA_VISIBLE_DEVICES=INSTANCE.uuid) == [["Stand-in 100, 10 GiB of it"], []]
+    assert identity(CUDA_VISIBLE_DEVICES="") == [[], []]
 
 
 def test_cuda_visible_devices_chooses_a_mig_instance_by_its_uuid(standin):

@@ -1,14 +1,15 @@
 """SGLang and llama.cpp as they are started: command lines, fingerprints, facts from their logs. No engine runs here."""
 
+import venv
 from dataclasses import replace
 
 import pytest
 
 from harness.deployments import Axes
-from harness.engines import Deployment, engine_class
-from harness.engines.environment import EnvironmentConfig
+from harness.engines import Deployment, engine_class, environment
+from harness.engines.environment import EnvironmentConfig, installed_digest
 from harness.engines.launched import Launched
-from harness.engines.llamacpp import LlamaCpp, LlamaCppConfig
+from harness.engines.llamacpp import LlamaCpp, LlamaCppConfig, binary_digest
 from harness.engines.sglang import Sglang, SglangConfig
 from harness.errors import ConfigError
 from harness.host import parse_rocminfo
@@ -90,6 +91,44 @@ def test_a_binary_that_is_not_there_is_named(tmp_path):
     missing, slots = engine.problems()
     assert missing.startswith("engine.binary=") and "no such file" in missing
     assert slots == "engine.slots=0: at least 1"
+
+
+def test_a_build_that_was_replaced_in_place_is_another_engine(tmp_path):
+    def identity():
+        binary_digest.cache_clear()
+        return LlamaCpp(LlamaCppConfig(binary=str(tmp_path / "bin" / "llama-server")), tmp_path).fingerprint()
+
+    for name in ("bin/llama-server", "lib/libggml-cpu.so.0", "lib/libz.so"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    first = identity()
+    (tmp_path / "lib/libz.so").write_text("2")
+    assert identity() == first, "none of llama.cpp's"
+    (tmp_path / "lib/libggml-cpu.so.0").write_text("2")
+    assert identity() != first
+
+
+def test_a_package_that_was_upgraded_in_place_is_another_engine(tmp_path):
+    def identity():
+        installed_digest.cache_clear()
+        return environment.fingerprint(EnvironmentConfig("e", str(tmp_path / "bin" / "python")))
+
+    assert identity() == {"python": str(tmp_path / "bin" / "python")}, "not there: preflight says so"
+    venv.create(tmp_path, symlinks=True)
+    [packages] = tmp_path.glob("lib/python*/site-packages")
+    installed = packages / "vllm-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 1.0\n")
+    first = identity()
+    assert identity() == first
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 1.1\n")
+    assert identity() != first
+
+
+def test_how_many_compilers_run_at_once_changes_no_environment():
+    few, many = (EnvironmentConfig("e", env={"CMAKE_ARGS": "-DX=1", "LLAMA_CPP_BUILD_JOBS": jobs}) for jobs in "28")
+    assert environment.fingerprint(few) == environment.fingerprint(many)
+    assert environment.fingerprint(few) != environment.fingerprint(EnvironmentConfig("e", env={"CMAKE_ARGS": "-DX=2"}))
 
 
 @pytest.mark.parametrize("kind", ["vllm", "sglang", "llamacpp"])
