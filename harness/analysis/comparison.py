@@ -11,6 +11,7 @@ import numpy as np
 from harness.analysis.accuracy import seed_of
 from harness.analysis.differences import Difference, differences
 from harness.analysis.findings import Findings, analyse
+from harness.analysis.gemm_changes import ProductChange, product_changes
 from harness.analysis.intervals import Estimate, log_ratio_interval, percentile_interval
 from harness.analysis.performance import MIN_REQUESTS, LoadPoint
 from harness.analysis.study import Cell, Failure, Measured, Scenario, Study, Variant
@@ -56,6 +57,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     changes: tuple[Change, ...]
     not_compared: tuple[str, ...]
+    products: tuple[ProductChange, ...] = ()  # of the GEMM studies
 
     @property
     def study(self) -> Study:
@@ -83,8 +85,9 @@ def compare_sides(a: Side, b: Side, margin: float | None = None, command: str = 
     findings = analyse(study)
     sides = [(s.study.variants[s.variant], s.study, cells[word]) for s, word in ((a, A), (b, B))]
     changes = tuple(c for scenario in scenarios for c in _changes(findings, scenario, notes))
+    products = product_changes((a.study, a.variant), (b.study, b.variant), notes)
     notes += [f"{r.suite}: {r.not_compared}" for r in findings.suites.values() if r.not_compared]
-    return Comparison(a, b, findings, differences(*sides), changes, tuple(dict.fromkeys(notes)))
+    return Comparison(a, b, findings, differences(*sides), changes, tuple(dict.fromkeys(notes)), products)
 
 
 def _scenarios(a: Side, b: Side, notes: list[str]) -> dict[str, Scenario]:

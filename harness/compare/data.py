@@ -1,8 +1,9 @@
 """A comparison as JSON, schema 1: for programs.
 
 `verdict`, `failed`, `command`, `pairs`; of each pair `a` and `b` (place, sweep, variant, label), `differences`,
-`suites`, `average_recovery`, `load_points`, `capacities`, `not_compared`, `marks`, `checks`. An estimate is
-{"value", "low", "high"}; what is not known is null. Differences are b - a in shares (0..1), ratios b / a, times ms.
+`suites`, `average_recovery`, `load_points`, `capacities`, `products`, `not_compared`, `marks`, `checks`. An estimate is
+{"value", "low", "high"}; what is not known is null. Differences are b - a in shares (0..1), ratios b / a, times ms, of
+products seconds.
 """
 
 import json
@@ -48,6 +49,7 @@ def _pair(comparison: Comparison, checks: list[Check], strict: bool) -> dict[str
         "average_recovery": average.recovery and asdict(average.recovery),
         "load_points": [asdict(change) for change in comparison.changes],
         "capacities": [_capacity(comparison, scenario) for scenario in comparison.study.scenarios],
+        "products": [asdict(change) for change in comparison.products],
         "not_compared": list(comparison.not_compared),
         "checks": [asdict(check) | {"failed": check.failed(strict)} for check in checks],
     }

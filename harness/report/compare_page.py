@@ -50,6 +50,7 @@ def _pair(position: int, comparison: Comparison, checks: list[Check]) -> dict[st
         "accuracy": tables.accuracy_table(comparison),
         "load": tables.load_table(comparison),
         "capacity": tables.capacity_table(comparison),
+        "products": tables.products_table(comparison),
         "scenarios": [_scenario(position, number, comparison, name) for number, name in _drawn(comparison)],
         "flags": flags_table(findings),
         "engines": engines_table(findings),

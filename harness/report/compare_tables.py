@@ -82,6 +82,23 @@ def relative(ratio: Estimate) -> str:
     return f"{value} %{bracket}{interval}"
 
 
+def products_table(comparison: Comparison) -> Table:
+    rows = []
+    for change in comparison.products:
+        times = [NONE if seconds is None else number(1e6 * seconds) for seconds in (change.a, change.b)]
+        if change.ratio is None:
+            found = Td("not compared", "warn", change.reason or "")
+        else:
+            worse = change.ratio.value > 1
+            tone = ("bad" if worse else "good") if change.ratio.excludes(1.0) else ""
+            found = Td(relative(change.ratio), tone)
+        rows.append([Td(f"{change.batch:,}"), *times, found])
+    note = (
+        "B / A − 1 of a layer's products together: below zero is faster. Brackets: 95 % interval of the rounds (Welch)."
+    )
+    return table("Products of the linear layers", [">Batch size", ">A, µs", ">B, µs", ">B against A"], rows, note)
+
+
 def capacity_table(comparison: Comparison) -> Table:
     findings, rows = comparison.findings, []
     for name, scenario in comparison.study.scenarios.items():

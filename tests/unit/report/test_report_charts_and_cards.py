@@ -170,6 +170,18 @@ def test_a_model_card_is_read_by_the_hubs_own_client(report):
     assert {result.metric_type for result in card.data.eval_results} >= {"accuracy", "pass@1", "recovery"}
 
 
+def test_the_card_of_a_gguf_file_says_so(tmp_path):
+    manifest, records, rows = parts()
+    for record in records:
+        if record["cell"]["variant"] == "fp8":
+            record["engine"]["kind"] = "llamacpp"
+    write_report(build(manifest, records, rows), tmp_path)
+    facts = {name: yaml.safe_load((tmp_path / "model_cards" / f"{name}.md").read_text().split("---\n")[1])
+             for name in ("fp8", "sparse_fp8")}  # fmt: skip
+    assert "gguf" in facts["fp8"]["tags"] and facts["fp8"]["library_name"] == "llama.cpp"
+    assert "compressed-tensors" in facts["sparse_fp8"]["tags"]
+
+
 def test_a_simulated_score_is_in_no_model_index(tmp_path):
     manifest, records, rows = parts()
     for record in records:
