@@ -20,7 +20,9 @@ Tokens = tuple[float, float]  # of prompts and of answers
 
 @dataclass
 class Budget:
-    """`tokens(cell)` estimates a cell; `spent`: of this sweep's cells, in the price's currency."""
+    """`tokens(cell)` estimates a cell; `spent`: for this sweep, failed cells and warm-ups included, in the price's
+    currency.
+    """
 
     price: TokenPrice = field(default_factory=TokenPrice)
     max_cost: float | None = None
@@ -66,7 +68,7 @@ def budget(config: Config, plan: Plan, suites: dict[str, Suite], store: Store) -
     if not price.known:
         return Budget()
     records = [store.record(cell.fingerprint) for cell in plan.cells if cell.fingerprint in store]
-    spent = sum((record.get("cost") or {}).get("amount", 0.0) for record in records)
+    spent = sum((taken.get("cost") or {}).get("amount", 0.0) for taken in (*records, *store.spent()))
     return Budget(price, config.engine.max_cost, estimator(config, plan, suites, store), spent)
 
 

@@ -31,7 +31,10 @@ def _refusal(what: str, need: str, engine: Engine) -> str:
 
 
 def _limits(config: Config, limits: Limits) -> list[str]:
-    """A load point above a limit would measure the limit. Suites keep to it by themselves (accuracy/generation.py)."""
+    """A load point above a limit would measure the limit. Suites keep to it by themselves (accuracy/generation.py).
+
+    How fast a closed loop asks is known once it has: the server's refusals are errors of that cell.
+    """
     found = []
     for name, scenario in config.scenarios.items():
         for point in load_points(config.load, scenario):
@@ -55,6 +58,12 @@ def _above(config: Config, limits: Limits, point: LoadPoint, tokens: int) -> lis
             found.append(
                 f"rate {rate:g}/s{of} exceeds engine.{name}={most:g}; {setting}: at most {most / 60 / each:.3g}"
             )
+    most = limits.requests_per_minute
+    if point.profile == "throughput" and most and point.requests > most:
+        found.append(
+            f"throughput sends {point.requests} requests at once, more than engine.requests_per_minute={most:g}; "
+            f"load.throughput_requests: at most {most:g}"
+        )
     flight, most = point.requests if point.profile == "throughput" else point.concurrency, limits.max_concurrency
     if most and flight and flight > most:
         instead = "load.throughput_requests=0 and " if point.profile == "throughput" else ""

@@ -91,7 +91,7 @@ class Run:
                 self.progress.say(f"{session.name}: ready after {time.monotonic() - began:.0f} s")
                 with sampling(devices(self.config, self.engine, session)) as sampler:
                     self._warm_up(session, server)
-                    self.budget.add(server.meter.lap())
+                    self._spent_beside(f"{session.name}, warm-up", self._spend(None, server))
                     for cell in self._pending(session):
                         if refusal := self.budget.refusal(cell):
                             self._fail(cell, refusal, server_log)
@@ -167,7 +167,7 @@ class Run:
             if not isinstance(error, HarnessError):
                 log.exception("%s", cell.key)
             message = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            self._spend(cell, server)
+            self._spent_beside(cell.key, self._spend(cell, server))
             self._fail(cell, message, server_log, time.monotonic() - began)
             return
         elapsed = time.monotonic() - began
@@ -179,10 +179,15 @@ class Run:
         served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
         self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, spent)
 
-    def _spend(self, cell: Cell, server: Server) -> dict[str, Any]:
+    def _spent_beside(self, what: str, taken: dict[str, Any]) -> None:
+        """No record will hold it, and the next run of the sweep has to know."""
+        if taken.get("cost", {}).get("amount"):
+            self.store.note_spent(what, taken)
+
+    def _spend(self, cell: Cell | None, server: Server) -> dict[str, Any]:
         """What the cell took, for its record; a judge at an endpoint of its own has another price, or none."""
         used = server.meter.lap()
-        if cell.kind == "judge" and self.config.judge.base_url:
+        if cell and cell.kind == "judge" and self.config.judge.base_url:
             return Budget().record(used)
         self.budget.add(used)
         return self.budget.record(used)

@@ -3,6 +3,7 @@
     results/SWEEP/sweep.json                       the manifest: the last plan and its resolved configuration
     results/SWEEP/cells/VARIANT--WHAT--FINGERPRINT/record.json, rows.jsonl.gz, and telemetry.jsonl.gz where NVML is
     results/SWEEP/failures/KEY.json                a cell that could not be measured; gone once it could
+    results/SWEEP/spent.jsonl                      what an endpoint took for no record: warm-ups, cells that failed
     results/SWEEP/logs/                            server logs, whole
 
 A cell is written into a hidden folder and renamed into place: it is there whole or not at all, whenever we are killed.
@@ -110,6 +111,20 @@ class Store:
             path = self._failure_path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps({"key": key, "error": error, "log": log}, indent=1))
+
+    def note_spent(self, what: str, taken: dict[str, Any]) -> None:
+        """`taken`: usage and cost, as in a record."""
+        with _disk_errors(self.root), self._spent.open("a") as file:
+            file.write(json.dumps({"what": what, **taken}) + "\n")
+
+    def spent(self) -> list[dict[str, Any]]:
+        """What was taken for no record; without a last line that was cut off by a crash."""
+        lines = self._spent.read_text().splitlines(keepends=True) if self._spent.is_file() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    @property
+    def _spent(self) -> Path:
+        return self.root / "spent.jsonl"
 
     def failures(self) -> list[dict[str, Any]]:
         return [json.loads(path.read_text()) for path in sorted((self.root / "failures").glob("*.json"))]

@@ -19,4 +19,4 @@ def load_study(results: Path) -> Study:
         if served.get("reference") == variant.get("checkpoint") and record["cell"]["kind"] != "judge":
             variant["checkpoint_bytes"] = served.get("size_bytes")
     failures = [f for f in store.failures() if f["key"] in wanted and f["key"] not in measured]
-    return build_study(manifest, records, store.rows, failures)
+    return build_study(manifest, records, store.rows, failures, store.spent())

@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.analysis.study import Measured, Study
+from harness.analysis.study import Study
+
+BESIDE = "warm-up and failed cells"
 
 
 @dataclass(frozen=True)
 class Spending:
-    variant: str
-    subject: str  # a suite or scenario
-    cells: int
+    """`variant`, `cells`: None for what belongs to no record."""
+
+    variant: str | None
+    subject: str  # a suite, a scenario, or BESIDE
+    cells: int | None
     requests: int
     prompt_tokens: int
     completion_tokens: int
@@ -20,20 +24,23 @@ class Spending:
 
 
 def spending(study: Study) -> list[Spending]:
-    """One a variant, suite or scenario, and price; empty where nothing has a price. Failed cells are not in it."""
-    paid: dict[tuple[str, str, str], list[Measured]] = {}
+    """One a variant, suite or scenario, and price; what no record holds comes last. Empty where nothing has a price."""
+    paid: dict[tuple[str | None, str, str], list[tuple[dict, dict]]] = {}
     for cell in study.measured:
         if cell.cost:
             key = (cell.cell.variant, cell.cell.suite or cell.cell.scenario or cell.cell.kind, price(cell.cost))
-            paid.setdefault(key, []).append(cell)
+            paid.setdefault(key, []).append((cell.usage, cell.cost))
+    for taken in study.spent:
+        paid.setdefault((None, BESIDE, price(taken["cost"])), []).append((taken["usage"], taken["cost"]))
     return list(_sums(paid))
 
 
-def _sums(paid: dict[tuple[str, str, str], list[Measured]]) -> Iterator[Spending]:
-    for (variant, subject, said), cells in paid.items():
-        counts = [sum(one.usage[name] for one in cells) for name in ("requests", "prompt_tokens", "completion_tokens")]
-        amount = sum(one.cost["amount"] for one in cells)
-        yield Spending(variant, subject, len(cells), *counts, amount, cells[0].cost["currency"], said)
+def _sums(paid: dict[tuple[str | None, str, str], list[tuple[dict, dict]]]) -> Iterator[Spending]:
+    for (variant, subject, said), taken in paid.items():
+        counts = [sum(usage[name] for usage, _ in taken) for name in ("requests", "prompt_tokens", "completion_tokens")]
+        amount = sum(cost["amount"] for _, cost in taken)
+        cells = None if variant is None else len(taken)
+        yield Spending(variant, subject, cells, *counts, amount, taken[0][1]["currency"], said)
 
 
 def price(cost: dict) -> str:

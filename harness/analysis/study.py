@@ -5,7 +5,7 @@ A record belongs to a cell when their keys agree and, where both carry one, thei
 configuration is not this study's number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -128,6 +128,7 @@ class Study:
     missing: tuple[Cell, ...]  # neither measured nor failed
     failures: tuple[Failure, ...]
     settings: Settings = field(default_factory=Settings)
+    spent: tuple[dict[str, Any], ...] = ()  # what an endpoint took for no record: {what, usage, cost}
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -168,7 +169,11 @@ class Study:
 
 
 def build_study(
-    manifest: dict[str, Any], records: list[dict[str, Any]], rows: Rows, failures: list[dict[str, Any]]
+    manifest: dict[str, Any],
+    records: list[dict[str, Any]],
+    rows: Rows,
+    failures: list[dict[str, Any]],
+    spent: Sequence[dict[str, Any]] = (),
 ) -> Study:
     """`rows(record)` loads a record's rows; it is called only for the cells whose rows an analysis needs."""
     cells = [_cell(cell) for cell in manifest["cells"]]
@@ -204,6 +209,7 @@ def build_study(
         missing=tuple(cell for cell in cells if cell.key not in have and cell.key not in failed_keys),
         failures=failed,
         settings=read_settings(manifest.get("report")),
+        spent=tuple(spent),
     )
 
 

@@ -104,8 +104,9 @@ def spending_table(findings: Findings) -> Table:
     for one in found:
         counts = (one.cells, one.requests, one.prompt_tokens, one.completion_tokens)
         money = f"{one.amount:.4g} {one.currency}"
-        rows.append([one.subject, name_of(findings.study, one.variant), *(f"{n:,}" for n in counts), money])
+        who = name_of(findings.study, one.variant) if one.variant else Td(NONE, "muted")
+        rows.append([one.subject, who, *(NONE if n is None else f"{n:,}" for n in counts), money])
     prices = "; ".join(dict.fromkeys(one.price for one in found))
     heads = ["Suite or scenario", "Variant", ">Cells", ">Requests", ">Prompt tokens", ">Completion tokens", ">Cost"]
-    note = f"At {prices}, tokens as the server counted them. Warm-up requests and failed cells are not in it."
+    note = f"At {prices}, tokens as the server counted them."
     return table("What the endpoint took", heads, rows, note if found else "", group=0)

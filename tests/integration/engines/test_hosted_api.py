@@ -27,6 +27,7 @@ class Hosted(ThreadingHTTPServer):
     def __init__(self, too_many: int = 0, retry_after: str = "1"):
         super().__init__(("127.0.0.1", 0), Handler)
         self.too_many, self.retry_after = too_many, retry_after
+        self.answers: int | None = None  # how many requests are answered; others are refused
         self.served: list[dict] = []
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
@@ -65,6 +66,8 @@ class Handler(BaseHTTPRequestHandler):
             if self.server.too_many > 0:
                 self.server.too_many -= 1
                 return self.answer(429, {"error": {"message": "rate limit"}}, Retry_After=self.server.retry_after)
+            if self.server.answers is not None and len(self.server.served) >= self.server.answers:
+                return self.answer(400, {"error": {"message": "your account is empty"}})
             self.server.in_flight += 1
             self.server.most_in_flight = max(self.server.most_in_flight, self.server.in_flight)
             self.server.served.append(body)
@@ -151,6 +154,21 @@ def sweep(hosted: Hosted, model, tmp_path, *more: str) -> subprocess.CompletedPr
 def records(tmp_path) -> dict[str, dict]:
     found = [json.loads(path.read_text()) for path in (tmp_path / "results/hosted/cells").glob("*/record.json")]
     return {record["cell"]["key"]: record for record in found}
+
+
+def test_what_no_record_holds_was_spent_too(hosted, tiny_model, tmp_path):
+    hosted.answers = 2  # of the warm-up; the cell is then refused
+    settings = ("engine.dialect=openai", "variant=[bf16]", "load.warmup_requests=2", "load.rates_rps=[]")
+    failed = sweep(hosted, tiny_model, tmp_path, *settings)
+    assert failed.returncode == 1 and not records(tmp_path)
+    [warm_up] = [json.loads(line) for line in (tmp_path / "results/hosted/spent.jsonl").read_text().splitlines()]
+    assert warm_up["what"] == "bf16, warm-up" and warm_up["usage"]["requests"] == 2
+    paid = warm_up["cost"]["amount"]
+    hosted.answers = None
+    again = sweep(hosted, tiny_model, tmp_path, *settings, f"engine.max_cost={1.1 * paid}")
+    assert f"engine.max_cost={1.1 * paid:g} USD; " in again.stdout and "are spent" in again.stdout
+    summary = json.loads((tmp_path / "reports/hosted/summary.json").read_text())
+    assert [one["subject"] for one in summary["spending"]] == ["warm-up and failed cells"]
 
 
 def test_a_strict_api_is_told_from_the_first_cell_and_then_measured_and_paid(hosted, tiny_model, tmp_path):

@@ -68,6 +68,15 @@ def test_more_in_flight_than_allowed_is_refused(tmp_path):
     assert engine_concurrency(Config(concurrency=4), engine) == 4
 
 
+def test_more_requests_at_once_than_a_minute_allows_are_refused(tmp_path):
+    load = LoadPoints(single_stream_requests=0, throughput_requests=64, rates_rps=[])
+    engine = endpoint(tmp_path, requests_per_minute=60.0)
+    [said] = capabilities.problems(config(load=load), engine, {})
+    assert said.endswith("sends 64 requests at once, more than engine.requests_per_minute=60; "
+                         "load.throughput_requests: at most 60")  # fmt: skip
+    assert not capabilities.problems(config(load=load), endpoint(tmp_path, requests_per_minute=64.0), {})
+
+
 def test_suites_and_scenarios_that_a_server_cannot_serve_are_named(tmp_path):
     engine = LlamaCpp(LlamaCppConfig(), tmp_path)
     suites = {
