@@ -238,7 +238,7 @@ def _host(config: Config, variant: Variant) -> dict[str, Any]:
 
 def _weights(config: Config, engine: Engine, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
     """What decides the weights, in the form that this engine serves."""
-    if engine.weights == gguf.METHOD:
+    if engine.weights == gguf.FORM:
         return gguf.identity(reference, recipe, engine.tools())
     return identity(reference, recipe, config.compression)
 

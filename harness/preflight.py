@@ -132,7 +132,7 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
     served = [session for session in served if session.checkpoint]  # a judge may be an endpoint
     for session in served:
         lacking = source(session.checkpoint).problems()
-        if engine.weights == gguf.METHOD:
+        if engine.weights == gguf.FORM:
             lacking += gguf.problems(session.checkpoint, session.recipe, session.variant, engine.label)
         else:
             lacking += _recipe(config, session, workshop)

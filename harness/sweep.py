@@ -41,7 +41,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
     progress = make_progress(config.progress)
     workshop = Workshop(config.compression, cache_dir, store.logs / "setup.log", progress.say)
-    if engine.weights == gguf.METHOD:
+    if engine.weights == gguf.FORM:
         workshop = gguf.GgufWorkshop(workshop, lambda: engine.tool(gguf.TOOL), engine.tools())
     found = preflight.problems(config, plan, engine, suites, workshop)
     seconds = estimator(config, plan, suites, store)

@@ -21,7 +21,7 @@ from harness.config import Variant
 from harness.errors import HarnessError
 from harness.schemes import weight_words
 
-METHOD = "gguf"
+FORM = METHOD = "gguf"  # of a checkpoint, as Engine.weights says it; of a recipe
 TOOL = "llama-quantize"
 SUFFIX = ".gguf"
 WORKER, MODEL = "make_gguf.py", "model.gguf"

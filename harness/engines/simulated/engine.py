@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.data_sheets import HARDWARE
 from harness.deployments import Axes, parallel_sizes
 from harness.engines import Deployment, Server
 from harness.engines.dialect import VLLM
 from harness.engines.endpoint import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
-from harness.engines.simulated.hardware import HARDWARE
 from harness.engines.simulated.roofline import Roofline, problems
 from harness.engines.simulated.schemes import SCHEMES, Scheme, scheme_of
 from harness.engines.simulated.shapes import SHAPES

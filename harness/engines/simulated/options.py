@@ -2,8 +2,8 @@
 
 import argparse
 
+from harness.data_sheets import HARDWARE
 from harness.engines.simulated.batching import ContinuousBatching
-from harness.engines.simulated.hardware import HARDWARE
 from harness.engines.simulated.pacing import BatchedSchedule, FixedSchedule, Pace, Replicas
 from harness.engines.simulated.roofline import Roofline
 from harness.engines.simulated.schemes import EFFICIENCY, Scheme

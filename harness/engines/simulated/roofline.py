@@ -15,8 +15,8 @@ models: hardware.py, schemes.py, shapes.py, with their sources and assumptions.
 from dataclasses import dataclass
 from functools import cached_property
 
+from harness.data_sheets import HARDWARE, NODE_GPUS, Hardware
 from harness.engines.simulated.batching import Batch
-from harness.engines.simulated.hardware import HARDWARE, NODE_GPUS, Hardware
 from harness.engines.simulated.schemes import BF16_EFFICIENCY, SCHEMES, Scheme
 from harness.engines.simulated.shapes import SHAPES, Shape
 

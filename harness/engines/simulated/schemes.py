@@ -15,10 +15,9 @@ not tell: LLM.int8() computes its outliers apart, in FP16, and comes out here as
 from dataclasses import dataclass
 
 from harness import config
-from harness.engines.simulated.hardware import Hardware
+from harness.data_sheets import SPARSE_PEAK, Hardware
 from harness.schemes import bits_per_weight, number, quantized
 
-SPARSE_PEAK = 2.0  # 2:4 over dense
 BF16_EFFICIENCY = 0.6
 FP8_GAIN, SPARSE_FP8_GAIN = 1.9, 2.5  # measured, over BF16
 METADATA_BITS = 2  # for each number that 2:4 keeps: which of the four it is

@@ -1,4 +1,4 @@
-"""GPUs of the roofline model. Pure.
+"""What data sheets promise of GPUs: the roofs of the simulated engine and of the GEMM study. Pure.
 
 Bandwidth, memory and dense tensor-core peaks of NVIDIA's data sheets; where a sheet gives sparse figures, half of them.
 
@@ -22,6 +22,7 @@ only two, and is left out).
 from dataclasses import dataclass
 
 NODE_GPUS = 8  # that the links join
+SPARSE_PEAK = 2.0  # 2:4 over dense
 
 
 @dataclass(frozen=True)
