@@ -15,7 +15,7 @@ from harness.analysis.intervals import (
     resample_means,
 )
 from harness.analysis.pairs import PairingError, join_rows
-from harness.analysis.significance import mcnemar_exact, mean_test, minimum_detectable
+from harness.analysis.significance import items_to_show, mcnemar_exact, mean_test, minimum_detectable
 
 SHOWN, NOT_SHOWN, REFUTED = "shown", "not shown", "refuted"
 
@@ -40,6 +40,7 @@ class Comparison:
     p: float | None  # of no difference: exact McNemar for 0/1 scores, else the paired t test
     verdict: str  # non-inferior at the margin: shown | not shown | refuted
     detectable: float  # the smallest true difference that these items would show in 4 of 5 studies
+    items_to_show: int | None = None  # on which an equal variant would be shown non-inferior in 4 of 5 studies
     clustered: Estimate | None = None  # the difference, items of one group (MMLU's subjects) allowed to be alike
     p_holm: float | None = None  # corrected for all comparisons of the sweep
     noise: Estimate | None = None  # the same difference between two runs of the baseline
@@ -77,6 +78,7 @@ def compare(paired: Paired, margin: float, seed: list[int], resamples: int = RES
         p=mcnemar_exact(lost, gained) if binary else mean_test(v - b),
         verdict=non_inferiority(recovery, margin),
         detectable=minimum_detectable(difference_error(b, v)),
+        items_to_show=items_to_show(b, v, margin),
         clustered=robust_mean(v - b, paired.groups),
     )
 

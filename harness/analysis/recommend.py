@@ -12,12 +12,12 @@
    the baseline's error makes this cautious. The choice among variants is not corrected for their number.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.analysis.accuracy import SuiteResult
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate
-from harness.analysis.paired import SHOWN
+from harness.analysis.paired import NOT_SHOWN, SHOWN
 from harness.analysis.pareto import per_gpu
 from harness.analysis.speedups import Speedups
 from harness.analysis.study import Study
@@ -35,6 +35,7 @@ class Recommendation:
     measure: str | None  # of MEASURES: what the gains are of; None: no safe variant has a speed to compare
     gains: dict[str, Estimate]  # of the safe variants, and their deployments, that have the measure
     ruled_out: dict[str, str]  # the other variants, and why: "gsm8k: not shown"
+    wanted: dict[str, int] = field(default_factory=dict)  # items of a suite, to show an equal variant
 
 
 def recommend(
@@ -55,7 +56,17 @@ def recommend(
     measure = next((m for m in MEASURES if any(_gain(study, speedups, name, m) for name in able)), None)
     found = {name: _gain(study, speedups, name, measure) for name in able} if measure else {}
     gains = {name: gain for name, gain in found.items() if gain is not None}
-    return Recommendation(_best(gains), safe, scored, measure, gains, ruled_out)
+    return Recommendation(_best(gains), safe, scored, measure, gains, ruled_out, _wanted(list(ruled_out), suites))
+
+
+def _wanted(names: list[str], suites: dict[tuple[str, str], SuiteResult]) -> dict[str, int]:
+    """Of suites on which something is not shown, for the variant that disagrees most with the baseline."""
+    found: dict[str, int] = {}
+    for (name, suite), result in suites.items():
+        c = result.comparison
+        if name in names and c and c.verdict == NOT_SHOWN and (c.items_to_show or 0) > result.items:
+            found[suite] = max(found.get(suite, 0), c.items_to_show)
+    return found
 
 
 def _unsafe(name: str, scored: tuple[str, ...], suites: dict, win_rates: dict) -> str | None:

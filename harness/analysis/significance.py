@@ -1,8 +1,10 @@
 """What a difference is worth: a test, its correction for many tests, the effect that could have been seen.
 
 Sources. McNemar, exact: the two-sided binomial test on the discordant pairs. Holm: S. Holm 1979, Scandinavian Journal
-of Statistics 6, 65. Minimum detectable effect: E. Miller 2024, arXiv 2411.00640, section 5.
+of Statistics 6, 65. Minimum detectable effect, sample size: E. Miller 2024, arXiv 2411.00640, section 5.
 """
+
+import math
 
 import numpy as np
 from scipy import stats
@@ -10,6 +12,7 @@ from scipy import stats
 from harness.analysis.intervals import CONFIDENCE
 
 ALPHA, POWER = 1 - CONFIDENCE, 0.8
+_TO_FIND = stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)  # standard errors
 
 
 def mcnemar_exact(lost: int, gained: int) -> float:
@@ -44,4 +47,16 @@ def holm(p_values: dict[str | tuple, float | None]) -> dict[str | tuple, float |
 
 def minimum_detectable(standard_error: float) -> float:
     """The true difference that a two-sided 5 % test of this standard error finds with 80 % power: (z.975 + z.80)·SE."""
-    return float((stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) * standard_error)
+    return float(_TO_FIND * standard_error)
+
+
+def items_to_show(baseline: np.ndarray, variant: np.ndarray, margin: float) -> int | None:
+    """Items on which a variant that is as good as the baseline is shown non-inferior at `margin` with 80 % power.
+
+    Shown means that mean(v - (1 - margin)·b) lies z.975 standard errors above 0; of an equal variant it is
+    margin·mean(b). So n = ((z.975 + z.80)·s / (margin·mean(b)))², with the deviation s of v - (1 - margin)·b over these
+    items: it rests on how often the two disagree here. None where the baseline scores nothing, or nothing varies.
+    """
+    effect = margin * float(np.mean(baseline))
+    deviation = float(np.std(variant - (1 - margin) * baseline, ddof=1)) if len(baseline) > 1 else 0.0
+    return math.ceil((_TO_FIND * deviation / effect) ** 2) if effect > 0 and deviation > 0 else None

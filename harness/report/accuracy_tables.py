@@ -5,7 +5,7 @@ from harness.analysis.accuracy import NOT_SHOWN, REFUTED, SHOWN, SuiteResult, co
 from harness.analysis.intervals import Estimate
 from harness.analysis.judge import WinRate
 from harness.report.tables import Table, Td, name_of, table
-from harness.report.words import NONE, p_value, percent, plural, points
+from harness.report.words import NONE, about, p_value, percent, plural, points
 
 TONES = {SHOWN: "good", NOT_SHOWN: "", REFUTED: "bad"}
 
@@ -32,7 +32,9 @@ def recovery_table(findings: Findings) -> Table:
         "its first. Detectable: the true difference, in points, that these items show in 4 of 5 studies. Flips: items "
         "lost and gained against the baseline. p: exact McNemar test (fractional scores: paired t), corrected by Holm "
         "for every comparison of this sweep. Shown: the whole "
-        f"recovery interval lies at or above {100 * (1 - study.margin):g} %; refuted: it lies below; else not shown."
+        f"recovery interval lies at or above {100 * (1 - study.margin):g} %; refuted: it lies below; else not "
+        "shown, and beneath it the items on which a variant that disagrees as often, and is as good as the baseline, "
+        "would be shown in 4 of 5 studies."
     )
     return table("Recovery by suite", heads, rows, note, group=0)
 
@@ -53,7 +55,8 @@ def _suite_row(findings: Findings, result: SuiteResult) -> list:
     difference = Td(points(c.difference), note=clustered)
     noise = Td(points(c.noise), "" if c.noise else "muted", "" if c.noise else "the baseline ran once")
     recovery = Td(percent(c.recovery), note="" if c.recovery else "the baseline scored nothing")
-    verdict = Td(c.verdict, TONES[c.verdict])
+    wanted = c.items_to_show if c.verdict == NOT_SHOWN and (c.items_to_show or 0) > result.items else None
+    verdict = Td(c.verdict, TONES[c.verdict], f"wants {about(wanted)} items" if wanted else "")
     detectable = f"{100 * c.detectable:.1f}"
     p = Td(p_value(c.p_holm), note=f"alone {p_value(c.p)}" if c.p is not None else "")
     return [*start, difference, noise, detectable, recovery, f"{c.lost} / {c.gained}", p, verdict]

@@ -3,7 +3,7 @@
 from harness.analysis import Findings
 from harness.analysis.recommend import Recommendation
 from harness.analysis.validity import simulated
-from harness.report.words import times
+from harness.report.words import about, times
 
 NOUNS = {"capacity": "capacity at the SLO", "latency": "single-stream latency", "throughput": "throughput"}
 CLAIMS = {
@@ -40,7 +40,10 @@ def _none(findings: Findings, found: Recommendation) -> str:
         return "None shown: no suite scored answers item by item."
     if not found.safe:
         why = "; ".join(f"{label(name)}, {reason}" for name, reason in found.ruled_out.items())
-        return f"None shown: no variant is shown {_bound(findings)} on every suite ({why})."
+        said = f"None shown: no variant is shown {_bound(findings)} on every suite ({why})."
+        wanted = _listed([f"{about(items)} items of {suite}" for suite, items in found.wanted.items()])
+        took = " At these rates of disagreement, to show it of an equally good variant takes"
+        return f"{said}{took} {wanted}." if wanted else said
     safe = _listed([label(name) for name in found.safe])
     head = f"None shown: {safe} {_safe(findings, found, 'is' if len(found.safe) == 1 else 'are')}"
     if found.measure is None:
@@ -65,4 +68,4 @@ def _bound(findings: Findings) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

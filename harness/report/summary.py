@@ -266,6 +266,7 @@ def _suite(result) -> dict[str, Any]:
             "gained": c.gained,
             "mcnemar_p": c.p,
             "non_inferior": c.verdict,
+            "items_to_show": c.items_to_show,
             "noise": _estimate(c.noise),
         },
     }

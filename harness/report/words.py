@@ -55,6 +55,11 @@ def number(value: float | None) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:#.3g}"
 
 
+def about(count: int) -> str:
+    """Two significant digits: ``about 110,000``"""
+    return f"about {float(f'{count:.2g}'):,.0f}"
+
+
 def size(count: int | None) -> str:
     """Bytes in decimal units, as hubs and disks give them."""
     if not count:

@@ -62,6 +62,14 @@ def test_without_a_safe_variant_none_is_shown(findings, verdict, word):
     assert said.startswith("None shown: no variant is shown non-inferior") and f"INT4 W4A16, mmlu: {word}" in said
 
 
+def test_how_many_items_would_show_it(findings):
+    found, said = answered(findings, dict.fromkeys(COMPARED, NOT_SHOWN), {})
+    of_mmlu = max(findings.suites[name, "mmlu"].comparison.items_to_show for name in COMPARED)
+    assert found.wanted["mmlu"] == of_mmlu > findings.suites["fp8", "mmlu"].items
+    assert f"an equally good variant takes about {float(f'{of_mmlu:.2g}'):,.0f} items of mmlu, about" in said
+    assert "takes" not in answered(findings, dict.fromkeys(COMPARED, REFUTED), {})[1], "more items change nothing"
+
+
 @pytest.mark.parametrize(("gain", "word"), [(SAME, "1.02× [0.97, 1.07]"), (ONCE, "1.40×, measured once, no interval")])
 def test_a_gain_that_is_not_significant_ships_nothing(findings, gain, word):
     verdicts = {"fp8": SHOWN, "sparse_fp8": REFUTED, "int4": REFUTED}

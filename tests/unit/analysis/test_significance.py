@@ -7,7 +7,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from harness.analysis.significance import holm, mcnemar_exact, mean_test, minimum_detectable
+from harness.analysis.paired import SHOWN, Paired, compare
+from harness.analysis.significance import holm, items_to_show, mcnemar_exact, mean_test, minimum_detectable
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(0, 0), (1, 0), (5, 2), (8, 3), (13, 0), (7, 7), (120, 90)])
@@ -46,3 +47,21 @@ def test_the_detectable_effect_has_eighty_percent_power():
     n = 300
     effect = minimum_detectable(np.sqrt(2 / n))
     assert NormalIndPower().power(effect, nobs1=n, alpha=0.05, ratio=1.0) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_so_many_items_show_an_equal_variant_in_four_of_five_studies():
+    """Worlds of equal variants: 0/1 items, 60 % right, 3 % of them lost and 3 % gained; the margin is 2 %."""
+    rng = np.random.default_rng(7)
+
+    def world(items: int) -> tuple[np.ndarray, np.ndarray]:
+        base = rng.random(items) < 0.6
+        flipped = rng.random(items) < np.where(base, 0.05, 0.075)  # as many lost as gained
+        return base.astype(float), (base ^ flipped).astype(float)
+
+    wanted = items_to_show(*world(200_000), margin=0.02)
+    assert wanted == pytest.approx(7.849 * 0.06 / (0.02 * 0.6) ** 2, rel=0.03), "flips of 6 % and nothing else vary"
+    shown = [compare(Paired(*world(wanted), (None,) * wanted), 0.02, [s], 2000).verdict == SHOWN for s in range(400)]
+    assert 0.74 < np.mean(shown) < 0.86
+    assert items_to_show(np.zeros(9), np.ones(9), 0.01) is None, "the baseline scores nothing"
+    assert items_to_show(np.ones(9), np.ones(9), 0.01) is None, "nothing varies"
+    assert items_to_show(*world(100), margin=0.0) is None, "no number of items shows it"
