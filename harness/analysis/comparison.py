@@ -13,7 +13,7 @@ from harness.analysis.differences import Difference, differences
 from harness.analysis.findings import Findings, analyse
 from harness.analysis.gemm_changes import ProductChange, product_changes
 from harness.analysis.intervals import Estimate, log_ratio_interval, percentile_interval
-from harness.analysis.performance import MIN_REQUESTS, LoadPoint
+from harness.analysis.performance import MIN_REQUESTS, LoadPoint, load_text
 from harness.analysis.study import Cell, Failure, Measured, Scenario, Study, Variant
 
 A, B = "A", "B"
@@ -146,13 +146,6 @@ def _place(cell: Cell) -> tuple:
 
 def _said(place: tuple) -> str:
     return f"{place[0]}, {load_text(*place[1:])}"
-
-
-def load_text(profile: str, rate_rps: float | None, concurrency: int | None) -> str:
-    """``server 4/s``, ``concurrency 8``, ``single_stream``"""
-    if rate_rps is not None:
-        return f"{profile} {rate_rps:g}/s"
-    return f"{profile} {concurrency}" if profile == "concurrency" else profile
 
 
 def _traffic(measured: Measured) -> dict:

@@ -61,6 +61,13 @@ class LoadPoint:
         return self.rate_rps is None or (served is not None and served >= REACHED * self.rate_rps)
 
 
+def load_text(profile: str, rate_rps: float | None, concurrency: int | None) -> str:
+    """``server 4/s``, ``concurrency 8``, ``single_stream``"""
+    if rate_rps is not None:
+        return f"{profile} {rate_rps:g}/s"
+    return f"{profile} {concurrency}" if profile == "concurrency" else profile
+
+
 def load_points(study: Study) -> dict[tuple[str, str], tuple[LoadPoint, ...]]:
     """By (variant, scenario): single stream, throughput, then the QPS ladder upwards, then the rest."""
     found = {}

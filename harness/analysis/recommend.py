@@ -45,8 +45,8 @@ def recommend(
     speedups: dict[str, Speedups],
     emulated: tuple[str, ...],
 ) -> Recommendation | None:
-    """None for a study that compares nothing, or serves nothing."""
-    if not study.compared or not (study.suites or study.scenarios):
+    """None for a study that compares no other form of the model, or serves nothing."""
+    if not study.forms or not (study.suites or study.scenarios):
         return None
     scored = tuple(suite for suite in study.suites if any(key[1] == suite for key in suites))
     ruled_out = {name: why for name in study.forms if (why := _unsafe(name, scored, suites, win_rates))}

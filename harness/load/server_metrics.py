@@ -39,6 +39,9 @@ COUNTERS = {
     ),
     "prompt_tokens": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "llamacpp:prompt_tokens_total"),
     "requests_succeeded": ("vllm:request_success_total",),
+    "drafts": ("vllm:spec_decode_num_drafts_total",),  # of speculative decoding: one a sequence and step
+    "draft_tokens": ("vllm:spec_decode_num_draft_tokens_total",),
+    "accepted_tokens": ("vllm:spec_decode_num_accepted_tokens_total",),
 }
 GAUGES = {
     "running": ("vllm:num_requests_running", "sglang:num_running_reqs", "llamacpp:requests_processing"),
@@ -148,17 +151,21 @@ def between(before: dict[str, float], after: dict[str, float]) -> dict[str, floa
     """What the counters say happened from one scrape to the next.
 
     prefix_cache_hit_rate is hits / queries, in tokens; SGLang counts hits alone, of all prompt tokens, and llama.cpp
-    beside the prompt tokens that it computes. A counter that fell means that the server restarted.
+    beside the prompt tokens that it computes. draft_acceptance_rate is accepted / draft tokens, tokens_per_draft 1 +
+    accepted tokens / drafts (vLLM's mean acceptance length). A counter that fell means that the server restarted.
     """
     change = {name: after[name] - before[name] for name in COUNTERS if name in before and name in after}
     change = {name: value for name, value in change.items() if value >= 0}
     if (extra := change.get("prefix_cache_extra")) is not None and "prompt_tokens" in change:
         change |= {"prompt_tokens": change["prompt_tokens"] + extra, "prefix_cache_hits": extra}
     queries, hits = change.get("prefix_cache_queries", change.get("prompt_tokens")), change.get("prefix_cache_hits")
+    drafts, proposed, accepted = (change.get(name) for name in ("drafts", "draft_tokens", "accepted_tokens"))
     return {
         "prefix_cache_hit_rate": hits / queries if queries and hits is not None else None,
         "preemptions": change.get("preemptions"),
         "server_generation_tokens": change.get("generation_tokens"),
         "server_prompt_tokens": change.get("prompt_tokens"),
         "server_requests_succeeded": change.get("requests_succeeded"),
+        "draft_acceptance_rate": accepted / proposed if proposed and accepted is not None else None,
+        "tokens_per_draft": 1 + accepted / drafts if drafts and accepted is not None else None,
     }

@@ -13,7 +13,12 @@ from harness.report.gain_tables import attribution_table, cost_table, spending_t
 from harness.report.gemm_tables import gemm_table
 from harness.report.markdown import markdown, markdown_table
 from harness.report.overview_tables import published_table, variants_table
-from harness.report.performance_tables import other_loads_table, single_stream_table, throughput_table
+from harness.report.performance_tables import (
+    other_loads_table,
+    single_stream_table,
+    speculation_table,
+    throughput_table,
+)
 from harness.report.provenance_tables import checkpoints_table, host_table, kernels_table
 from harness.report.reading_tables import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
 from harness.report.recommendation import recommendation
@@ -27,10 +32,14 @@ __all__ = ["markdown", "release_notes"]
 def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | None = None) -> str:
     """`charts`: the SVG files beside the notes, by their path from it; without them the notes stand alone."""
     study = findings.study
+    baseline = markdown(study.label(study.baseline))
     parts = [f"# {markdown(study.name)}", markdown(study.description)]
     parts += [f"> **{mark.word}** {markdown(mark.reason)}" for mark in findings.marks]
     parts += ["## Verdict", f"**{markdown(answer)}**" if (answer := recommendation(findings)) else ""]
-    parts += ["\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings)) or "- none"]
+    parts += [
+        "\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings))
+        or f"No variant is compared with {baseline}."
+    ]
     figures = {path: figure for path, (figure, _) in (charts or {}).items()}
     parts += [_section(variants_table(findings))] if findings.serves else []
     parts += [*_pictures(figures, "pareto_"), _section(recovery_table(findings))] if study.suites else []
@@ -38,7 +47,8 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     parts += [_section(judge_table(findings)), _section(known_pairs_table(findings))] if findings.win_rates else []
     parts += _load(findings, figures)
     parts += [_section(single_stream_table(findings)), _section(throughput_table(findings))]
-    parts += [_section(other_loads_table(findings)), _section(attribution_table(findings))]
+    parts += [_section(other_loads_table(findings)), _section(speculation_table(findings))]
+    parts += [_section(attribution_table(findings))]
     parts += [*_pictures(figures, "attribution"), *_deployments(findings, figures), _section(energy_table(findings))]
     parts += [_section(cost_table(findings)), _section(spending_table(findings))]
     parts += [_section(gemm_table(findings)), *_pictures(figures, "gemm_")]

@@ -56,6 +56,7 @@ def render_page(findings: Findings) -> str:
         single_stream=performance.single_stream_table(findings),
         throughput=performance.throughput_table(findings),
         other_loads=performance.other_loads_table(findings),
+        speculation=performance.speculation_table(findings),
         attribution=gains.attribution_table(findings) if findings.rungs else None,
         ladder=ladder_figure(findings, looks, "ladder") if findings.rungs else None,
         ladder_labels={name: study.label(name) for rung in findings.rungs for name in (rung.start, rung.end)},

@@ -2,7 +2,7 @@
 
 from harness.analysis import Findings
 from harness.analysis.capacity import searched_capacity
-from harness.analysis.performance import LoadPoint, at, ladder
+from harness.analysis.performance import LoadPoint, at, ladder, load_text
 from harness.report.tables import Table, Td, name_of, table
 from harness.report.words import NONE, number, rate, times
 
@@ -85,6 +85,24 @@ def other_loads_table(findings: Findings) -> Table:
     heads = ["Scenario", "Variant", "Load", ">Requests/s", ">Output, tok/s", ">TTFT p50, ms", ">p99", ">ITL p50, ms"]
     note = "Requests/s of a capacity search: the highest rate that meets the SLO."
     return table("Other loads", [*heads, ">p99"], rows, note, group=0)
+
+
+def speculation_table(findings: Findings) -> Table:
+    """Of speculative decoding; empty where no server told of any."""
+    rows = []
+    for (variant, scenario), points in findings.points.items():
+        for point in points:
+            if (rate := point.value("draft_acceptance_rate")) is not None:
+                load = load_text(point.profile, point.rate_rps, point.concurrency)
+                length = number(point.value("tokens_per_draft"))
+                rows.append([scenario, _name(findings, variant), load, f"{100 * rate:.1f} %", length])
+    note = (
+        "As the server counted them: draft tokens that the model accepted, and tokens of a step that had drafts (1 + "
+        "accepted / drafts). What is accepted depends on the text. The scenarios' prompts are cut from a corpus and "
+        "answers are forced to their length: replay your own traffic (load.trace) before you decide."
+    )
+    heads = ["Scenario", "Variant", "Load", ">Drafts accepted", ">Tokens a drafted step"]
+    return table("Speculative decoding", heads, rows, note, group=0)
 
 
 def ladder_table(findings: Findings, scenario: str, latency: str) -> Table:

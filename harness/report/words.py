@@ -119,8 +119,9 @@ class Verdict:
 
 
 def verdicts(findings: Findings) -> list[Verdict]:
+    """Of each other form of the model; where there are none, of the baseline's deployments."""
     mark = "SIMULATED: " if simulated(findings.study) else ""
-    return [_verdict(findings, name, mark) for name in findings.study.forms]
+    return [_verdict(findings, name, mark) for name in findings.study.forms or findings.study.compared]
 
 
 def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
@@ -151,6 +152,8 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
 
 def _kept(findings: Findings, name: str) -> str:
     average, baseline = findings.averages[name], findings.study.label(findings.study.baseline)
+    if head := findings.study.variants[name].accuracy_of:
+        return f"is {findings.study.label(head)}, served in another way,"
     if not findings.study.suites:
         return "was not tried for accuracy"
     if average.recovery is None:
@@ -170,7 +173,7 @@ def told(estimate: Estimate, below: str = "", above: str = "") -> str:
 
 def _margin(findings: Findings, name: str) -> str:
     average = findings.averages[name]
-    if average.recovery is None:
+    if average.recovery is None or findings.study.variants[name].accuracy_of:
         return ""
     over = plural(len(average.suites), "suite")
     return f"Non-inferior at a margin of {100 * findings.study.margin:g} % over {over}: {average.verdict}."

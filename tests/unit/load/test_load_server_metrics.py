@@ -27,7 +27,22 @@ NOTHING = {
     "server_generation_tokens": None,
     "server_prompt_tokens": None,
     "server_requests_succeeded": None,
+    "draft_acceptance_rate": None,
+    "tokens_per_draft": None,
 }
+
+
+def test_speculative_decoding_is_told_by_what_was_drafted_and_accepted():
+    def exported(*values: int) -> dict[str, float]:
+        names = [
+            f'{name}_total{{engine="{e}"}}' for name in ("drafts", "draft_tokens", "accepted_tokens") for e in "01"
+        ]
+        return parse("\n".join(f"vllm:spec_decode_num_{n} {v}" for n, v in zip(names, values, strict=True)))
+
+    before, after = exported(10, 10, 40, 40, 5, 5), exported(20, 40, 80, 160, 15, 65)
+    found = between(before, after)
+    assert found["draft_acceptance_rate"] == 70 / 160 and found["tokens_per_draft"] == 1 + 70 / 40
+    assert between(before, before) == NOTHING, "nothing was drafted"
 
 
 def test_metrics_are_summed_over_their_labels_and_the_fullest_cache_counts():

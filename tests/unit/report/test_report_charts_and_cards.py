@@ -245,6 +245,23 @@ def test_a_deployments_accuracy_is_its_heads_and_nothing_of_it_is_missing(deploy
     assert deployments.fronts[0].points["sparse_fp8_tp2"][1] == averages["sparse_fp8"].recovery
 
 
+def test_deployments_of_the_baseline_alone_have_verdicts_of_speed_and_what_was_speculated(tmp_path):
+    manifest, records, rows = parts()
+    manifest["variants"] = {name: manifest["variants"][name] for name in ("bf16", "fp8")}
+    manifest["variants"]["fp8"] |= {"label": "BF16, ngram x4", "deployment_of": "bf16", "accuracy_of": "bf16"}
+    manifest |= {"suites": [], "published": []}
+    kept = [r for r in records if r["cell"]["variant"] in manifest["variants"] and r["cell"]["kind"] == "load"]
+    manifest["cells"] = [record["cell"] for record in kept]
+    for record in kept:
+        if record["cell"]["variant"] == "fp8":
+            record["result"] |= {"draft_acceptance_rate": 0.4375, "tokens_per_draft": 2.75}
+    page = write_report(build(manifest, kept, rows), tmp_path).read_text()
+    notes = (tmp_path / "release_notes.md").read_text()
+    assert "- BF16, ngram x4 is Dense BF16, served in another way, and " in notes and "None shown" not in notes
+    assert "## Speculative decoding" in notes
+    assert "| 43.8 % | 2.75 |" in notes and "43.8 %" in page
+
+
 def test_the_best_at_each_rate_is_named_and_only_with_deployments(deployments, tmp_path):
     table = fastest_table(deployments, "itl_ms_p99")
     notes = {cell.note for row in table.rows for cell in row[2:]}
