@@ -18,7 +18,7 @@ def recovery_table(findings: Findings) -> Table:
                 rows.append(_suite_row(findings, result))
             elif rate := findings.win_rates.get((name, suite)):
                 rows.append(_win_row(findings, rate))
-    for name in study.forms if study.suites else ():
+    for name in study.forms if rows else ():
         average = findings.averages[name]
         shown = Td(percent(average.recovery), note=average.reason or "")
         verdict = Td(average.verdict or NONE, TONES.get(average.verdict, "muted"))

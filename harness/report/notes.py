@@ -42,7 +42,8 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     ]
     figures = {path: figure for path, (figure, _) in (charts or {}).items()}
     parts += [_section(variants_table(findings))] if findings.serves else []
-    parts += [*_pictures(figures, "pareto_"), _section(recovery_table(findings))] if study.suites else []
+    recovery = recovery_table(findings)
+    parts += [*_pictures(figures, "pareto_"), _section(recovery)] if recovery.rows else []
     parts += [_section(agreement_table(findings)), _section(distance_table(findings))]
     parts += [_section(judge_table(findings)), _section(known_pairs_table(findings))] if findings.win_rates else []
     parts += _load(findings, figures)

@@ -156,9 +156,22 @@ def _kept(findings: Findings, name: str) -> str:
         return f"is {findings.study.label(head)}, served in another way,"
     if not findings.study.suites:
         return "was not tried for accuracy"
+    if not average.suites and (texts := _perplexities(findings, name)):
+        return f"has {' and '.join(texts)}"
     if average.recovery is None:
         return f"keeps an unknown share of {baseline}'s accuracy ({average.reason})"
     return f"keeps {percent(average.recovery)} of {baseline}'s accuracy{told(average.recovery, 'loss', 'gain')}"
+
+
+def _perplexities(findings: Findings, name: str) -> list[str]:
+    """``103.0 % [102.2, 103.7] of BF16's perplexity (a significant rise)``, of each text."""
+    gaps = {suite: t.gap for (variant, suite), t in findings.text_distances.items() if variant == name and t.gap}
+    baseline = findings.study.label(findings.study.baseline)
+    return [
+        f"{percent(gap.ratio)} of {baseline}'s perplexity{f' on {suite}' if len(gaps) > 1 else ''}"
+        f"{told(gap.ratio, 'fall', 'rise')}"
+        for suite, gap in gaps.items()
+    ]
 
 
 def told(estimate: Estimate, below: str = "", above: str = "") -> str:

@@ -1,6 +1,7 @@
 """Distances against full softmaxes that the bound never sees."""
 
 import base64
+import re
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ from fidelity_studies import study_of
 from scipy.special import log_softmax as scipy_log_softmax
 from scipy.special import rel_entr
 
+from harness.analysis import analyse
 from harness.analysis.distance import choice_distances, choice_gap, log_softmax, perplexity_of, text_distances, text_gap
 from harness.analysis.paired import PairingError
 from harness.analysis.study import Study
+from harness.report.notes import release_notes
+from harness.report.words import verdicts
 
 VOCABULARY, LENGTH, TOP_K = 400, 32, 20
 TEXT = {
@@ -132,6 +136,15 @@ def test_every_variant_has_a_perplexity_and_the_others_a_gap():
     assert found["base", "s"].gap is None and found["base", "s"].perplexity.bounded
     other = found["v", "s"]
     assert other.gap.kl.value > 50 * other.noise.kl.value > 0 and other.tokens == 6 * LENGTH and not other.partial
+
+
+def test_a_study_of_perplexity_alone_has_verdicts_of_it_and_no_recovery():
+    base, own, _ = texts(0.5)
+    findings = analyse(text_study(base=base, v=own))
+    [verdict] = verdicts(findings)
+    assert re.match(r"V has \d+\.\d % \[.+\] of BASE's perplexity \(", verdict.headline)
+    notes = release_notes(findings)
+    assert "Recovery by suite" not in notes and "Distance from the baseline" in notes
 
 
 def test_windows_that_differ_are_said():
