@@ -152,7 +152,7 @@ def between(before: dict[str, float], after: dict[str, float]) -> dict[str, floa
 
     prefix_cache_hit_rate is hits / queries, in tokens; SGLang counts hits alone, of all prompt tokens, and llama.cpp
     beside the prompt tokens that it computes. draft_acceptance_rate is accepted / draft tokens, tokens_per_draft 1 +
-    accepted tokens / drafts (vLLM's mean acceptance length). A counter that fell means that the server restarted.
+    accepted tokens / drafts (vLLM's mean acceptance length), drafted_share accepted / generated tokens. A counter that fell means that the server restarted.
     """
     change = {name: after[name] - before[name] for name in COUNTERS if name in before and name in after}
     change = {name: value for name, value in change.items() if value >= 0}
@@ -160,12 +160,14 @@ def between(before: dict[str, float], after: dict[str, float]) -> dict[str, floa
         change |= {"prompt_tokens": change["prompt_tokens"] + extra, "prefix_cache_hits": extra}
     queries, hits = change.get("prefix_cache_queries", change.get("prompt_tokens")), change.get("prefix_cache_hits")
     drafts, proposed, accepted = (change.get(name) for name in ("drafts", "draft_tokens", "accepted_tokens"))
+    generated = change.get("generation_tokens")
     return {
         "prefix_cache_hit_rate": hits / queries if queries and hits is not None else None,
         "preemptions": change.get("preemptions"),
-        "server_generation_tokens": change.get("generation_tokens"),
+        "server_generation_tokens": generated,
         "server_prompt_tokens": change.get("prompt_tokens"),
         "server_requests_succeeded": change.get("requests_succeeded"),
         "draft_acceptance_rate": accepted / proposed if proposed and accepted is not None else None,
         "tokens_per_draft": 1 + accepted / drafts if drafts and accepted is not None else None,
+        "drafted_share": accepted / generated if drafts and generated and accepted is not None else None,
     }

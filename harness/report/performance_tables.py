@@ -95,13 +95,15 @@ def speculation_table(findings: Findings) -> Table:
             if (rate := point.value("draft_acceptance_rate")) is not None:
                 load = load_text(point.profile, point.rate_rps, point.concurrency)
                 length = number(point.value("tokens_per_draft"))
-                rows.append([scenario, _name(findings, variant), load, f"{100 * rate:.1f} %", length])
+                share = point.value("drafted_share")
+                share = NONE if share is None else f"{100 * share:.1f} %"
+                rows.append([scenario, _name(findings, variant), load, f"{100 * rate:.1f} %", length, share])
     note = (
         "As the server counted them: draft tokens that the model accepted, and tokens of a step that had drafts (1 + "
-        "accepted / drafts). What is accepted depends on the text. The scenarios' prompts are cut from a corpus and "
+        "accepted / drafts), and accepted ones of all tokens. What is accepted depends on the text. The scenarios' prompts are cut from a corpus and "
         "answers are forced to their length: replay your own traffic (load.trace) before you decide."
     )
-    heads = ["Scenario", "Variant", "Load", ">Drafts accepted", ">Tokens a drafted step"]
+    heads = ["Scenario", "Variant", "Load", ">Drafts accepted", ">Tokens a drafted step", ">Of all tokens"]
     return table("Speculative decoding", heads, rows, note, group=0)
 
 

@@ -29,6 +29,7 @@ NOTHING = {
     "server_requests_succeeded": None,
     "draft_acceptance_rate": None,
     "tokens_per_draft": None,
+    "drafted_share": None,
 }
 
 
@@ -41,6 +42,8 @@ def test_speculative_decoding_is_told_by_what_was_drafted_and_accepted():
 
     before, after = exported(10, 10, 40, 40, 5, 5), exported(20, 40, 80, 160, 15, 65)
     found = between(before, after)
+    whole = between(before | {"generation_tokens": 0.0}, after | {"generation_tokens": 700.0})
+    assert whole["drafted_share"] == 0.1 and found["drafted_share"] is None
     assert found["draft_acceptance_rate"] == 70 / 160 and found["tokens_per_draft"] == 1 + 70 / 40
     assert between(before, before) == NOTHING, "nothing was drafted"
 
