@@ -19,9 +19,11 @@ system:
 	-dpkg -s $$(cat tests/system-packages.txt) >/dev/null 2>&1 || \
 		(apt-get update -q && apt-get install -q -y --no-install-recommends $$(cat tests/system-packages.txt))
 
+# Unit tests two at a time; the others start servers and measure, and have the machine to themselves.
 test: $(VENV)/installed $(if $(CI),system)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/integration tests/e2e
 
 test-fast: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not engine"

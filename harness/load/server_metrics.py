@@ -152,7 +152,8 @@ def between(before: dict[str, float], after: dict[str, float]) -> dict[str, floa
 
     prefix_cache_hit_rate is hits / queries, in tokens; SGLang counts hits alone, of all prompt tokens, and llama.cpp
     beside the prompt tokens that it computes. draft_acceptance_rate is accepted / draft tokens, tokens_per_draft 1 +
-    accepted tokens / drafts (vLLM's mean acceptance length), drafted_share accepted / generated tokens. A counter that fell means that the server restarted.
+    accepted tokens / drafts (vLLM's mean acceptance length), drafted_share accepted / generated tokens. A counter that
+    fell means that the server restarted.
     """
     change = {name: after[name] - before[name] for name in COUNTERS if name in before and name in after}
     change = {name: value for name, value in change.items() if value >= 0}

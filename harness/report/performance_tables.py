@@ -99,9 +99,10 @@ def speculation_table(findings: Findings) -> Table:
                 share = NONE if share is None else f"{100 * share:.1f} %"
                 rows.append([scenario, _name(findings, variant), load, f"{100 * rate:.1f} %", length, share])
     note = (
-        "As the server counted them: draft tokens that the model accepted, and tokens of a step that had drafts (1 + "
-        "accepted / drafts), and accepted ones of all tokens. What is accepted depends on the text. The scenarios' prompts are cut from a corpus and "
-        "answers are forced to their length: replay your own traffic (load.trace) before you decide."
+        "As the server counted them: draft tokens that the model accepted, tokens of a step that had drafts (1 + "
+        "accepted / drafts), and accepted ones of all tokens. What is accepted depends on the text. The scenarios' "
+        "prompts are cut from a corpus and answers are forced to their length: replay your own traffic (load.trace) "
+        "before you decide."
     )
     heads = ["Scenario", "Variant", "Load", ">Drafts accepted", ">Tokens a drafted step", ">Of all tokens"]
     return table("Speculative decoding", heads, rows, note, group=0)
