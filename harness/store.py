@@ -115,12 +115,15 @@ class Store:
     def note_spent(self, what: str, taken: dict[str, Any]) -> None:
         """`taken`: usage and cost, as in a record."""
         with _disk_errors(self.root), self._spent.open("a") as file:
-            file.write(json.dumps({"what": what, **taken}) + "\n")
+            file.write("\n" + json.dumps({"what": what, **taken}))  # a line that a crash cut off stays one line
 
     def spent(self) -> list[dict[str, Any]]:
-        """What was taken for no record; without a last line that was cut off by a crash."""
-        lines = self._spent.read_text().splitlines(keepends=True) if self._spent.is_file() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        """What was taken for no record; without a line that a crash cut off."""
+        found = []
+        for line in self._spent.read_text().splitlines() if self._spent.is_file() else []:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return found
 
     @property
     def _spent(self) -> Path:
