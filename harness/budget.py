@@ -68,7 +68,8 @@ def budget(config: Config, plan: Plan, suites: dict[str, Suite], store: Store) -
     if not price.known:
         return Budget()
     records = [store.record(cell.fingerprint) for cell in plan.cells if cell.fingerprint in store]
-    spent = sum((taken.get("cost") or {}).get("amount", 0.0) for taken in (*records, *store.spent()))
+    costs = [taken.get("cost") or {} for taken in (*records, *store.spent())]
+    spent = sum(cost["amount"] for cost in costs if cost.get("currency") == price.currency)
     return Budget(price, config.engine.max_cost, estimator(config, plan, suites, store), spent)
 
 

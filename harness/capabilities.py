@@ -58,12 +58,13 @@ def _above(config: Config, limits: Limits, point: LoadPoint, tokens: int) -> lis
             found.append(
                 f"rate {rate:g}/s{of} exceeds engine.{name}={most:g}; {setting}: at most {most / 60 / each:.3g}"
             )
-    most = limits.requests_per_minute
-    if point.profile == "throughput" and most and point.requests > most:
-        found.append(
-            f"throughput sends {point.requests} requests at once, more than engine.requests_per_minute={most:g}; "
-            f"load.throughput_requests: at most {most:g}"
-        )
+    for name, each in (("requests_per_minute", 1), ("tokens_per_minute", tokens)):
+        most = getattr(limits, name)
+        if point.profile == "throughput" and most and point.requests * each > most:
+            found.append(
+                f"throughput sends {point.requests} requests at once, more than engine.{name}={most:g}; "
+                f"load.throughput_requests: at most {most // each:g}"
+            )
     flight, most = point.requests if point.profile == "throughput" else point.concurrency, limits.max_concurrency
     if most and flight and flight > most:
         instead = "load.throughput_requests=0 and " if point.profile == "throughput" else ""

@@ -34,7 +34,9 @@ def identity(used: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
 
 def _kind(gpu: dict[str, Any]) -> str:
     """Instances of a GPU in MIG mode all bear its name, whatever their size."""
-    return f"{gpu['name']}, {gpu['memory_gib']:g} GiB of it" if gpu.get("mig_instance") else gpu["name"]
+    if not gpu.get("mig_instance"):
+        return gpu["name"]
+    return f"{gpu['name']}, {gpu['memory_gib']:g} GiB of it" if gpu["memory_gib"] else f"{gpu['name']}, a part of it"
 
 
 def gpus() -> list[dict[str, Any]]:
@@ -56,8 +58,7 @@ def gpus_for(engine: Any) -> list[dict[str, Any]]:
     if device != "cuda":
         return []
     environment = {**os.environ, **getattr(engine, "env", {})}
-    shown = tuple((key, environment[key]) for key in (VARIABLE, ORDER) if key in environment)
-    return _nvml(shown)[1] if shown else gpus()
+    return _nvml(tuple((key, environment[key]) for key in (VARIABLE, ORDER) if key in environment))[1]
 
 
 def no_nvml() -> str | None:
@@ -66,8 +67,11 @@ def no_nvml() -> str | None:
 
 
 @lru_cache
-def _nvml(shown: tuple[tuple[str, str], ...] = ()) -> tuple[dict[str, Any], list[dict[str, Any]], str | None]:
-    """(facts of the machine, of each GPU, why there are none); `shown`: the variables that choose among the GPUs."""
+def _nvml(shown: tuple[tuple[str, str], ...] | None = None) -> tuple[dict[str, Any], list[dict[str, Any]], str | None]:
+    """(facts of the machine, of each GPU, why there are none).
+
+    `shown`: the variables by which CUDA shows them; None: every GPU, whole.
+    """
     from harness.telemetry import nvml as access
 
     try:
@@ -75,7 +79,7 @@ def _nvml(shown: tuple[tuple[str, str], ...] = ()) -> tuple[dict[str, Any], list
             there, versions = access.gpus(nvml), access.versions(nvml)
             every = (Device(gpu.index, gpu.uuid, gpu.name) for gpu in there)
             found = []
-            for device in visible(there, dict(shown)).devices if shown else every:
+            for device in visible(there, dict(shown)).devices if shown is not None else every:
                 known = access.facts(nvml, device)
                 memory, instances = known.pop("memory_bytes"), there[device.gpu].mig
                 known |= {"memory_gib": memory and memory / 2**30, "driver": versions["driver"]}

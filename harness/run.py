@@ -148,7 +148,7 @@ class Run:
     def _warm_up(self, session: Session, server: Server) -> None:
         """The first load cell must not pay for lazy initialisation."""
         first = next((cell for cell in self._pending(session) if cell.kind == "load"), None)
-        if first is None:
+        if first is None or self.budget.refusal(first):
             return
         from harness.load.measure import warm_up
 
@@ -163,11 +163,13 @@ class Run:
         started_at, began = datetime.now(UTC), time.monotonic()
         try:
             outcome = self._measure(cell, server)
-        except Exception as error:  # one cell's failure must not take the others with it
+        except BaseException as error:  # one cell's failure must not take the others with it
+            self._spent_beside(cell.key, self._spend(cell, server))
+            if not isinstance(error, Exception):
+                raise  # Ctrl-C
             if not isinstance(error, HarnessError):
                 log.exception("%s", cell.key)
             message = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            self._spent_beside(cell.key, self._spend(cell, server))
             self._fail(cell, message, server_log, time.monotonic() - began)
             return
         elapsed = time.monotonic() - began

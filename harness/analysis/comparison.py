@@ -11,6 +11,7 @@ import numpy as np
 from harness.analysis.accuracy import seed_of
 from harness.analysis.differences import Difference, differences
 from harness.analysis.findings import Findings, analyse
+from harness.analysis.gemm import KIND
 from harness.analysis.gemm_changes import ProductChange, product_changes
 from harness.analysis.intervals import Estimate, log_ratio_interval, percentile_interval
 from harness.analysis.performance import MIN_REQUESTS, LoadPoint, load_text
@@ -60,6 +61,11 @@ class Comparison:
     products: tuple[ProductChange, ...] = ()  # of the GEMM studies
 
     @property
+    def serves(self) -> bool:
+        """False where nothing but products was to be measured."""
+        return bool(self.study.suites or self.study.scenarios) or not self.products
+
+    @property
     def study(self) -> Study:
         return self.findings.study
 
@@ -79,11 +85,12 @@ def compare_sides(a: Side, b: Side, margin: float | None = None, command: str = 
     if not judged and any(m.cell.kind == "judge" for s in (a, b) for m in s.study.measured):
         notes.append("win rates: each is against its own sweep's baseline")
     cells = _same_traffic(cells, notes)
-    if cells[A] and {(m.cell.key, m.started_at) for m in cells[A]} & {(m.cell.key, m.started_at) for m in cells[B]}:
+    known = {word: [*cells[word], *_products_of(side, word)] for side, word in ((a, A), (b, B))}
+    if {(m.cell.key, m.started_at) for m in known[A]} & {(m.cell.key, m.started_at) for m in known[B]}:
         notes.append("A and B hold the same records: a measurement is compared with itself")
     study = _pair(a, b, cells, suites, scenarios, a.study.margin if margin is None else margin, command)
     findings = analyse(study)
-    sides = [(s.study.variants[s.variant], s.study, cells[word]) for s, word in ((a, A), (b, B))]
+    sides = [(s.study.variants[s.variant], s.study, known[word]) for s, word in ((a, A), (b, B))]
     changes = tuple(c for scenario in scenarios for c in _changes(findings, scenario, notes))
     products = product_changes((a.study, a.variant), (b.study, b.variant), notes)
     notes += [f"{r.suite}: {r.not_compared}" for r in findings.suites.values() if r.not_compared]
@@ -114,6 +121,11 @@ def _cells(side: Side, word: str, suites, scenarios: dict[str, Scenario], judged
         and (m.cell.suite in suites or _comparable_load(m.cell, scenarios))
         and (judged or m.cell.kind != "judge")
     ]
+
+
+def _products_of(side: Side, word: str) -> list[Measured]:
+    found = [m for m in side.study.measured if m.cell.kind == KIND and m.cell.variant == side.variant]
+    return [replace(m, cell=replace(m.cell, variant=word)) for m in found]
 
 
 def _is_of(cell: Cell, side: Side) -> bool:

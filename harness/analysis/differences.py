@@ -42,7 +42,11 @@ def _rank(what: str) -> int:
 
 
 def _subjects(measured: list[Measured]) -> set[str | None]:
-    return {m.cell.suite or m.cell.scenario for m in measured}
+    return {_subject(m) for m in measured}
+
+
+def _subject(measured: Measured) -> str | None:
+    return measured.cell.suite or measured.cell.scenario or measured.cell.layer
 
 
 def _facts(variant: Variant, study: Study, measured: list[Measured], subjects: set[str | None]) -> dict[str, str]:
@@ -59,13 +63,13 @@ def _facts(variant: Variant, study: Study, measured: list[Measured], subjects: s
     for name, value in _flat(study.host):
         add(f"hardware {name}", value)
     for cell in measured:
-        if cell.cell.kind != "judge" and (cell.cell.suite or cell.cell.scenario) in subjects:
+        if cell.cell.kind != "judge" and _subject(cell) in subjects:
             _cell_facts(cell, add)
     return {name: _joined(list(values)) for name, values in seen.items()}
 
 
 def _cell_facts(measured: Measured, add) -> None:
-    engine, subject = measured.engine, measured.cell.suite or measured.cell.scenario
+    engine, subject = measured.engine, _subject(measured)
     add("engine", f"{engine.get('kind', '')} {engine.get('version', '')}".strip())
     for kernel in kernels(engine):
         state = " (emulated)" if kernel.emulated else ""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.analysis.gemm import Gemm, gemm
-from harness.analysis.intervals import Estimate, log_ratio_interval
+from harness.analysis.intervals import Estimate, log_ratio_interval, median_interval
 from harness.analysis.study import Study
 
 Served = tuple[Study, str]  # and the variant
@@ -11,8 +11,11 @@ Served = tuple[Study, str]  # and the variant
 
 @dataclass(frozen=True)
 class ProductChange:
-    """`a`, `b`: seconds of all products of a layer, medians of the rounds. `ratio`: B / A, below 1 is faster, with
-    Welch's interval over the rounds; None where an answer is wrong or a side has no time, and `reason` says it.
+    """`a`, `b`: seconds of all products of a layer, medians of the rounds. `ratio`: B / A, below 1 is faster; None
+    where an answer is wrong or a side has no time, and `reason` says it.
+
+    `paired`: of one run, whose formats were timed in turn: the median over rounds. Else of two runs: Welch's interval
+    over their rounds, in which the differences from run to run are not.
     """
 
     batch: int
@@ -20,6 +23,7 @@ class ProductChange:
     b: float | None
     ratio: Estimate | None
     reason: str | None = None
+    paired: bool = False
 
 
 def product_changes(a: Served, b: Served, notes: list[str]) -> tuple[ProductChange, ...]:
@@ -35,17 +39,22 @@ def product_changes(a: Served, b: Served, notes: list[str]) -> tuple[ProductChan
         notes.append(f"products: other layers or other shapes in A and B ({', '.join(odd)})")
         return ()
     batches = sorted(one.wholes[a[1]].keys() | two.wholes[b[1]].keys())
-    return tuple(_change(one, a[1], two, b[1], batch) for batch in batches)
+    paired = a[0] is b[0]
+    return tuple(_change(one, a[1], two, b[1], batch, paired) for batch in batches)
 
 
-def _change(one: Gemm, name_a: str, two: Gemm, name_b: str, batch: int) -> ProductChange:
+def _change(one: Gemm, name_a: str, two: Gemm, name_b: str, batch: int, paired: bool) -> ProductChange:
     a, b = one.wholes[name_a].get(batch), two.wholes[name_b].get(batch)
     seconds = (a and a.seconds, b and b.seconds)
     if a is None or b is None:
         return ProductChange(batch, *seconds, None, f"only in {'B' if a is None else 'A'}")
     if wrong := [word for word, whole in (("A", a), ("B", b)) if not whole.valid]:
         return ProductChange(batch, *seconds, None, f"the answer is wrong in {' and '.join(wrong)}")
-    rounds = log_ratio_interval(*(_rounds(*side, batch) for side in ((two, name_b), (one, name_a))))
+    ours, base = _rounds(two, name_b, batch), _rounds(one, name_a, batch)
+    if paired:
+        ratio = median_interval([own / other for own, other in zip(ours, base, strict=False)])
+        return ProductChange(batch, *seconds, ratio, paired=True)
+    rounds = log_ratio_interval(ours, base)
     value = b.seconds / a.seconds
     scale = value / rounds.value
     bounds = (bound and scale * bound for bound in (rounds.low, rounds.high))

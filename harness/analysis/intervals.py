@@ -94,9 +94,9 @@ def resample_means(
     return means[:, 0], means[:, 1]
 
 
-def difference_error(baseline: np.ndarray, variant: np.ndarray) -> float:
-    """Standard error of mean(variant) - mean(baseline): the standard deviation of `resample_means`' draws, exactly."""
-    gaps = np.concatenate([np.subtract(variant, baseline, dtype=float), _PSEUDO[:, 1] - _PSEUDO[:, 0]])
+def difference_error(baseline: np.ndarray, variant: np.ndarray, share: float = 1.0) -> float:
+    """Standard error of mean(variant) - share·mean(baseline): the deviation of `resample_means`' draws, exactly."""
+    gaps = np.concatenate([variant - share * np.asarray(baseline, dtype=float), _PSEUDO[:, 1] - share * _PSEUDO[:, 0]])
     weights = np.concatenate([np.ones(len(variant)), np.full(len(_PSEUDO), 0.5)])
     mean = np.average(gaps, weights=weights)
     return float(np.sqrt(np.average((gaps - mean) ** 2, weights=weights) / len(variant)))

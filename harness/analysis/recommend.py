@@ -25,6 +25,14 @@ from harness.analysis.study import Study
 MEASURES = ("capacity", "latency", "throughput")
 
 
+@dataclass(frozen=True, order=True)
+class Wanted:
+    """`items` that would show an equal variant, for the one that disagrees most; `population`: those of the suite."""
+
+    items: int
+    population: int | None  # None: not known
+
+
 @dataclass(frozen=True)
 class Recommendation:
     """`ship`: the largest significant gain first, then those not told apart from it; empty: nothing is shown."""
@@ -35,7 +43,7 @@ class Recommendation:
     measure: str | None  # of MEASURES: what the gains are of; None: no safe variant has a speed to compare
     gains: dict[str, Estimate]  # of the safe variants, and their deployments, that have the measure
     ruled_out: dict[str, str]  # the other variants, and why: "gsm8k: not shown"
-    wanted: dict[str, int] = field(default_factory=dict)  # items of a suite, to show an equal variant
+    wanted: dict[str, Wanted] = field(default_factory=dict)  # by suite
 
 
 def recommend(
@@ -59,13 +67,13 @@ def recommend(
     return Recommendation(_best(gains), safe, scored, measure, gains, ruled_out, _wanted(list(ruled_out), suites))
 
 
-def _wanted(names: list[str], suites: dict[tuple[str, str], SuiteResult]) -> dict[str, int]:
-    """Of suites on which something is not shown, for the variant that disagrees most with the baseline."""
-    found: dict[str, int] = {}
+def _wanted(names: list[str], suites: dict[tuple[str, str], SuiteResult]) -> dict[str, Wanted]:
+    """Of the suites on which something is not shown, where that takes more items than were measured."""
+    found: dict[str, Wanted] = {}
     for (name, suite), result in suites.items():
         c = result.comparison
         if name in names and c and c.verdict == NOT_SHOWN and (c.items_to_show or 0) > result.items:
-            found[suite] = max(found.get(suite, 0), c.items_to_show)
+            found[suite] = max(found.get(suite, Wanted(0, 0)), Wanted(c.items_to_show, result.population))
     return found
 
 

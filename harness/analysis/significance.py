@@ -9,7 +9,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from harness.analysis.intervals import CONFIDENCE
+from harness.analysis.intervals import CONFIDENCE, difference_error
 
 ALPHA, POWER = 1 - CONFIDENCE, 0.8
 _TO_FIND = stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)  # standard errors
@@ -55,8 +55,10 @@ def items_to_show(baseline: np.ndarray, variant: np.ndarray, margin: float) -> i
 
     Shown means that mean(v - (1 - margin)·b) lies z.975 standard errors above 0; of an equal variant it is
     margin·mean(b). So n = ((z.975 + z.80)·s / (margin·mean(b)))², with the deviation s of v - (1 - margin)·b over these
-    items: it rests on how often the two disagree here. None where the baseline scores nothing, or nothing varies.
+    items and the bootstrap's pseudo-items: it rests on how often the two disagree here. None where nothing shows it.
     """
     effect = margin * float(np.mean(baseline))
-    deviation = float(np.std(variant - (1 - margin) * baseline, ddof=1)) if len(baseline) > 1 else 0.0
-    return math.ceil((_TO_FIND * deviation / effect) ** 2) if effect > 0 and deviation > 0 else None
+    if effect <= 0:
+        return None
+    deviation = difference_error(baseline, variant, 1 - margin) * math.sqrt(len(baseline))
+    return math.ceil((_TO_FIND * deviation / effect) ** 2)

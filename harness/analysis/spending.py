@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.analysis.study import Study
 
-BESIDE = "warm-up and failed cells"
+BESIDE = "warm-ups and failed cells, of every run"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ def comparison_text(comparison: Comparison, checks: list[Check], colour: bool) -
         parts.append(table_text(tables.differences_table(comparison), colour))
     else:
         parts.append("Nothing that was recorded differs between A and B.")
-    parts.append(plain("\n".join(verdict.text for verdict in verdicts(comparison.findings))))
+    if comparison.serves:
+        parts.append(plain("\n".join(verdict.text for verdict in verdicts(comparison.findings))))
     shown = [tables.accuracy_table(comparison), tables.load_table(comparison), tables.capacity_table(comparison)]
     shown.append(tables.products_table(comparison))
     parts += [table_text(t, colour, notes=t.title != "Load points") for t in shown if t.rows]

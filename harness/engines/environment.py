@@ -25,6 +25,7 @@ ASK_TIMEOUT_S = 60.0
 BUILD_JOBS = ("MAX_JOBS", "CMAKE_BUILD_PARALLEL_LEVEL", "LLAMA_CPP_BUILD_JOBS")  # its speed only
 PACKAGES = """
 import importlib.metadata, json, sys
+sys.path = [path for path in sys.path if path]  # the folder that we happen to be in is none of its packages
 found = {(d.metadata["Name"], d.version) for d in importlib.metadata.distributions()}
 print(json.dumps([list(sys.version_info[:3]), *sorted(map(str, found))]))
 """
@@ -59,7 +60,11 @@ def installed_digest(python: str) -> str | None:
         done = subprocess.run(
             [python, "-c", PACKAGES], capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=True
         )
-    except (OSError, subprocess.SubprocessError):
+    except subprocess.TimeoutExpired:
+        raise HarnessError(
+            f"{python} does not tell its packages within {ASK_TIMEOUT_S:.0f} s; is it a Python?"
+        ) from None
+    except (OSError, subprocess.CalledProcessError):
         return None
     return hashlib.sha256(done.stdout.encode()).hexdigest()[:16]
 

@@ -23,7 +23,7 @@ from harness.errors import ConfigError
 SERVER = "llama-server"
 NEUTRAL = ("--top-k", "0", "--top-p", "1", "--min-p", "0", "--repeat-penalty", "1")
 CACHE_TYPES = ("auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
-LIBRARIES = ("*.so*", "../lib/lib*ggml*.so*", "../lib/libllama*.so*")
+LIBRARIES = ("*.so*", *(f"../{where}/lib{name}*.so*" for where in ("lib*", "lib*/*") for name in ("ggml", "llama")))
 BUFFER = re.compile(r"load_tensors:\s+(\S+) model buffer size")
 
 
@@ -98,7 +98,9 @@ class LlamaCpp(Launched):
 
     def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
         c = self.config
-        offload = [] if c.device == "cpu" else ["--n-gpu-layers", "all"]
+        offload = (
+            [] if c.device == "cpu" else ["--n-gpu-layers", "all", "--split-mode", "none"]
+        )  # on one GPU, as gpus_of counts
         return [
             *(self.tool(SERVER), "--model", deployment.model, "--alias", deployment.name),
             *("--host", "127.0.0.1", "--port", self.port(port)),
@@ -131,11 +133,11 @@ def binary_digest(binary: str) -> str:
     home = Path(binary).resolve().parent
     beside = (file for name in LIBRARIES for file in home.glob(name))
     files = {file.resolve() for file in (Path(binary), *beside) if file.is_file()}
-    whole = hashlib.sha256()
-    for file in sorted(files, key=lambda file: file.name):
+    digests = []
+    for file in files:
         with file.open("rb") as content:
-            whole.update(hashlib.file_digest(content, "sha256").digest())
-    return whole.hexdigest()[:16]
+            digests.append(hashlib.file_digest(content, "sha256").digest())
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:16]
 
 
 def speculative_args(asked: dict[str, Any] | None) -> list[str]:

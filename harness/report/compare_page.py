@@ -44,7 +44,7 @@ def _pair(position: int, comparison: Comparison, checks: list[Check]) -> dict[st
     return {
         "id": f"pair-{position}",
         "comparison": comparison,
-        "sentences": [verdict.text for verdict in verdicts(findings)],
+        "sentences": [verdict.text for verdict in verdicts(findings) if comparison.serves],
         "gates": tables.gates_table(checks),
         "differences": tables.differences_table(comparison),
         "accuracy": tables.accuracy_table(comparison),

@@ -89,12 +89,12 @@ def products_table(comparison: Comparison) -> Table:
         if change.ratio is None:
             found = Td("not compared", "warn", change.reason or "")
         else:
-            worse = change.ratio.value > 1
-            tone = ("bad" if worse else "good") if change.ratio.excludes(1.0) else ""
-            found = Td(relative(change.ratio), tone)
+            shown = change.paired and change.ratio.excludes(1.0)
+            found = Td(relative(change.ratio), ("bad" if change.ratio.value > 1 else "good") if shown else "")
         rows.append([Td(f"{change.batch:,}"), *times, found])
     note = (
-        "B / A − 1 of a layer's products together: below zero is faster. Brackets: 95 % interval of the rounds (Welch)."
+        "B / A − 1 of a layer's products together: below zero is faster. Brackets: 95 % interval of the rounds; of two "
+        "sweeps it does not hold how one run differs from the next."
     )
     return table("Products of the linear layers", [">Batch size", ">A, µs", ">B, µs", ">B against A"], rows, note)
 

@@ -1,7 +1,7 @@
 """The answer to "which one do I ship?", in one or two sentences."""
 
 from harness.analysis import Findings
-from harness.analysis.recommend import Recommendation
+from harness.analysis.recommend import Recommendation, Wanted
 from harness.analysis.validity import simulated
 from harness.report.words import about, times
 
@@ -41,7 +41,7 @@ def _none(findings: Findings, found: Recommendation) -> str:
     if not found.safe:
         why = "; ".join(f"{label(name)}, {reason}" for name, reason in found.ruled_out.items())
         said = f"None shown: no variant is shown {_bound(findings)} on every suite ({why})."
-        wanted = _listed([f"{about(items)} items of {suite}" for suite, items in found.wanted.items()])
+        wanted = _listed([_wanted(suite, wanted) for suite, wanted in found.wanted.items()])
         took = " At these rates of disagreement, to show it of an equally good variant takes"
         return f"{said}{took} {wanted}." if wanted else said
     safe = _listed([label(name) for name in found.safe])
@@ -52,6 +52,12 @@ def _none(findings: Findings, found: Recommendation) -> str:
         return f"{head}, but {why}."
     gains = _listed([f"{label(name)} {_gain(gain)}" for name, gain in found.gains.items()])
     return f"{head}, but no gain in {NOUNS[found.measure]} is shown: {gains}."
+
+
+def _wanted(suite: str, wanted: Wanted) -> str:
+    known = wanted.population is not None
+    lacking = f" (it has {wanted.population:,})" if known and wanted.items > wanted.population else ""
+    return f"{about(wanted.items)} items of {suite}{lacking}"
 
 
 def _gain(gain) -> str:

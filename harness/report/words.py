@@ -56,8 +56,9 @@ def number(value: float | None) -> str:
 
 
 def about(count: int) -> str:
-    """Two significant digits: ``about 110,000``"""
-    return f"about {float(f'{count:.2g}'):,.0f}"
+    """Two significant digits, rounded up: ``about 110,000``"""
+    step = 10 ** max(0, len(str(count)) - 2)
+    return f"about {-(-count // step) * step:,}"
 
 
 def size(count: int | None) -> str:
@@ -140,7 +141,9 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
         findings.study.variants[v].gpus if v in findings.study.variants else 1 for v in (name, findings.study.baseline)
     )
     first += f", on {plural(own, 'GPU')} against {base}" if speeds and own != base else ""
-    headline = f"{findings.study.label(name)} {_kept(findings, name)}{' and ' if speeds else '; '}{first}."
+    deployed = findings.study.variants[name].accuracy_of is not None
+    joint = (", and " if deployed else " and ") if speeds else "; "
+    headline = f"{findings.study.label(name)} {_kept(findings, name)}{joint}{first}."
     detail = [_margin(findings, name), *_wins(findings, name)]
     detail += [f"It {' and '.join(rest)}."] if rest else []
     if any(not whole.valid for whole in (findings.gemm.wholes.get(name, {}) if findings.gemm else {}).values()):
@@ -153,10 +156,11 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
 def _kept(findings: Findings, name: str) -> str:
     average, baseline = findings.averages[name], findings.study.label(findings.study.baseline)
     if head := findings.study.variants[name].accuracy_of:
-        return f"is {findings.study.label(head)}, served in another way,"
+        return f"is {findings.study.label(head)}, served in another way"
     if not findings.study.suites:
         return "was not tried for accuracy"
-    if not average.suites and (texts := _perplexities(findings, name)):
+    texts = {suite for _, suite in findings.text_distances}
+    if texts.issuperset(findings.study.suites) and (texts := _perplexities(findings, name)):
         return f"has {' and '.join(texts)}"
     if average.recovery is None:
         return f"keeps an unknown share of {baseline}'s accuracy ({average.reason})"

@@ -127,7 +127,7 @@ def needs_of(name: str, *overrides: str) -> list[str]:
 )  # fmt: skip
 def test_needs_are_one_line_with_what_is_here(name, capability, engine, said, monkeypatch):
     gpus = [] if capability is None else [{"name": "GPU", "compute_capability": capability}]
-    monkeypatch.setattr(host, "gpus", lambda: gpus)
+    monkeypatch.setattr(host, "gpus_for", lambda engine: gpus)
     found = needs_of(name, "engine=vllm", f"engine.version={engine}")
     assert len(found) == (said is not None)
     assert said is None or said in found[0]

@@ -176,6 +176,7 @@ def test_an_endpoint_wants_a_target_for_each_deployment():
 def test_preflight_counts_gpus_and_attention_heads(tmp_path, monkeypatch):
     gpu = {"name": "H100", "compute_capability": 9.0, "memory_gib": 80.0, "driver": "1"}
     monkeypatch.setattr(host, "gpus", lambda: [gpu, gpu])
+    monkeypatch.setattr(host, "gpus_for", lambda engine: [gpu, gpu])
     (tmp_path / "config.json").write_text(json.dumps({"num_attention_heads": 9}))
     settings = [f"variants.bf16.checkpoint={tmp_path}", "variants.bf16.checkpoints={}", "suite=[]", "judge=null"]
     found = problems(composed("deployments.tensor_parallel=[1,2,3]", *settings, variants="bf16"))

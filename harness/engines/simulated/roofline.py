@@ -9,7 +9,7 @@
 
 Tensor parallelism over n GPUs divides weights and FLOPs by n, and keys and values by n up to the number of KV heads:
 beyond it they are kept more than once. The GPUs are of one node, whose links join all of them. GPUs, schemes and
-models: hardware.py, schemes.py, shapes.py, with their sources and assumptions.
+models: data_sheets.py, schemes.py, shapes.py, with their sources and assumptions.
 """
 
 from dataclasses import dataclass

@@ -167,8 +167,9 @@ def test_what_no_record_holds_was_spent_too(hosted, tiny_model, tmp_path):
     hosted.answers = None
     again = sweep(hosted, tiny_model, tmp_path, *settings, f"engine.max_cost={1.1 * paid}")
     assert f"engine.max_cost={1.1 * paid:g} USD; " in again.stdout and "are spent" in again.stdout
+    assert (tmp_path / "results/hosted/spent.jsonl").read_text().count("warm-up") == 1, "nothing was warmed up for it"
     summary = json.loads((tmp_path / "reports/hosted/summary.json").read_text())
-    assert [one["subject"] for one in summary["spending"]] == ["warm-up and failed cells"]
+    assert [one["subject"] for one in summary["spending"]] == ["warm-ups and failed cells, of every run"]
 
 
 def test_a_strict_api_is_told_from_the_first_cell_and_then_measured_and_paid(hosted, tiny_model, tmp_path):

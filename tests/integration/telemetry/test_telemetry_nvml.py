@@ -62,7 +62,8 @@ def test_a_measurement_depends_on_the_gpus_that_its_engine_sees(standin):
     def identity(**environment):
         return [found["gpus"] for found in json.loads(standin.run("-c", IDENTITY, **environment).stdout)]
 
-    assert identity() == [["Stand-in 100"] * 3, []]
+    assert identity() == [["Stand-in 100", "Stand-in 100", "Stand-in 100, 10 GiB of it"], []], "as CUDA takes them"
+    assert identity(CUDA_DEVICE_ORDER="PCI_BUS_ID") == identity()
     assert identity(CUDA_VISIBLE_DEVICES="1") == [["Stand-in 100"], []]
     assert identity(CUDA_VISIBLE_DEVICES=INSTANCE.uuid) == [["Stand-in 100, 10 GiB of it"], []]
     assert identity(CUDA_VISIBLE_DEVICES="") == [[], []]

@@ -27,7 +27,15 @@ SGLANG_FLAGS = {
 LLAMACPP_FLAGS = {
     *("--model", "--alias", "--host", "--port", "--parallel", "--ctx-size", "--no-kv-unified", "--metrics", "--slots"),
     *("--slot-save-path", "--cache-ram", "--no-ui", "--top-k", "--top-p", "--min-p", "--repeat-penalty"),
-    *("--n-gpu-layers", "--cache-type-k", "--cache-type-v", "--batch-size", "--ubatch-size", "--flash-attn"),
+    *(
+        "--split-mode",
+        "--n-gpu-layers",
+        "--cache-type-k",
+        "--cache-type-v",
+        "--batch-size",
+        "--ubatch-size",
+        "--flash-attn",
+    ),
     *("--spec-type", "--spec-draft-model", "--spec-draft-n-max", "--spec-ngram-simple-size-m", "--threads"),
 }
 LLAMA_LOG = """

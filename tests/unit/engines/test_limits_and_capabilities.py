@@ -75,6 +75,8 @@ def test_more_requests_at_once_than_a_minute_allows_are_refused(tmp_path):
     assert said.endswith("sends 64 requests at once, more than engine.requests_per_minute=60; "
                          "load.throughput_requests: at most 60")  # fmt: skip
     assert not capabilities.problems(config(load=load), endpoint(tmp_path, requests_per_minute=64.0), {})
+    [said] = capabilities.problems(config(load=load), endpoint(tmp_path, tokens_per_minute=1000.0), {})
+    assert "more than engine.tokens_per_minute=1000; load.throughput_requests: at most " in said
 
 
 def test_suites_and_scenarios_that_a_server_cannot_serve_are_named(tmp_path):

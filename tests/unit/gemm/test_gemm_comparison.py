@@ -13,9 +13,11 @@ from harness.compare.text import comparison_text
 from harness.report.compare_page import render_comparison
 
 
-def study(slower=1.0, **options):
+def study(slower=1.0, version="0.18.1", **options):
     manifest, records, rows = gemm_parts(**options)
     for record in records:
+        record["engine"] |= {"version": version}
+        record["started_at"] = f"2026-11-20 by {version}"
         for row in rows[record["cell"]["key"]]:
             if record["cell"]["variant"] == "fp8":
                 row["times_s"] = [slower * seconds for seconds in row["times_s"]]
@@ -27,13 +29,14 @@ def compared(a, b, variant="fp8"):
 
 
 def test_a_slower_kernel_is_seen_at_every_batch_size():
-    found = compared(study(), study(slower=1.5))
+    found = compared(study(), study(slower=1.5, version="0.18.2"))
     assert [change.batch for change in found.products] == list(BATCHES)
     for change in found.products:
         assert change.b / change.a == pytest.approx(1.5) == change.ratio.value
         assert 1.3 < change.ratio.low < 1.5 < change.ratio.high < 1.7
     text = comparison_text(found, checks(found, Gates()), colour=False)
     assert "Products of the linear layers" in text and "+50.0 % [" in text
+    assert "vllm 0.18.1  vllm 0.18.2" in text and "was not tried for accuracy" not in text
     assert '"batch": 1024' in comparison_json([(found, [])], "", False, False, "")
     assert "Products of the linear layers" in render_comparison([(found, [])], "", False, "", "0")
 
@@ -41,7 +44,9 @@ def test_a_slower_kernel_is_seen_at_every_batch_size():
 def test_two_variants_of_one_study():
     one = study()
     found = compare_sides(Side(one, "bf16", "a:bf16"), Side(one, "fp8", "a:fp8"))
-    assert [change.ratio.value for change in found.products] == pytest.approx([0.5] * 3)
+    for change in found.products:
+        assert change.paired and (change.ratio.low, change.ratio.high) == pytest.approx((0.5, 0.5)), "round by round"
+    assert any("compared with itself" in note for note in compared(one, one).not_compared)
 
 
 def test_a_wrong_answer_and_other_shapes_are_not_compared():

@@ -78,7 +78,7 @@ def test_what_has_other_products_is_refused_by_name(config, parallel, said):
 
 @pytest.fixture(autouse=True)
 def a_gpu(monkeypatch):
-    monkeypatch.setattr(host, "gpus", lambda: [{"name": "NVIDIA H100 80GB HBM3", "compute_capability": 9.0}])
+    monkeypatch.setattr(host, "gpus_for", lambda engine: [{"name": "NVIDIA H100 80GB HBM3", "compute_capability": 9.0}])
 
 
 def problems(model, tmp_path, *overrides):
@@ -107,7 +107,7 @@ def test_preflight_names_what_a_model_lacks(tmp_path):
 
 def test_a_cuda_engine_wants_a_gpu(tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps(LLAMA_8B))
-    monkeypatch.setattr(host, "gpus", list)
+    monkeypatch.setattr(host, "gpus_for", lambda engine: [])
     (said,) = problems(tmp_path, tmp_path)
     assert "set engine=vllm_cpu" in said
 
