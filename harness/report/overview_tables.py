@@ -11,6 +11,9 @@ from harness.analysis.study import Study
 from harness.report.tables import Table, Td, best, name_of, table
 from harness.report.words import NONE, capacity_gain, measured, number, percent, points, size, times
 
+POCKET = "pocket"  # the project's own suites: they bear the names of published ones, and hold other items
+OTHER_ITEMS = Td("not compared", "muted", "the pocket suites are not the published ones")
+
 
 def variants_table(findings: Findings) -> Table:
     study = findings.study
@@ -119,15 +122,17 @@ def published_table(findings: Findings) -> Table:
             result, rate = findings.suites.get((variant, suite)), findings.win_rates.get((variant, suite))
             own = result.score if result and result.valid else rate.win_rate if rate else None
             value = value / 100 if value > 1.5 else value  # scores are published in percent as well as in 0..1
-            shown = [percent(Estimate(value)), percent(own), NONE]
-            if own:
+            shown = [percent(Estimate(value)), percent(own), NONE if study.data != POCKET else OTHER_ITEMS]
+            if own and study.data != POCKET:
                 bounds = (None if bound is None else bound - value for bound in (own.low, own.high))
                 shown[2] = Td(points(Estimate(own.value - value, *bounds)), note=_agrees(own, value, "points"))
         else:
             there = _on_gpu(study, entry.get("gpu"))
             own = _scalar(findings, variant, metric) if there else None
             shown = [number(value), measured(own) if there else Td(NONE, "muted", "not such a GPU"), NONE]
-            if own:
+            if own and study.data == POCKET and str(metric).startswith("recovery/"):
+                shown[2] = OTHER_ITEMS
+            elif own:
                 shown[2] = Td(f"{100 * (own.value / value - 1):+.1f} %", note=_agrees(own, value))
         label = name_of(study, variant) if variant in study.variants else variant
         rows.append([label, suite or metric, *shown, Td(str(entry.get("source", "")), "muted")])

@@ -94,9 +94,13 @@ def test_every_number_of_a_variant_may_stand_beside_a_published_one():
 
 
 def test_published_scores_in_percent_and_metrics():
-    texts = [[td.text for td in row] for row in published_table(analyse(synthetic_study())).rows]
+    study = synthetic_study()
+    texts = [[td.text for td in row] for row in published_table(analyse(replace(study, data="hub"))).rows]
     assert texts[0][2] == "66.3 %" and texts[0][4].startswith("-7.1 [")
     assert texts[1][2:4] == ["1.70", "1.62 [1.60, 1.63]"]
+    pocket = [[td.text for td in row] for row in published_table(analyse(study)).rows]
+    assert pocket[0][2:4] == texts[0][2:4] and pocket[0][4] == "not compared", "other items under the same name"
+    assert pocket[1][4] == texts[1][4], "a speed-up does not depend on them"
 
 
 def test_the_best_is_marked_only_where_it_is_clear():
