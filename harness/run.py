@@ -147,8 +147,9 @@ class Run:
 
     def _warm_up(self, session: Session, server: Server) -> None:
         """The first load cell must not pay for lazy initialisation."""
-        first = next((cell for cell in self._pending(session) if cell.kind == "load"), None)
-        if first is None or self.budget.refusal(first):
+        loads = (cell for cell in self._pending(session) if cell.kind == "load")
+        first = next((cell for cell in loads if not self.budget.refusal(cell)), None)
+        if first is None:
             return
         from harness.load.measure import warm_up
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.gemm import Gemm, gemm
+from harness.analysis.gemm import KIND, Gemm, gemm
 from harness.analysis.intervals import Estimate, log_ratio_interval, median_interval
 from harness.analysis.study import Study
 
@@ -39,8 +39,13 @@ def product_changes(a: Served, b: Served, notes: list[str]) -> tuple[ProductChan
         notes.append(f"products: other layers or other shapes in A and B ({', '.join(odd)})")
         return ()
     batches = sorted(one.wholes[a[1]].keys() | two.wholes[b[1]].keys())
-    paired = a[0] is b[0]
+    paired = a[0] is b[0] and _runs(*a) == _runs(*b)
     return tuple(_change(one, a[1], two, b[1], batch, paired) for batch in batches)
+
+
+def _runs(study: Study, name: str) -> dict[str | None, str]:
+    """When each layer was timed: cells that were added to a study later are of another run."""
+    return {m.cell.layer: m.started_at for m in study.measured if m.cell.kind == KIND and m.cell.variant == name}
 
 
 def _change(one: Gemm, name_a: str, two: Gemm, name_b: str, batch: int, paired: bool) -> ProductChange:

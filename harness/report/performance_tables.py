@@ -97,7 +97,9 @@ def speculation_table(findings: Findings) -> Table:
                 length = number(point.value("tokens_per_draft"))
                 share = point.value("drafted_share")
                 share = NONE if share is None else f"{100 * share:.1f} %"
-                rows.append([scenario, _name(findings, variant), load, f"{100 * rate:.1f} %", length, share])
+                state = ("", "") if point.valid else ("bad", "INVALID")
+                accepted = Td(f"{100 * rate:.1f} %", *state)
+                rows.append([scenario, _name(findings, variant), load, accepted, length, share])
     note = (
         "As the server counted them: draft tokens that the model accepted, tokens of a step that had drafts (1 + "
         "accepted / drafts), and accepted ones of all tokens. What is accepted depends on the text. The scenarios' "

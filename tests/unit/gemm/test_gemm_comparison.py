@@ -46,6 +46,10 @@ def test_two_variants_of_one_study():
     found = compare_sides(Side(one, "bf16", "a:bf16"), Side(one, "fp8", "a:fp8"))
     for change in found.products:
         assert change.paired and (change.ratio.low, change.ratio.high) == pytest.approx((0.5, 0.5)), "round by round"
+    later = [replace(m, started_at="2026-11-21") if m.cell.variant == "fp8" else m for m in one.measured]
+    added = replace(one, measured=tuple(later))
+    found = compare_sides(Side(added, "bf16", "a:bf16"), Side(added, "fp8", "a:fp8"))
+    assert not any(change.paired for change in found.products), "timed in another run"
     assert any("compared with itself" in note for note in compared(one, one).not_compared)
 
 
