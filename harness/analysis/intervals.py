@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 _TAIL = (1 - CONFIDENCE) / 2
 _Z = float(stats.norm.ppf(1 - _TAIL))
-_PSEUDO = np.array([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
+PSEUDO = np.array([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
 _MAX_OUTCOMES = 64  # above this many distinct (baseline, variant) pairs, items are drawn one by one
 _CHUNK = 4_000_000  # draws held in memory at a time
 
@@ -80,11 +80,11 @@ def resample_means(
     found, counts = np.unique(pairs[:, 0] + 1j * pairs[:, 1], return_counts=True)  # sorts faster than rows do
     if len(found) <= _MAX_OUTCOMES:
         outcomes = np.column_stack([found.real, found.imag])
-        outcomes, inverse = np.unique(np.vstack([outcomes, _PSEUDO]), axis=0, return_inverse=True)
+        outcomes, inverse = np.unique(np.vstack([outcomes, PSEUDO]), axis=0, return_inverse=True)
         weights = np.bincount(inverse.ravel(), weights=np.concatenate([counts, np.full(4, 0.5)]))
         means = rng.multinomial(n, weights / weights.sum(), size=resamples) @ outcomes / n
         return means[:, 0], means[:, 1]
-    urn = np.vstack([np.repeat(pairs, 2, axis=0), _PSEUDO])  # an item stands twice in it, a pseudo-item once
+    urn = np.vstack([np.repeat(pairs, 2, axis=0), PSEUDO])  # an item stands twice in it, a pseudo-item once
     means = np.empty((resamples, 2))
     step = max(1, _CHUNK // n)
     for start in range(0, resamples, step):
@@ -94,10 +94,10 @@ def resample_means(
     return means[:, 0], means[:, 1]
 
 
-def difference_error(baseline: np.ndarray, variant: np.ndarray, share: float = 1.0) -> float:
-    """Standard error of mean(variant) - share·mean(baseline): the deviation of `resample_means`' draws, exactly."""
-    gaps = np.concatenate([variant - share * np.asarray(baseline, dtype=float), _PSEUDO[:, 1] - share * _PSEUDO[:, 0]])
-    weights = np.concatenate([np.ones(len(variant)), np.full(len(_PSEUDO), 0.5)])
+def difference_error(baseline: np.ndarray, variant: np.ndarray) -> float:
+    """Standard error of mean(variant) - mean(baseline): the standard deviation of `resample_means`' draws, exactly."""
+    gaps = np.concatenate([np.subtract(variant, baseline, dtype=float), PSEUDO[:, 1] - PSEUDO[:, 0]])
+    weights = np.concatenate([np.ones(len(variant)), np.full(len(PSEUDO), 0.5)])
     mean = np.average(gaps, weights=weights)
     return float(np.sqrt(np.average((gaps - mean) ** 2, weights=weights) / len(variant)))
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from harness.analysis.intervals import CONFIDENCE, difference_error
+from harness.analysis.intervals import CONFIDENCE, PSEUDO
 
 ALPHA, POWER = 1 - CONFIDENCE, 0.8
 _TO_FIND = stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)  # standard errors
@@ -53,12 +53,18 @@ def minimum_detectable(standard_error: float) -> float:
 def items_to_show(baseline: np.ndarray, variant: np.ndarray, margin: float) -> int | None:
     """Items on which a variant that is as good as the baseline is shown non-inferior at `margin` with 80 % power.
 
-    Shown means that mean(v - (1 - margin)·b) lies z.975 standard errors above 0; of an equal variant it is
-    margin·mean(b). So n = ((z.975 + z.80)·s / (margin·mean(b)))², with the deviation s of v - (1 - margin)·b over these
-    items and the bootstrap's pseudo-items: it rests on how often the two disagree here. None where nothing shows it.
+    Shown means that the mean of d = v - (1 - margin)·b lies z = z.975 standard errors above 0. Of an equal one it is
+    e = margin·mean(b). So n = ((z + z.80)·s(n) / e)², where s(n) is the deviation about e that n items will have: that
+    of items which disagree as often as these, and of the bootstrap's pseudo-items at their weight of 2 in n + 2. None
+    where the baseline scores nothing, or the margin is 0: no number of items shows it.
     """
     effect = margin * float(np.mean(baseline))
     if effect <= 0:
         return None
-    deviation = difference_error(baseline, variant, 1 - margin) * math.sqrt(len(baseline))
-    return math.ceil((_TO_FIND * deviation / effect) ** 2)
+    squares, pseudo = (
+        (v - (1 - margin) * b - effect) ** 2 for b, v in ((baseline, variant), (PSEUDO[:, 0], PSEUDO[:, 1]))
+    )
+    factor = (_TO_FIND / effect) ** 2
+    # n·(n + 2) = factor·(n·mean(squares) + sum(pseudo) / 2)
+    half = (factor * float(np.mean(squares)) - 2) / 2
+    return math.ceil(half + math.sqrt(half**2 + factor * float(np.sum(pseudo)) / 2))

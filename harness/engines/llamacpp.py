@@ -23,7 +23,8 @@ from harness.errors import ConfigError
 SERVER = "llama-server"
 NEUTRAL = ("--top-k", "0", "--top-p", "1", "--min-p", "0", "--repeat-penalty", "1")
 CACHE_TYPES = ("auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
-LIBRARIES = ("*.so*", *(f"../{where}/lib{name}*.so*" for where in ("lib*", "lib*/*") for name in ("ggml", "llama")))
+LIB = ("lib*", "lib*/*", "lib*/ggml/*", "lib*/*/ggml/*")  # the last two: backends of Debian's packages
+LIBRARIES = ("*.so*", *(f"../{where}/lib{name}*.so*" for where in LIB for name in ("ggml", "llama")))
 BUFFER = re.compile(r"load_tensors:\s+(\S+) model buffer size")
 
 

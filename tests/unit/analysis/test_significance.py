@@ -65,4 +65,9 @@ def test_so_many_items_show_an_equal_variant_in_four_of_five_studies():
     assert items_to_show(np.zeros(9), np.ones(9), 0.01) is None, "the baseline scores nothing"
     agreeing = np.repeat([1.0, 0.0], [100, 64])
     assert items_to_show(agreeing, agreeing, 0.01) > 164, "no flip in 164 items does not mean that there are none"
+    many = np.tile(agreeing, 10)
+    wanted = items_to_show(many, many, 0.01)
+    assert wanted == items_to_show(agreeing, agreeing, 0.01), "the pseudo-items weigh what they will, not what they do"
+    right = np.repeat([1.0, 0.0], [round(wanted * 100 / 164), wanted - round(wanted * 100 / 164)])
+    assert compare(Paired(right, right, (None,) * wanted), 0.01, [0]).verdict == SHOWN
     assert items_to_show(*world(100), margin=0.0) is None, "no number of items shows it"
