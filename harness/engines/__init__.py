@@ -57,6 +57,8 @@ class Deployment:
     axes: Axes = field(default_factory=Axes)
     scheme: Scheme = field(default_factory=Scheme)  # for an engine that must know it without the weights
     deployment_of: str | None = None  # the variant that this one serves in another way
+    # Values that the engine must use in place of those in the checkpoint's config.json.
+    config_overrides: dict[str, Any] = field(default_factory=dict)
 
 
 class Engine(Protocol):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.deployments import Axes
-from harness.engines import Deployment, Server
+from harness.engines import Deployment, Server, hf_overrides
 from harness.engines.dialect import VLLM
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.kernels import read_kernels
@@ -83,7 +83,8 @@ class Vllm(Launched):
             *("--host", "127.0.0.1", "--port", self.port(port)),
             *("--dtype", c.dtype, "--max-model-len", str(c.max_model_len)),
             *("--generation-config", "vllm"),  # a checkpoint must not bring its own sampling
-            *(*revision, *c.args, *deployment.args),
+            *revision,
+            *hf_overrides.merge((*c.args, *deployment.args), deployment.config_overrides),
         ]
 
     def server_env(self) -> dict[str, str]:
