@@ -13,7 +13,9 @@ from omegaconf import DictConfig
 
 from harness import compose
 from harness.errors import ConfigError, HarnessError, PreflightError
+from harness.overrides import prepare_arguments
 
+given: list[str] = []  # the command line as typed; sys.argv is what Hydra reads
 outcomes: list[int | Exception] = []  # hydra.main returns nothing, and adds its own line to what passes through it
 
 
@@ -22,13 +24,15 @@ def sweep(composed: DictConfig) -> None:
     from harness.sweep import run_sweep  # plans, runs, reports: not needed for --help
 
     try:
-        outcomes.append(run_sweep(composed, sys.argv))
+        outcomes.append(run_sweep(composed, given))
     except Exception as error:
         outcomes.append(error)
 
 
 def compose_and_run() -> None:
     """What passes through Hydra is about the configuration; what happens in the sweep is in `outcomes`."""
+    given[:] = sys.argv
+    sys.argv[1:] = prepare_arguments(sys.argv[1:], compose.options("sweep"))
     try:
         sweep()
     except Exception as error:

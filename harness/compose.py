@@ -18,11 +18,10 @@ from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
 from harness.gemm.formats import check_gemm
+from harness.overrides import GROUPS, NULL_BLOCKS, PRESENT, ambiguous, prepare_overrides, root_blocks, typed_in_shell
 from harness.paths import conf_dir, scenarios_dir
 from harness.reporting import check_published, check_report
 from harness.schemes import problems as scheme_problems
-
-GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
 
 
 def register() -> None:
@@ -34,6 +33,8 @@ def register() -> None:
     for kind in SUITES:
         store.store(group="suite", name=f"{kind}_schema", node=suite_class(kind).Config)
     store.store(group="compression", name="schema", node=EnvironmentConfig)
+    for name in root_blocks():
+        store.store(group=f"{NULL_BLOCKS}/{name}", name=PRESENT, node={name: {}}, package="_global_")
     if not OmegaConf.has_resolver("scenarios"):
         OmegaConf.register_new_resolver("scenarios", lambda path: str(scenarios_dir() / path))
         OmegaConf.register_new_resolver("cpu_dtype", host.cpu_dtype)
@@ -63,9 +64,10 @@ def compose_sweep(overrides: list[str]) -> Config:
     from hydra import compose, initialize_config_dir
 
     register()
+    prepared = prepare_overrides(overrides, options("sweep"))
     try:
         with initialize_config_dir(config_dir=config_path(), version_base="1.3"):
-            composed = compose("config", overrides=overrides)
+            composed = compose("config", overrides=prepared)
     except Exception as error:
         raise ConfigError(explain(error)) from None
     return typed(composed)
@@ -141,8 +143,10 @@ def explain(error: Exception) -> str:
         return f"no configuration {error.missing_cfg_file!r}; groups: {', '.join(GROUPS)}"
     if isinstance(error, OverrideParseException):
         key, _, value = str(error.override).partition("=")
-        hint = f"""; quote a value with special characters: '{key}="{value}"'""" if value else ""
+        hint = f"; quote a value with special characters: {typed_in_shell(key, value)}" if value else ""
         return f"cannot read {error.override!r} on the command line; write KEY=VALUE, as in load.rates_rps=[1,2]{hint}"
+    if match := re.match(r"Ambiguous value for argument '(.+)'$", _first_line(error)):
+        return ambiguous(match[1])
     if mark := getattr(error, "problem_mark", None):  # a YAML parser's
         return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', error)}"
     where = re.match(r"In '([^']+)'", str(error))
