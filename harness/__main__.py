@@ -1,7 +1,7 @@
 """python -m harness +sweep=NAME [KEY=VALUE ...]: Hydra in, exit code out.
 
-Exit codes: 0 complete, 1 some cells failed (the report is written all the same), 2 configuration or preflight,
-130 interrupted. Running the same command again measures only what is missing.
+Exit codes: 0 complete, 1 some cells or checks failed (the report is written all the same), 2 configuration or
+preflight, 130 interrupted. Running the same command again measures only what is missing.
 """
 
 import os

@@ -20,8 +20,9 @@ from harness.errors import ConfigError, did_you_mean
 from harness.gemm.formats import check_gemm
 from harness.overrides import GROUPS, NULL_BLOCKS, PRESENT, ambiguous, prepare_overrides, root_blocks, typed_in_shell
 from harness.paths import conf_dir, scenarios_dir
-from harness.reporting import check_published, check_report
+from harness.reporting import check_checks, check_published, check_report
 from harness.schemes import problems as scheme_problems
+from harness.unsupported import REFUSE, SKIP
 
 
 def register() -> None:
@@ -115,6 +116,10 @@ def _check(config: Config) -> None:
         raise ConfigError(f"margin={config.margin} is a share of the baseline's score: at least 0, below 1")
     if config.progress not in ("auto", "rich", "plain"):
         raise ConfigError(f"progress={config.progress!r}{did_you_mean(config.progress, ['auto', 'rich', 'plain'])}")
+    if config.on_unsupported not in (REFUSE, SKIP):
+        raise ConfigError(
+            f"on_unsupported={config.on_unsupported!r}{did_you_mean(config.on_unsupported, [REFUSE, SKIP])}"
+        )
     if config.judge and not config.judge.model and not config.judge.base_url:
         raise ConfigError("judge: set judge.model (a checkpoint to serve) or judge.base_url (an endpoint)")
     if config.judge and config.judge.base_url and not config.judge.endpoint_model:
@@ -123,6 +128,7 @@ def _check(config: Config) -> None:
         raise ConfigError("suite alpaca_eval needs a judge: set judge.model or judge.base_url, or leave the suite out")
     check_report(config, options("variant"))
     check_published(config, options)
+    check_checks(config, options)
     for name, scenario in config.scenarios.items():
         if scenario.prompt_tokens < 1 or scenario.output_tokens < 1:
             raise ConfigError(f"scenarios.{name}: prompt_tokens and output_tokens must be at least 1")

@@ -1,11 +1,7 @@
 """Everything that can be known before a model loads; all failures at once."""
 
-import re
 import shutil
 from pathlib import Path
-
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from harness import capabilities, host
 from harness.accuracy import Suite
@@ -20,8 +16,8 @@ from harness.gemm.plan import gemm_problems
 from harness.load import load_points
 from harness.load.traffic.plan import longest_request
 from harness.plan import JUDGE, Plan, Session
-from harness.schemes import needs_words
 from harness.telemetry.sessions import gpu_problems
+from harness.unsupported import engine_fits, unmet
 
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
@@ -52,6 +48,8 @@ def _served_here(session: Session, config: Config) -> bool:
 
 
 def _hardware(config: Config) -> list[str]:
+    if getattr(config.engine, "device", None) == "cpu":
+        return []
     present, tool = _present(config)
     wanted = max(config.hardware.gpus, 1 if tool == "rocminfo" else 0)
     if wanted > present:
@@ -89,39 +87,11 @@ def _heads(session: Session, workshop: Workshop) -> list[str]:
 
 
 def _needs(config: Config, name: str) -> list[str]:
-    """One line a variant: all that its kernels need, and all that is here."""
-    needs, engine = config.variants[name].needs, config.engine
-    device, version = getattr(engine, "device", "cuda"), getattr(engine, "version", None)
-    served_by = f"{engine.kind} {version or ''}".rstrip()
-    if device == "cpu":
-        if needs.cpu != "none":
-            return []
-        instead = f"; on a GPU it needs {needs_words(needs)}" if needs_words(needs) else ""
-        return [f"variant {name} has no kernels on a CPU; this engine: {served_by} for CPU{instead}"]
-    lacking, here = [], []
-    if needs.compute_capability is not None and device == "cuda":
-        used = host.gpus_for(engine)[: gpus_of(config, config.variants[name])]
-        least = min((gpu["compute_capability"] or 0.0 for gpu in used), default=None)
-        below = needs.compute_capability_below or float("inf")
-        lacking.append(least is None or not needs.compute_capability <= least < below)
-        here.append(f"this machine: {least or 'none'}")
-    if needs.engine:
-        fits = _engine_fits(needs.engine, engine.kind, version)
-        if fits is None:
-            return [f"variants.{name}.needs.engine: cannot read {needs.engine!r}; write it like 'vllm<0.19'"]
-        lacking.append(not fits)
-        here.append(f"this engine: {served_by}")
-    return [f"variant {name} needs {needs_words(needs)}; {'; '.join(here)}"] if any(lacking) else []
-
-
-def _engine_fits(need: str, kind: str, version: str | None) -> bool | None:
-    """None if it cannot be read."""
-    match = re.fullmatch(r"([a-z_]+)\s*(.*)", need)
-    try:
-        wanted = SpecifierSet(match[2]) if match else None
-        return None if wanted is None else match[1] == kind and (not version or Version(version) in wanted)
-    except (InvalidSpecifier, InvalidVersion):
-        return None
+    need, engine = config.variants[name].needs.engine, config.engine
+    if need and engine_fits(need, engine.kind, getattr(engine, "version", None)) is None:
+        return [f"variants.{name}.needs.engine: cannot read {need!r}; write it like 'vllm<0.19'"]
+    reason = unmet(config, name)
+    return [f"variant {name} {reason}"] if reason else []
 
 
 def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:

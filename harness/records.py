@@ -99,6 +99,16 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What a sweep asks for and does not measure on this machine: `left_out` of the manifest (sweep.json)."""
+
+    part: str  # variant: all of it | gemm: its products in the GEMM study
+    variant: str
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Window:
     """When a server was at work for a cell, in seconds since `zero_s`: the rows' time zero, on CLOCK_MONOTONIC."""
 
