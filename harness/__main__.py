@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from harness import compose
 from harness.errors import ConfigError, HarnessError, PreflightError
+from harness.output import masked_main
 
 outcomes: list[int | Exception] = []  # hydra.main returns nothing, and adds its own line to what passes through it
 
@@ -59,4 +60,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

@@ -22,6 +22,8 @@ from harness.dry_run import print_plan
 from harness.engines import engine_class
 from harness.errors import HarnessError, PreflightError
 from harness.estimate import estimator, judging, total
+from harness.masking import mask
+from harness.output import MaskedFormatter
 from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import make_progress
 from harness.run import Run
@@ -103,7 +105,7 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
             {key: value for key, value in asdict(entry).items() if value is not None} for entry in config.published
         ],
         "report": asdict(config.report),
-        "command": shlex.join(["python", "-m", "harness", *argv[1:]]),
+        "command": shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
         "config": composed,
         "cells": [cell.as_dict() for cell in plan.cells],
         "host": host.facts(),
@@ -116,7 +118,7 @@ def _start_log(store: Store, level: str) -> None:
     store.logs.mkdir(parents=True, exist_ok=True)
     logging.raiseExceptions = False  # a log that cannot be written must not print a traceback over the real reason
     handler = logging.FileHandler(store.logs / "harness.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("harness")
     root.addHandler(handler)
     root.setLevel(level.upper())
@@ -140,7 +142,7 @@ def _report(store: Store, config: Config, command: str) -> tuple[Path | None, st
         report = write_report(study, out, findings)
     except OSError as error:
         again = f"python -m harness.report {shlex.quote(str(store.root))}"
-        print(f"the report could not be written ({error}); repeat it with: {again}", file=sys.stderr)
+        print(f"the report could not be written ({mask(str(error))}); repeat it with: {again}", file=sys.stderr)
         return None, None
     if answer := recommendation(findings):
         print(f"\n{answer}")
