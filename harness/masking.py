@@ -136,7 +136,7 @@ def secret_name(name: str) -> bool:
         return False
     if _WORDS & set(parts) or name.endswith(("CONNECTION_STRING", "ACCESS_KEY_ID")):
         return True
-    return name in ("KEY", "PASS") or (len(parts) > 1 and parts[-1] in _LAST)
+    return len(parts) > 1 and parts[-1] in _LAST
 
 
 def is_secret_option(word: str) -> bool:
