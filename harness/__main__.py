@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from harness import compose
 from harness.errors import ConfigError, HarnessError, PreflightError
+from harness.output import masked_main
 from harness.overrides import prepare_arguments
 
 given: list[str] = []  # the command line as typed; sys.argv is what Hydra reads
@@ -63,4 +64,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))
