@@ -93,6 +93,9 @@ def converted(patterns: Iterable[str]) -> Predicate:
 
 
 def _regex(pattern: str) -> str:
+    """A plain name is no pattern, though transformers takes its dots for any character."""
+    if not set(pattern) & set("*+?[](){}|^$\\"):
+        return re.escape(pattern)
     try:
         return re.compile(pattern).pattern
     except re.error:
