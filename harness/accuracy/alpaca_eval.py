@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context
+from harness.accuracy.completions import completion
 from harness.accuracy.datasets import Source, reachable, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import chat_ids, digest
+from harness.accuracy.reasoning import answer_flags, mark
+from harness.accuracy.text_prompts import end_of, sendable
 from harness.config import Judge
 from harness.errors import CellError, ConfigError, did_you_mean
 from harness.load.traffic.prompts import load_tokenizer
@@ -84,23 +87,24 @@ class AlpacaEval:
         answers = request_many(
             context.server,
             "/v1/completions",
-            [{"prompt": ids, "max_tokens": self.config.max_tokens, "temperature": 0.0} for ids in prompts],
+            [
+                {"prompt": prompt, "max_tokens": self.config.max_tokens, "temperature": 0.0}
+                for prompt in sendable(context.server, tokenizer, prompts)
+            ],
             concurrency=context.concurrency,
             progress=context.progress,
         )
         rows = []
-        for item, ids, answer in zip(chosen, prompts, answers, strict=True):
-            choice = answer["choices"][0]
-            rows.append(
-                {
-                    **{key: item[key] for key in ("id", "group", "doc_hash", "instruction")},
-                    "prompt_hash": digest(ids),
-                    "scores": {},
-                    "response": choice["text"].strip(),
-                    "finish_reason": choice["finish_reason"],
-                    "completion_tokens": (answer.get("usage") or {}).get("completion_tokens"),
-                }
-            )
+        for item, ids, answer in zip(chosen, prompts, map(completion, answers), strict=True):
+            row = {
+                **{key: item[key] for key in ("id", "group", "doc_hash", "instruction")},
+                "prompt_hash": digest(ids),
+                "scores": {},
+                "response": answer.text.strip(),
+                "finish_reason": answer.finish_reason,
+                "completion_tokens": answer.completion_tokens,
+            }
+            rows.append(mark(row, end_of(tokenizer, ids)))
         return self._outcome(rows, data, len(population))
 
     def judge_fingerprint(self, judge: Judge) -> dict[str, Any]:
@@ -199,7 +203,7 @@ class AlpacaEval:
         if counts["truncated"]:
             message = f"{counts['truncated']} of {len(rows)} answers were cut at {self.config.max_tokens} tokens"
             flags.append(Flag("truncated", "caution", message))
-        return Outcome(result, rows, flags)
+        return Outcome(result, rows, flags + answer_flags(rows, f"suites.{self.name}.max_tokens"))
 
     def _source(self, data_root: str | None) -> Source:
         return source(data_root, "alpaca_eval", HUB)

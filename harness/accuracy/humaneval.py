@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context, humaneval_prompts, sandbox
+from harness.accuracy.completions import Completion, completion
 from harness.accuracy.datasets import Source, reachable, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval_evaluation import CODE, Verdict, evaluate
 from harness.accuracy.humaneval_prompts import code_ids, digest
 from harness.accuracy.humaneval_sampling import check_sampling, decoding, describe, pass_at_k, sample_seed
+from harness.accuracy.reasoning import answer_flags, mark
+from harness.accuracy.text_prompts import end_of, sendable
 from harness.errors import CellError, ConfigError
 from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Flag, Outcome
@@ -97,15 +100,16 @@ class HumanEval:
         chosen = {name: population[name] for name in subset(list(population), config.items, context.seed)}
         tokenizer = load_tokenizer(context.tokenizer)
         prompts = {name: code_ids(tokenizer, problem["prompt"], config.chat) for name, problem in chosen.items()}
+        sent = dict(zip(prompts, sendable(context.server, tokenizer, prompts.values()), strict=True))
         bodies = [  # the samples of an item in a row: its prompt stays cached
             {
-                "prompt": ids,
+                "prompt": prompt,
                 "max_tokens": config.max_tokens,
                 "stop": _stop(config.chat),
                 **decoding(config),
                 **({"seed": sample_seed(context.seed, name, index)} if config.temperature > 0 else {}),
             }
-            for name, ids in prompts.items()
+            for name, prompt in sent.items()
             for index in range(config.samples)
         ]
         steps = round(len(bodies) / (1 - EVALUATION_SHARE))
@@ -116,10 +120,9 @@ class HumanEval:
             concurrency=context.concurrency,
             progress=lambda done, total: context.progress(done, steps),
         )
-        grouped = {  # by item, in the order of its samples
-            name: [_answer(answer) for answer in answers[index * config.samples : (index + 1) * config.samples]]
-            for index, name in enumerate(chosen)
-        }
+        ends = {name: end_of(tokenizer, ids) for name, ids in prompts.items()}
+        said = iter(map(completion, answers))  # the samples of an item in a row
+        grouped = {name: [_answer(next(said), ends[name]) for _ in range(config.samples)] for name in chosen}
         verdicts = evaluate(
             chosen,
             {
@@ -167,7 +170,7 @@ class HumanEval:
         if counts["unparsed"]:
             message = f"{counts['unparsed']} of {len(answers)} answers have no function of the asked name: failed"
             flags.append(Flag("unparsed", "note", message))
-        return Outcome(result, rows, flags)
+        return Outcome(result, rows, flags + answer_flags(answers, f"suites.{self.name}.max_tokens"))
 
     def _source(self, data_root: str | None) -> Source:
         return source(data_root, "humaneval", RELEASE)
@@ -203,16 +206,9 @@ def _stop(chat: bool) -> list[str]:
     return humaneval_prompts.CHAT_STOP if chat else humaneval_prompts.PLAIN_STOP
 
 
-def _answer(answer: dict[str, Any]) -> dict[str, Any]:
-    try:
-        choice = answer["choices"][0]
-        text, reason = choice["text"], choice.get("finish_reason")
-    except (KeyError, IndexError, TypeError, AttributeError):
-        text = None
-    if not isinstance(text, str):
-        raise CellError(f"the server answered without a completion: {str(answer)[:300]}")
-    tokens = (answer.get("usage") or {}).get("completion_tokens")
-    return {"response": text, "finish_reason": reason, "completion_tokens": tokens}
+def _answer(said: Completion, prompt_end: str) -> dict[str, Any]:
+    facts = {"finish_reason": said.finish_reason, "completion_tokens": said.completion_tokens}
+    return mark({"response": said.text, **facts}, prompt_end)
 
 
 def _continued(problem: dict[str, Any], answer: dict[str, Any]) -> str:
