@@ -53,15 +53,18 @@ def test_line_separators_inside_a_string_end_no_line(tmp_path):
 
 GOOD = json.dumps({"messages": MESSAGES})
 BROKEN = {
-    "no such file": (None, "no file"),
+    "no such file": (None, "No such file"),
     "empty": ("", "no dialogue"),
     "blank lines": ("\n\n", "no dialogue"),
-    "cut in a string": (GOOD + "\n" + GOOD[:-9], ":2: expected"),
+    "cut in a string": (GOOD + "\n" + GOOD[:-9], ":2: no JSON"),
     "no object": (GOOD + "\n\n[1]", ":3: expected"),
     "text alone": (GOOD + '\n{"text": "a page"}', ":2: expected"),
     "a message without content": (GOOD + '\n{"messages": [{"role": "user"}]}', ":2: expected"),
     "unknown roles": ('{"messages": [{"role": "human being", "content": "Hi"}]}', "no dialogue"),
-    "no answer": ('{"conversations": [{"from": "human", "value": "Hi"}]}', "no dialogue"),
+    "an answer without a question": ('{"conversations": [{"from": "gpt", "value": "Hi"}]}', "no dialogue"),
+    "content that is no text": ('{"messages": [{"role": "user", "content": [1]}]}', "no dialogue"),
+    "roles that are no text": ('{"messages": [{"role": ["user"], "content": "Hi"}]}', "no dialogue"),
+    "a list that is cut": ("[" + GOOD, "no JSON list"),
     "null messages": ('{"messages": null}', ":1: expected"),
     "not UTF-8": (b'{"messages": "\xff\xfe"}', "UTF-8"),
 }
@@ -77,9 +80,10 @@ def test_a_broken_file_is_refused_before_anything_is_built(case, tmp_path):
     assert said in problem and str(path) in problem and problem.startswith("calibration")
 
 
-def test_a_file_of_another_name_is_told_how_to_name_it(tmp_path):
-    (tmp_path / "data.txt").write_text(GOOD)
-    assert ".jsonl" in calibration.problems(str(tmp_path / "data.txt"))[0]
+def test_a_prompt_alone_is_enough_to_calibrate_on(tmp_path):
+    path = tmp_path / "prompts"
+    path.write_text(json.dumps({"messages": [{"role": "system", "content": "Be brief."}, MESSAGES[0]]}))
+    assert worked(path, tmp_path / "w") == ["user: Add 2 and 3."]
 
 
 def test_a_spec_without_a_file_is_passed_on(tmp_path):
