@@ -79,7 +79,7 @@ class LayerMapping:
 class Calibration:
     """Instruction dialogues, sent through the chat template. null: as the sweep's `calibration` has it."""
 
-    file: str | None = None  # JSON lines with `messages`; else a dataset of the hub:
+    file: str | None = None  # dialogues as a scenario's text has them: .jsonl or .json; else a dataset of the hub:
     dataset: str | None = None
     split: str | None = None
     revision: str | None = None  # of the dataset: a commit

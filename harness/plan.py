@@ -126,10 +126,13 @@ def served_as(config: Config, engine: Engine, name: str, checkpoint: str) -> Dep
 
 
 def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
-    """The fields that are set: a field that a later version adds changes no fingerprint."""
-    if variant.recipe is None:
+    """The fields that are set: a field that a later version adds changes no fingerprint.
+
+    None too for one that sets `ignore` alone: it makes nothing, and tells of a made checkpoint what no scheme is about.
+    """
+    recipe = _set(asdict(variant.recipe)) if variant.recipe else {}
+    if not recipe.keys() - {"ignore"}:
         return None
-    recipe = _set(asdict(variant.recipe))
     if "calibration" in recipe:
         recipe["calibration"] = _calibration(_set(asdict(config.calibration)), recipe["calibration"])
     if "sparsity" in recipe:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness import capabilities, host
 from harness.accuracy import Suite
+from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
@@ -164,9 +165,8 @@ def _calibration(session: Session) -> list[str]:
     if not calibration:
         return []
     if file := calibration.get("file"):
-        lacking = None if Path(file).is_file() else f"no file {file}"
-    else:
-        lacking = hub.missing_dataset(calibration["dataset"])
+        return calibration_file.problems(file)
+    lacking = hub.missing_dataset(calibration["dataset"])
     instead = "set calibration.file to JSON lines with `messages`, as scenarios/corpus/chat.jsonl"
     return [f"calibration: {lacking}; {instead}"] if lacking else []
 

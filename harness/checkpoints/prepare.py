@@ -14,6 +14,7 @@ from typing import Any
 
 from harness import host
 from harness.checkpoints import Checkpoint, hub, recipes, source
+from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.sources import Hub, Pypi, size_bytes, weights_digest
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
@@ -138,9 +139,10 @@ class Workshop:
                 work.mkdir(parents=True)
                 (work / "harness.json").write_text(json.dumps(key, indent=1))  # how it was made, kept beside it
                 spec_file = work / "spec.json"
-                spec_file.write_text(json.dumps(spec))
+                spec_file.write_text(json.dumps(with_dialogues(spec, work)))
                 run_logged([str(python), str(WORKERS / worker), str(spec_file), str(work)], self.log, worker, env)
                 spec_file.unlink()
+                (work / NAME).unlink(missing_ok=True)
                 os.rename(work, home)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
