@@ -17,6 +17,7 @@ from harness.engines.dialect import VLLM
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.kernels import read_kernels
 from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json, axis_args, check_axis
+from harness.engines.releases import Release, vllm_release
 from harness.errors import ConfigError
 
 PLUGINS = Path(__file__).with_name("plugins")
@@ -52,6 +53,10 @@ class Vllm(Launched):
     Config = VllmConfig
     label = "vLLM"
     dialect = VLLM
+
+    @property
+    def release(self) -> Release | None:
+        return vllm_release(self.config.version)
 
     def fingerprint(self) -> dict[str, Any]:
         facts = super().fingerprint() | {"dtype": self.config.dtype}

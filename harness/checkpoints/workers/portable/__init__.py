@@ -1,10 +1,10 @@
 """Make a saved checkpoint readable by transformers 4 and 5, and by the compressed-tensors of older engines.
 
 llm-compressor needs transformers 5; vLLM up to 0.19 needs transformers 4. What the one writes the other refuses
-(tokenizer classes, quantization arguments) or misreads without a word (RoPE). So everything made here is written in the
-form that both read. That form exists for every field that is known to differ, so a checkpoint is made once for all
-engines and its key names none; a value that has no older form (a newer number format) is kept, and an engine that cannot
-read it is refused before it starts.
+(tokenizer classes, quantization arguments) or misreads without an error (RoPE). So everything made here is written in
+the form that both read. That form exists for every field that is known to differ, so a checkpoint is made once for all
+engines and its key names none. A value that has no older form (a newer number format) is kept, and an engine that
+cannot read it is refused before it starts (harness/checkpoints/compatibility).
 
 Runs inside the compression environment, after saving. Standard library, and huggingface_hub for a source on the hub.
 """

@@ -1,7 +1,7 @@
 """compressed-tensors' quantization_config in the form that its older releases read too.
 
-`QuantizationArgs` forbids keys that it does not know, and releases before 0.17 (vLLM up to 0.23) refuse `actorder` where
-the strategy is not group. What is written is changed only where its meaning stays: a null key says nothing, and
+`QuantizationArgs` forbids keys that it does not know, and releases before 0.17 (vLLM up to 0.22) refuse `actorder`
+where the strategy is not group. What is written is changed only where its meaning stays: a null key says nothing, and
 `actorder: weight` says in which order GPTQ went through the columns, which leaves no trace in the stored weights. A
 value that an older release cannot express is kept: the engine of such a release is refused before it starts
 (harness/checkpoints/compatibility).
@@ -10,9 +10,10 @@ value that an older release cannot express is kept: the engine of such a release
 from typing import Any
 
 # Keys of QuantizationArgs in compressed-tensors 0.12, the oldest release whose engines are known here.
-ARGUMENTS = frozenset(
-    "num_bits type symmetric group_size strategy block_structure dynamic actorder observer observer_kwargs".split()
-)
+ARGUMENTS = {
+    *("num_bits", "type", "symmetric", "group_size", "strategy", "block_structure", "dynamic", "actorder"),
+    *("observer", "observer_kwargs"),
+}
 SCHEME = ("weights", "input_activations", "output_activations")
 BY_WEIGHT = ("weight", "static", False)  # `actorder` values that change the calibration and not the format
 

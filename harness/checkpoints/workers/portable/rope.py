@@ -9,8 +9,8 @@ from typing import Any
 
 THETA, PARTIAL, SCALING, PARAMETERS = "rope_theta", "partial_rotary_factor", "rope_scaling", "rope_parameters"
 ORIGINAL = "original_max_position_embeddings"
-# Models with one RoPE per layer type in transformers 5, and where their transformers 4 class has the base of the sliding
-# layers; None: it is that of the full layers.
+# Models with one RoPE per layer type in transformers 5, and the transformers 4 field for the base of sliding layers;
+# None: it is that of the full layers.
 LOCAL_THETA = {
     **dict.fromkeys(("gemma3", "gemma3_text", "gemma3n", "gemma3n_text"), "rope_local_base_freq"),
     "olmo3": None,
@@ -40,6 +40,7 @@ def legacy_fields(config: dict[str, Any]) -> dict[str, Any] | None:
     name, base = LOCAL_THETA[model], local.get(THETA)
     if set(local) - {THETA} or (name is None and base != full.get(THETA)):
         return None
+    full.setdefault(SCALING, {"rope_type": "default"})  # without it vLLM reads the nested object as a flat one
     return full if name is None or base is None else {**full, name: base}
 
 
@@ -59,15 +60,6 @@ def _fields(parameters: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 def both_forms(config: dict[str, Any]) -> dict[str, Any]:
-    """`config`, and every model configuration in it, with the transformers 4 fields beside `rope_parameters`.
-
-    A RoPE per layer type is left in the transformers 4 form alone, in which such models are published: vLLM with
-    transformers 4 does not start with both (`rope_parameters should have a 'rope_type' key`).
-    """
+    """`config`, and every model configuration in it, with the transformers 4 fields beside `rope_parameters`."""
     written = {key: both_forms(value) if isinstance(value, dict) else value for key, value in config.items()}
-    parameters, fields = config.get(PARAMETERS), legacy_fields(config)
-    if not fields:
-        return written
-    if is_nested(parameters):
-        del written[PARAMETERS]
-    return {**written, **fields}
+    return {**written, **(legacy_fields(config) or {})}

@@ -65,7 +65,7 @@ def readable(config: dict[str, Any], has_tokenizer_json: bool) -> dict[str, Any]
 
 
 def make_readable(out: Path, generic: bool = False) -> None:
-    """`generic`: tokenizer.json says everything, and no model's own class may add to it, which the versions do apart."""
+    """`generic`: tokenizer.json alone decides, without a model's own class, which differs between the versions."""
     path = out / "tokenizer_config.json"
     if path.is_file():
         config = readable(json.loads(path.read_text()), (out / "tokenizer.json").is_file())
