@@ -133,6 +133,7 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
             if not workshop.is_made(session.checkpoint, session.recipe):
                 lacking += _calibration(session)
         lacking += [] if lacking else _contents(config, session, workshop)
+        lacking += [] if lacking else _readable(config, engine, session, workshop)
         found += lacking
     read = [session for session in plan.sessions if session.checkpoint]
     making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in read)
@@ -181,6 +182,17 @@ def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]
     from harness.checkpoints.inspection.gate import refusals
 
     return refusals(location, session.variant, config.variants.get(session.variant))
+
+
+def _readable(config: Config, engine: Engine, session: Session, workshop: Workshop) -> list[str]:
+    """What this version of the engine cannot read; of a checkpoint that is made first, looked at once it is made."""
+    if engine.release is None or not workshop.is_made(session.checkpoint, session.recipe):
+        return []
+    from harness.checkpoints.inspection.gate import unreadable
+
+    location = workshop.location(session.checkpoint, session.recipe)
+    revision = source(session.checkpoint).revision if session.recipe is None else None
+    return unreadable(location, revision, session.variant, engine.release, (*config.engine.args, *session.served.args))
 
 
 def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:

@@ -22,6 +22,7 @@ from harness.errors import HarnessError
 
 WORKERS = Path(__file__).with_name("workers")
 IMPORT, COMPRESS = "import_gguf.py", "compress"  # a script, a folder with a __main__.py
+PORTABLE = WORKERS / "portable"  # shared by both: the form in which a checkpoint is written
 
 
 def identity(reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def identity(reference: str, recipe: dict[str, Any] | None, compression: Environ
     origin = _origin(reference)
     if recipe is None:
         return origin
-    tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS)}
+    tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS, PORTABLE)}
     found = {"from": origin, "recipe": _portable(recipe), "tools": tools}
     return found if (dtype := calibration_dtype(recipe)) == "bfloat16" else {**found, "calibration_dtype": dtype}
 
@@ -43,12 +44,12 @@ def _origin(reference: str) -> dict[str, Any]:
     origin = source(reference)
     if origin.import_spec() is None:
         return origin.identity()
-    return {**origin.identity(), "worker": digest(WORKERS / IMPORT)}
+    return {**origin.identity(), "worker": digest(WORKERS / IMPORT, PORTABLE)}
 
 
-def digest(path: Path) -> str:
-    """Of a script, or of every script in a folder."""
-    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+def digest(*paths: Path) -> str:
+    """Return the digest of scripts, and of every script in folders."""
+    files = [file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 

@@ -16,6 +16,7 @@ from harness.credentials import read_key, split_url
 from harness.deployments import Axes
 from harness.engines.dialect import VLLM, Dialect
 from harness.engines.limits import Limits, Meter
+from harness.engines.releases import Release
 from harness.errors import ConfigError, did_you_mean
 
 ENGINES = {
@@ -80,6 +81,7 @@ class Engine(Protocol):
     dialect: Dialect
     loads_weights: bool  # False: checkpoints, GPUs and what variants need are not this machine's matter
     weights: str  # the form of checkpoint that it serves: safetensors | gguf
+    release: Release | None  # what this version reads of a checkpoint; None: not known, and not checked
 
     def fingerprint(self) -> dict[str, Any]:
         """The settings that can change a result (ports and time-outs cannot)."""

@@ -19,6 +19,7 @@ from harness.engines.dialect import Dialect
 from harness.engines.endpoint import list_models
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.process import ServerProcess, free_port, port_in_use
+from harness.engines.releases import Release
 from harness.errors import ConfigError, EngineError, did_you_mean
 
 RESET_TIMEOUT_S = 10.0
@@ -47,6 +48,7 @@ class Launched(ABC):
     dialect: Dialect
     weights = "safetensors"
     loads_weights = True
+    release: Release | None = None
 
     def __init__(self, config: Any, cache_dir: Path):
         self.config = config
