@@ -35,7 +35,7 @@ class Server:
     base_url: str  # http://127.0.0.1:8000, without /v1
     model: str  # the name it serves
     api_key_env: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)  # version, command, kernels, log: stored with every cell
+    facts: dict[str, Any] = field(default_factory=dict)  # version, command, schemes, kernels, log: in every record
     dialect: Dialect = VLLM
     limits: Limits = field(default_factory=Limits)  # what its owner lets a client ask
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)  # what was asked of it

@@ -142,7 +142,7 @@ def axis_args(axes: Axes, flags: dict[str, str]) -> list[str]:
 def check_axis(axis: str, value: str | None, known: Sequence[str], engine: str = "") -> None:
     """Raises ConfigError for a value that the engine does not know; `engine`: its release, where that decides."""
     if value is not None and value not in known:
-        of = f" is no value of {engine}" if engine else ""
+        of = f" ({engine})" if engine else ""
         raise ConfigError(f"{axis}: {value!r}{of}{did_you_mean(value, list(known))}")
 
 

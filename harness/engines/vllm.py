@@ -117,7 +117,7 @@ class Vllm(Launched):
         }
 
     def _release(self) -> str:
-        return f"{self.label} {self.config.version}".strip()
+        return f"{self.label} {self.config.version}" if self.config.version else ""
 
     def _capability(self) -> float | None:
         """The lowest compute capability of the GPUs that the server may use."""
