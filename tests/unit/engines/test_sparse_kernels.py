@@ -6,6 +6,7 @@ import pytest
 
 from harness.engines.kernels import wants_sparsity_config
 
+
 def engine(version="0.18.1", device="cuda", kind="vllm"):
     return {"kind": kind, "version": version, "device": device}
 
