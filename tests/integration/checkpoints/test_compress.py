@@ -22,7 +22,6 @@ MADE = sorted(
     for name, variant in catalogue.variants().items()
     if variant.recipe and getattr(variant.recipe.quantization, "method", None) != "gguf"  # llama-quantize's
 )
-SPARSE_ENGINE = {"kind": "vllm", "version": "0.18.1", "device": "cuda"}
 
 
 def specs(folder: Path) -> dict[str, dict]:
