@@ -1,7 +1,7 @@
 """From conf/ and the command line to a typed Config: registers the schemas, turns mistakes into messages."""
 
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
 from harness.gemm.formats import check_gemm
+from harness.known_secrets import learn_config
 from harness.overrides import GROUPS, NULL_BLOCKS, PRESENT, ambiguous, prepare_overrides, root_blocks, typed_in_shell
 from harness.paths import conf_dir, scenarios_dir
 from harness.reporting import check_checks, check_published, check_report
@@ -42,8 +43,9 @@ def register() -> None:
 
 
 def typed(composed: DictConfig) -> Config:
-    """Raises ConfigError for whatever is missing or contradictory."""
+    """Raises ConfigError for whatever is missing or contradictory; its secrets are masked from here on."""
     try:
+        learn_config(OmegaConf.to_container(composed, resolve=False))
         if OmegaConf.is_missing(composed, "name"):
             raise ConfigError(f"no sweep chosen: add +sweep=NAME; available: {', '.join(options('sweep'))}")
         if OmegaConf.is_missing(composed, "model"):
@@ -54,6 +56,7 @@ def typed(composed: DictConfig) -> Config:
         for group, key in (("variant", "label"), ("suite", "kind"), ("scenario", "prompt_tokens")):
             _drop_unchosen(composed[f"{group}s"], group, key)
         config: Config = expand(OmegaConf.to_object(composed))
+        learn_config(asdict(config))
     except (MissingMandatoryValue, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None
     _check(config)

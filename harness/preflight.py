@@ -8,6 +8,7 @@ from harness.accuracy import Suite
 from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
+from harness.credentials import argument_problems, key_problems, url_problems
 from harness.deployments import gpus_of, stands_for
 from harness.engines import Engine, environment
 from harness.engines.kernels import wants_sparsity_config
@@ -15,6 +16,7 @@ from harness.gemm import GEMM
 from harness.gemm.plan import gemm_problems
 from harness.load import load_points
 from harness.load.traffic.plan import longest_request
+from harness.masking import mask
 from harness.plan import JUDGE, Plan, Session
 from harness.telemetry.sessions import gpu_problems
 from harness.unsupported import engine_fits, unmet
@@ -22,7 +24,7 @@ from harness.unsupported import engine_fits, unmet
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
     """What this machine lacks for the cells that are still to be measured; empty when it can start."""
-    found = engine.problems()
+    found = engine.problems() + _arguments(config)
     served = {s.variant: s.served for s in plan.sessions if _served_here(s, config)}
     found += engine.deployment_problems(list(served.values()))
     if engine.loads_weights:
@@ -39,7 +41,16 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     found += capabilities.problems(config, engine, suites)
     found += _lengths(config, suites)
     found += _disk(config, engine)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(map(mask, found)))
+
+
+def _arguments(config: Config) -> list[str]:
+    """Secrets among the arguments of a server: every user of the machine sees these."""
+    instead = "remove it: the server listens on 127.0.0.1 alone; export a token for the hub as HF_TOKEN"
+    found = argument_problems("engine.args", getattr(config.engine, "args", None) or (), instead)
+    for name, variant in config.variants.items():
+        found += argument_problems(f"variants.{name}.engine_args", variant.engine_args, instead)
+    return found + argument_problems("judge.engine_args", config.judge.engine_args if config.judge else (), instead)
 
 
 def _served_here(session: Session, config: Config) -> bool:
@@ -176,7 +187,11 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
         for name in config.variants:
             target = default | dict(config.engine.targets.get(name, {}))
             targets[name] = (target["base_url"], target["model"])
-    return judge.problems(config.judge) + judge_identity.problems(
+    if wrong := url_problems("judge.base_url", config.judge.base_url):
+        return wrong + judge.problems(config.judge)
+    found = key_problems("judge.api_key_env", config.judge.api_key_env, False) if config.judge.base_url else []
+    found += judge.problems(config.judge)
+    return found + judge_identity.problems(
         config.judge, list(dict.fromkeys(filter(None, references))), locations, targets
     )
 

@@ -24,6 +24,8 @@ from harness.engines import engine_class
 from harness.errors import HarnessError, PreflightError
 from harness.estimate import estimator, judging, total
 from harness.gemm.plan import products_left_out
+from harness.masking import mask
+from harness.output import MaskedFormatter
 from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import make_progress
 from harness.records import LeftOut
@@ -117,7 +119,7 @@ def make_manifest(
         "report": asdict(config.report),
         "checks": asdict(config.checks),
         "left_out": [asdict(entry) for entry in left_out],
-        "command": shlex.join(["python", "-m", "harness", *argv[1:]]),
+        "command": shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
         "config": composed,
         "cells": [cell.as_dict() for cell in plan.cells],
         "host": host.facts(),
@@ -130,7 +132,7 @@ def _start_log(store: Store, level: str) -> None:
     store.logs.mkdir(parents=True, exist_ok=True)
     logging.raiseExceptions = False  # a log that cannot be written must not print a traceback over the real reason
     handler = logging.FileHandler(store.logs / "harness.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("harness")
     root.addHandler(handler)
     root.setLevel(level.upper())
@@ -159,7 +161,7 @@ def _report(store: Store, config: Config, command: str) -> tuple[Path | None, st
         report = write_report(study, out, findings)
     except OSError as error:
         again = f"python -m harness.report {shlex.quote(str(store.root))}"
-        print(f"the report could not be written ({error}); repeat it with: {again}", file=sys.stderr)
+        print(f"the report could not be written ({mask(str(error))}); repeat it with: {again}", file=sys.stderr)
         return None, None, True
     results = check_results(findings)
     if results:

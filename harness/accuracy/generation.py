@@ -13,6 +13,7 @@ from typing import Any
 from harness.engines import Server
 from harness.engines.limits import Pace
 from harness.errors import CellError
+from harness.masking import excerpt
 
 RETRIES = 3
 RETRY_STATUS = {408, 500, 502, 503, 504}
@@ -79,9 +80,9 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
                     answer = await response.json()
                     if "error" not in answer:
                         return answer
-                    problem = f"200 with an error object: {str(answer['error'])[:300]}"
+                    problem = f"200 with an error object: {excerpt(str(answer['error']), 300)}"
                 else:
-                    problem = f"HTTP {response.status}: {(await response.text())[:300]}"
+                    problem = f"HTTP {response.status}: {excerpt(await response.text(), 300)}"
                     if response.status == TOO_MANY:
                         wait_s = retry_after_s(response.headers.get("Retry-After"), waited_s)
                         waited_s += wait_s

@@ -24,6 +24,7 @@ from harness.accuracy.humaneval_prompts import code_ids, digest
 from harness.accuracy.humaneval_sampling import check_sampling, decoding, describe, pass_at_k, sample_seed
 from harness.errors import CellError, ConfigError
 from harness.load.traffic.prompts import load_tokenizer
+from harness.masking import excerpt
 from harness.records import Flag, Outcome
 
 RELEASE = "HumanEvalPlus v0.1.10"  # what evalplus 0.3.1 downloads
@@ -210,7 +211,7 @@ def _answer(answer: dict[str, Any]) -> dict[str, Any]:
     except (KeyError, IndexError, TypeError, AttributeError):
         text = None
     if not isinstance(text, str):
-        raise CellError(f"the server answered without a completion: {str(answer)[:300]}")
+        raise CellError(f"the server answered without a completion: {excerpt(str(answer), 300)}")
     tokens = (answer.get("usage") or {}).get("completion_tokens")
     return {"response": text, "finish_reason": reason, "completion_tokens": tokens}
 

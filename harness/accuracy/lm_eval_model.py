@@ -31,6 +31,7 @@ from harness.accuracy.lm_eval_logprobs import (
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load.traffic.prompts import bos_ids, load_tokenizer
+from harness.masking import excerpt
 
 BLOCK = 1024  # questions tokenized and sent together: MMLU whole would be 500 MB of token ids
 TOKENIZED = 64  # prompts of generated answers tokenized at a time, in some 20 ms
@@ -258,7 +259,9 @@ def generation(reply: dict[str, Any], stops: tuple[str, ...]) -> Generation:
         choice = reply["choices"][0]
         text, reason = choice["text"] or "", choice.get("finish_reason")
     except (KeyError, IndexError, TypeError) as error:
-        raise CellError(f"the server's answer is not a completion ({error!r}): {json.dumps(reply)[:300]}") from error
+        raise CellError(
+            f"the server's answer is not a completion ({error!r}): {excerpt(json.dumps(reply), 300)}"
+        ) from error
     cut = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
     if cut is not None:
         text, reason = text[:cut], "stop"

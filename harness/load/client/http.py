@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from harness.masking import excerpt
+
 HEAD_END = b"\r\n\r\n"
 MAX_HEAD_BYTES = 64 << 10
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: [^\r\n]*)?\r\n")
@@ -79,7 +81,7 @@ class Framing:
         end = data.find(HEAD_END)
         if end < 0:
             if len(data) > MAX_HEAD_BYTES or not b"HTTP/1.".startswith(data[:7]):
-                raise BadHttp(f"not an HTTP/1.1 response: {bytes(data[:80])!r}")
+                raise BadHttp(f"not an HTTP/1.1 response: {excerpt(repr(bytes(data[:4096])), 80)}")
             return False
         head = parse_head(data)
         if head.status < 200:
@@ -125,7 +127,7 @@ def parse_head(data: bytes | bytearray) -> Head:
     end = data.find(HEAD_END)
     match = STATUS_LINE.match(data)
     if end < 0 or match is None:
-        raise BadHttp(f"not an HTTP/1.1 response: {bytes(data[:80])!r}")
+        raise BadHttp(f"not an HTTP/1.1 response: {excerpt(repr(bytes(data[:4096])), 80)}")
     headers = {}
     for line in bytes(data[match.end() : end]).decode("latin-1").split("\r\n"):
         name, _, value = line.partition(":")

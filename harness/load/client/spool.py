@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.load.client.http import BadHttp, body_reads, parse_head
 from harness.load.client.trace import Asked, Failure, Request, Trace
+from harness.masking import excerpt
 
 WRITE_BUFFER = 256 << 10
 
@@ -142,7 +143,7 @@ def trace(raw: Raw) -> Trace:
         return replace(found, error=raw.error or Failure("bad_http", str(error)))
     found.status, found.chunks = head.status, chunks
     if head.status != 200 and raw.error is None:
-        body = b"".join(data for _, data in chunks)[:300].decode("utf-8", "replace")
+        body = excerpt(b"".join(data for _, data in chunks), 300)
         wait = head.headers.get("retry-after")
         found.error = Failure(f"http_{head.status}", body + (f" (Retry-After: {wait})" if wait else ""))
     return found

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from harness.load.client.trace import Failure, Trace
+from harness.masking import excerpt
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -130,13 +131,13 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
         try:
             chunk = orjson.loads(data.decode("utf-8", "replace"))  # a broken character is a token all the same
         except ValueError:
-            return {}, Failure("invalid_json", repr(data[:200]))
+            return {}, Failure("invalid_json", excerpt(repr(data[:4096]), 200))
     if not isinstance(chunk, dict):
-        return {}, Failure("invalid_json", f"not an object: {data[:200]!r}")
+        return {}, Failure("invalid_json", f"not an object: {excerpt(repr(data[:4096]), 200)}")
     if chunk.get("error") or chunk.get("object") == "error":
-        return chunk, Failure("server_error_object", str(chunk.get("error") or chunk.get("message"))[:300])
+        return chunk, Failure("server_error_object", excerpt(str(chunk.get("error") or chunk.get("message")), 300))
     if not (_are_dicts(chunk.get("choices") or ()) and isinstance(chunk.get("usage") or {}, dict)):
-        return {}, Failure("invalid_json", f"not a completion chunk: {data[:200]!r}")
+        return {}, Failure("invalid_json", f"not a completion chunk: {excerpt(repr(data[:4096]), 200)}")
     return chunk, None
 
 
