@@ -183,10 +183,11 @@ def test_suites_and_a_judge_that_repeat_credentials(leaky, tiny_model, home):
     command = harness(
         *("engine=endpoint", f"model={model}", "engine.model=m", "engine.dialect=openai", "scenario=[]"),
         *("suite=[alpaca_eval,gsm8k]", "suites.alpaca_eval.items=1", "suites.gsm8k.items=1", "data.root=pocket"),
-        *("noise_runs=0", "variant=[bf16,fp16,fp32]", f"engine.base_url={leaky.url('good')}"),
+        *("noise_runs=0", "variant=[bf16,fp16,fp32,nf4]", f"engine.base_url={leaky.url('good')}"),
         *("engine.api_key_env=MY_PROVIDER", f"+engine.targets.fp16={{base_url: '{leaky.url('s403')}'}}"),
         f"+engine.targets.fp32={{base_url: '{leaky.url('bad_json')}'}}",
-        *(f"judge.base_url={leaky.url('s401', URL_USER)}", "judge.endpoint_model=j"),
+        f"+engine.targets.nf4={{base_url: '{leaky.url('good_too')}'}}",
+        *(f"judge.base_url={leaky.url('s401', URL_USER)}", "judge.endpoint_model=m", "judge.model=null"),
         *("mlflow.enabled=false", "hardware.min_free_disk_gb=0.1"),
     )
     done = run(command, home, environment(home))
