@@ -61,8 +61,6 @@ def main() -> int:
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        return 1
     return max(outcomes, default=0)
 
 

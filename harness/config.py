@@ -308,7 +308,8 @@ class Checks:
     """Pass or fail criteria, evaluated when a run ends (analysis/checks). One that fails makes the exit code 1."""
 
     metrics: list[MetricCheck] = field(default_factory=list)
-    kernels: bool = False  # every quantized or sparse linear layer ran with the scheme that its variant names
+    schemes: dict[str, str] = field(default_factory=dict)  # variant -> what its engine's log must name for every linear
+    # layer: CompressedTensors24, CompressedTensorsW8A8Fp8, ...; none: no quantization
     gemm: bool = False  # every product of the GEMM study is correct, and the vendor library's was timed beside it
     telemetry: bool = False  # power, clocks and energy were sampled in every load cell
     load: bool = False  # every load point was measured and is valid

@@ -1,7 +1,9 @@
-"""Standard output, standard error, logs and the process list of a command, without secrets."""
+"""Standard output, standard error, logs and the process list of a command: no secrets, and no noise on `| head`."""
 
 import ctypes
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +11,15 @@ from typing import Any
 from harness.known_secrets import learn_command_line, learn_environment
 from harness.masking import mask
 
+PIPE_CLOSED = 128 + signal.SIGPIPE
+
 
 class MaskedStream:
-    """A text stream that masks whole lines; what has no line end yet waits for it, or for flush()."""
+    """A text stream that masks whole lines; what has no line end yet waits for it, or for flush().
+
+    When its reader has gone, as `| head` does, the command ends without a word and with the status that SIGPIPE gives.
+    SystemExit passes the handlers of OSError on its way; broken pipes of sockets and children are not touched.
+    """
 
     def __init__(self, stream: Any):
         self._stream, self._line = stream, ""
@@ -19,7 +27,7 @@ class MaskedStream:
     def write(self, text: str) -> int:
         whole, end, self._line = (self._line + text).rpartition("\n")
         if end:
-            self._stream.write(mask(whole) + end)
+            self._pass(mask(whole) + end)
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -29,8 +37,20 @@ class MaskedStream:
     def flush(self) -> None:
         line, self._line = self._line, ""
         if line:
-            self._stream.write(mask(line))
-        self._stream.flush()
+            self._pass(mask(line))
+        self._pass("")
+
+    def _pass(self, text: str) -> None:
+        """Write, or flush for no text."""
+        try:
+            if text:
+                self._stream.write(text)
+            else:
+                self._stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # for what is left in its buffer
+            if self._stream is not sys.__stderr__:  # without its log a command goes on
+                raise SystemExit(PIPE_CLOSED) from None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -49,7 +69,10 @@ def masked_main(main: Callable[[], int]) -> int:
     learn_command_line(sys.argv[1:])
     hide_arguments()
     sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
-    return main()
+    try:
+        return main()
+    finally:
+        sys.stdout.flush()  # here and not at the interpreter's end, which would complain of a closed pipe
 
 
 def hide_arguments() -> None:

@@ -1,5 +1,6 @@
 """Everything that can be known before a model loads; all failures at once."""
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from harness.plan import JUDGE, Plan, Session
 from harness.telemetry.sessions import gpu_problems
 from harness.unsupported import engine_fits, unmet
 
+log = logging.getLogger(__name__)
+
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
     """What this machine lacks for the cells that are still to be measured; empty when it can start."""
@@ -35,7 +38,7 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
         found += [problem for session in plan.sessions for problem in _heads(session, workshop)]
     found += _checkpoints(config, plan, engine, workshop)
     for suite in suites.values():
-        found += suite.problems(config.data.root)
+        found += _suite(suite, config.data.root)
     found += gemm_problems(config, engine, workshop)
     found += _judge(config, plan, engine, workshop)
     found += capabilities.problems(config, engine, suites)
@@ -51,6 +54,15 @@ def _arguments(config: Config) -> list[str]:
     for name, variant in config.variants.items():
         found += argument_problems(f"variants.{name}.engine_args", variant.engine_args, instead)
     return found + argument_problems("judge.engine_args", config.judge.engine_args if config.judge else (), instead)
+
+
+def _suite(suite: Suite, data_root: str | None) -> list[str]:
+    """Whatever its data holds, what is wrong with it is a line."""
+    try:
+        return suite.problems(data_root)
+    except Exception as error:
+        log.exception("suite %s", suite.name)
+        return [f"suite {suite.name}: its data cannot be read ({type(error).__name__}: {error})"]
 
 
 def _served_here(session: Session, config: Config) -> bool:

@@ -78,6 +78,8 @@ def check_checks(config: Config, options: Callable[[str], list[str]]) -> None:
         _one_of(f"{where}.variant", entry.variant, [*config.variants, *options("variant")])
         section = entry.metric.partition("/")[0]
         _one_of(f"{where}.metric", section, [*SECTIONS, *config.scenarios, *options("scenario")])
+    for variant in config.checks.schemes:
+        _one_of("checks.schemes", variant, [*config.variants, *options("variant")])
     if config.checks.gemm and not config.gemm.batch_sizes:
         raise ConfigError("checks.gemm is set and gemm.batch_sizes is empty; set batch sizes, or checks.gemm=false")
     for name in ("load", "telemetry"):

@@ -181,7 +181,8 @@ class Run:
         seen = sampler.of_cell(cell.kind, outcome.window or Window(began, 0.0, elapsed), outcome.result)
         inspection = self._inspected.get(checkpoint.location)
         held = holds(inspection) if inspection else self._held_by_gguf(checkpoint)
-        flags = outcome.flags + engine_flags(cell, server, self.config.engine.kind, inspection)
+        variant = self.config.variants.get(cell.variant)
+        flags = outcome.flags + engine_flags(cell, server, self.config.engine.kind, inspection, variant)
         served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
         self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, spent)
 

@@ -16,14 +16,19 @@ from harness.analysis.validity import kernels, simulated
 
 PASS, FAIL, UNSUPPORTED, NOT_CHECKED = "pass", "fail", "unsupported", "not_checked"
 WHOLE_VARIANT = "variant"  # LeftOut.part
-NOT_AS_NAMED = ("no_sparse_kernel", "emulated_kernel", "activations_unquantized", "fp32_compute")  # codes of flags
+NO_SCHEME = "none"
+# Flags of engine_flags.py: a layer did not run in the format that its variant names, or nothing tells.
+NOT_AS_NAMED = (
+    *("no_sparse_kernel", "kernel_unknown", "activations_unquantized", "activations_differ", "kv_cache_unquantized"),
+    *("emulated_kernel", "fp32_compute"),
+)
 WATCHED_S = 1.0  # a load cell shorter than this may end between two samples
 Verdict = tuple[str, str]  # (status, evidence)
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`check`: a metric of scalars.py, or a key of CHECKS."""
+    """`check`: a metric of scalars.py, scheme, or a key of OF_EACH_VARIANT."""
 
     check: str
     variant: str
@@ -36,9 +41,10 @@ def check_results(findings: Findings) -> tuple[CheckResult, ...]:
     """Check by check, and in each the variants in the sweep's order; empty for a sweep without checks."""
     study = findings.study
     found = [_result(findings, m.metric, m.variant, _metric(m)) for m in study.checks.metrics]
+    found += [_result(findings, "scheme", name, _scheme(wanted)) for name, wanted in study.checks.schemes.items()]
     absent = [entry.variant for entry in study.left_out if entry.part == WHOLE_VARIANT]
-    for family in study.checks.families:
-        found += [_result(findings, family, name, CHECKS[family]) for name in (*study.variants, *absent)]
+    for check in study.checks.of_each_variant:
+        found += [_result(findings, check, name, OF_EACH_VARIANT[check]) for name in (*study.variants, *absent)]
     return tuple(result for result in found if result)
 
 
@@ -84,39 +90,45 @@ def _metric(expected: MetricCheck) -> Callable[[Findings, str], Verdict]:
     return evaluate
 
 
-def _kernels(findings: Findings, variant: str) -> Verdict:
-    """What the engine's log says that each layer ran, against what the variant is named after."""
-    served = findings.study.variants[variant]
-    if served.emulated:
-        return UNSUPPORTED, served.emulated
-    measured = [m for m in _measured(findings, variant) if m.cell.kind in ("accuracy", "load")]
-    if not measured:
-        return _unmeasured(findings, variant, ("accuracy", "load"))
-    wrong = {flag["code"]: flag["message"] for m in measured for flag in m.flags if flag["code"] in NOT_AS_NAMED}
-    if wrong:
-        return FAIL, "; ".join(wrong.values())
-    layers = [schemes(m) for m in measured]
-    if not _quantized(served) and not any(layers):
-        return PASS, f"no quantization scheme in the engine's log; dtype {measured[0].engine.get('dtype', 'unknown')}"
-    if not all(layers):
-        return FAIL, "the engine's log names no scheme for any layer"
-    counts = [sum(found.values()) for found in layers]
-    expected = _linear_layers(findings)
-    named = ", ".join(f"{name} on {count} layers" for name, count in layers[0].items())
-    named += "".join(f"; {kernel}" for kernel in dict.fromkeys(k.kernel for k in kernels(measured[0].engine)))
-    if min(counts) < expected:
-        return FAIL, f"{named}: {min(counts)} of {expected} linear layers"
-    return PASS, named
+def _scheme(expected: str) -> Callable[[Findings, str], Verdict]:
+    def evaluate(findings: Findings, variant: str) -> Verdict:
+        """What the engine's log says that each layer ran."""
+        if reason := findings.study.variants[variant].emulated:
+            return UNSUPPORTED, reason
+        measured = [m for m in _measured(findings, variant) if m.cell.kind in ("accuracy", "load")]
+        if not measured:
+            return _unmeasured(findings, variant, ("accuracy", "load"))
+        wrong = {flag["message"]: None for m in measured for flag in m.flags if flag["code"] in NOT_AS_NAMED}
+        told = list(dict.fromkeys(_told(m) for m in measured))
+        if wrong or told != [_wanted(findings, expected)]:
+            return FAIL, "; ".join([*wrong, f"{' / '.join(map(_words, told))}, expected {expected}"])
+        by = ", ".join(dict.fromkeys(f"{k.kernel} for {k.layer}" for k in kernels(measured[0].engine)))
+        return PASS, f"{_words(told[0])}{': ' + by if by else ''}"
+
+    return evaluate
+
+
+def _told(measured: Measured) -> tuple[tuple[str, int | None], ...]:
+    """((scheme, layers), ...) of the engine's log; ((NO_SCHEME, None),) where it says that nothing is quantized."""
+    found = schemes(measured)
+    if not found and measured.engine.get("quantization") == NO_SCHEME:
+        return ((NO_SCHEME, None),)
+    return tuple(sorted(found.items()))
+
+
+def _wanted(findings: Findings, expected: str) -> tuple[tuple[str, int | None], ...]:
+    return ((expected, None if expected == NO_SCHEME else _linear_layers(findings)),)
+
+
+def _words(told: tuple[tuple[str, int | None], ...]) -> str:
+    said = [name if layers is None else f"{name} on {layers} layers" for name, layers in told]
+    return ", ".join(said) or "the engine's log names no scheme"
 
 
 def schemes(measured: Measured) -> dict[str, int]:
     """{scheme: layers} of the engine's log; empty where it names none."""
     found = measured.engine.get("schemes") or {}
     return {name: int(entry["layers"] if isinstance(entry, dict) else entry) for name, entry in found.items()}
-
-
-def _quantized(served) -> bool:
-    return bool(served.sparsity) or served.weights not in ("bf16", "fp16", "fp32")
 
 
 def _linear_layers(findings: Findings) -> int:
@@ -220,8 +232,7 @@ def _first_line(text: str) -> str:
     return next(iter(text.splitlines()), "")
 
 
-CHECKS: dict[str, Callable[[Findings, str], Verdict | None]] = {
-    "kernels": _kernels,
+OF_EACH_VARIANT: dict[str, Callable[[Findings, str], Verdict | None]] = {
     "gemm": _gemm,
     "telemetry": _telemetry,
     "load": _load,

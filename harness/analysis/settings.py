@@ -42,10 +42,12 @@ class MetricCheck:
 
 @dataclass(frozen=True)
 class Checks:
-    """What the sweep asks analysis/checks to evaluate. `families`: kernels | gemm | telemetry | load."""
+    """What the sweep asks analysis/checks to evaluate. `schemes`: {variant: scheme of every linear layer};
+    `of_each_variant`: gemm | telemetry | load."""
 
     metrics: tuple[MetricCheck, ...] = ()
-    families: tuple[str, ...] = ()
+    schemes: dict[str, str] = field(default_factory=dict)
+    of_each_variant: tuple[str, ...] = ()
 
 
 def read_checks(checks: dict[str, Any] | None) -> Checks:
@@ -61,7 +63,11 @@ def read_checks(checks: dict[str, Any] | None) -> Checks:
         )
         for entry in checks.get("metrics") or ()
     )
-    return Checks(metrics, tuple(name for name, wanted in checks.items() if name != "metrics" and wanted))
+    return Checks(
+        metrics,
+        {variant: str(scheme) for variant, scheme in (checks.get("schemes") or {}).items()},
+        tuple(name for name, wanted in checks.items() if wanted is True),
+    )
 
 
 def read_settings(report: dict[str, Any] | None) -> Settings:

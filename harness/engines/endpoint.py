@@ -14,7 +14,7 @@ from typing import Any
 from harness.credentials import key_problems, url_problems, without_credentials
 from harness.deployments import Axes
 from harness.engines import Deployment, Server
-from harness.engines.dialect import DIALECTS, VLLM, Dialect
+from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.errors import EngineError, did_you_mean
 
@@ -32,6 +32,7 @@ class EndpointConfig:
     targets: dict[str, dict[str, str]] = field(default_factory=dict)  # variant -> {base_url, model}, where they differ
     api_key_env: str | None = None
     version: str | None = None  # what runs there, if you know: it is stored with the results
+    send_as: str = "ids"  # prompts of suites: ids | text, for a server that takes no token ids
     dialect: str = "vllm"  # vllm | sglang | llamacpp | tensorrt_llm | openai: what it understands beyond OpenAI's API
     max_concurrency: int | None = None  # requests in flight
     requests_per_minute: float | None = None
@@ -52,14 +53,17 @@ class Endpoint:
 
     @property
     def label(self) -> str:
-        return f"an endpoint of engine.dialect={self.config.dialect}"
+        form = "" if self.config.send_as == IDS else f" and engine.send_as={self.config.send_as}"
+        return f"an endpoint of engine.dialect={self.config.dialect}{form}"
 
     @property
     def dialect(self) -> Dialect:
-        return DIALECTS.get(self.config.dialect, VLLM)  # a wrong name is one of problems()
+        known = DIALECTS.get(self.config.dialect, VLLM)  # a wrong name is one of problems()
+        return known if self.config.send_as == IDS else known.for_text_prompts()
 
     def fingerprint(self) -> dict[str, Any]:
         facts = {"kind": "endpoint", "version": self.config.version}
+        facts |= {} if self.config.send_as == IDS else {"send_as": self.config.send_as}
         return facts if self.config.dialect == "vllm" else {**facts, "dialect": self.config.dialect}
 
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
@@ -84,6 +88,8 @@ class Endpoint:
             )
         if self.config.dialect not in DIALECTS:
             found.append(f"engine.dialect={self.config.dialect}{did_you_mean(self.config.dialect, list(DIALECTS))}")
+        if self.config.send_as not in (IDS, TEXT):
+            found.append(f"engine.send_as={self.config.send_as}{did_you_mean(self.config.send_as, [IDS, TEXT])}")
         return found + self._wrong_numbers()
 
     def _wrong_numbers(self) -> list[str]:

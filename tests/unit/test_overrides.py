@@ -69,7 +69,7 @@ def test_a_judge_is_left_out(unset, sweep):
 
 
 def test_a_judge_set_and_unset_is_refused():
-    with pytest.raises(ConfigError, match="judge=null and .* contradict each other"):
+    with pytest.raises(ConfigError, match=r"judge=null and .* contradict each other"):
         compose_sweep([*WITHOUT_JUDGE, "judge=null", "judge.model=a/b"])
 
 

@@ -17,21 +17,19 @@ AGAIN = "compress it again, or correct quantization_config in config.json"
 def contradictions(layers: list[Layer], claims: Claims) -> list[Problem]:
     linear = [layer for layer in layers if not layer.embedding]
     found: list[Problem] = []
-    if claims.known:
+    if claims.groups and linear and not any(layer.quantized for layer in layers):
+        stored = ", ".join(sorted({number(layer.format) for layer in linear}))
+        claim = weight_words(claims.groups[0][1].weights)
+        what = f"config.json claims {claim} ({claims.method}), and all {len(linear)} linear layers are {stored}"
+        found.append(Problem("unquantized", "the checkpoint", what,
+                             "serve it as what it is (remove quantization_config), or quantize it"))  # fmt: skip
+    elif claims.known:
         unlisted = Unlisted(linear, claims)
         for layer in linear:
             found += _format(layer, claims, unlisted)
     for layer in layers:
         found += _values(layer)
-    found += _sparsity(linear, claims)
-    if claims.groups and linear and not any(layer.quantized for layer in layers):
-        stored = ", ".join(sorted({number(layer.format) for layer in linear}))
-        claim = weight_words(claims.groups[0][1].weights)
-        what = f"config.json claims {claim} ({claims.method}), and all {len(linear)} linear layers are {stored}"
-        found = [problem for problem in found if problem.code not in ("unquantized", "unchecked")]
-        found.append(Problem("unquantized", "the checkpoint", what,
-                             "serve it as what it is (remove quantization_config), or quantize it"))  # fmt: skip
-    return found
+    return found + list(_sparsity(linear, claims))
 
 
 def _format(layer: Layer, claims: Claims, unlisted: Unlisted) -> Iterator[Problem]:
@@ -138,7 +136,7 @@ def _sparsity(linear: list[Layer], claims: Claims) -> Iterator[Problem]:
     yield from broken_24(claimed, "sparsity_config claims it")
     if claims.sparsity:
         return
-    inner = [layer for layer in measurable if not claims.ignores(layer.name)]
+    inner = [layer for layer in measurable if layer.quantized or not claims.ignores(layer.name)]
     sparse = sum(layer.sparse24 for layer in inner)
     if 2 * sparse > len(inner):
         yield from broken_24(inner, f"{sparse} of {len(inner)} layers are", "caution")

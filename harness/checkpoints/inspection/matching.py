@@ -72,7 +72,13 @@ def components(patterns: Iterable[str]) -> Predicate:
 
 
 def globs(patterns: Iterable[str]) -> Predicate:
-    return regexes(map(fnmatch.translate, patterns))
+    names, starts, other = [], [], []  # lists are long: most of them are names, with a star behind them or without
+    for pattern in patterns:
+        special = set(pattern) & set("*?[")
+        kind = names if not special else starts if pattern.find("*") == len(pattern) - 1 and special == {"*"} else other
+        kind.append(pattern)
+    whole, first, rest = exact(names), tuple(start[:-1] for start in starts), regexes(map(fnmatch.translate, other))
+    return lambda name: whole(name) or name.startswith(first) or rest(name)
 
 
 def regexes(patterns: Iterable[str]) -> Predicate:
@@ -93,6 +99,9 @@ def converted(patterns: Iterable[str]) -> Predicate:
 
 
 def _regex(pattern: str) -> str:
+    """A plain name is no pattern, though transformers takes its dots for any character."""
+    if not set(pattern) & set("*+?[](){}|^$\\"):
+        return re.escape(pattern)
     try:
         return re.compile(pattern).pattern
     except re.error:

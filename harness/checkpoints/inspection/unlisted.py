@@ -27,7 +27,8 @@ class Unlisted:
     def __init__(self, layers: Iterable[Layer], claims: Claims):
         self.claims = claims
         quantized = [layer for layer in layers if layer.quantized]
-        self.kinds = {(layer.kind, layer.fused) for layer in quantized}
+        self.kinds = {layer.kind for layer in quantized if not layer.fused}
+        self.fused = any(layer.fused for layer in quantized)
         self.stacks = {stack(layer.name) for layer in quantized}
 
     def why(self, layer: Layer, claim: Claim) -> str | None:
@@ -38,9 +39,9 @@ class Unlisted:
             return "engines build routers and gates without quantization"
         if self.claims.from_files:
             return "it lists no exceptions, and engines take them from the files"
-        if layer.fused and claim.by == "class" and (layer.kind, True) not in self.kinds:
+        if layer.fused and claim.by == "class" and self.claims.method == "compressed-tensors" and not self.fused:
             return "fused experts are no Linear modules"
-        if layer.kind not in BLOCK and not layer.fused and (layer.kind, layer.fused) not in self.kinds:
+        if layer.kind not in BLOCK and not layer.fused and layer.kind not in self.kinds:
             return "no layer of its type is quantized: the engine's model code decides"
         if self.stacks and stack(layer.name) not in self.stacks and layer.kind != "lm_head":
             return f"no layer of {stack(layer.name)} is quantized: the engine's model code decides"

@@ -26,7 +26,7 @@ def against(inspection: Inspection, name: str, variant: Variant) -> list[Problem
         layer
         for layer in inspection.linear
         if layer.kind != "lm_head" and not router(layer) and not matches(layer.name, ignore)
-        and not inspection.claims.ignores(layer.name)
+        and (layer.quantized or not inspection.claims.ignores(layer.name))
     ]  # fmt: skip
     source = f"variant {name}"
     found = list(_weights(inspection, inner, source, variant))
