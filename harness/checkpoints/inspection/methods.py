@@ -31,7 +31,7 @@ from harness.schemes import GRANULARITIES
 
 def read_claims(config: dict[str, Any], modelopt: dict[str, Any] | None = None) -> Claims:
     """Raises AttributeError, LookupError, TypeError or ValueError for a quantization_config of another form."""
-    text = config["text_config"] if isinstance(config.get("text_config"), dict) else {}
+    text = text_config(config)
     quantization = config.get("quantization_config") or config.get("compression_config")
     if quantization is None:
         quantization = text.get("quantization_config")
@@ -50,7 +50,17 @@ def read_claims(config: dict[str, Any], modelopt: dict[str, Any] | None = None) 
         for format in filter(None, (claim.weights, claim.activations)):
             _check_format(format)
     layers = config.get("num_hidden_layers", text.get("num_hidden_layers"))
-    return replace(claims, decoder_layers=layers if isinstance(layers, int) and layers > 0 else None)
+    return replace(
+        claims,
+        decoder_layers=layers if isinstance(layers, int) and layers > 0 else None,
+        tied=config.get("tie_word_embeddings", text.get("tie_word_embeddings")) is True,
+    )
+
+
+def text_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The language model's part of a multimodal configuration; empty where the whole is one."""
+    parts = (config.get(name) for name in ("text_config", "llm_config", "language_config"))
+    return next((part for part in parts if isinstance(part, dict)), {})
 
 
 def _check_format(format: Format) -> None:
