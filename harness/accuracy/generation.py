@@ -76,7 +76,7 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
 async def _request(session, server: Server, path: str, body: dict[str, Any], pace: Pace) -> dict[str, Any]:
     import aiohttp
 
-    problem, failures, waited_s, url = "", 0, 0.0, server.base_url + path
+    problem, hint, failures, waited_s, url = "", "", 0, 0.0, server.base_url + path
     while failures <= RETRIES:
         await pace.wait(body)
         try:
@@ -91,9 +91,9 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
                     problem = f"HTTP {response.status}: {excerpt(text, 300)}"
                 retry_after = response.headers.get("Retry-After")
                 why = final(response.status, text, retry_after)
+                hint = advice(why, response.status, text, body.get("prompt"), server.api_key_env)
                 if why or (response.status not in RETRY_STATUS and response.status not in (200, TOO_MANY)):
-                    what = advice(why, response.status, text, body.get("prompt"), server.api_key_env)
-                    raise CellError(f"{url} refused a request: {problem}{what}")
+                    raise CellError(f"{url} refused a request: {problem}{hint}")
                 if response.status == TOO_MANY:
                     wait_s = retry_after_s(retry_after, waited_s)
                     waited_s += wait_s
@@ -102,7 +102,7 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
                     await asyncio.sleep(wait_s)
                     continue
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            problem, hint = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, ""
         failures += 1
         if failures <= RETRIES:
             await asyncio.sleep(min(2.0**failures / 2, 10.0))
@@ -111,7 +111,7 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
             f"{url} is rate-limiting the client ({problem}): a request would wait {waited_s:.0f} s, more than "
             f"{PATIENCE_S:.0f} s; lower concurrency=, or set engine.requests_per_minute= to what it allows"
         )
-    raise CellError(f"{url} failed {failures} times, last: {problem}")
+    raise CellError(f"{url} failed {failures} times, last: {problem}{hint}")
 
 
 def retry_after_s(header: str | None, waited_s: float) -> float:

@@ -121,6 +121,15 @@ TEXT_ONLY = [
     (422, '{"detail": [{"loc": ["body", "prompt"], "msg": "Input should be a valid string"}]}'),
     (400, "'prompt' must be a string"),
     (400, "json: cannot unmarshal array into Go struct field CompletionRequest.prompt of type string"),
+    (500, "'list' object has no attribute 'strip'"),
+    (500, "TypeError: TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, InputSequence]]"),
+    (400, '{"error": {"message": "Invalid value for parameter prompt"}}'),
+]
+OTHERS = [
+    (400, "This model's maximum context length is 2048 tokens. However, you requested 2,100 (2,000 in the prompt)"),
+    (400, '{"error": {"message": "prompt is too long"}}'),
+    (400, '{"error": {"message": "logprobs is not supported"}}'),
+    (500, "CUDA out of memory"),
 ]
 
 
@@ -128,6 +137,11 @@ TEXT_ONLY = [
 def test_a_server_that_wants_text_is_answered_with_the_setting(status, body):
     assert "engine.send_as=text" in advice(None, status, body, [1, 2, 3], None)
     assert "send_as" not in advice(None, status, body, "text", None)
+
+
+@pytest.mark.parametrize(("status", "body"), OTHERS)
+def test_other_refusals_are_not_answered_with_it(status, body):
+    assert "send_as" not in advice(None, status, body, [1, 2, 3], None)
 
 
 def test_advice_names_the_variable_of_the_key_and_not_the_key(monkeypatch):

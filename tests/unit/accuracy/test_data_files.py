@@ -10,7 +10,8 @@ import pytest
 from harness.accuracy.alpaca_eval import AlpacaEval, AlpacaEvalConfig
 from harness.accuracy.data_files import DataError, read_csv, read_json_lines
 from harness.accuracy.datasets import source
-from harness.accuracy.humaneval import HumanEval, HumanEvalConfig, load_problems
+from harness.accuracy.humaneval import HumanEval, HumanEvalConfig
+from harness.accuracy.humaneval_rows import load_problems
 from harness.accuracy.lm_eval import Config, LmEval
 from harness.accuracy.lm_eval_data import mmlu_docs
 from harness.accuracy.lm_eval_tasks import load_tasks
