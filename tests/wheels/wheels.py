@@ -42,6 +42,7 @@ SGLANG_IMPORTS = (
     "tqdm",
     "IPython",
 )
+EXCLUDED = 'ray ; python_version < "3"\n'  # an override without effect but to leave it out; with CuPy, 440 MB of 0.15.1
 PROBE = Path(__file__).with_name("probe.py")
 TIMEOUT_S = 1200
 
@@ -61,8 +62,11 @@ def python(engine: str) -> Path:
         if marker.exists() and marker.read_text() == content:
             return interpreter
         uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
+        excluded = home / "excluded.txt"
+        excluded.write_text(EXCLUDED)
         for line in wanted["install"]:
-            uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(interpreter), *shlex.split(line))
+            install = ("pip", "install", "--quiet", "--compile-bytecode", "--overrides", str(excluded))
+            uv(*install, "--python", str(interpreter), *shlex.split(line))
         marker.write_text(content)
     return interpreter
 
