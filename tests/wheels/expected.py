@@ -1,6 +1,7 @@
 """What each form runs as: (scheme or method of every quantized linear layer, its kernel, flags of the harness).
 
-The kernel is None where vLLM keeps no object for it, and a set where layers of other sizes take other ones. An `Error` says with which words the wheel refuses the form.
+The kernel is None where vLLM keeps no object for it, and a set where layers of other sizes take other ones. An `Error`
+says with which words the wheel refuses the form.
 """
 
 from dataclasses import dataclass

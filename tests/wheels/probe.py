@@ -147,7 +147,7 @@ def described(built):
 
 
 def rotary(built) -> list[dict]:
-    """Rotary embeddings of the layers: class, base, dimensions and, where it was computed, the table at position 1000."""
+    """Rotary embeddings of the layers: class, base, dimensions; the table at position 1000 where it was computed."""
     found = {}
     for layer in built.modules():
         if "Rotary" in type(layer).__name__ and hasattr(layer, "base"):
@@ -265,7 +265,7 @@ MODULES = (
 def main(spec: Path, out: Path) -> None:
     stand_in_device()
     for module in MODULES:
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(Exception):  # the case that needs it will say so
             import_module(module)
     out.mkdir(parents=True, exist_ok=True)
     for case in json.loads(spec.read_text())["cases"]:

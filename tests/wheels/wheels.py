@@ -42,7 +42,8 @@ SGLANG_IMPORTS = (
     "tqdm",
     "IPython",
 )
-EXCLUDED = 'ray ; python_version < "3"\n'  # an override without effect but to leave it out; with CuPy, 440 MB of 0.15.1
+OVERRIDES = 'ray ; python_version < "3"\n'  # leaves it out: with CuPy, 440 MB of 0.15.1 for clusters alone
+CONSTRAINTS = "cuda-python>=12.8\n"  # older releases contain a cuda.bindings, and overwrite that of cuda-bindings
 PROBE = Path(__file__).with_name("probe.py")
 TIMEOUT_S = 1200
 
@@ -62,11 +63,12 @@ def python(engine: str) -> Path:
         if marker.exists() and marker.read_text() == content:
             return interpreter
         uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
-        excluded = home / "excluded.txt"
-        excluded.write_text(EXCLUDED)
+        (home / "overrides.txt").write_text(OVERRIDES)
+        (home / "constraints.txt").write_text(CONSTRAINTS)
+        limits = ("--overrides", str(home / "overrides.txt"), "--constraints", str(home / "constraints.txt"))
         for line in wanted["install"]:
-            install = ("pip", "install", "--quiet", "--compile-bytecode", "--overrides", str(excluded))
-            uv(*install, "--python", str(interpreter), *shlex.split(line))
+            install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(interpreter))
+            uv(*install, *limits, *shlex.split(line))
         marker.write_text(content)
     return interpreter
 
