@@ -14,9 +14,15 @@ import wheels
 from expected import HOME, RUNS
 
 from harness.compose import compose_sweep
+from harness.config import Config
 from harness.unsupported import engine_fits
 
-SIGNATURES = ("_C::cutlass_scaled_mm", "_C::cutlass_scaled_sparse_mm", "_C::cutlass_sparse_compress")
+OPERATORS = (
+    *("_C::cutlass_scaled_mm", "_C::cutlass_scaled_sparse_mm", "_C::cutlass_sparse_compress"),
+    *("aten::_scaled_mm", "aten::_int_mm", "aten::_cslt_compress", "aten::_cslt_sparse_mm"),
+    "aten::_cslt_sparse_mm_search",
+)
+FUNCTIONS = ("cutlass_scaled_mm", "cutlass_sparse_compress", "cutlass_scaled_sparse_mm")  # of vllm._custom_ops
 TEXTS = (
     "The capital of France is Paris.",
     "def f(x):\n    return  x ** 2  # square\n\n\n\tprint(f(3))",
@@ -58,9 +64,10 @@ def cases(engine: str, gpu: str) -> list[dict]:
     found += [
         {"name": "commands", "kind": "commands", "commands": asked},
         {"name": "choices", "kind": "choices", "flags": ["--kv-cache-dtype"]},
-        {"name": "operators", "kind": "operators", "names": list(SIGNATURES)},
+        {"name": "operators", "kind": "operators", "names": OPERATORS, "functions": FUNCTIONS},
     ]
-    for name, path in made_here(engine, gpu).items():
+    for name in made_here(engine, gpu):
+        path = made.path(name)
         arguments = ["--model", str(path), "--dtype", "bfloat16", "--max-model-len", "1024", *engine_args(name)]
         found.append({"name": f"made.{name}", "kind": "model", "device": "cpu", "load": True, "arguments": arguments})
         found.append({"name": f"tokens.{name}", "kind": "tokens", "model": str(path), "texts": TEXTS, "chats": CHATS})
@@ -101,18 +108,18 @@ def name_of(form: str, words: list[str] | tuple[str, ...]) -> str:
 
 
 @cache
-def made_here(engine: str, gpu: str) -> dict[str, Path]:
-    """Checkpoints that we make and that `needs` admits on this engine and GPU."""
+def made_here(engine: str, gpu: str) -> tuple[str, ...]:
+    """Names of the checkpoints that we make and that `needs` admits on this engine and GPU; MODELS have none."""
     config = compose_sweep([*made.SWEEP[:2], f"engine={engine}", f"variant=[{','.join(['bf16', *made.variants()])}]"])
-    capability, home = float(standins.GPUS[gpu].capability), made.checkpoints()
-    found = {"imported": made.imported(), "dense": home / "dense", made.LLAMA3: home / made.LLAMA3}
-    for name in made.variants():
-        needs = config.variants[name].needs
-        low, high = needs.compute_capability or 0.0, needs.compute_capability_below or 99.0
-        fits = not needs.engine or engine_fits(needs.engine, config.engine.kind, config.engine.version)
-        if fits and low <= capability < high:
-            found[name] = home / name
-    return found
+    capability = float(standins.GPUS[gpu].capability)
+    return made.MODELS + tuple(name for name in made.variants() if admitted(config, name, capability))
+
+
+def admitted(config: Config, name: str, capability: float) -> bool:
+    needs = config.variants[name].needs
+    low, high = needs.compute_capability or 0.0, needs.compute_capability_below or 99.0
+    fits = not needs.engine or engine_fits(needs.engine, config.engine.kind, config.engine.version)
+    return bool(fits) and low <= capability < high
 
 
 def engine_args(name: str) -> list[str]:

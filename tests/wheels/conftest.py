@@ -20,6 +20,18 @@ def check(record_property):
     return name
 
 
+def pytest_collection_modifyitems(items):
+    """With xdist, tests of one wheel on one GPU go to one worker, which asks the wheel once."""
+    import expected
+    import studies
+
+    for item in items:
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        engine = given.get("engine") or (studies.STUDIES[given["sweep"]].engine if "sweep" in given else "others")
+        gpu = given.get("gpu") or expected.HOME.get(engine, "")
+        item.add_marker(pytest.mark.xdist_group(f"{engine}-{gpu}"))
+
+
 def pytest_terminal_summary(terminalreporter):
     import wheels
 
@@ -35,8 +47,7 @@ def pytest_terminal_summary(terminalreporter):
     for (engine, gpu, kind), found in sorted(rows.items()):
         failed = [result for result in found if result != "passed"]
         name = wheels.installed(engine)["name"]
-        terminalreporter.write_line(
-            f"{name:26} {gpu:5} {kind:28} {len(found) - len(failed):3} passed {len(failed):3} failed  {'; '.join(failed)}"
-        )
+        count = f"{len(found) - len(failed):3} passed {len(failed):3} failed"
+        terminalreporter.write_line(f"{name:26} {gpu:5} {kind:28} {count}  {'; '.join(failed)}")
     minutes = (time.monotonic() - BEGAN) / 60
     terminalreporter.write_line(f"{minutes:.1f} minutes, {wheels.size_gb():.1f} GB in {wheels.ROOT}")

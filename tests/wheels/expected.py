@@ -1,6 +1,7 @@
 """What each form runs as: (scheme or method of every quantized linear layer, its kernel, flags of the harness).
 
-The kernel is None where vLLM keeps no object for it. An `Error` says with which words the wheel refuses the form.
+The kernel is None where vLLM keeps no object for it, and a set where layers of other sizes take other ones. An `Error`
+says with which words the wheel refuses the form.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ RUNS: dict[tuple[str, str], dict[str, tuple | Error]] = {
         "smollm2_fp8": FP8,
         "smollm2_sparse24_fp8": SPARSE,
         "smollm2_int8": INT8,
-        "smollm2_w4a16": MARLIN,
+        "smollm2_w4a16": (
+            "CompressedTensorsWNA16",
+            {"ExllamaLinearKernel", "MacheteLinearKernel", "MarlinLinearKernel"},
+        ),
         "sparse24_fp8_dense": SPARSE,
         "sparse24_int8": SPARSE,
         "sparse24_bf16": SPARSE,

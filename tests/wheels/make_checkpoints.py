@@ -2,8 +2,8 @@
 
     python make_checkpoints.py WORKER SPECS.json TOKENIZER_DIR OUT_DIR
 
-WORKER is the product's own compression worker. OUT_DIR/dense and OUT_DIR/dense_llama3 are the models: random Llamas of one
-layer with the tokenizer of TOKENIZER_DIR, one with a default rotary embedding and one with Llama 3.1's scaled one.
+WORKER is the product's own compression worker. OUT_DIR/dense and OUT_DIR/dense_llama3 are the models: random Llamas of
+one layer with the tokenizer of TOKENIZER_DIR, one with a default rotary embedding, one with Llama 3.1's scaled one.
 """
 
 import json
@@ -16,11 +16,11 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 SIZES = {
-    "hidden_size": 512,
-    "intermediate_size": 1024,
+    "hidden_size": 256,
+    "intermediate_size": 512,
     "num_hidden_layers": 1,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
     "max_position_embeddings": 8192,
     "tie_word_embeddings": True,
 }

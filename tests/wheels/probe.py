@@ -1,7 +1,7 @@
 """Run in a wheel's own interpreter, with the stand-ins: `python probe.py SPEC OUT`.
 
-SPEC is JSON, {"cases": [{"name", "kind", ...}]}. Each case runs in a forked child, because vLLM logs most choices once a
-process and has one distributed state a process; its log is OUT/NAME.log and its result OUT/NAME.json:
+SPEC is JSON, {"cases": [{"name", "kind", ...}]}. Each case runs in a forked child, because a process of vLLM logs most
+choices once and has one distributed state; its log is OUT/NAME.log and its result OUT/NAME.json:
 {"error": null | "...", "seconds": ..., ...}. Kinds are the functions of CASES.
 """
 
@@ -87,8 +87,9 @@ def choices(case: dict) -> dict:
 
 
 def model(case: dict) -> dict:
-    """Build the model of the arguments as the engine's worker does, on `device` (meta or cpu); load its weights with the
-    wheel's own loader where `load` is true. What kernels run is in the log."""
+    """Build the model of the arguments as the engine's worker does, on `device` (meta or cpu); where `load` is true,
+    load its weights with the wheel's own loader. The log names the kernels.
+    """
     import torch
     from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
     from vllm.model_executor.model_loader.utils import initialize_model
@@ -146,7 +147,7 @@ def described(built):
 
 
 def rotary(built) -> list[dict]:
-    """What position embeddings the layers turn by: base, scaling class and the table's checksum where it was computed."""
+    """Rotary embeddings of the layers: class, base, dimensions; the table at position 1000 where it was computed."""
     found = {}
     for layer in built.modules():
         if "Rotary" in type(layer).__name__ and hasattr(layer, "base"):
@@ -178,11 +179,17 @@ def as_ids(encoded) -> list[int]:
 
 
 def operators(case: dict) -> dict:
-    """Schemas of operators; null for one that is not there."""
-    import torch
-    import vllm._custom_ops  # noqa: F401
+    """{operator: its schema, null where it is not there}, {function of vllm._custom_ops: its parameters, likewise}."""
+    import inspect
 
-    return {"schemas": {name: schema(torch, name) for name in case["names"]}}
+    import torch
+    import vllm._custom_ops as ops
+
+    functions = {name: getattr(ops, name, None) for name in case["functions"]}
+    return {
+        "schemas": {name: schema(torch, name) for name in case["names"]},
+        "functions": {name: found and list(inspect.signature(found).parameters) for name, found in functions.items()},
+    }
 
 
 def schema(torch, name: str) -> str | None:
@@ -258,7 +265,7 @@ MODULES = (
 def main(spec: Path, out: Path) -> None:
     stand_in_device()
     for module in MODULES:
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(Exception):  # the case that needs it will say so
             import_module(module)
     out.mkdir(parents=True, exist_ok=True)
     for case in json.loads(spec.read_text())["cases"]:

@@ -2,9 +2,9 @@
 
     python tests/wheels/show.py ENGINE GPU CHECKPOINT [--all] [SERVER ARGUMENTS]
 
-ENGINE is a file of conf/engine (vllm_sparse: vLLM 0.18.1), GPU is h100, a100 or b200. CHECKPOINT is a directory, of which
-config.json is enough, or the name of a form of forms.py (`python tests/wheels/show.py ENGINE GPU list`). With --all every
-line of the log; without it, those that name a scheme, a kernel, a backend or a data type.
+ENGINE is a file of conf/engine (vllm_sparse: vLLM 0.18.1), GPU is h100, a100 or b200. CHECKPOINT is a directory, of
+which config.json is enough, or the name of a form of forms.py (`... show.py ENGINE GPU list` prints them). With --all
+every line of the log; without it, those that name a scheme, a kernel, a backend or a data type.
 """
 
 import re

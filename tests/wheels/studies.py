@@ -1,8 +1,7 @@
-"""The named sweeps on the GPUs they were written for: their server commands, and the checkpoint form of each variant."""
+"""The named sweeps on the GPUs that they were written for: server commands, and each variant's checkpoint form."""
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from wheels import ROOT
 

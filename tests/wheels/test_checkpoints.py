@@ -1,4 +1,4 @@
-"""Checkpoints that our recipes make: a wheel loads all their weights, turns by their rotary base, and tokenizes alike."""
+"""Checkpoints that our recipes make: a wheel loads all weights, has the right rotary base, and the same token ids."""
 
 import json
 import math

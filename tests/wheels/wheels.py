@@ -42,6 +42,8 @@ SGLANG_IMPORTS = (
     "tqdm",
     "IPython",
 )
+OVERRIDES = 'ray ; python_version < "3"\n'  # leaves it out: with CuPy, 440 MB of 0.15.1 for clusters alone
+CONSTRAINTS = "cuda-python>=12.8\n"  # older releases contain a cuda.bindings, and overwrite that of cuda-bindings
 PROBE = Path(__file__).with_name("probe.py")
 TIMEOUT_S = 1200
 
@@ -61,8 +63,12 @@ def python(engine: str) -> Path:
         if marker.exists() and marker.read_text() == content:
             return interpreter
         uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
+        (home / "overrides.txt").write_text(OVERRIDES)
+        (home / "constraints.txt").write_text(CONSTRAINTS)
+        limits = ("--overrides", str(home / "overrides.txt"), "--constraints", str(home / "constraints.txt"))
         for line in wanted["install"]:
-            uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(interpreter), *shlex.split(line))
+            install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(interpreter))
+            uv(*install, *limits, *shlex.split(line))
         marker.write_text(content)
     return interpreter
 
