@@ -79,7 +79,7 @@ class LayerMapping:
 class Calibration:
     """Instruction dialogues, sent through the chat template. null: as the sweep's `calibration` has it."""
 
-    file: str | None = None  # JSON lines with `messages`; else a dataset of the hub:
+    file: str | None = None  # dialogues as a scenario's text has them: .jsonl or .json; else a dataset of the hub:
     dataset: str | None = None
     split: str | None = None
     revision: str | None = None  # of the dataset: a commit
@@ -282,12 +282,13 @@ class Report:
 
 @dataclass
 class Published:
-    """What somebody else measured, to be laid beside what is measured here; never without where it stands."""
+    """A figure of somebody else's study, shown beside what is measured here; never without its source."""
 
     variant: str = MISSING
     suite: str | None = None  # its score, in 0..1 or in percent; or ...
     metric: str | None = None  # ... a number of analysis/scalars.py: recovery/average, speedup/e2e_single_stream
     value: float = MISSING
+    against: str | None = None  # the variant that a speed-up is over; null: the baseline
     gpu: str | None = None  # a pattern of the GPU's name: compared on such a one only (H100|H200)
     source: str = ""  # title, its table or section, year: an entry without it is refused
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness import capabilities, host
 from harness.accuracy import Suite
+from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
@@ -132,6 +133,7 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
             if not workshop.is_made(session.checkpoint, session.recipe):
                 lacking += _calibration(session)
         lacking += [] if lacking else _contents(config, session, workshop)
+        lacking += [] if lacking else _readable(config, engine, session, workshop)
         found += lacking
     read = [session for session in plan.sessions if session.checkpoint]
     making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in read)
@@ -164,9 +166,8 @@ def _calibration(session: Session) -> list[str]:
     if not calibration:
         return []
     if file := calibration.get("file"):
-        lacking = None if Path(file).is_file() else f"no file {file}"
-    else:
-        lacking = hub.missing_dataset(calibration["dataset"])
+        return calibration_file.problems(file)
+    lacking = hub.missing_dataset(calibration["dataset"])
     instead = "set calibration.file to JSON lines with `messages`, as scenarios/corpus/chat.jsonl"
     return [f"calibration: {lacking}; {instead}"] if lacking else []
 
@@ -181,6 +182,17 @@ def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]
     from harness.checkpoints.inspection.gate import refusals
 
     return refusals(location, session.variant, config.variants.get(session.variant))
+
+
+def _readable(config: Config, engine: Engine, session: Session, workshop: Workshop) -> list[str]:
+    """What this version of the engine cannot read; of a checkpoint that is made first, looked at once it is made."""
+    if engine.release is None or not workshop.is_made(session.checkpoint, session.recipe):
+        return []
+    from harness.checkpoints.inspection.gate import unreadable
+
+    location = workshop.location(session.checkpoint, session.recipe)
+    revision = source(session.checkpoint).revision if session.recipe is None else None
+    return unreadable(location, revision, session.variant, engine.release, (*config.engine.args, *session.served.args))
 
 
 def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:

@@ -16,8 +16,9 @@ from harness import host
 from harness.accuracy import Context, Suite
 from harness.budget import Budget
 from harness.checkpoints import Checkpoint, gguf
+from harness.checkpoints.compatibility import repair_words
 from harness.checkpoints.inspection import Inspection
-from harness.checkpoints.inspection.gate import admitted
+from harness.checkpoints.inspection.gate import admitted, unreadable
 from harness.checkpoints.inspection.text import holds
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
@@ -137,6 +138,12 @@ class Run:
         self._inspected[checkpoint.location] = admitted(
             checkpoint.location, checkpoint.revision, session.variant, variant
         )
+        args = (*getattr(self.config.engine, "args", ()), *session.served.args)
+        where = (checkpoint.location, checkpoint.revision, session.variant)
+        if wrong := unreadable(*where, self.engine.release, args):
+            raise HarnessError("\n  ".join(wrong))
+        if session.served.config_overrides:
+            self.progress.say(f"{session.name}: {repair_words(session.served.config_overrides)}")
         return checkpoint
 
     def _serve(self, session: Session, checkpoint: Checkpoint, server_log: Path) -> AbstractContextManager[Server]:

@@ -64,12 +64,12 @@ def _result(
     study = findings.study
     left_out = {entry.variant: entry for entry in study.left_out if entry.part in (WHOLE_VARIANT, check)}
     label = left_out[variant].label if variant in left_out else study.label(variant)
-    if variant in left_out:
+    if simulated(study):
+        verdict = NOT_CHECKED, "a simulated engine answered"
+    elif variant in left_out:
         verdict = UNSUPPORTED, left_out[variant].reason
     elif variant not in study.variants:
         verdict = NOT_CHECKED, "the variant is not part of this run"
-    elif simulated(study):
-        verdict = NOT_CHECKED, "a simulated engine answered"
     else:
         verdict = evaluate(findings, variant)
     return verdict and CheckResult(check, variant, label, *verdict)

@@ -44,6 +44,7 @@ class EndpointConfig:
 class Endpoint:
     Config = EndpointConfig
     loads_weights = False
+    release = None
     weights = "safetensors"
 
     def __init__(self, config: EndpointConfig, cache_dir: Path):

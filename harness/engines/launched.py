@@ -19,6 +19,7 @@ from harness.engines.dialect import Dialect
 from harness.engines.endpoint import list_models
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.process import ServerProcess, free_port, port_in_use
+from harness.engines.releases import Release
 from harness.errors import ConfigError, EngineError, did_you_mean
 
 RESET_TIMEOUT_S = 10.0
@@ -47,6 +48,7 @@ class Launched(ABC):
     dialect: Dialect
     weights = "safetensors"
     loads_weights = True
+    release: Release | None = None
 
     def __init__(self, config: Any, cache_dir: Path):
         self.config = config
@@ -140,7 +142,7 @@ def axis_args(axes: Axes, flags: dict[str, str]) -> list[str]:
 def check_axis(axis: str, value: str | None, known: Sequence[str], engine: str = "") -> None:
     """Raises ConfigError for a value that the engine does not know; `engine`: its release, where that decides."""
     if value is not None and value not in known:
-        of = f" is no value of {engine}" if engine else ""
+        of = f" ({engine})" if engine else ""
         raise ConfigError(f"{axis}: {value!r}{of}{did_you_mean(value, list(known))}")
 
 

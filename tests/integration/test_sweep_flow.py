@@ -134,3 +134,20 @@ def test_preflight_lists_everything_at_once(tmp_path):
         assert words in done.stderr
     assert "preflight found" in done.stderr and "Traceback" not in done.stderr
     assert not any(tmp_path.iterdir())
+
+
+def test_checks_end_the_run_in_a_table_and_decide_its_exit_code(scripted, tiny_model, tmp_path):
+    def check(value: float) -> list[str]:
+        """The server sends 8 tokens with 10 ms between them: an answer takes 70 ms or a little more."""
+        metric = "rag_256_8/e2e_ms_p50_single_stream"
+        entry = f"{{variant: bf16, metric: {metric}, value: {value}, tolerance: 0.9, source: its schedule}}"
+        return [f"checks.metrics=[{entry}]", "checks.load=true", "scenario=[rag_256_8]", "on_unsupported=skip"]
+
+    kept = run(tmp_path, tiny_model, scripted.port, *check(200))
+    assert kept.returncode == 0, kept.stdout + kept.stderr
+    assert "checks: 3 PASS, 0 FAIL" in kept.stdout and "load points valid" in kept.stdout
+    broken = run(tmp_path, tiny_model, scripted.port, *check(20_000))
+    assert broken.returncode == 1, "the cells are cached and complete; the check alone fails"
+    assert "checks: 2 PASS, 1 FAIL" in broken.stdout and "tolerance 90 %" in broken.stdout
+    summary = json.loads((tmp_path / "reports/flow/summary.json").read_text())
+    assert [result["status"] for result in summary["checks"]] == ["fail", "pass", "pass"]

@@ -1,31 +1,39 @@
 """Run in a wheel's own interpreter, with the stand-ins: `python probe.py SPEC OUT`.
 
 SPEC is JSON, {"cases": [{"name", "kind", ...}]}. Each case runs in a forked child, because vLLM logs most choices once a
-process and starts its distributed state once; its log is OUT/NAME.log and its result OUT/NAME.json:
+process and has one distributed state a process; its log is OUT/NAME.log and its result OUT/NAME.json:
 {"error": null | "...", "seconds": ..., ...}. Kinds are the functions of CASES.
 """
 
 import contextlib
+import io
 import json
 import os
 import socket
 import sys
 import time
 import traceback
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 
 def parse(arguments: list[str]):
     """Arguments of the server command, through the parser and the checks that the server itself applies."""
-    from vllm.entrypoints.openai.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    try:
-        from vllm.utils.argparse_utils import FlexibleArgumentParser
-    except ImportError:
-        from vllm.utils import FlexibleArgumentParser
-    parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
-    validate_parsed_serve_args(parsed)
+    cli = command_line()
+    parsed = cli.make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
+    cli.validate_parsed_serve_args(parsed)
     return parsed
+
+
+def command_line():
+    """The module that reads the server's arguments."""
+    try:
+        return import_module("vllm.entrypoints.openai.cli_args")
+    except ModuleNotFoundError:
+        return import_module("vllm.entrypoints.launchers.cli_args")  # 0.32
 
 
 def engine_config(arguments: list[str]):
@@ -52,10 +60,30 @@ def one_rank(config):
         yield
 
 
-def command(case: dict) -> dict:
-    """The arguments are accepted by the wheel's parser."""
-    parse(case["arguments"])
-    return {}
+def commands(case: dict) -> dict:
+    """{name: why the wheel's parser refuses its arguments, null if it does not}."""
+    return {"refused": {name: refusal(arguments) for name, arguments in case["commands"].items()}}
+
+
+def refusal(arguments: list[str]) -> str | None:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parse(arguments)
+    except SystemExit:
+        return said.getvalue().strip().splitlines()[-1]
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def choices(case: dict) -> dict:
+    """The values that an argument takes."""
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    parser = command_line().make_arg_parser(FlexibleArgumentParser())
+    found = {flag: action.choices for action in parser._actions for flag in action.option_strings}
+    return {"choices": {flag: list(found[flag] or ()) for flag in case["flags"]}}
 
 
 def model(case: dict) -> dict:
@@ -177,7 +205,14 @@ def versions(case: dict) -> dict:
     return {"versions": {package: found(package) for package in case["packages"]}}
 
 
-CASES = {"command": command, "model": model, "tokens": tokens, "operators": operators, "versions": versions}
+CASES = {
+    "commands": commands,
+    "choices": choices,
+    "model": model,
+    "tokens": tokens,
+    "operators": operators,
+    "versions": versions,
+}
 
 
 def run(case: dict, out: Path) -> None:
@@ -200,11 +235,31 @@ def run(case: dict, out: Path) -> None:
     os._exit(0)
 
 
-def main(spec: Path, out: Path) -> None:
-    import vllm.engine.arg_utils
-    import vllm.entrypoints.openai.cli_args
-    import vllm.model_executor.model_loader  # noqa: F401
+def stand_in_device() -> None:
+    """What libcuda would tell of the GPU, and NVML does not."""
+    import torch
 
+    properties = SimpleNamespace(multi_processor_count=132, name="stand-in", total_memory=80 << 30, is_integrated=False)
+    torch.cuda.get_device_properties = lambda device=None: properties
+    os.environ["VLLM_DISABLE_SHARED_EXPERTS_STREAM"] = "1"  # no CUDA stream can be made
+
+
+# Imported once, before the children are forked.
+MODULES = (
+    "vllm.engine.arg_utils",
+    "vllm.model_executor.model_loader.default_loader",
+    "vllm.model_executor.layers.quantization.compressed_tensors.compressed_tensors",
+    "vllm.model_executor.models.llama",
+    "vllm.v1.attention.backends.flash_attn",
+    "vllm.v1.attention.backends.flashinfer",
+)
+
+
+def main(spec: Path, out: Path) -> None:
+    stand_in_device()
+    for module in MODULES:
+        with contextlib.suppress(ImportError):
+            import_module(module)
     out.mkdir(parents=True, exist_ok=True)
     for case in json.loads(spec.read_text())["cases"]:
         if (child := os.fork()) == 0:

@@ -26,7 +26,7 @@ def main(engine: str, gpu: str, checkpoint: str, *arguments: str) -> int:
         model = Path(checkpoint) if Path(checkpoint).is_dir() else forms.write(checkpoint, Path(folder) / "model")
         given = ["--model", str(model), "--skip-tokenizer-init", *(word for word in arguments if word != "--all")]
         case = {"name": "model", "kind": "model", "device": "meta", "arguments": given}
-        result = wheels.probe(engine, gpu, [case], Path(folder), forms.logging_environment(Path(folder)))["model"]
+        result = wheels.probe(engine, gpu, [case], Path(folder))["model"]
         for line in (Path(folder) / "model.log").read_text().splitlines():
             if "--all" in arguments or CHOICE.search(line):
                 print(line)

@@ -54,6 +54,7 @@ class Simulated:
     label = "the simulated engine"
     dialect = VLLM
     loads_weights = False
+    release = None
     weights = "safetensors"
 
     def __init__(self, config: SimulatedConfig, cache_dir: Path):
