@@ -239,7 +239,7 @@ class Judge:
 
     model: str | None = None  # a checkpoint reference, served with the sweep's engine
     engine_args: list[str] = field(default_factory=list)
-    base_url: str | None = None  # an OpenAI-compatible endpoint instead
+    base_url: str | None = None  # an OpenAI-compatible endpoint instead; http://USER:PASSWORD@HOST for basic auth
     endpoint_model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"  # the variable that holds the key; the key itself is never stored
     prompt: str = "chat"  # chat: an instruction-tuned judge; few_shot: a base model that continues examples
@@ -249,7 +249,7 @@ class Judge:
 @dataclass
 class Mlflow:
     enabled: bool = True
-    tracking_uri: str = "sqlite:///mlflow.db"
+    tracking_uri: str = "sqlite:///mlflow.db"  # credentials in it are used and stored nowhere
     experiment: str = "harness"
 
 

@@ -53,7 +53,8 @@ def forms(secret: str) -> set[bytes]:
         encoded = base64.b64encode(b"\0" * shift + secret.encode()).decode().rstrip("=")
         inner = encoded[4:-2] if shift else encoded[:-2]
         found |= {inner.encode(), inner.replace("+", "-").replace("/", "_").encode()}
-    return {form for form in found if len(form) >= FRAGMENT - 2}
+    found = {form for form in found if len(form) >= FRAGMENT - 2}
+    return {form for form in found if not any(other in form for other in found - {form})}  # the shorter one finds both
 
 
 FORMS = {name: forms(secret) for name, secret in CANARIES.all().items()}
