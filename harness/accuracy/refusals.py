@@ -59,7 +59,7 @@ def final(status: int, body: str, retry_after: str | None = None) -> str | None:
 
 def advice(why: str | None, status: int, body: str, prompt: Any, api_key_env: str | None) -> str:
     """What to do about a refusal, as the end of a message; empty where the server's words must do."""
-    variable = api_key_env or "engine.api_key_env names none"
+    variable = f"${api_key_env}" if api_key_env else "engine.api_key_env"
     if why == QUOTA:
         return f"; its quota or credit is used up: top up the account, or use another key ({variable}), and run again"
     if why == KEY:

@@ -64,10 +64,11 @@ def test_kernels_cannot_be_rehearsed(tmp_path):
 @pytest.mark.parametrize("sweep", STUDIES)
 def test_published_figures_are_of_what_the_sweep_measures_and_say_where_they_stand(sweep):
     config = compose_sweep([f"+sweep={sweep}"])
-    what = [(entry.variant, entry.suite or entry.metric) for entry in config.published]
+    what = [(entry.variant, entry.suite or entry.metric, entry.against, entry.gpu) for entry in config.published]
     assert len(set(what)) == len(what) >= 8
     for entry in config.published:
-        assert entry.variant in config.variants and (entry.suite is None or entry.suite in config.suites)
+        assert {entry.variant, entry.against or entry.variant} <= set(config.variants)
+        assert entry.suite is None or entry.suite in config.suites
         assert re.search(r"\b20\d\d\b", entry.source), entry
         assert entry.suite is None or 0 < entry.value < 1, "fractions throughout"
 
