@@ -246,7 +246,16 @@ def stand_in_device() -> None:
     """What libcuda would tell of the GPU, and NVML does not."""
     import torch
 
-    properties = SimpleNamespace(multi_processor_count=132, name="stand-in", total_memory=80 << 30, is_integrated=False)
+    major, minor = map(int, os.environ["STANDIN_CAPABILITY"].split("."))
+    properties = SimpleNamespace(
+        name=os.environ["STANDIN_NAME"],
+        major=major,
+        minor=minor,
+        multi_processor_count=132,
+        total_memory=int(os.environ["STANDIN_MEMORY_GIB"]) << 30,
+        shared_memory_per_block_optin=232448,
+        is_integrated=False,
+    )
     torch.cuda.get_device_properties = lambda device=None: properties
     os.environ["VLLM_DISABLE_SHARED_EXPERTS_STREAM"] = "1"  # no CUDA stream can be made
 
