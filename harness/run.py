@@ -23,8 +23,8 @@ from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.engine_flags import engine_flags
 from harness.engines import Engine, Server
-from harness.engines.endpoint import list_models
-from harness.errors import CellError, EngineError, HarnessError
+from harness.engines.model_list import is_served
+from harness.errors import CellError, HarnessError
 from harness.gemm import GEMM
 from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
 from harness.progress import Progress
@@ -97,7 +97,7 @@ class Run:
                             self._fail(cell, refusal, server_log)
                             continue
                         self._cell(cell, server, checkpoint, server_log, sampler)
-                        if cell.key in self.failed and not _alive(server):
+                        if cell.key in self.failed and not is_served(server):
                             self.progress.say(f"{session.name}: the engine died; its log: {server_log}")
                             break
         for cell in self._pending(session):
@@ -281,10 +281,3 @@ class Run:
         self.store.write_failure(cell.key, error, where)
         log.error("%s failed: %s", cell.key, error)
         self.progress.cell_done(cell.key, f"FAILED: {error.splitlines()[0]}", seconds)
-
-
-def _alive(server: Server) -> bool:
-    try:
-        return server.model in list_models(server)
-    except EngineError:
-        return False

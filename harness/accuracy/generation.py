@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from harness.engines import Server
+from harness.engines.failures import failure_of
 from harness.engines.limits import Pace
+from harness.engines.urls import REDIRECTS, proxy_of, redirect_words
 from harness.errors import CellError
 
 RETRIES = 3
@@ -57,7 +59,8 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
 
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     connector = aiohttp.TCPConnector(limit=concurrency)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector, headers=server.headers) as session:
+    settings = {"headers": server.headers, "trust_env": proxy_of(server.base_url) is not None}
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector, **settings) as session:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(concurrency, len(bodies))):
@@ -74,14 +77,17 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
     while failures <= RETRIES and waited_s <= PATIENCE_S:
         await pace.wait(body)
         try:
-            async with session.post(server.base_url + path, json=body) as response:
+            async with session.post(server.base_url + path, json=body, allow_redirects=False) as response:
                 if response.status == 200:
                     answer = await response.json()
-                    if "error" not in answer:
+                    failure = failure_of(answer)
+                    if failure is None:
                         return answer
-                    problem = f"200 with an error object: {str(answer['error'])[:300]}"
+                    problem = f"200 with {failure}"
                 else:
                     problem = f"HTTP {response.status}: {(await response.text())[:300]}"
+                    if response.status in REDIRECTS:
+                        problem = f"HTTP {response.status}: {redirect_words(response.headers.get('Location'), path)}"
                     if response.status == TOO_MANY:
                         wait_s = retry_after_s(response.headers.get("Retry-After"), waited_s)
                         waited_s += wait_s

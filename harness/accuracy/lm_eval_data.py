@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.accuracy.datasets import Source
 from harness.errors import CellError
+from harness.jsonlines import json_lines
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def too_few_shots(path: Path, fewshot: int, spare: int = 0) -> list[str]:
     """`spare`: how many more lm-eval draws, in order to leave out the item that is asked."""
     if not path.is_file():  # lm-eval opens it for zero shots too
         return [f"data: {path} is missing; it holds the few-shot examples"]
-    examples = len(mmlu_docs(path)) if path.suffix == ".csv" else len(path.read_text(encoding="utf-8").splitlines())
+    examples = len(mmlu_docs(path)) if path.suffix == ".csv" else sum(1 for _ in json_lines(path))
     if examples >= fewshot + spare:
         return []
     drawn = f" (lm-eval draws {fewshot + spare})" if spare else ""

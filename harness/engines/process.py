@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from harness.engines.urls import no_proxy_for_loopback
 from harness.errors import EngineError
 
 WATCHDOG = Path(__file__).with_name("watchdog.py")
@@ -57,7 +58,7 @@ class ServerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if talks else output,
                 stderr=output,
-                env={**os.environ, **env},
+                env={**os.environ, **no_proxy_for_loopback(os.environ), **env},  # engines ask themselves, too
                 start_new_session=True,  # Ctrl-C is ours to handle, not the engine's
             )
 
