@@ -1,7 +1,7 @@
 """python -m harness +sweep=NAME [KEY=VALUE ...]: Hydra in, exit code out.
 
-Exit codes: 0 complete, 1 some cells failed (the report is written all the same), 2 configuration or preflight,
-130 interrupted. Running the same command again measures only what is missing.
+Exit codes: 0 complete, 1 some cells or checks failed (the report is written all the same), 2 configuration or
+preflight, 130 interrupted. Running the same command again measures only what is missing.
 """
 
 import os
@@ -13,7 +13,10 @@ from omegaconf import DictConfig
 
 from harness import compose
 from harness.errors import ConfigError, HarnessError, PreflightError
+from harness.output import masked_main
+from harness.overrides import prepare_arguments
 
+given: list[str] = []  # the command line as typed; sys.argv is what Hydra reads
 outcomes: list[int | Exception] = []  # hydra.main returns nothing, and adds its own line to what passes through it
 
 
@@ -22,13 +25,15 @@ def sweep(composed: DictConfig) -> None:
     from harness.sweep import run_sweep  # plans, runs, reports: not needed for --help
 
     try:
-        outcomes.append(run_sweep(composed, sys.argv))
+        outcomes.append(run_sweep(composed, given))
     except Exception as error:
         outcomes.append(error)
 
 
 def compose_and_run() -> None:
     """What passes through Hydra is about the configuration; what happens in the sweep is in `outcomes`."""
+    given[:] = sys.argv
+    sys.argv[1:] = prepare_arguments(sys.argv[1:], compose.options("sweep"))
     try:
         sweep()
     except Exception as error:
@@ -53,10 +58,8 @@ def main() -> int:
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        return 1
     return max(outcomes, default=0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

@@ -3,7 +3,7 @@
 from harness.accuracy import Suite
 from harness.config import Config
 from harness.engines import Engine
-from harness.engines.dialect import EVERYTHING, TOKEN_IDS
+from harness.engines.dialect import EVERYTHING, TEXT, TOKEN_IDS
 from harness.engines.limits import Limits
 from harness.load import LoadPoint, load_points
 
@@ -23,6 +23,8 @@ def _dialect(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[s
     for name, scenario in config.scenarios.items():
         if scenario.turns > 1 and TOKEN_IDS in lacking:
             found.append(_refusal(f"scenario {name}", TOKEN_IDS, engine))
+        elif engine.dialect.send_as == TEXT and scenario.send_as != TEXT:
+            found.append(f"scenario {name} sends token ids, and engine.send_as=text; set scenarios.{name}.send_as=text")
     return found
 
 

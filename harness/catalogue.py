@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from harness.config import Recipe, Variant
 from harness.errors import HarnessError
+from harness.output import masked_main
 from harness.paths import conf_dir
 from harness.schemes import needs_words, scheme_words
 
@@ -96,4 +97,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

@@ -1,7 +1,7 @@
 """From conf/ and the command line to a typed Config: registers the schemas, turns mistakes into messages."""
 
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
 from harness.gemm.formats import check_gemm
+from harness.known_secrets import learn_config
+from harness.overrides import GROUPS, NULL_BLOCKS, PRESENT, ambiguous, prepare_overrides, root_blocks, typed_in_shell
 from harness.paths import conf_dir, scenarios_dir
-from harness.reporting import check_published, check_report
+from harness.reporting import check_checks, check_published, check_report
 from harness.schemes import problems as scheme_problems
-
-GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
+from harness.unsupported import REFUSE, SKIP
 
 
 def register() -> None:
@@ -34,14 +35,17 @@ def register() -> None:
     for kind in SUITES:
         store.store(group="suite", name=f"{kind}_schema", node=suite_class(kind).Config)
     store.store(group="compression", name="schema", node=EnvironmentConfig)
+    for name in root_blocks():
+        store.store(group=f"{NULL_BLOCKS}/{name}", name=PRESENT, node={name: {}}, package="_global_")
     if not OmegaConf.has_resolver("scenarios"):
         OmegaConf.register_new_resolver("scenarios", lambda path: str(scenarios_dir() / path))
         OmegaConf.register_new_resolver("cpu_dtype", host.cpu_dtype)
 
 
 def typed(composed: DictConfig) -> Config:
-    """Raises ConfigError for whatever is missing or contradictory."""
+    """Raises ConfigError for whatever is missing or contradictory; its secrets are masked from here on."""
     try:
+        learn_config(OmegaConf.to_container(composed, resolve=False))
         if OmegaConf.is_missing(composed, "name"):
             raise ConfigError(f"no sweep chosen: add +sweep=NAME; available: {', '.join(options('sweep'))}")
         if OmegaConf.is_missing(composed, "model"):
@@ -52,6 +56,7 @@ def typed(composed: DictConfig) -> Config:
         for group, key in (("variant", "label"), ("suite", "kind"), ("scenario", "prompt_tokens")):
             _drop_unchosen(composed[f"{group}s"], group, key)
         config: Config = expand(OmegaConf.to_object(composed))
+        learn_config(asdict(config))
     except (MissingMandatoryValue, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None
     _check(config)
@@ -63,9 +68,10 @@ def compose_sweep(overrides: list[str]) -> Config:
     from hydra import compose, initialize_config_dir
 
     register()
+    prepared = prepare_overrides(overrides, options("sweep"))
     try:
         with initialize_config_dir(config_dir=config_path(), version_base="1.3"):
-            composed = compose("config", overrides=overrides)
+            composed = compose("config", overrides=prepared)
     except Exception as error:
         raise ConfigError(explain(error)) from None
     return typed(composed)
@@ -113,6 +119,10 @@ def _check(config: Config) -> None:
         raise ConfigError(f"margin={config.margin} is a share of the baseline's score: at least 0, below 1")
     if config.progress not in ("auto", "rich", "plain"):
         raise ConfigError(f"progress={config.progress!r}{did_you_mean(config.progress, ['auto', 'rich', 'plain'])}")
+    if config.on_unsupported not in (REFUSE, SKIP):
+        raise ConfigError(
+            f"on_unsupported={config.on_unsupported!r}{did_you_mean(config.on_unsupported, [REFUSE, SKIP])}"
+        )
     if config.judge and not config.judge.model and not config.judge.base_url:
         raise ConfigError("judge: set judge.model (a checkpoint to serve) or judge.base_url (an endpoint)")
     if config.judge and config.judge.base_url and not config.judge.endpoint_model:
@@ -121,6 +131,7 @@ def _check(config: Config) -> None:
         raise ConfigError("suite alpaca_eval needs a judge: set judge.model or judge.base_url, or leave the suite out")
     check_report(config, options("variant"))
     check_published(config, options)
+    check_checks(config, options)
     for name, scenario in config.scenarios.items():
         if scenario.prompt_tokens < 1 or scenario.output_tokens < 1:
             raise ConfigError(f"scenarios.{name}: prompt_tokens and output_tokens must be at least 1")
@@ -141,8 +152,10 @@ def explain(error: Exception) -> str:
         return f"no configuration {error.missing_cfg_file!r}; groups: {', '.join(GROUPS)}"
     if isinstance(error, OverrideParseException):
         key, _, value = str(error.override).partition("=")
-        hint = f"""; quote a value with special characters: '{key}="{value}"'""" if value else ""
+        hint = f"; quote a value with special characters: {typed_in_shell(key, value)}" if value else ""
         return f"cannot read {error.override!r} on the command line; write KEY=VALUE, as in load.rates_rps=[1,2]{hint}"
+    if match := re.match(r"Ambiguous value for argument '(.+)'$", _first_line(error)):
+        return ambiguous(match[1])
     if mark := getattr(error, "problem_mark", None):  # a YAML parser's
         return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', error)}"
     where = re.match(r"In '([^']+)'", str(error))

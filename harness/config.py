@@ -294,6 +294,29 @@ class Published:
 
 
 @dataclass
+class MetricCheck:
+    """A number of analysis/scalars.py that a variant must reproduce within a relative tolerance."""
+
+    variant: str = MISSING
+    metric: str = MISSING  # perplexity/perplexity, recovery/mmlu, speedup/gemm, ...
+    value: float = MISSING
+    tolerance: float = MISSING  # relative: 0.01 accepts 1 % on either side
+    source: str = ""  # what measured the value: engine, version, machine, date; an entry without it is refused
+
+
+@dataclass
+class Checks:
+    """Pass or fail criteria, evaluated when a run ends (analysis/checks). One that fails makes the exit code 1."""
+
+    metrics: list[MetricCheck] = field(default_factory=list)
+    schemes: dict[str, str] = field(default_factory=dict)  # variant -> what its engine's log must name for every linear
+    # layer: CompressedTensors24, CompressedTensorsW8A8Fp8, ...; none: no quantization
+    gemm: bool = False  # every product of the GEMM study is correct, and the vendor library's was timed beside it
+    telemetry: bool = False  # power, clocks and energy were sampled in every load cell
+    load: bool = False  # every load point was measured and is valid
+
+
+@dataclass
 class Hardware:
     """What the sweep was written for; preflight compares it with this machine."""
 
@@ -330,7 +353,9 @@ class Config:
     judge: Judge | None = None
     published: list[Published] = field(default_factory=list)  # reference figures
     report: Report = field(default_factory=Report)
+    checks: Checks = field(default_factory=Checks)
     hardware: Hardware = field(default_factory=Hardware)
+    on_unsupported: str = "refuse"  # variants whose `needs` this machine does not meet: refuse to start | skip them
     rehearsal: Rehearsal = field(default_factory=Rehearsal)
     margin: float = 0.01  # non-inferiority margin on recovery
     noise_runs: int = 1  # the baseline's suites once more: their difference is the noise floor of every other

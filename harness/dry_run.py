@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.checkpoints import source
@@ -12,7 +12,9 @@ from harness.estimate import engine_start_s
 from harness.gemm import GEMM
 from harness.plan import JUDGE, Cell, Plan, Session
 from harness.progress import duration
+from harness.records import LeftOut
 from harness.store import Store
+from harness.unsupported import said_of
 
 
 def print_plan(
@@ -24,9 +26,10 @@ def print_plan(
     problems: list[str],
     remark: Callable[[list[Cell]], str | None] = lambda pending: None,
     cost: Callable[[list[Cell]], str | None] = lambda pending: None,
+    left_out: Sequence[LeftOut] = (),
 ) -> None:
     """`seconds(cell)` estimates a cell; `problems` are preflight's; `remark(cells to measure)`: what a session asks,
-    and `cost` what that costs.
+    and `cost` what that costs; `left_out`: what the plan does not hold because this machine does not support it.
     """
     from rich.console import Console
     from rich.table import Table
@@ -56,6 +59,10 @@ def print_plan(
     )
     if said := cost([cell for cell in plan.cells if cell.fingerprint not in store]):
         console.print(said, markup=False, highlight=False)
+    if left_out:
+        console.print("\nnot supported here, left out (on_unsupported=skip):", style="bold")
+        for entry in left_out:
+            console.print(f"  {said_of(entry)}", markup=False, highlight=False)
     if problems:
         console.print(f"\npreflight would stop this here, {len(problems)} problem(s):", style="bold")
         for index, problem in enumerate(problems, 1):

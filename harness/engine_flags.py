@@ -1,16 +1,24 @@
-"""What a cell's reader must know of the engine that answered: simulated, emulated, widened, without sparse kernels."""
+"""What a reader of a cell must know about the engine that answered: simulated, emulated, or not run as named."""
 
 from harness.checkpoints.inspection import Inspection
+from harness.config import Variant
+from harness.deployments import axes_of
 from harness.engines import Server
-from harness.engines.kernels import no_sparse_kernel
+from harness.engines.executed import UNQUANTIZED_CACHES, activation_problems, cache_problem, sparse_problem
 from harness.plan import Cell
 from harness.records import Flag
+from harness.schemes import words
 
 
-def engine_flags(cell: Cell, server: Server, kind: str, inspection: Inspection | None) -> list[Flag]:
-    """`kind`: of the sweep's engine; `inspection`: of the checkpoint that it serves, where it was looked at."""
-    flags = _kernel_flags(cell, server) + simulated_flags(kind)
-    return flags + _slow_path_flags(cell, server, inspection) + widened_flags(cell, server)
+def engine_flags(
+    cell: Cell, server: Server, kind: str, inspection: Inspection | None, variant: Variant | None
+) -> list[Flag]:
+    """`kind`: of the sweep's engine; `inspection`: of the checkpoint that it serves, where it was looked at; `variant`:
+    whose weights it serves."""
+    flags = _kernel_flags(cell, server) + simulated_flags(kind) + widened_flags(cell, server)
+    if variant is None or cell.kind == "judge" or kind == "simulated":
+        return flags
+    return flags + _sparse_flags(cell, server, inspection, variant) + _format_flags(server, variant)
 
 
 def simulated_flags(kind: str) -> list[Flag]:
@@ -22,23 +30,38 @@ def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:
     emulated = sorted({entry["kernel"] for entry in server.facts.get("kernels", []) if entry["emulated"]})
     if not emulated:
         return []
-    level = "caution" if cell.kind == "load" else "note"
-    return [Flag("emulated_kernel", level, f"{', '.join(emulated)}: the scheme is emulated; its speed says nothing")]
+    message = f"{', '.join(emulated)}: the scheme is emulated; its speed says nothing"
+    return [Flag("emulated_kernel", _level(cell), message)]
 
 
 def widened_flags(cell: Cell, server: Server) -> list[Flag]:
     if server.facts.get("dtype") != "float32" or cell.kind == "judge":
         return []
-    level = "caution" if cell.kind == "load" else "note"
-    return [Flag("fp32_compute", level, "16-bit values are widened and computed in FP32: the speed is that of FP32")]
+    message = "16-bit values are widened and computed in FP32: the speed is that of FP32"
+    return [Flag("fp32_compute", _level(cell), message)]
 
 
-def _slow_path_flags(cell: Cell, server: Server, inspection: Inspection | None) -> list[Flag]:
-    """2:4 weights that this engine multiplies as dense ones, zeros and all, without a word of it."""
-    if inspection is None or cell.kind == "judge":
+def _level(cell: Cell) -> str:
+    """Of what changes the speed and not the answers."""
+    return "caution" if cell.kind == "load" else "note"
+
+
+def _sparse_flags(cell: Cell, server: Server, inspection: Inspection | None, variant: Variant) -> list[Flag]:
+    if variant.scheme.sparsity != "2:4" and not (inspection and inspection.sparse24):
         return []
-    reason = no_sparse_kernel(server.facts, inspection)
-    if reason is None:
-        return []
-    level = "caution" if cell.kind == "load" else "note"
-    return [Flag("no_sparse_kernel", level, f"the 2:4 sparse weights run as dense ones: {reason}")]
+    found = sparse_problem(server.facts, inspection)
+    return [Flag(found[0], _level(cell), found[1])] if found else []
+
+
+def _format_flags(server: Server, variant: Variant) -> list[Flag]:
+    """Of answers and speed alike."""
+    found = [*activation_problems(server.facts, variant.scheme), cache_problem(server.facts, _cache_words(variant))]
+    return [Flag(code, "caution", message) for code, message in filter(None, found)]
+
+
+def _cache_words(variant: Variant) -> str | None:
+    """The format in which a variant or its deployment keeps the KV cache; None: the model's own."""
+    asked = axes_of(variant).kv_cache_dtype
+    if asked is not None:
+        return None if asked in UNQUANTIZED_CACHES else asked
+    return words(variant.scheme.kv_cache) if variant.scheme.kv_cache else None

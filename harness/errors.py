@@ -2,9 +2,14 @@
 
 import difflib
 
+from harness.masking import mask
+
 
 class HarnessError(Exception):
-    """A failure with a message meant for the user."""
+    """A failure with a message meant for the user; secrets in it are masked."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(mask(message))
 
 
 class ConfigError(HarnessError):
@@ -15,7 +20,7 @@ class PreflightError(HarnessError):
     """What this machine lacks for the plan, all of it at once."""
 
     def __init__(self, problems: list[str]):
-        self.problems = problems
+        self.problems = problems = [mask(problem) for problem in problems]
         lines = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, 1))
         noun = "problem" if len(problems) == 1 else "problems"
         super().__init__(f"preflight found {len(problems)} {noun}; nothing was started:\n{lines}")

@@ -9,6 +9,7 @@ import json
 import sys
 
 from harness.errors import HarnessError, did_you_mean
+from harness.output import masked_main
 
 
 def main() -> int:
@@ -55,4 +56,4 @@ def _variant(name: str):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

@@ -14,6 +14,7 @@ from harness.accuracy import Suite
 from harness.checkpoints import gguf
 from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
+from harness.credentials import without_credentials
 from harness.deployments import axes_of, clash, gpus_of, stands_for
 from harness.engines import Deployment, Engine
 from harness.engines.kernels import wants_sparsity_config
@@ -23,6 +24,7 @@ from harness.gemm import GEMM
 from harness.gemm.plan import gemm_inputs
 from harness.load import LoadPoint, load_points
 from harness.load.traffic.corpora import corpus_digest
+from harness.masking import mask_data, mask_urls
 
 MEASUREMENT = 2  # raised when the code changes what a stored number means
 JUDGE = "judge"
@@ -80,7 +82,9 @@ class Plan:
 
 
 def fingerprint(inputs: dict[str, Any]) -> str:
-    text = json.dumps({"measurement": MEASUREMENT, **inputs}, sort_keys=True, default=str)
+    """Secrets are masked before: another token in `engine.env` is the same engine."""
+    found = mask_data({"measurement": MEASUREMENT, **inputs}, mask_urls)
+    text = json.dumps(found, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -257,7 +261,10 @@ def _judge_session(
     judge = config.judge
     deployment = Deployment(JUDGE, judge.model or "", tuple(judge.engine_args))
     if judge.base_url:
-        identity_of_judge = {"base_url": fingerprint({"url": judge.base_url}), "model": judge.endpoint_model}
+        identity_of_judge = {
+            "base_url": fingerprint({"url": without_credentials(judge.base_url)}),
+            "model": judge.endpoint_model,
+        }
     else:
         identity_of_judge = {"engine": engine.fingerprint(), "engine_args": list(judge.engine_args)}
         identity_of_judge |= {} if engine.loads_weights else {"model": judge.model}

@@ -1,18 +1,16 @@
 """Everything that can be known before a model loads; all failures at once."""
 
-import re
+import logging
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
-
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from harness import capabilities, host
 from harness.accuracy import Suite
 from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
+from harness.credentials import argument_problems, key_problems, url_problems
 from harness.deployments import gpus_of, stands_for
 from harness.engines import Engine, environment
 from harness.engines.kernels import wants_sparsity_config
@@ -24,14 +22,17 @@ from harness.load import load_points
 from harness.load.traffic.corpora import is_on_hub, load_corpus
 from harness.load.traffic.hub import parse
 from harness.load.traffic.plan import longest_request
+from harness.masking import mask
 from harness.plan import JUDGE, Plan, Session
-from harness.schemes import needs_words
 from harness.telemetry.sessions import gpu_problems
+from harness.unsupported import engine_fits, unmet
+
+log = logging.getLogger(__name__)
 
 
 def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite], workshop: Workshop) -> list[str]:
     """What this machine lacks for the cells that are still to be measured; empty when it can start."""
-    found = engine.problems()
+    found = engine.problems() + _arguments(config)
     served = {s.variant: s.served for s in plan.sessions if _served_here(s, config)}
     found += engine.deployment_problems(list(served.values()))
     if engine.loads_weights:
@@ -42,7 +43,7 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
         found += [problem for session in plan.sessions for problem in _heads(session, workshop)]
     found += _checkpoints(config, plan, engine, workshop)
     for suite in suites.values():
-        found += suite.problems(config.data.root)
+        found += _suite(suite, config.data.root)
     found += gemm_problems(config, engine, workshop)
     found += _judge(config, plan, engine, workshop)
     found += capabilities.problems(config, engine, suites)
@@ -50,7 +51,25 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     found += _texts(config)
     found += _lengths(config, suites)
     found += _disk(config, engine)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(map(mask, found)))
+
+
+def _arguments(config: Config) -> list[str]:
+    """Secrets among the arguments of a server: every user of the machine sees these."""
+    instead = "remove it: the server listens on 127.0.0.1 alone; export a token for the hub as HF_TOKEN"
+    found = argument_problems("engine.args", getattr(config.engine, "args", None) or (), instead)
+    for name, variant in config.variants.items():
+        found += argument_problems(f"variants.{name}.engine_args", variant.engine_args, instead)
+    return found + argument_problems("judge.engine_args", config.judge.engine_args if config.judge else (), instead)
+
+
+def _suite(suite: Suite, data_root: str | None) -> list[str]:
+    """Whatever its data holds, what is wrong with it is a line."""
+    try:
+        return suite.problems(data_root)
+    except Exception as error:
+        log.exception("suite %s", suite.name)
+        return [f"suite {suite.name}: its data cannot be read ({type(error).__name__}: {error})"]
 
 
 def _proxies(plan: Plan, engine: Engine) -> list[str]:
@@ -85,6 +104,8 @@ def _served_here(session: Session, config: Config) -> bool:
 
 
 def _hardware(config: Config) -> list[str]:
+    if getattr(config.engine, "device", None) == "cpu":
+        return []
     present, tool = _present(config)
     wanted = max(config.hardware.gpus, 1 if tool == "rocminfo" else 0)
     if wanted > present:
@@ -122,39 +143,11 @@ def _heads(session: Session, workshop: Workshop) -> list[str]:
 
 
 def _needs(config: Config, name: str) -> list[str]:
-    """One line a variant: all that its kernels need, and all that is here."""
-    needs, engine = config.variants[name].needs, config.engine
-    device, version = getattr(engine, "device", "cuda"), getattr(engine, "version", None)
-    served_by = f"{engine.kind} {version or ''}".rstrip()
-    if device == "cpu":
-        if needs.cpu != "none":
-            return []
-        instead = f"; on a GPU it needs {needs_words(needs)}" if needs_words(needs) else ""
-        return [f"variant {name} has no kernels on a CPU; this engine: {served_by} for CPU{instead}"]
-    lacking, here = [], []
-    if needs.compute_capability is not None and device == "cuda":
-        used = host.gpus_for(engine)[: gpus_of(config, config.variants[name])]
-        least = min((gpu["compute_capability"] or 0.0 for gpu in used), default=None)
-        below = needs.compute_capability_below or float("inf")
-        lacking.append(least is None or not needs.compute_capability <= least < below)
-        here.append(f"this machine: {least or 'none'}")
-    if needs.engine:
-        fits = _engine_fits(needs.engine, engine.kind, version)
-        if fits is None:
-            return [f"variants.{name}.needs.engine: cannot read {needs.engine!r}; write it like 'vllm<0.19'"]
-        lacking.append(not fits)
-        here.append(f"this engine: {served_by}")
-    return [f"variant {name} needs {needs_words(needs)}; {'; '.join(here)}"] if any(lacking) else []
-
-
-def _engine_fits(need: str, kind: str, version: str | None) -> bool | None:
-    """None if it cannot be read."""
-    match = re.fullmatch(r"([a-z_]+)\s*(.*)", need)
-    try:
-        wanted = SpecifierSet(match[2]) if match else None
-        return None if wanted is None else match[1] == kind and (not version or Version(version) in wanted)
-    except (InvalidSpecifier, InvalidVersion):
-        return None
+    need, engine = config.variants[name].needs.engine, config.engine
+    if need and engine_fits(need, engine.kind, getattr(engine, "version", None)) is None:
+        return [f"variants.{name}.needs.engine: cannot read {need!r}; write it like 'vllm<0.19'"]
+    reason = unmet(config, name)
+    return [f"variant {name} {reason}"] if reason else []
 
 
 def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:
@@ -239,7 +232,11 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
         for name in config.variants:
             target = default | dict(config.engine.targets.get(name, {}))
             targets[name] = (target["base_url"], target["model"])
-    return judge.problems(config.judge) + judge_identity.problems(
+    if wrong := url_problems("judge.base_url", config.judge.base_url):
+        return wrong + judge.problems(config.judge)
+    found = key_problems("judge.api_key_env", config.judge.api_key_env, False) if config.judge.base_url else []
+    found += judge.problems(config.judge)
+    return found + judge_identity.problems(
         config.judge, list(dict.fromkeys(filter(None, references))), locations, targets
     )
 

@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Protocol
 
+from harness.masking import mask
+
 
 class Progress(Protocol):
     def say(self, message: str) -> None: ...
@@ -46,7 +48,7 @@ class PlainProgress:
         self.estimate_s = 0.0
 
     def say(self, message: str) -> None:
-        print(f"[{duration(time.monotonic() - self.begin):>7}] {message}", file=self.stream, flush=True)
+        print(f"[{duration(time.monotonic() - self.begin):>7}] {mask(message)}", file=self.stream, flush=True)
 
     def start(self, total_cells: int, estimate_s: float) -> None:
         self.total, self.remaining = total_cells, Remaining(estimate_s)
@@ -82,7 +84,7 @@ class RichProgress(PlainProgress):
 
     def say(self, message: str) -> None:
         stamp = duration(time.monotonic() - self.begin)
-        self.display.console.print(f"[{stamp:>7}] {message}", markup=False, highlight=False)
+        self.display.console.print(f"[{stamp:>7}] {mask(message)}", markup=False, highlight=False)
 
     def start(self, total_cells: int, estimate_s: float) -> None:
         super().start(total_cells, estimate_s)

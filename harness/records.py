@@ -16,10 +16,11 @@ source}), `host` (machine facts), `telemetry`, `started_at` (ISO 8601, UTC), `du
               of the whole suite}; n < population makes the suite partial
     details   suite-specific facts (few-shot count, chat template, judge and its calibration ...)
 Item rows: {"id": unique in the suite, "group": subject or None, "doc_hash", "prompt_hash", "scores": {name: 0..1},
-    "response": text, "finish_reason", "completion_tokens"}; rows of two variants are
-    paired on (id, doc_hash, prompt_hash). Multiple choice adds "logprobs": {choice: nats}. Answers that a judge will
-    score have no scores; a judge cell's rows have "reference" (its answer) and "preference": {"shown_first",
-    "shown_second"}, how far the variant's answer was preferred in either order, 0 to 1.
+    "response": text, "finish_reason", "completion_tokens"}, and "reasoning": open | closed where the response has a
+    reasoning block (<think>); rows of two variants are paired on (id, doc_hash, prompt_hash). Multiple choice adds
+    "logprobs": {choice: nats}. Answers that a judge will score have no scores; a judge cell's rows have "reference"
+    (its answer) and "preference": {"shown_first", "shown_second"}, how far the variant's answer was preferred in
+    either order, 0 to 1.
 Rows of the suite `perplexity` are windows of a text: {"id", "doc_hash", "prompt_hash", "scores": {}, "tokens": n that
     are scored, "logprob_sum": nats, "top_k": k, and base64 of little-endian arrays: "token_ids" uint32 [n],
     "token_logprobs" float32 [n], "top_ids" uint32 [n, k], "top_logprobs" float32 [n, k], the likeliest first}; the
@@ -96,6 +97,16 @@ class Flag:
     code: str  # client_lag, errors, saturated, token_mismatch, emulated_kernel, simulated, truncated, unparsed, ...
     level: str  # invalid | caution | note
     message: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a sweep asks for and does not measure on this machine: `left_out` of the manifest (sweep.json)."""
+
+    part: str  # variant: all of it | gemm: its products in the GEMM study
+    variant: str
+    label: str
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import yaml
 from harness.compose import compose_sweep
 from harness.config import Config
 from harness.errors import HarnessError
+from harness.output import masked_main
 from harness.paths import conf_dir
 
 
@@ -69,4 +70,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

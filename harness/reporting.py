@@ -1,5 +1,6 @@
 """A sweep's settings for its report, checked before anything runs, and what of the variants the report must know."""
 
+import math
 import re
 from collections.abc import Callable
 
@@ -62,6 +63,28 @@ def check_published(config: Config, options: Callable[[str], list[str]]) -> None
         else:
             section = entry.metric.partition("/")[0]
             _one_of(f"{where}.metric", section, [*SECTIONS, *config.scenarios, *options("scenario")])
+
+
+def check_checks(config: Config, options: Callable[[str], list[str]]) -> None:
+    """`options(group)`: as in `check_published`."""
+    for number, entry in enumerate(config.checks.metrics):
+        where = f"checks.metrics[{number}]"
+        if not entry.source.strip():
+            raise ConfigError(f"{where}.source is empty: name the engine, version, machine and date")
+        if entry.value == 0 or not math.isfinite(entry.value):
+            raise ConfigError(f"{where}.value={entry.value:g}: the tolerance is relative; set a value other than 0")
+        if not 0 <= entry.tolerance < 1:
+            raise ConfigError(f"{where}.tolerance={entry.tolerance:g} is relative: at least 0, below 1; 0.01 is 1 %")
+        _one_of(f"{where}.variant", entry.variant, [*config.variants, *options("variant")])
+        section = entry.metric.partition("/")[0]
+        _one_of(f"{where}.metric", section, [*SECTIONS, *config.scenarios, *options("scenario")])
+    for variant in config.checks.schemes:
+        _one_of("checks.schemes", variant, [*config.variants, *options("variant")])
+    if config.checks.gemm and not config.gemm.batch_sizes:
+        raise ConfigError("checks.gemm is set and gemm.batch_sizes is empty; set batch sizes, or checks.gemm=false")
+    for name in ("load", "telemetry"):
+        if getattr(config.checks, name) and not config.scenarios:
+            raise ConfigError(f"checks.{name} is set and there is no scenario; add one, or set checks.{name}=false")
 
 
 def _one_of(where: str, name: str, known: list[str]) -> None:

@@ -21,11 +21,13 @@ from harness.checkpoints.inspection.gate import admitted
 from harness.checkpoints.inspection.text import holds
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
+from harness.credentials import split_url
 from harness.engine_flags import engine_flags
 from harness.engines import Engine, Server
 from harness.engines.model_list import is_served
 from harness.errors import CellError, HarnessError
 from harness.gemm import GEMM
+from harness.masking import mask
 from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
 from harness.progress import Progress
 from harness.records import SCHEMA, Flag, Outcome, Window, flag_dicts
@@ -140,9 +142,10 @@ class Run:
     def _serve(self, session: Session, checkpoint: Checkpoint, server_log: Path) -> AbstractContextManager[Server]:
         judge = self.config.judge
         if session.variant == JUDGE and judge.base_url:
-            facts = {"kind": "endpoint", "base_url": judge.base_url, "model": judge.endpoint_model, "kernels": []}
-            url = judge.base_url.rstrip("/").removesuffix("/v1")
-            return nullcontext(Server(url, judge.endpoint_model, judge.api_key_env, facts))
+            url, _ = split_url(judge.base_url)
+            facts = {"kind": "endpoint", "base_url": url, "model": judge.endpoint_model, "kernels": []}
+            address = judge.base_url.rstrip("/").removesuffix("/v1")
+            return nullcontext(Server(address, judge.endpoint_model, judge.api_key_env, facts))
         return self.engine.serve(session.deployment(checkpoint.location, checkpoint.revision), server_log)
 
     def _warm_up(self, session: Session, server: Server) -> None:
@@ -178,7 +181,8 @@ class Run:
         seen = sampler.of_cell(cell.kind, outcome.window or Window(began, 0.0, elapsed), outcome.result)
         inspection = self._inspected.get(checkpoint.location)
         held = holds(inspection) if inspection else self._held_by_gguf(checkpoint)
-        flags = outcome.flags + engine_flags(cell, server, self.config.engine.kind, inspection)
+        variant = self.config.variants.get(cell.variant)
+        flags = outcome.flags + engine_flags(cell, server, self.config.engine.kind, inspection, variant)
         served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
         self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, spent)
 
@@ -276,6 +280,7 @@ class Run:
         return self._tokenizers[location]
 
     def _fail(self, cell: Cell, error: str, server_log: Path, seconds: float = 0.0) -> None:
+        error = mask(error)
         self.failed[cell.key] = error
         where = str(server_log) if server_log.exists() else None
         self.store.write_failure(cell.key, error, where)

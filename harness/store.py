@@ -7,7 +7,8 @@
     results/SWEEP/logs/                            server logs, whole
 
 A cell is written into a hidden folder and renamed into place: it is there whole or not at all, whenever we are killed.
-A cell that is there is never written again.
+A cell that is there is never written again. Secrets are masked in whatever is written, and in what is read: an older
+store may hold some.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from typing import Any
 
 from harness.errors import ConfigError, HarnessError
 from harness.jsonlines import json_lines
+from harness.masking import mask_data, mask_row
 
 FULL_BYTES = 64 << 10
 
@@ -60,7 +62,7 @@ class Store:
         return fingerprint in self._index
 
     def record(self, fingerprint: str) -> dict[str, Any]:
-        return json.loads((self._index[fingerprint] / "record.json").read_text())
+        return mask_data(json.loads((self._index[fingerprint] / "record.json").read_text()))
 
     def rows(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """The items or requests of a record."""
@@ -80,7 +82,7 @@ class Store:
                 _write_rows(work / "rows.jsonl.gz", rows)
                 if telemetry:
                     _write_rows(work / "telemetry.jsonl.gz", telemetry)
-                _write_synced(work / "record.json", json.dumps(record, indent=1))
+                _write_synced(work / "record.json", json.dumps(mask_data(record), indent=1))
                 self.cells.mkdir(exist_ok=True)
                 os.rename(work, home)
             finally:
@@ -96,14 +98,14 @@ class Store:
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         with _disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.root / "sweep.json", json.dumps(manifest, indent=1))
+            write_atomically(self.root / "sweep.json", json.dumps(mask_data(manifest), indent=1))
 
     def manifest(self) -> dict[str, Any]:
         path = self.root / "sweep.json"
         if not path.is_file():
             raise ConfigError(f"{self.root} has no sweep.json; name a folder that a sweep has written, results/SWEEP")
         try:
-            return json.loads(path.read_text())
+            return mask_data(json.loads(path.read_text()))
         except ValueError as error:
             raise ConfigError(f"{path} is not valid JSON ({error}); run the sweep again to write it anew") from None
 
@@ -111,19 +113,21 @@ class Store:
         with contextlib.suppress(OSError):  # a full disk is reported by the run; the failure is in its log as well
             path = self._failure_path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps({"key": key, "error": error, "log": log}, indent=1))
+            write_atomically(path, json.dumps(mask_data({"key": key, "error": error, "log": log}), indent=1))
 
     def note_spent(self, what: str, taken: dict[str, Any]) -> None:
         """`taken`: usage and cost, as in a record."""
         with _disk_errors(self.root), self._spent.open("a") as file:
-            file.write("\n" + json.dumps({"what": what, **taken}))  # a line that a crash cut off stays one line
+            file.write(
+                "\n" + json.dumps(mask_data({"what": what, **taken}))
+            )  # a line that a crash cut off stays one line
 
     def spent(self) -> list[dict[str, Any]]:
         """What was taken for no record; without a line that a crash cut off."""
         found = []
         for _, line in json_lines(self._spent) if self._spent.is_file() else ():
             with contextlib.suppress(ValueError):
-                found.append(json.loads(line))
+                found.append(mask_data(json.loads(line)))
         return found
 
     @property
@@ -131,7 +135,8 @@ class Store:
         return self.root / "spent.jsonl"
 
     def failures(self) -> list[dict[str, Any]]:
-        return [json.loads(path.read_text()) for path in sorted((self.root / "failures").glob("*.json"))]
+        paths = sorted((self.root / "failures").glob("*.json"))
+        return [mask_data(json.loads(path.read_text())) for path in paths]
 
     def _failure_path(self, key: str) -> Path:
         return self.root / "failures" / f"{slug(key)}.json"
@@ -153,7 +158,10 @@ def write_atomically(path: Path, text: str) -> None:
 def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with gzip.GzipFile(path, "wb", compresslevel=6, mtime=0) as file:
         for row in rows:
-            file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+            text = json.dumps(row, separators=(",", ":"))
+            masked = mask_row(row, text)
+            text = text if masked is row else json.dumps(masked, separators=(",", ":"))
+            file.write(text.encode() + b"\n")
 
 
 def _write_synced(path: Path, text: str) -> None:

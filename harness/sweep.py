@@ -3,6 +3,7 @@
 import logging
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,20 +23,30 @@ from harness.dry_run import print_plan
 from harness.engines import engine_class
 from harness.errors import HarnessError, PreflightError
 from harness.estimate import estimator, judging, total
+from harness.gemm.plan import products_left_out
+from harness.masking import mask
+from harness.output import MaskedFormatter
 from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import make_progress
+from harness.records import LeftOut
 from harness.run import Run
 from harness.schemes import scheme_words
 from harness.store import Store
+from harness.unsupported import emulated, leave_out
 
 log = logging.getLogger(__name__)
 
 
 def run_sweep(composed: DictConfig, argv: list[str]) -> int:
-    """The exit code: 0 complete, 1 some cells failed. Raises ConfigError and PreflightError before anything starts."""
-    config = compose.typed(composed)
-    cache_dir = Path(config.cache_dir).expanduser().resolve()
-    engine = engine_class(config.engine.kind)(config.engine, cache_dir)
+    """Return the exit code: 0 complete, 1 some cells or checks failed.
+
+    Raises ConfigError and PreflightError before anything starts.
+    """
+    asked = compose.typed(composed)
+    cache_dir = Path(asked.cache_dir).expanduser().resolve()
+    engine = engine_class(asked.engine.kind)(asked.engine, cache_dir)
+    config, left_out = leave_out(asked, engine)
+    left_out += products_left_out(config, engine)
     suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
     plan = build_plan(config, engine, suites)
     store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
@@ -48,14 +59,14 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     money = budget(config, plan, suites, store)
     if config.dry_run:
         remark = partial(judging, config, suites)
-        print_plan(plan, store, engine, workshop, seconds, found, remark, money.words)
+        print_plan(plan, store, engine, workshop, seconds, found, remark, money.words, left_out)
         return 0
     missing = [cell for cell in plan.cells if cell.fingerprint not in store]
     if found and missing:  # a complete sweep reports anywhere
         raise PreflightError(found)
     with store.locked():
         _start_log(store, config.log_level)
-        manifest = make_manifest(config, compose.plain(composed), plan, argv)
+        manifest = make_manifest(config, compose.plain(composed), plan, argv, left_out)
         store.write_manifest(manifest)
         failed: dict[str, str] = {}
         if not missing:
@@ -66,12 +77,14 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
                 failed = Run(config, plan, suites, engine, store, workshop, progress, seconds, money).execute()
             finally:
                 progress.stop()
-    report, compare = _report(store, config, manifest["command"])
+    report, compare, kept = _report(store, config, manifest["command"])
     _summary(failed, report, compare)
-    return 1 if failed or report is None else 0
+    return 1 if failed or report is None or not kept else 0
 
 
-def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: list[str]) -> dict[str, Any]:
+def make_manifest(
+    config: Config, composed: dict[str, Any], plan: Plan, argv: list[str], left_out: Sequence[LeftOut] = ()
+) -> dict[str, Any]:
     """What the sweep meant to measure; with the records, all that a report needs."""
     variants = {
         name: {
@@ -84,6 +97,7 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
             "deployment_of": variant.deployment_of,
             "deployment": axes_of(variant).given(),
             "accuracy_of": stands_for(variant),
+            "emulated": emulated(config, name),
         }
         for name, variant in config.variants.items()
     }
@@ -103,7 +117,9 @@ def make_manifest(config: Config, composed: dict[str, Any], plan: Plan, argv: li
             {key: value for key, value in asdict(entry).items() if value is not None} for entry in config.published
         ],
         "report": asdict(config.report),
-        "command": shlex.join(["python", "-m", "harness", *argv[1:]]),
+        "checks": asdict(config.checks),
+        "left_out": [asdict(entry) for entry in left_out],
+        "command": shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
         "config": composed,
         "cells": [cell.as_dict() for cell in plan.cells],
         "host": host.facts(),
@@ -116,21 +132,26 @@ def _start_log(store: Store, level: str) -> None:
     store.logs.mkdir(parents=True, exist_ok=True)
     logging.raiseExceptions = False  # a log that cannot be written must not print a traceback over the real reason
     handler = logging.FileHandler(store.logs / "harness.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("harness")
     root.addHandler(handler)
     root.setLevel(level.upper())
     root.propagate = False
 
 
-def _report(store: Store, config: Config, command: str) -> tuple[Path | None, str | None]:
-    """The sinks: the report's page, and where MLflow compares the variants; None for a sink that failed.
+def _report(store: Store, config: Config, command: str) -> tuple[Path | None, str | None, bool]:
+    """Write the sinks: the report's page, and where MLflow compares the variants; None for a sink that failed.
 
-    Each may fail alone: it is said, with the command that repeats it, and the store is whole.
+    Each may fail alone: it is said, with the command that repeats it, and the store is whole. The third value is False
+    where one of the sweep's checks failed.
     """
     from harness.analysis import analyse
+    from harness.analysis.checks import check_results
+    from harness.analysis.checks import failed as any_failed
     from harness.analysis.load import load_study
     from harness.report import write_report
+    from harness.report.check_tables import checks_summary, checks_table
+    from harness.report.console import print_table
     from harness.report.recommendation import recommendation
 
     study = load_study(store.root)
@@ -140,8 +161,11 @@ def _report(store: Store, config: Config, command: str) -> tuple[Path | None, st
         report = write_report(study, out, findings)
     except OSError as error:
         again = f"python -m harness.report {shlex.quote(str(store.root))}"
-        print(f"the report could not be written ({error}); repeat it with: {again}", file=sys.stderr)
-        return None, None
+        print(f"the report could not be written ({mask(str(error))}); repeat it with: {again}", file=sys.stderr)
+        return None, None, True
+    results = check_results(findings)
+    if results:
+        print_table(checks_table(findings), checks_summary(findings, results))
     if answer := recommendation(findings):
         print(f"\n{answer}")
     compare = None
@@ -152,7 +176,7 @@ def _report(store: Store, config: Config, command: str) -> tuple[Path | None, st
             compare = track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment, results=store.root)
         except HarnessError as error:
             print(f"MLflow: {error}", file=sys.stderr)
-    return report, compare
+    return report, compare, not any_failed(results)
 
 
 def _summary(failed: dict[str, str], report: Path | None, compare: str | None) -> None:

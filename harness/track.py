@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from harness.errors import ConfigError, HarnessError
+from harness.output import masked_main
 
 DEFAULT_URI, DEFAULT_EXPERIMENT = "sqlite:///mlflow.db", "harness"
 
@@ -24,8 +25,9 @@ def main() -> int:
     arguments = parser.parse_args()
     from harness.analysis import analyse
     from harness.analysis.load import load_study
+    from harness.masking import mask
     from harness.report import write_report
-    from harness.tracking import track, without_password
+    from harness.tracking import track
 
     try:
         if arguments.report is not None and not (arguments.report / "index.html").is_file():
@@ -44,10 +46,10 @@ def main() -> int:
     except (HarnessError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{study.name}: logged to {without_password(uri)}, experiment {experiment}")
+    print(f"{study.name}: logged to {mask(uri)}, experiment {experiment}")
     print(f"compare: {compare}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

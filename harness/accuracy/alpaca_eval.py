@@ -6,7 +6,6 @@ baseline's answers or with a published reference.
 """
 
 import csv
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context
+from harness.accuracy.completions import completion
+from harness.accuracy.data_files import DataError, read_json
 from harness.accuracy.datasets import Source, reachable, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import chat_ids, digest
+from harness.accuracy.reasoning import answer_flags, mark
+from harness.accuracy.text_prompts import end_of, sendable
 from harness.config import Judge
 from harness.errors import CellError, ConfigError, did_you_mean
 from harness.load.traffic.prompts import load_tokenizer
@@ -28,6 +31,7 @@ HUB = "tatsu-lab/alpaca_eval"
 HUB_FILES = ("alpaca_eval_gpt4_baseline.json", "alpaca_eval.json")
 HUB_REFERENCES = ("gpt4_1106_preview", "text_davinci_003")
 HUB_POPULATION = 805
+ANSWER = ("instruction", "output")  # what an item of the data has, beside its generator
 BASELINE = "baseline"
 LEADERBOARD = "leaderboards/data_AlpacaEval/alpaca_eval_gpt4_leaderboard.csv"  # in the package alpaca-eval
 FAR_APART = 20.0  # points of win rate between a strong and a weak reference
@@ -64,10 +68,14 @@ class AlpacaEval:
     def problems(self, data_root: str | None) -> list[str]:
         data = self._source(data_root)
         found = data.problems("*.json")
-        if not found and self.config.reference != BASELINE:
-            known = list(HUB_REFERENCES) if data.directory is None else references(data)
-            if self.config.reference not in known:
-                found = [f"unknown reference {self.config.reference!r}{did_you_mean(self.config.reference, known)}"]
+        if not found and data.directory is not None:
+            try:
+                self.reference_rows(data_root)
+            except CellError as error:
+                found = [str(error)]
+        elif not found and self.config.reference not in (BASELINE, *HUB_REFERENCES):
+            known = did_you_mean(self.config.reference, list(HUB_REFERENCES))
+            found = [f"unknown reference {self.config.reference!r}{known}"]
         if data.directory is None and None in map(_cached, HUB_FILES) and not reachable("huggingface.co"):
             found.append(f"{HUB} is not in the hub's cache and huggingface.co cannot be reached; set data.root")
         return [f"suite {self.name}: {problem}" for problem in found]
@@ -84,23 +92,24 @@ class AlpacaEval:
         answers = request_many(
             context.server,
             "/v1/completions",
-            [{"prompt": ids, "max_tokens": self.config.max_tokens, "temperature": 0.0} for ids in prompts],
+            [
+                {"prompt": prompt, "max_tokens": self.config.max_tokens, "temperature": 0.0}
+                for prompt in sendable(context.server, tokenizer, prompts)
+            ],
             concurrency=context.concurrency,
             progress=context.progress,
         )
         rows = []
-        for item, ids, answer in zip(chosen, prompts, answers, strict=True):
-            choice = answer["choices"][0]
-            rows.append(
-                {
-                    **{key: item[key] for key in ("id", "group", "doc_hash", "instruction")},
-                    "prompt_hash": digest(ids),
-                    "scores": {},
-                    "response": choice["text"].strip(),
-                    "finish_reason": choice["finish_reason"],
-                    "completion_tokens": (answer.get("usage") or {}).get("completion_tokens"),
-                }
-            )
+        for item, ids, answer in zip(chosen, prompts, map(completion, answers), strict=True):
+            row = {
+                **{key: item[key] for key in ("id", "group", "doc_hash", "instruction")},
+                "prompt_hash": digest(ids),
+                "scores": {},
+                "response": answer.text.strip(),
+                "finish_reason": answer.finish_reason,
+                "completion_tokens": answer.completion_tokens,
+            }
+            rows.append(mark(row, end_of(tokenizer, ids)))
         return self._outcome(rows, data, len(population))
 
     def judge_fingerprint(self, judge: Judge) -> dict[str, Any]:
@@ -199,7 +208,7 @@ class AlpacaEval:
         if counts["truncated"]:
             message = f"{counts['truncated']} of {len(rows)} answers were cut at {self.config.max_tokens} tokens"
             flags.append(Flag("truncated", "caution", message))
-        return Outcome(result, rows, flags)
+        return Outcome(result, rows, flags + answer_flags(rows, f"suites.{self.name}.max_tokens"))
 
     def _source(self, data_root: str | None) -> Source:
         return source(data_root, "alpaca_eval", HUB)
@@ -265,12 +274,12 @@ def _files(data: Source) -> list[tuple[Path, list[dict[str, Any]]]]:
     paths = [_hub_file(name) for name in HUB_FILES] if data.directory is None else sorted(data.directory.glob("*.json"))
     found = []
     for path in paths:
-        try:
-            items = json.loads(path.read_text(encoding="utf-8"))
-            if not items or not all({"instruction", "output"} <= item.keys() for item in items):
-                raise ValueError("its items need instruction and output")
-        except (ValueError, AttributeError, TypeError) as error:
-            raise CellError(f"{path} is not a JSON list of AlpacaEval answers: {error}") from None
+        items = read_json(path)
+        if not isinstance(items, list) or not items:
+            raise DataError(path, "not a JSON list of AlpacaEval answers")
+        for number, item in enumerate(items, 1):
+            if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ANSWER):
+                raise DataError(path, f"item {number} lacks {' or '.join(ANSWER)}, as texts")
         found.append((path, items))
     return found
 

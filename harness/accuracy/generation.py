@@ -1,26 +1,30 @@
 """Many requests to one server, concurrently, each retried a bounded number of times. Not for timing: see load/.
 
 A server's limits are kept (engines/limits.py): so many in flight, so many a minute. One that answers "too many
-requests" all the same (429) is asked again when it says (Retry-After), which is no failure.
+requests" all the same (429) is asked again when it says (Retry-After), which is no failure. A final refusal, such as
+a used-up quota, ends the suite at once (refusals.py).
 """
 
 import asyncio
 import email.utils
+import json
 import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from harness.accuracy.refusals import advice, final
 from harness.engines import Server
 from harness.engines.failures import failure_of
 from harness.engines.limits import Pace
 from harness.engines.urls import REDIRECTS, proxy_of, redirect_words
 from harness.errors import CellError
+from harness.masking import excerpt
 
 RETRIES = 3
-RETRY_STATUS = {408, 500, 502, 503, 504}
+RETRY_STATUS = {408, 500, 502, 503, 504, 520, 522, 524, 529}  # 52x: Cloudflare's; 529: Anthropic's "overloaded"
 TOO_MANY = 429
 SOON_S = 0.2  # at the earliest, whatever it says
-PATIENCE_S = 600.0  # that one request waits for a server which says that it is asked too much
+PATIENCE_S = 600.0  # that one request waits for a server which is rate-limiting the client
 
 
 def request_many(
@@ -53,7 +57,8 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
         nonlocal done
         for index, body in queue:
             answers[index] = await _request(session, server, path, {"model": server.model, **body}, pace)
-            server.meter.add_usage(answers[index].get("usage"))
+            usage = answers[index].get("usage")
+            server.meter.add_usage(usage if isinstance(usage, dict) else None)
             done += 1
             progress(done, len(bodies))
 
@@ -73,28 +78,33 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
 async def _request(session, server: Server, path: str, body: dict[str, Any], pace: Pace) -> dict[str, Any]:
     import aiohttp
 
-    problem, failures, waited_s = "", 0, 0.0
-    while failures <= RETRIES and waited_s <= PATIENCE_S:
+    problem, failures, waited_s, url = "", 0, 0.0, server.base_url + path
+    while failures <= RETRIES:
         await pace.wait(body)
         try:
-            async with session.post(server.base_url + path, json=body, allow_redirects=False) as response:
+            async with session.post(url, json=body, allow_redirects=False) as response:
                 if response.status == 200:
-                    answer = await response.json()
-                    failure = failure_of(answer)
-                    if failure is None:
+                    answer = await response.json(content_type=None)
+                    if (broken := failure_of(answer)) is None:
                         return answer
-                    problem = f"200 with {failure}"
+                    problem, text = broken, json.dumps(answer)
                 else:
-                    problem = f"HTTP {response.status}: {(await response.text())[:300]}"
+                    text = (await response.text()).strip()
+                    problem = f"HTTP {response.status}: {excerpt(text, 300)}"
                     if response.status in REDIRECTS:
                         problem = f"HTTP {response.status}: {redirect_words(response.headers.get('Location'), path)}"
-                    if response.status == TOO_MANY:
-                        wait_s = retry_after_s(response.headers.get("Retry-After"), waited_s)
-                        waited_s += wait_s
-                        await asyncio.sleep(min(wait_s, PATIENCE_S))
-                        continue
-                    if response.status not in RETRY_STATUS:
-                        raise CellError(f"{server.base_url}{path} refused a request: {problem}")
+                retry_after = response.headers.get("Retry-After")
+                why = final(response.status, text, retry_after)
+                if why or (response.status not in RETRY_STATUS and response.status not in (200, TOO_MANY)):
+                    what = advice(why, response.status, text, body.get("prompt"), server.api_key_env)
+                    raise CellError(f"{url} refused a request: {problem}{what}")
+                if response.status == TOO_MANY:
+                    wait_s = retry_after_s(retry_after, waited_s)
+                    waited_s += wait_s
+                    if waited_s > PATIENCE_S:
+                        break
+                    await asyncio.sleep(wait_s)
+                    continue
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         failures += 1
@@ -102,10 +112,10 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
             await asyncio.sleep(min(2.0**failures / 2, 10.0))
     if waited_s > PATIENCE_S:
         raise CellError(
-            f"{server.base_url}{path} is asked too much ({problem}): it made a request wait {waited_s:.0f} s; lower "
-            "concurrency=, or set engine.requests_per_minute= to what it allows"
+            f"{url} is rate-limiting the client ({problem}): a request would wait {waited_s:.0f} s, more than "
+            f"{PATIENCE_S:.0f} s; lower concurrency=, or set engine.requests_per_minute= to what it allows"
         )
-    raise CellError(f"{server.base_url}{path} failed {failures} times, last: {problem}")
+    raise CellError(f"{url} failed {failures} times, last: {problem}")
 
 
 def retry_after_s(header: str | None, waited_s: float) -> float:

@@ -8,20 +8,23 @@ Greedy, one answer an item, pass@1 of an item is 0 or 1. With `samples` at a `te
 unbiased estimate of Chen et al. from its n samples of which c are right: 1 - C(n-c, k) / C(n, k).
 """
 
-import gzip
-import json
 import random
+import re
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context, humaneval_prompts, sandbox
+from harness.accuracy.completions import Completion, completion
+from harness.accuracy.data_files import DataError, read_json_lines
 from harness.accuracy.datasets import Source, reachable, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval_evaluation import CODE, Verdict, evaluate
 from harness.accuracy.humaneval_prompts import code_ids, digest
 from harness.accuracy.humaneval_sampling import check_sampling, decoding, describe, pass_at_k, sample_seed
+from harness.accuracy.reasoning import answer_flags, mark
+from harness.accuracy.text_prompts import end_of, sendable
 from harness.errors import CellError, ConfigError
 from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Flag, Outcome
@@ -29,6 +32,7 @@ from harness.records import Flag, Outcome
 RELEASE = "HumanEvalPlus v0.1.10"  # what evalplus 0.3.1 downloads
 URL = "https://github.com/evalplus/humanevalplus_release/releases"
 FILES = "HumanEvalPlus.jsonl*"
+FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input", "atol")
 PROBLEMS = 164
 EVALUATION_SHARE = 0.2  # of progress
 
@@ -79,13 +83,23 @@ class HumanEval:
     def problems(self, data_root: str | None) -> list[str]:
         data = self._source(data_root)
         found = [f"suite {self.name}: {problem}" for problem in sandbox.problems(self.config.allow_unsandboxed)]
-        found += [f"suite {self.name}: {problem}" for problem in data.problems(FILES)]
+        found += [f"suite {self.name}: {problem}" for problem in self._data_problems(data)]
         if data.directory is None and not _cached().exists() and not reachable("github.com"):
             found.append(
                 f"suite {self.name}: {RELEASE} is not in {_cached().parent} and github.com cannot be reached; "
                 f"set data.root to a mirror or to pocket, or put the file there from {URL}"
             )
         return found
+
+    def _data_problems(self, data: Source) -> list[str]:
+        if missing := data.problems(FILES):
+            return missing
+        try:
+            if data.directory is not None or _cached().exists():
+                read_problems(_file(data) if data.directory is not None else _cached())
+        except DataError as error:
+            return [str(error)]
+        return []
 
     def planned_items(self) -> int | None:
         return (self.config.items or PROBLEMS) * self.config.samples
@@ -97,15 +111,16 @@ class HumanEval:
         chosen = {name: population[name] for name in subset(list(population), config.items, context.seed)}
         tokenizer = load_tokenizer(context.tokenizer)
         prompts = {name: code_ids(tokenizer, problem["prompt"], config.chat) for name, problem in chosen.items()}
+        sent = dict(zip(prompts, sendable(context.server, tokenizer, prompts.values()), strict=True))
         bodies = [  # the samples of an item in a row: its prompt stays cached
             {
-                "prompt": ids,
+                "prompt": prompt,
                 "max_tokens": config.max_tokens,
                 "stop": _stop(config.chat),
                 **decoding(config),
                 **({"seed": sample_seed(context.seed, name, index)} if config.temperature > 0 else {}),
             }
-            for name, ids in prompts.items()
+            for name, prompt in sent.items()
             for index in range(config.samples)
         ]
         steps = round(len(bodies) / (1 - EVALUATION_SHARE))
@@ -116,10 +131,9 @@ class HumanEval:
             concurrency=context.concurrency,
             progress=lambda done, total: context.progress(done, steps),
         )
-        grouped = {  # by item, in the order of its samples
-            name: [_answer(answer) for answer in answers[index * config.samples : (index + 1) * config.samples]]
-            for index, name in enumerate(chosen)
-        }
+        ends = {name: end_of(tokenizer, ids) for name, ids in prompts.items()}
+        said = iter(map(completion, answers))  # the samples of an item in a row
+        grouped = {name: [_answer(next(said), ends[name]) for _ in range(config.samples)] for name in chosen}
         verdicts = evaluate(
             chosen,
             {
@@ -165,9 +179,9 @@ class HumanEval:
             message = f"{counts['truncated']} of {len(answers)} answers were cut at {config.max_tokens} tokens"
             flags.append(Flag("truncated", "caution", message))
         if counts["unparsed"]:
-            message = f"{counts['unparsed']} of {len(answers)} answers have no function of the asked name: failed"
+            message = f"{counts['unparsed']} of {len(answers)} answers define no function of the asked name: failed"
             flags.append(Flag("unparsed", "note", message))
-        return Outcome(result, rows, flags)
+        return Outcome(result, rows, flags + answer_flags(answers, f"suites.{self.name}.max_tokens"))
 
     def _source(self, data_root: str | None) -> Source:
         return source(data_root, "humaneval", RELEASE)
@@ -175,20 +189,49 @@ class HumanEval:
 
 def load_problems(data: Source) -> dict[str, dict[str, Any]]:
     """By task id, in the file's order."""
-    if data.directory is None:
-        from evalplus.data import humaneval
+    return read_problems(_file(data))
 
-        try:
-            path = Path(humaneval._ready_human_eval_plus_path())  # downloads to evalplus's own cache
-        except Exception as error:
-            raise CellError(f"evalplus cannot download {RELEASE}: {error}; set data.root") from error
-    else:
+
+def read_problems(path: Path) -> dict[str, dict[str, Any]]:
+    """By task id. Raises DataError for rows of another release or another data set."""
+    rows = read_json_lines(path, FIELDS[:1], _wrong)
+    found = {row["task_id"]: row for row in rows}
+    if len(found) < len(rows):
+        names = [row["task_id"] for row in rows]
+        raise DataError(path, f"task_id {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
+
+
+def _wrong(row: dict[str, Any]) -> str | None:
+    """evalplus's rows have inputs in place of the original's assertions; MBPP's have no function to complete."""
+    if lacking := [name for name in FIELDS if name not in row]:
+        original = "; these are rows of the original HumanEval" if "base_input" in lacking and "test" in row else ""
+        return f"no {', '.join(lacking)}{original}; put {RELEASE} there ({URL})"
+    for name in FIELDS[:4]:
+        if not isinstance(row[name], str):
+            return f"{name} is not a text"
+    if not re.search(rf"^(async )?def +{re.escape(row['entry_point'])}\b", row["prompt"], re.MULTILINE):
+        return f"its prompt has no function {row['entry_point']!r} to complete; put {RELEASE} there ({URL})"
+    for name in ("base_input", "plus_input"):
+        if not isinstance(row[name], list) or not all(isinstance(arguments, list) for arguments in row[name]):
+            return f"{name} is not a list of argument lists"
+    if isinstance(row["atol"], bool) or not isinstance(row["atol"], int | float):
+        return f"atol {row['atol']!r} is not a number"
+    return None
+
+
+def _file(data: Source) -> Path:
+    if data.directory is not None:
         found = sorted(data.directory.glob(FILES))
         if not found:
             raise CellError(f"{data.directory} has no {FILES}")
-        path = found[0]
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-        return {problem["task_id"]: problem for problem in map(json.loads, filter(str.strip, file))}
+        return found[0]
+    from evalplus.data import humaneval
+
+    try:
+        return Path(humaneval._ready_human_eval_plus_path())  # downloads to evalplus's own cache
+    except Exception as error:
+        raise CellError(f"evalplus cannot download {RELEASE}: {error}; set data.root") from error
 
 
 def subset(names: list[Any], items: int | None, seed: int) -> list[Any]:
@@ -203,16 +246,9 @@ def _stop(chat: bool) -> list[str]:
     return humaneval_prompts.CHAT_STOP if chat else humaneval_prompts.PLAIN_STOP
 
 
-def _answer(answer: dict[str, Any]) -> dict[str, Any]:
-    try:
-        choice = answer["choices"][0]
-        text, reason = choice["text"], choice.get("finish_reason")
-    except (KeyError, IndexError, TypeError, AttributeError):
-        text = None
-    if not isinstance(text, str):
-        raise CellError(f"the server answered without a completion: {str(answer)[:300]}")
-    tokens = (answer.get("usage") or {}).get("completion_tokens")
-    return {"response": text, "finish_reason": reason, "completion_tokens": tokens}
+def _answer(said: Completion, prompt_end: str) -> dict[str, Any]:
+    facts = {"finish_reason": said.finish_reason, "completion_tokens": said.completion_tokens}
+    return mark({"response": said.text, **facts}, prompt_end)
 
 
 def _continued(problem: dict[str, Any], answer: dict[str, Any]) -> str:

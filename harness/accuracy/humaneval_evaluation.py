@@ -40,7 +40,7 @@ class Verdict:
     which is also where base failed: both must pass."""
 
     solution: str
-    parsed: bool  # a function of the entry point's name was found
+    parsed: bool  # running the code left something to call by the entry point's name
     base: str
     plus: str | None
 
@@ -77,7 +77,8 @@ def evaluate(
         if "broken" in said:
             return Verdict("", False, said["broken"], None)
         key = (name, said["solution"])
-        return Verdict(said["solution"], said["parsed"], base.get(key, "fail"), extra.get(key))
+        parsed = key in base and key not in rounds.undefined
+        return Verdict(said["solution"], parsed, base.get(key, "fail"), extra.get(key))
 
     return {name: [verdict(name, text) for text in texts] for name, texts in answers.items()}
 
@@ -116,6 +117,7 @@ class _Rounds:
     expected: int  # rounds in all
     progress: Callable[[int, int], None]
     number: Any = field(default_factory=itertools.count)
+    undefined: set[Key] = field(default_factory=set)  # (task id, solution) without a function of the asked name
 
     def judge(
         self, problems: dict[str, dict[str, Any]], which: str, solutions: Any, truths: dict[str, Truth]
@@ -134,6 +136,7 @@ class _Rounds:
                 for name, solution in solutions
             ]
         )
+        self.undefined |= {(name, code) for (_, name, code), answer in said.items() if answer.get("defined") is False}
         return {
             (name, solution): answer.get("broken") or checks.status(problems[name], which, truths[name], answer)
             for (_, name, solution), answer in said.items()

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from harness.errors import CellError
+from harness.load.traffic.prompts import bos_ids, encode
 
 INSTRUCTION = (
     "Please provide a self-contained Python script that solves the following problem in a markdown code block:"
@@ -32,12 +33,12 @@ def chat_ids(tokenizer: Any, instruction: str, begun: str = "") -> list[int]:
         text = tokenizer.apply_chat_template(messages, tokenize=False).split(_MARK)[0]
     else:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]  # the template has written them
+    return encode(tokenizer, text)  # the template has written the special tokens
 
 
 def code_ids(tokenizer: Any, prompt: str, chat: bool) -> list[int]:
     if not chat:
-        return tokenizer(prompt.strip() + "\n")["input_ids"]
+        return bos_ids(tokenizer) + encode(tokenizer, prompt.strip() + "\n")  # no EOS, whatever the tokenizer adds
     return chat_ids(tokenizer, f"{INSTRUCTION}\n```\n{prompt.strip()}\n```\n", f"{RESPONSE}\n```python\n")
 
 

@@ -4,12 +4,14 @@
 
 Runs as a file and imports no harness. Answers are JSON lines on stdout: for each item {"start": id}, then {"id": ...}
 and by its `task`:
-    extract  {"text", "entry_point"} -> {"solution", "parsed"}, by evalplus's sanitize
+    extract  {"text", "entry_point"} -> {"solution"}, by evalplus's sanitize
     truth    {"code", "entry_point", "inputs", "tolerance"} -> {"values", "times_s", "exact"} of trusted code; exact:
              values are compared by ==, so that digests of them are enough
-    run      {"code", "entry_point", "inputs", "times_s", "exact"} -> {"status", "count", "values"} of model-written
-             code: evalplus's own loop over the inputs, in a process of its own (untrusted_check), with its time limits
-             and its guard; `count` inputs were answered; values: one digest of all digests where `exact`
+    run      {"code", "entry_point", "inputs", "times_s", "exact"} -> {"status", "count", "values", "defined"} of
+             model-written code: evalplus's own loop over the inputs, in a process of its own (untrusted_check), with
+             its time limits and its guard; `count` inputs were answered; values: one digest of all digests where
+             `exact`;
+             defined: False where running the code leaves nothing to call by the entry point's name
 
 evalplus hands the expected values to the process that runs the code, where code can find them, or claim to be equal
 to them. Here that process gets a `Witness` in place of each: it is equal to everything and writes down what it was
@@ -17,7 +19,6 @@ compared with. The comparison is made outside (humaneval_checks.py); neither the
 solution are in this sandbox while model-written code runs.
 """
 
-import ast
 import contextlib
 import ctypes
 import json
@@ -66,15 +67,7 @@ def extract(item: dict, inputs: list) -> dict:
         solution = ""
     finally:
         signal.alarm(0)
-    return {"solution": solution, "parsed": defines(solution, item["entry_point"])}
-
-
-def defines(code: str, entry_point: str) -> bool:
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return False
-    return any(isinstance(node, ast.FunctionDef) and node.name == entry_point for node in tree.body)
+    return {"solution": solution}
 
 
 def truth(item: dict, inputs: list) -> dict:
@@ -102,9 +95,17 @@ def run(item: dict, inputs: list) -> dict:
         )  # fmt: skip
         notes.seek(0)
         lines = notes.read().decode(errors="replace").split("\n")[:-1]
-    if item["exact"]:  # a digest of the digests: 1000 tests, many samples
-        return {"status": status, "count": len(lines), "values": chained(lines)}
-    return {"status": status, "count": len(lines), "values": lines}
+    values = chained(lines) if item["exact"] else lines  # a digest of the digests: 1000 tests, many samples
+    found = bool(lines) or status != "fail" or defines(item["code"], item["entry_point"])
+    return {"status": status, "count": len(lines), "values": values, "defined": found}
+
+
+def defines(code: str, entry_point: str) -> bool:
+    """Whether running the code leaves something to call by that name, however it was put there; in a process apart."""
+    from evalplus.eval import untrusted_check
+
+    ended, _ = untrusted_check("humaneval", f"{code}\n_asked = {entry_point}.__call__\n", [], "_asked", [], 0, [])
+    return ended != "fail"
 
 
 def _take_stdout():

@@ -23,6 +23,7 @@ from harness.accuracy.judge_prompts import (
     known_pairs,
     template,
 )
+from harness.accuracy.reasoning import judged_flags
 from harness.config import Judge
 from harness.engines import Server
 from harness.errors import CellError, did_you_mean
@@ -214,6 +215,7 @@ def _item(row: dict[str, Any], other: dict[str, Any], judged: Judged) -> dict[st
     kept = ("id", "group", "doc_hash", "prompt_hash", "instruction", "response", "finish_reason", "completion_tokens")
     return {
         **{key: row.get(key) for key in kept},
+        **{key: row[key] for key in ("reasoning",) if key in row},
         "scores": {} if judged.value is None else {"win_rate": judged.value},
         "reference": other["response"],
         "preference": {"shown_first": judged.shown_first, "shown_second": judged.shown_second},
@@ -261,7 +263,7 @@ def _outcome(
             "alpaca_eval": {"version": version("alpaca-eval"), **(win_rate(values) if values else {})},
         },
     }
-    return Outcome(result, rows, _flags(counts, calibration, limit))
+    return Outcome(result, rows, _flags(counts, calibration, limit) + judged_flags(rows))
 
 
 def _flags(counts: dict[str, int], calibration: dict[str, Any], limit: int) -> list[Flag]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from harness.accuracy.completions import completion
 from harness.accuracy.generation import request_many
 from harness.accuracy.judge_prompts import Pair, shown, template
 from harness.engines import Server
@@ -66,13 +67,18 @@ def preferences(
             output_path=None,
             precomputed_leaderboard=None,
             is_return_instead_of_print=True,
-            fn_metric="get_winrate",
+            fn_metric=_no_summary,
             sort_by="win_rate",
             caching_path=None,  # the store is the cache
         )
     if len(annotations) != len(pairs):
         raise AssertionError(f"alpaca-eval gave {len(annotations)} annotations for {len(pairs)} pairs")
     return [None if _missing(a["preference"]) else 2.0 - float(a["preference"]) for a in annotations]
+
+
+def _no_summary(annotations: Any) -> dict[str, float]:
+    """In place of get_winrate, which fails where no judgement can be read; its leaderboard is not used."""
+    return {"win_rate": 0.0, "standard_error": 0.0}
 
 
 def win_rate(values: list[float]) -> dict[str, float]:
@@ -97,11 +103,10 @@ def _ask(
         bodies = [{"prompt": prompt} for prompt in prompts]
     bodies = [{**body, **wanted, "max_tokens": 1, "temperature": 0.0} for body in bodies]
     answers = request_many(server, path, bodies, concurrency=concurrency, progress=progress)
-    choices = [answer["choices"][0] for answer in answers]
-    texts = [choice["message"]["content"] if style == "chat" else choice["text"] for choice in choices]
+    said = [completion(answer) for answer in answers]
     return {
-        "completions": [text or "" for text in texts],
-        "completions_all": [_letters(choice, text or "") for choice, text in zip(choices, texts, strict=True)],
+        "completions": [answer.text for answer in said],
+        "completions_all": [_letters(answer.choice, answer.text) for answer in said],
     }
 
 

@@ -17,6 +17,7 @@ from omegaconf import MISSING
 
 from harness.accuracy import Context, lm_eval_data, lm_eval_rows, lm_eval_tasks
 from harness.accuracy.datasets import Source, source
+from harness.accuracy.reasoning import answer_flags
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.errors import CellError, ConfigError, HarnessError, did_you_mean
 from harness.records import Outcome
@@ -147,7 +148,8 @@ class LmEval:
                 "categories": self._categories(rows, primary, {name: manager.task_index[name].tags for name in chosen}),
             },
         }
-        return Outcome(result, rows, lm_eval_rows.flags_of(counts, population, model.prompts_cut, model.context_length))
+        flags = lm_eval_rows.flags_of(counts, population, model.prompts_cut, model.context_length)
+        return Outcome(result, rows, flags + answer_flags(rows, f"suites.{self.name}.max_tokens"))
 
     def _check_metric(self, tasks: dict[str, Any]) -> None:
         """A metric that the task cannot have is refused before hours of requests, where its YAML lists them all."""

@@ -10,7 +10,6 @@ for the whole vocabulary, where a choice is not among them. Requests go out in o
 few-shot prefix that questions share stays in the server's cache.
 """
 
-import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from typing import Any
 
 from lm_eval.api.model import TemplateLM
 
+from harness.accuracy.completions import Completion, completion
 from harness.accuracy.generation import request_many
 from harness.accuracy.lm_eval_logprobs import (
     LIKELIEST,
@@ -27,6 +27,7 @@ from harness.accuracy.lm_eval_logprobs import (
     next_token_body,
     next_token_scores,
 )
+from harness.accuracy.text_prompts import sendable
 from harness.engines import Server
 from harness.engines.model_list import read_models
 from harness.errors import CellError, EngineError
@@ -63,13 +64,6 @@ class _Made:
         return self.make()
 
 
-@dataclass(frozen=True)
-class Generation:
-    text: str
-    finish_reason: str | None
-    completion_tokens: int | None
-
-
 class ServedModel(TemplateLM):
     """Greedy. `generations` keeps what lm-eval drops: why and after how many tokens an answer ended."""
 
@@ -93,7 +87,7 @@ class ServedModel(TemplateLM):
         self.bos: list[int] = bos_ids(self.tokenizer) if add_bos is None else bos if add_bos else []
         self.context_length = served_context_length(server)
         self.one_request: bool | None = None  # does the server answer logprob_token_ids? None: not asked yet
-        self.generations: dict[tuple[str, tuple[str, ...]], Generation] = {}
+        self.generations: dict[tuple[str, tuple[str, ...]], Completion] = {}
         self.prompts_cut = 0  # prompts that lost their beginning because the server's context is too short
 
     @property
@@ -208,13 +202,14 @@ class ServedModel(TemplateLM):
     def _bodies(self, wanted: list[tuple[str, tuple[str, ...]]]) -> Iterator[dict[str, Any]]:
         for start in range(0, len(wanted), TOKENIZED):
             block = wanted[start : start + TOKENIZED]
-            for ids, (_, stops) in zip(self.encode_many([context for context, _ in block]), block, strict=True):
-                self.prompts_cut += self._too_long(ids, self.max_tokens + 1)
-                prompt = self._fit(ids, self.max_tokens + 1)
+            encoded = self.encode_many([context for context, _ in block])
+            self.prompts_cut += sum(self._too_long(ids, self.max_tokens + 1) for ids in encoded)
+            prompts = [self._fit(ids, self.max_tokens + 1) for ids in encoded]
+            for prompt, (_, stops) in zip(sendable(self.server, self.tokenizer, prompts), block, strict=True):
                 body = {"prompt": prompt, "max_tokens": self.max_tokens, "temperature": 0}
                 yield body | ({"stop": list(stops)} if stops else {})
 
-    def generation_of(self, context: str, gen_kwargs: dict[str, Any]) -> Generation:
+    def generation_of(self, context: str, gen_kwargs: dict[str, Any]) -> Completion:
         return self.generations[context, stop_strings(gen_kwargs, self.tokenizer.eos_token)]
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
@@ -252,17 +247,14 @@ def stop_strings(gen_kwargs: dict[str, Any], eos: str | None) -> tuple[str, ...]
     return tuple(dict.fromkeys(stop for stop in [*until, eos] if stop))
 
 
-def generation(reply: dict[str, Any], stops: tuple[str, ...]) -> Generation:
+def generation(reply: dict[str, Any], stops: tuple[str, ...]) -> Completion:
     """Cut here too: servers differ in what they leave of a stop string."""
-    try:
-        choice = reply["choices"][0]
-        text, reason = choice["text"] or "", choice.get("finish_reason")
-    except (KeyError, IndexError, TypeError) as error:
-        raise CellError(f"the server's answer is not a completion ({error!r}): {json.dumps(reply)[:300]}") from error
+    said = completion(reply)
+    text, reason = said.text, said.finish_reason
     cut = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
     if cut is not None:
         text, reason = text[:cut], "stop"
-    return Generation(text, reason, (reply.get("usage") or {}).get("completion_tokens"))
+    return Completion(text, reason, said.completion_tokens)
 
 
 def served_context_length(server: Server) -> int | None:

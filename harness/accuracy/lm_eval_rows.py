@@ -8,6 +8,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
+from harness.accuracy.reasoning import mark
 from harness.errors import CellError, did_you_mean
 from harness.records import Flag
 
@@ -49,7 +50,7 @@ def _response(arguments: list, resps: list, generation_of: Callable) -> dict[str
     if isinstance(arguments[0][1], dict):  # (context, generation settings); else (context, continuation)
         answer = generation_of(*arguments[0][:2])
         facts = {"finish_reason": answer.finish_reason, "completion_tokens": answer.completion_tokens}
-        return {"response": answer.text, **facts, "extracted": {}}
+        return mark({"response": answer.text, **facts, "extracted": {}}, arguments[0][0])
     asked = [(context, choice, resp[0][0]) for (context, choice, *_), resp in zip(arguments, resps, strict=True)]
     asked = [one for one in asked if one[0]] or asked  # acc_mutual_info asks every choice without its context too
     named = dict(zip(_labels([choice for _, choice, _ in asked]), [logprob for *_, logprob in asked], strict=True))

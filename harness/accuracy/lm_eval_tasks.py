@@ -5,7 +5,6 @@ swaps the data set, so that prompts, few-shot examples, filters and scores stay 
 lm-eval (names, subjects, problems) is for preflight: importing lm-eval is slow.
 """
 
-import json
 import os
 import random
 import re
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from harness.accuracy import lm_eval_data
+from harness.accuracy.data_files import write_json_lines
 from harness.accuracy.datasets import Source, unreachable_hub
 from harness.errors import CellError, did_you_mean
 
@@ -101,8 +101,7 @@ def problems(task: str, data: str | None, fewshot: int, source: Source) -> list[
     chosen = subjects(task, folder, source.directory)
     if not chosen:
         return [f"data: {source.directory}/test has no subject of {task}; ask for another task, or take another mirror"]
-    dev = source.directory / "dev"
-    return [problem for name in chosen for problem in lm_eval_data.too_few_shots(dev / f"{name}_dev.csv", fewshot)]
+    return lm_eval_data.mmlu_problems(source.directory, list(chosen), fewshot)
 
 
 def load_tasks(task: str, data: str | None, source: Source, work_dir: Path) -> tuple[Any, dict[str, Any]]:
@@ -129,8 +128,11 @@ def write_mirror(task: str, data: str, mirror: Path, folder: Path, work_dir: Pat
     out = work_dir / "tasks"
     out.mkdir(parents=True, exist_ok=True)
     if data != "mmlu":
-        splits = filter(None, (lm_eval_data.DATA[data].shots, lm_eval_data.DATA[data].asked))
-        files = {split: str(mirror / f"{split}.jsonl") for split in splits}
+        kind = lm_eval_data.DATA[data]
+        files = {  # written again: datasets' reader takes no byte-order mark
+            split: str(write_json_lines(work_dir / f"{split}.jsonl", kind.rows(mirror / f"{split}.jsonl")))
+            for split in filter(None, (kind.shots, kind.asked))
+        }
         _write_task(out, task, known_names(folder)[task], files, work_dir)
         return [task], out
     names = []
@@ -139,9 +141,8 @@ def write_mirror(task: str, data: str, mirror: Path, folder: Path, work_dir: Pat
         for split in ("test", "dev"):
             docs = lm_eval_data.mmlu_docs(mirror / split / f"{subject}_{split}.csv")
             # key order and `subject` as on the hub, so that document hashes are the hub's
-            lines = [json.dumps({"question": doc["question"], "subject": subject, **doc}) for doc in docs]
-            files[split] = str(work_dir / f"{subject}_{split}.jsonl")
-            Path(files[split]).write_text("\n".join(lines) + "\n")
+            rows = [{"question": doc["question"], "subject": subject, **doc} for doc in docs]
+            files[split] = str(write_json_lines(work_dir / f"{subject}_{split}.jsonl", rows))
         names.append(f"mmlu_{subject}")
         _write_task(out, names[-1], builtin, files, work_dir)
     return names, out

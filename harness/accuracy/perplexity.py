@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context
+from harness.accuracy.data_files import read_text
 from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
@@ -70,7 +71,7 @@ class Perplexity:
     def problems(self, data_root: str | None) -> list[str]:
         try:
             return [f"suite {self.name}: {problem}" for problem in self._text(data_root).problems()]
-        except ConfigError as error:
+        except (CellError, ConfigError) as error:
             return [f"suite {self.name}: {error}"]
 
     def asks(self) -> frozenset[str]:
@@ -174,8 +175,8 @@ class Text:
 
     def problems(self) -> list[str]:
         if self.folder:
-            if self._files():
-                return []
+            if files := self._files():
+                return [] if read_text(files[0]).strip() else [f"data: {files[0]}: no text"]
             where = self.folder.directory
             return [f"data: {where} has no *.txt; put WikiText-2's test part there, or set text= to prose or a file"]
         self.digest()  # raises ConfigError for a name that is neither a corpus nor a file
@@ -186,13 +187,13 @@ class Text:
     def read(self) -> str:
         """As it stands: rows of a dataset are joined by blank lines, messages of dialogues too."""
         if self.folder:
-            return self._files()[0].read_text(encoding="utf-8")
+            return read_text(self._files()[0])
         if self.corpus.startswith(hub.PREFIX):
             rows = hub.read_values(self.corpus)
             if all(isinstance(row, str) for row in rows):
                 return "\n\n".join(rows)
         elif self.corpus not in CORPORA and Path(self.corpus).suffix not in (".json", ".jsonl"):
-            return Path(self.corpus).expanduser().read_text(encoding="utf-8", errors="replace")
+            return Path(self.corpus).expanduser().read_text(encoding="utf-8-sig", errors="replace")
         corpus = load_corpus(self.corpus)
         return "".join(corpus.texts) or "\n\n".join(corpus.writings)
 

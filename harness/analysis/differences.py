@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.study import Measured, Study, Variant
-from harness.analysis.validity import kernels
+from harness.analysis.validity import kernels, schemes
 
 NOT_A_DIFFERENCE = {"variant", "point", "answers", "reference", "scenario.name"}
 SHOWN = 6  # distinct values of one fact
@@ -74,6 +74,10 @@ def _cell_facts(measured: Measured, add) -> None:
     for kernel in kernels(engine):
         state = " (emulated)" if kernel.emulated else ""
         add("kernels", f"{kernel.layer}: {kernel.kernel}{state}" if kernel.layer else f"{kernel.kernel}{state}")
+    for scheme, entry in schemes(engine).items():
+        add("kernels by layer", f"{scheme}: {entry.get('layers')} layers")
+    add("kernels of attention", engine.get("attention"))
+    add("kernels of the KV cache", engine.get("kv_cache_dtype"))
     checkpoint = engine.get("checkpoint") or {}
     for name in ("reference", "revision", "digest", "size_bytes"):
         add(f"checkpoint {name}", checkpoint.get(name))

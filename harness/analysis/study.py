@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.analysis.settings import Settings, read_settings
+from harness.analysis.settings import Checks, Settings, read_checks, read_settings
+from harness.records import LeftOut
 
 Rows = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
@@ -28,6 +29,7 @@ class Variant:
     load_checkpoint: str | None = None  # whose rates were measured, where it is another one
     deployment: dict[str, Any] = field(default_factory=dict)  # {axis: value}, as far as the sweep says it
     accuracy_of: str | None = None  # the variant whose suites stand for this one's, which are not measured
+    emulated: str | None = None  # why its number format is known not to run natively on the sweep's device
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ class Study:
     missing: tuple[Cell, ...]  # neither measured nor failed
     failures: tuple[Failure, ...]
     settings: Settings = field(default_factory=Settings)
+    checks: Checks = field(default_factory=Checks)
+    left_out: tuple[LeftOut, ...] = ()  # not supported on this machine
     spent: tuple[dict[str, Any], ...] = ()  # what an endpoint took for no record: {what, usage, cost}
 
     @property
@@ -209,6 +213,8 @@ def build_study(
         missing=tuple(cell for cell in cells if cell.key not in have and cell.key not in failed_keys),
         failures=failed,
         settings=read_settings(manifest.get("report")),
+        checks=read_checks(manifest.get("checks")),
+        left_out=tuple(LeftOut(**entry) for entry in manifest.get("left_out") or ()),
         spent=tuple(spent),
     )
 
@@ -275,6 +281,7 @@ def _variant(name: str, variant: dict[str, Any]) -> Variant:
         load_checkpoint=variant.get("load_checkpoint"),
         deployment=variant.get("deployment") or {},
         accuracy_of=variant.get("accuracy_of"),
+        emulated=variant.get("emulated"),
     )
 
 

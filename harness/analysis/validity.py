@@ -1,5 +1,6 @@
 """What a reader must know before believing a number: marks across the page, flags of the cells, engine differences."""
 
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Kernel:
     layer: str
     kernel: str
     emulated: bool
+    activations: str = ""  # their format, where it is not the one that the layer's scheme names
 
 
 def kernels(engine: dict[str, Any]) -> tuple[Kernel, ...]:
@@ -43,9 +45,19 @@ def kernels(engine: dict[str, Any]) -> tuple[Kernel, ...]:
     if isinstance(found, dict):
         found = [{"layer": k, **(v if isinstance(v, dict) else {"kernel": v})} for k, v in found.items()]
     return tuple(
-        Kernel(str(k.get("layer", "")), str(k.get("kernel", "")), bool(k.get("emulated")))
+        Kernel(
+            str(k.get("layer", "")),
+            str(k.get("kernel", "")),
+            bool(k.get("emulated")),
+            str(k.get("activations") or ""),
+        )
         for k in (k if isinstance(k, dict) else {"kernel": k} for k in found)
     )
+
+
+def schemes(engine: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """{scheme: {"layers": count, "names": compact names}} that the engine's log names; empty in older records."""
+    return engine.get("schemes") or {}
 
 
 def engines(study: Study) -> dict[str, list[Measured]]:
@@ -65,7 +77,8 @@ def engines(study: Study) -> dict[str, list[Measured]]:
 def _identity(engine: dict[str, Any]) -> tuple:
     """Without the port, which differs from one start to the next and says nothing."""
     command = re.sub(r"--port[ =]\d+", "", command_text(engine))
-    return engine.get("kind"), engine.get("version"), command, kernels(engine)
+    ran = json.dumps([schemes(engine), engine.get("attention"), engine.get("kv_cache_dtype")], sort_keys=True)
+    return engine.get("kind"), engine.get("version"), command, kernels(engine), ran
 
 
 def command_text(engine: dict[str, Any]) -> str:

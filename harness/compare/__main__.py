@@ -20,6 +20,8 @@ from pathlib import Path
 
 import harness
 from harness.errors import ConfigError, HarnessError
+from harness.masking import mask
+from harness.output import masked_main
 
 PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
 
@@ -27,13 +29,10 @@ PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
 def main() -> int:
     arguments = _parser().parse_args()
     try:
-        failed = compare(arguments, shlex.join(["python", "-m", "harness.compare", *sys.argv[1:]]))
+        failed = compare(arguments, shlex.join(["python", "-m", "harness.compare", *map(mask, sys.argv[1:])]))
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `| head`: the gates were not heard to the end, so this is no pass
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         return 130
     return 3 if failed else 0
@@ -152,4 +151,4 @@ def _ratio(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

@@ -4,7 +4,6 @@ Nothing outside this package knows vLLM. The harness never imports an engine: it
 own and speaks the OpenAI HTTP protocol with it; what a server has beyond that is its dialect (dialect.py).
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.config import Scheme
+from harness.credentials import read_key, split_url
 from harness.deployments import Axes
 from harness.engines.dialect import VLLM, Dialect
 from harness.engines.limits import Limits, Meter
@@ -38,11 +38,21 @@ class Server:
     dialect: Dialect = VLLM
     limits: Limits = field(default_factory=Limits)  # what its owner lets a client ask
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)  # what was asked of it
+    basic: str | None = field(default=None, compare=False, repr=False)  # the Authorization of a URL with credentials
+
+    def __post_init__(self) -> None:
+        """Take credentials out of `base_url`, which is stored and shown. Raises ConfigError where they are masked."""
+        base_url, basic = split_url(self.base_url)
+        object.__setattr__(self, "base_url", base_url)
+        object.__setattr__(self, "basic", basic or self.basic)
 
     @property
     def headers(self) -> dict[str, str]:
-        """The key is read when it is needed, and lives nowhere else."""
-        key = os.environ.get(self.api_key_env) if self.api_key_env else None
+        """The credentials of the URL, else the key, which is read when it is needed. Raises ConfigError for a key that
+        no header can carry."""
+        if self.basic:
+            return {"Authorization": self.basic}
+        key = read_key(self.api_key_env)
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 
@@ -57,6 +67,8 @@ class Deployment:
     axes: Axes = field(default_factory=Axes)
     scheme: Scheme = field(default_factory=Scheme)  # for an engine that must know it without the weights
     deployment_of: str | None = None  # the variant that this one serves in another way
+    # Values that the engine must use in place of those in the checkpoint's config.json.
+    config_overrides: dict[str, Any] = field(default_factory=dict)
 
 
 class Engine(Protocol):

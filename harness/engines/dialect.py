@@ -4,13 +4,14 @@ What a suite or a scenario wants and a server does not give is a preflight error
 fail hours later.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # What can be wanted of a server, in words that stand after "needs".
 NEXT_TOKEN_LOGPROBS = "log-probabilities of given next tokens"
 PROMPT_LOGPROBS = "log-probabilities of a prompt's tokens (echo)"
 PROMPT_LOGPROBS_BY_ID = "log-probabilities of a prompt's tokens by token id (echo, return_tokens_as_token_ids)"
 TOKEN_IDS = "the ids of generated tokens (return_token_ids), which a conversation's next turn resends"
+IDS, TEXT = "ids", "text"  # prompts as token ids, or as text that the server tokenizes
 EVERYTHING = frozenset({NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS, PROMPT_LOGPROBS_BY_ID, TOKEN_IDS})
 
 
@@ -19,13 +20,19 @@ class Dialect:
     """`exact_length`: the fields that make an answer exactly max_tokens long; empty: it ends where the model ends it.
 
     `gives`: of the above. `likeliest`: the field that asks for the N likeliest next tokens with their ids, on a server
-    that cannot be asked for given ones; N may be the whole vocabulary.
+    that cannot be asked for given ones; N may be the whole vocabulary. `send_as`: ids or text, what prompts of suites
+    are sent as; scenarios have a setting of their own.
     """
 
     name: str
     exact_length: tuple[str, ...]
     gives: frozenset[str]
     likeliest: str | None = None
+    send_as: str = IDS
+
+    def for_text_prompts(self) -> "Dialect":
+        """Without what needs a prompt of token ids, whose positions are known."""
+        return replace(self, gives=frozenset(), likeliest=None, send_as=TEXT)
 
 
 # vLLM 0.32. llama.cpp 11434 (tools/server): ignores fields that it does not know, refuses `echo`. SGLang 0.5.23

@@ -2,16 +2,16 @@
 
 import contextlib
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.credentials import key_problems, url_problems, without_credentials
 from harness.deployments import Axes
 from harness.engines import Deployment, Server
-from harness.engines.dialect import DIALECTS, VLLM, Dialect
+from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.engines.model_list import list_models
 from harness.errors import EngineError, did_you_mean
@@ -19,7 +19,8 @@ from harness.errors import EngineError, did_you_mean
 
 @dataclass
 class EndpointConfig:
-    """`base_url` without /v1. The key is read from the variable that `api_key_env` names and is never stored."""
+    """`base_url` without /v1. The key is read from the variable that `api_key_env` names and is never stored; so are
+    the credentials of http://USER:PASSWORD@HOST (basic authentication, instead of a key)."""
 
     kind: str = "endpoint"
     base_url: str | None = None
@@ -27,6 +28,7 @@ class EndpointConfig:
     targets: dict[str, dict[str, str]] = field(default_factory=dict)  # variant -> {base_url, model}, where they differ
     api_key_env: str | None = None
     version: str | None = None  # what runs there, if you know: it is stored with the results
+    send_as: str = "ids"  # prompts of suites: ids | text, for a server that takes no token ids
     dialect: str = "vllm"  # vllm | sglang | llamacpp | tensorrt_llm | openai: what it understands beyond OpenAI's API
     max_concurrency: int | None = None  # requests in flight
     requests_per_minute: float | None = None
@@ -47,32 +49,43 @@ class Endpoint:
 
     @property
     def label(self) -> str:
-        return f"an endpoint of engine.dialect={self.config.dialect}"
+        form = "" if self.config.send_as == IDS else f" and engine.send_as={self.config.send_as}"
+        return f"an endpoint of engine.dialect={self.config.dialect}{form}"
 
     @property
     def dialect(self) -> Dialect:
-        return DIALECTS.get(self.config.dialect, VLLM)  # a wrong name is one of problems()
+        known = DIALECTS.get(self.config.dialect, VLLM)  # a wrong name is one of problems()
+        return known if self.config.send_as == IDS else known.for_text_prompts()
 
     def fingerprint(self) -> dict[str, Any]:
         facts = {"kind": "endpoint", "version": self.config.version}
+        facts |= {} if self.config.send_as == IDS else {"send_as": self.config.send_as}
         return facts if self.config.dialect == "vllm" else {**facts, "dialect": self.config.dialect}
 
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
         base_url, model = self._target(deployment.name)
+        base_url = without_credentials(base_url)
         return {"base_url": hashlib.sha256(base_url.encode()).hexdigest()[:16], "model": model}
 
     def problems(self) -> list[str]:
         found = []
         if not self.config.base_url and not self.config.targets:
             found.append("engine.base_url is not set; give the server's address, like http://127.0.0.1:8000")
+        found += url_problems("engine.base_url", self.config.base_url)
         for name, target in self.config.targets.items():
+            found += url_problems(f"engine.targets.{name}.base_url", target.get("base_url"))
             for key in set(target) - {"base_url", "model"}:
                 found.append(f"engine.targets.{name}: unknown key {key!r}{did_you_mean(key, ['base_url', 'model'])}")
-        key = self.config.api_key_env
-        if key and not os.environ.get(key):
-            found.append(f"engine.api_key_env names {key}, which is not set; export {key}=...")
+        found += key_problems("engine.api_key_env", self.config.api_key_env, True)
+        urls = [self.config.base_url, *(target.get("base_url") for target in self.config.targets.values())]
+        if self.config.api_key_env and any(url and url != without_credentials(url) for url in urls):
+            found.append(
+                "a URL of engine has credentials and engine.api_key_env is set; a request carries one: drop one"
+            )
         if self.config.dialect not in DIALECTS:
             found.append(f"engine.dialect={self.config.dialect}{did_you_mean(self.config.dialect, list(DIALECTS))}")
+        if self.config.send_as not in (IDS, TEXT):
+            found.append(f"engine.send_as={self.config.send_as}{did_you_mean(self.config.send_as, [IDS, TEXT])}")
         return found + self._wrong_numbers()
 
     def _wrong_numbers(self) -> list[str]:
@@ -133,14 +146,16 @@ class Endpoint:
         available = list_models(server)
         if available is None:
             if not model:
-                raise EngineError(f"{base_url} does not list its models at /v1/models; set engine.model")
+                raise EngineError(f"{server.base_url} does not list its models at /v1/models; set engine.model")
             available = [model]  # the first request will tell
         model = model or (available[0] if len(available) == 1 else None)
         if model not in available:
             some = ", ".join(available[:8]) + (f" and {len(available) - 8} more" if len(available) > 8 else "")
-            raise EngineError(f"{base_url} does not serve {model!r}; it serves {some or 'nothing'}; set engine.model")
+            raise EngineError(
+                f"{server.base_url} does not serve {model!r}; it serves {some or 'nothing'}; set engine.model"
+            )
         facts = {"kind": "endpoint", "version": self.config.version or "unknown", "command": [], "kernels": []}
-        facts |= {"base_url": base_url, "model": model}
+        facts |= {"base_url": server.base_url, "model": model}
         yield Server(base_url, model, self.config.api_key_env, facts, self.dialect, self.limits)
 
     def reset_prefix_cache(self, server: Server) -> bool:

@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from harness.credentials import argument_problems
 from harness.errors import HarnessError
+from harness.masking import mask_data, mask_urls
 
 STOP_GRACE_S = 10.0
 ASK_TIMEOUT_S = 60.0
@@ -49,6 +51,7 @@ def fingerprint(config: EnvironmentConfig) -> dict:
     if config.python:
         return {"python": installed_digest(config.python) or config.python}
     env = {key: value for key, value in config.env.items() if key not in BUILD_JOBS}
+    env = mask_data(env, mask_urls)  # another password of an index is the same index
     built = {"env": env} if env else {}
     return {"install": list(config.install), "uninstall": list(config.uninstall), **built}
 
@@ -88,7 +91,10 @@ def problems(config: EnvironmentConfig) -> list[str]:
         return [f"{config.name}: python {config.python} is not an executable file; correct it, or leave it out"]
     if not config.python and not config.install:
         return [f"{config.name}: neither python nor install is set; say where it is or what to install"]
-    return []
+    words = [] if config.python else [word for line in config.install for word in line.split()]
+    return argument_problems(
+        f"{config.name}: its install", words, "export PIP_INDEX_URL or PIP_EXTRA_INDEX_URL, or use ~/.netrc"
+    )
 
 
 def ensure(config: EnvironmentConfig, cache_dir: Path, log: Path) -> Path:

@@ -1,48 +1,66 @@
-"""Which kernel vLLM chose per layer type, read from its log, and whether it is an emulation."""
+"""vLLM's kernels: which of them emulate, which leave activations in 16 bit, and which versions take 2:4 sparsity."""
 
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-if TYPE_CHECKING:  # it brings numpy, which the command line's help does without
-    from harness.checkpoints.inspection import Inspection
-
-CHOICE = re.compile(r"(?:Selected|Using) (\S+) for (.+?)\s*$")
-# Kernels that answer what the scheme answers without the scheme's arithmetic: their speed says nothing of it.
+# Kernels that compute a scheme's result without its arithmetic: their speed is not the scheme's.
 EMULATIONS = {
     "ChannelWiseTorchFP8ScaledMMLinearKernel": {"cpu"},
     "PerTensorTorchFP8ScaledMMLinearKernel": {"cpu"},
     "CPUFp8PerTensorScaledMMLinearKernel": {"cpu"},
-    "MarlinFP8ScaledMMLinearKernel": {"cpu", "cuda"},  # FP8 weights, 16-bit arithmetic
 }
+SIXTEEN_BIT = "16 bit"
+# Kernels that multiply quantized weights with 16-bit activations, though the layer's scheme may quantize these. Read
+# from the wheels 0.15.1 to 0.32.0: kernels/linear, fused_moe/oracle and utils/marlin_utils_fp4.py, marlin_utils_fp8.py.
+WEIGHT_ONLY = {
+    "MarlinFP8ScaledMMLinearKernel",
+    "MarlinNvFp4LinearKernel",
+    "MarlinMxFp4LinearKernel",
+    "MarlinMxfp8LinearKernel",
+    "HummingFP8ScaledMMLinearKernel",  # 0.32: without an input schema
+    "HummingInt8ScaledMMLinearKernel",
+    "FlashInferCuteDslNvFp4W4A16LinearKernel",
+    "B12xNvFp4W4A16LinearKernel",
+    "EmulationMxfp8LinearKernel",
+    "CPUFp8BlockScaledMMKernel",
+    "XPUW8A16FP8LinearKernel",
+    "MarlinExperts",
+    "BatchedMarlinExperts",
+}
+MARLIN_BACKENDS = {"marlin", "batched_marlin", "nvfp4linearbackend.marlin", "marlin (weight-only)"}  # of FP4 and FP8
 
 
-def read_kernels(log: Path, device: str) -> list[dict[str, Any]]:
-    """[{layer, kernel, emulated}], each pair once, in the log's order."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    try:
-        text = log.read_text(errors="replace")
-    except OSError:
-        return []
-    for line in text.splitlines():
-        match = CHOICE.search(line)
-        if not match or ("Kernel" not in match[1] + match[2] and "attention" not in match[2].lower()):
-            continue
-        kernel, layer = match[1], match[2].split(" (")[0]
-        emulated = "emulat" in kernel.lower() or device in EMULATIONS.get(kernel, ())
-        found[(layer, kernel)] = {"layer": layer, "kernel": kernel, "emulated": emulated}
-    return list(found.values())
+def is_emulated(kernel: str, device: str) -> bool:
+    return "emulat" in kernel.lower() or device in EMULATIONS.get(kernel, ())
+
+
+def activations_of(kernel: str, layer: str, capability: float | None) -> str | None:
+    """The format of the activations where it is not the one that the layer's scheme names; None also for a kernel that
+    is not known here.
+
+    Humming takes the scheme's format where the GPU multiplies it, else the next that it does (0.32.0, humming/schema.py
+    and humming-kernels 0.1.17, is_humming_schema_compatible).
+    """
+    if kernel in WEIGHT_ONLY or (kernel.lower() in MARLIN_BACKENDS and "FP" in layer.upper()):
+        return SIXTEEN_BIT
+    if not kernel.startswith("Humming") or capability is None or capability >= 12.0:
+        return None
+    if kernel in ("HummingNvFp4LinearKernel", "HummingMxfp8LinearKernel"):
+        return SIXTEEN_BIT
+    if kernel == "HummingMxFp4LinearKernel":
+        if capability >= 10.0:
+            return SIXTEEN_BIT
+        return "fp8 e4m3, per token" if capability >= 8.9 else "int8, per token"
+    return None
 
 
 CUTLASS_24 = SpecifierSet(">=0.7,<0.19")  # removed by PR 36799
-SPARSE_MARLIN = SpecifierSet("<0.16")  # removed by PR 32688
 
 
 def wants_sparsity_config(engine: Any) -> bool:
-    """Has the engine of this configuration 2:4 kernels, which it takes where a checkpoint's sparsity_config says so?
+    """Does this engine have 2:4 kernels, which it takes where a checkpoint's sparsity_config says so?
 
     vLLM from 0.19 on refuses such a checkpoint at load, on every device (compressed_tensors.py of 0.32: "Sparsity
     support has been removed"); and a CPU has no 2:4 kernels.
@@ -53,36 +71,3 @@ def wants_sparsity_config(engine: Any) -> bool:
         return CUTLASS_24.contains(Version(engine.version), prereleases=True)
     except InvalidVersion:
         return False
-
-
-def no_sparse_kernel(facts: dict[str, Any], checkpoint: "Inspection") -> str | None:
-    """Why 2:4 weights run without 2:4 kernels; None where they run with them, or are not 2:4.
-
-    vLLM's conditions (supports_cutlass_24 of 0.18.1): sparsity_config says 2:4, dense or bitmask; unquantized, or 8-bit
-    weights per tensor or channel with 8-bit activations per tensor or token. 2:4 INT4 wants the format marlin-24.
-    """
-    if not checkpoint.sparse24:
-        return None
-    engine = f"{facts.get('kind', 'this engine')} {facts.get('version', '')}".strip()
-    if facts.get("kind") != "vllm":
-        return f"{engine} has no 2:4 kernels"
-    if facts.get("device") != "cuda":
-        return f"{engine} has no 2:4 kernels for {facts.get('device', 'this device')}"
-    try:
-        version = Version(str(facts.get("version")))
-    except InvalidVersion:
-        return f"{engine}: a version that cannot be read"
-    claims = checkpoint.claims
-    if claims.sparsity_format == "marlin-24":
-        gone = f"{engine} has no sparse Marlin kernels (removed in 0.16.0)"
-        return None if SPARSE_MARLIN.contains(version, prereleases=True) else gone
-    if not CUTLASS_24.contains(version, prereleases=True):
-        return f"{engine} has no CUTLASS 2:4 kernels (removed in 0.19.0)"
-    if claims.sparsity != "2:4" or claims.sparsity_format not in ("dense", "sparse-24-bitmask"):
-        return "config.json has no sparsity_config that says 2:4, without which vLLM takes its dense kernels"
-    for _, claim in claims.groups:
-        if claim.weights.bits != 8 or claim.activations is None or claim.activations.bits != 8:
-            return "vLLM's CUTLASS 2:4 kernels take 16-bit or 8-bit layers, not weight-only quantization"
-        if claim.weights.granularity not in ("tensor", "channel"):
-            return f"vLLM's CUTLASS 2:4 kernels take no scales per {claim.weights.granularity}"
-    return None

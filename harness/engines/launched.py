@@ -60,7 +60,8 @@ class Launched(ABC):
     @abstractmethod
     def deployment_args(self, axes: Axes) -> list[str]: ...
 
-    def server_env(self) -> dict[str, str]:
+    def server_env(self, log: Path) -> dict[str, str]:
+        """Environment variables of the server that writes this log; the user's `engine.env` comes after them."""
         return {}
 
     @abstractmethod
@@ -112,7 +113,7 @@ class Launched(ABC):
         base_url = f"http://127.0.0.1:{port}"
         if port_in_use(port):
             raise EngineError(f"variant {deployment.name}: port {port} is in use; set engine.port=null for a free one")
-        process = ServerProcess(command, {**self.server_env(), **self.config.env}, log, self.config.stop_grace_s)
+        process = ServerProcess(command, {**self.server_env(log), **self.config.env}, log, self.config.stop_grace_s)
         try:
             what = f"variant {deployment.name}: {self.label}"
             ready_s = process.wait_ready(lambda: self.healthy(base_url), self.config.startup_timeout_s, what)
@@ -140,10 +141,11 @@ def axis_args(axes: Axes, flags: dict[str, str]) -> list[str]:
     return [word for axis, flag in flags.items() if axis in given for word in (flag, str(given[axis]))]
 
 
-def check_axis(axis: str, value: str | None, known: Sequence[str]) -> None:
-    """Raises ConfigError for a value that the engine does not know."""
+def check_axis(axis: str, value: str | None, known: Sequence[str], engine: str = "") -> None:
+    """Raises ConfigError for a value that the engine does not know; `engine`: its release, where that decides."""
     if value is not None and value not in known:
-        raise ConfigError(f"{axis}: {value!r}{did_you_mean(value, list(known))}")
+        of = f" is no value of {engine}" if engine else ""
+        raise ConfigError(f"{axis}: {value!r}{of}{did_you_mean(value, list(known))}")
 
 
 def speculation(asked: dict[str, Any], label: str, methods: Sequence[str]) -> tuple[str, str | None, int]:

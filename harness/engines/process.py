@@ -1,5 +1,7 @@
 """A server in a process of its own: started, watched, and never left behind (see watchdog.py)."""
 
+import contextlib
+import json
 import os
 import select
 import socket
@@ -11,6 +13,7 @@ from pathlib import Path
 
 from harness.engines.urls import no_proxy_for_loopback
 from harness.errors import EngineError
+from harness.masking import excerpt, known_values, mask
 
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 TAIL_LINES = 15
@@ -38,20 +41,21 @@ def log_tail(log: Path, lines: int = TAIL_LINES) -> str:
         text = log.read_text(errors="replace")
     except OSError:
         return "(no log)"
-    useful = [line.rstrip()[:240] for line in text.splitlines() if line.strip()]
+    useful = [excerpt(line.rstrip(), 240) for line in text.splitlines() if line.strip()]
     tail = useful[-lines:]
     causes = [line for line in useful[:-lines] if "Error" in line and "Traceback" not in line][-3:]
     return "\n".join(f"    | {line}" for line in [*causes, *tail])
 
 
 class ServerProcess:
-    """`command` running under the watchdog, its output appended to `log`; with `talks`, standard output is for us."""
+    """`command` running under the watchdog, its output appended to `log` without secrets; with `talks`, standard output
+    is for us."""
 
     def __init__(self, command: list[str], env: dict[str, str], log: Path, grace_s: float, talks: bool = False):
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log, self.grace_s = log, grace_s
         with log.open("ab") as output:
-            output.write(f"\n$ {' '.join(command)}\n".encode())
+            output.write(mask(f"\n$ {' '.join(command)}\n").encode())
             output.flush()
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(WATCHDOG), str(grace_s), *command],
@@ -61,6 +65,9 @@ class ServerProcess:
                 env={**os.environ, **no_proxy_for_loopback(os.environ), **env},  # engines ask themselves, too
                 start_new_session=True,  # Ctrl-C is ours to handle, not the engine's
             )
+        with contextlib.suppress(OSError):  # it died at once: exit_code() tells
+            self._process.stdin.write(json.dumps(known_values()).encode() + b"\n")
+            self._process.stdin.flush()
 
     def exit_code(self) -> int | None:
         return self._process.poll()

@@ -90,7 +90,8 @@ class Sglang(Launched):
             for setting, layer in BACKENDS.items()
             if told.get(setting)
         ]
-        return {"version": told.get("version") or self.config.version, "kernels": kernels}
+        facts = {"version": told.get("version") or self.config.version, "kernels": kernels}
+        return facts | ({"kv_cache_dtype": str(told["kv_cache_dtype"])} if told.get("kv_cache_dtype") else {})
 
     def reset_prefix_cache(self, server: Server) -> bool:
         """The radix cache, as soon as no request runs any more."""

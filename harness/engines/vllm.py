@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
+
+from harness import host
 from harness.deployments import Axes
-from harness.engines import Deployment, Server
+from harness.engines import Deployment, Server, hf_overrides
 from harness.engines.dialect import VLLM
 from harness.engines.environment import EnvironmentConfig
-from harness.engines.kernels import read_kernels
 from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json, axis_args, check_axis
+from harness.engines.vllm_log import read_log, write_logging_config
 from harness.errors import ConfigError
 
 PLUGINS = Path(__file__).with_name("plugins")
@@ -33,10 +36,17 @@ AXES = {
     "max_num_seqs": "--max-num-seqs",
     "max_num_batched_tokens": "--max-num-batched-tokens",
 }
-KV_CACHE_DTYPES = (  # CacheDType of vllm/config/cache.py, 0.32.0
-    *("auto", "float16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla", "nvfp4_ds_mla"),
-    *("turboquant_k8v4", "turboquant_4bit_nc", "turboquant_k3v4_nc", "turboquant_3bit_nc", "ultraquant_4bit"),
-    *("int4_per_token_head", "int8_per_token_head", "fp8_per_token_head", "nvfp4", "nvfp4_4over6"),
+KV_CACHE_DTYPES = (  # CacheDType of vllm/config/cache.py: what each of these releases has beyond the one before
+    ("0.15.1", ("auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla")),
+    ("0.18.1", ("float16",)),
+    (
+        "0.27.1",
+        (
+            *("turboquant_k8v4", "turboquant_4bit_nc", "turboquant_k3v4_nc", "turboquant_3bit_nc"),
+            *("int4_per_token_head", "int8_per_token_head", "fp8_per_token_head", "nvfp4"),
+        ),
+    ),
+    ("0.32.0", ("nvfp4_ds_mla", "ultraquant_4bit", "nvfp4_4over6")),
 )
 
 
@@ -61,7 +71,7 @@ class Vllm(Launched):
         return facts
 
     def deployment_args(self, axes: Axes) -> list[str]:
-        check_axis("kv_cache_dtype", axes.kv_cache_dtype, KV_CACHE_DTYPES)
+        check_axis("kv_cache_dtype", axes.kv_cache_dtype, kv_cache_dtypes(self.config.version), self._release())
         tokens, longest = axes.max_num_batched_tokens, self.config.max_model_len
         if axes.chunked_prefill is False and tokens is not None and tokens < longest:
             raise ConfigError(
@@ -83,11 +93,13 @@ class Vllm(Launched):
             *("--host", "127.0.0.1", "--port", self.port(port)),
             *("--dtype", c.dtype, "--max-model-len", str(c.max_model_len)),
             *("--generation-config", "vllm"),  # a checkpoint must not bring its own sampling
-            *(*revision, *c.args, *deployment.args),
+            *revision,
+            *hf_overrides.merge((*c.args, *deployment.args), deployment.config_overrides),
         ]
 
-    def server_env(self) -> dict[str, str]:
+    def server_env(self, log: Path) -> dict[str, str]:
         env = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1"}
+        env |= write_logging_config(log, self.config.version, {**os.environ, **self.config.env})
         if self.config.plugins:
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
         return env
@@ -96,8 +108,17 @@ class Vllm(Launched):
         return {
             "version": (ask_json(base_url + "/version") or {}).get("version") or self.config.version,
             "dtype": last_argument(command, "--dtype"),
-            "kernels": read_kernels(log, self.config.device),
+            **read_log(log, self.config.device, self._capability()),
         }
+
+    def _release(self) -> str:
+        return f"{self.label} {self.config.version}".strip()
+
+    def _capability(self) -> float | None:
+        """The lowest compute capability of the GPUs that the server may use."""
+        if self.config.device != "cuda":
+            return None
+        return min((gpu["compute_capability"] or 0.0 for gpu in host.gpus_for(self.config)), default=None)
 
     def gemm_formats(self) -> tuple[str, ...]:
         """The number formats whose products can be timed with this engine's kernels."""
@@ -121,3 +142,14 @@ class Vllm(Launched):
 def last_argument(command: list[str], option: str) -> str:
     """A variant's own arguments come after the engine's, and the last one counts."""
     return command[len(command) - command[::-1].index(option)]
+
+
+def kv_cache_dtypes(version: str) -> tuple[str, ...]:
+    """The values of --kv-cache-dtype. A version between two of KV_CACHE_DTYPES may have those of the next one."""
+    try:
+        own = Version(version)
+    except InvalidVersion:
+        own = Version(KV_CACHE_DTYPES[-1][0])
+    later = [position for position, (release, _) in enumerate(KV_CACHE_DTYPES) if Version(release) >= own]
+    known = KV_CACHE_DTYPES[: later[0] + 1] if later else KV_CACHE_DTYPES
+    return tuple(dtype for _, names in known for dtype in names)

@@ -4,18 +4,28 @@
 
 The harness holds the other end of our standard input. When it closes, because the harness is done or because it was
 killed with SIGKILL, the command's whole tree gets SIGTERM and, GRACE_S seconds later, SIGKILL. As child subreaper
-(prctl 36) we also inherit what the command leaves behind. Standard library only: it starts in milliseconds.
+(prctl 36) we also inherit what the command leaves behind.
+
+What the command prints passes through here, so that no secret reaches its log: the harness sends the values that it
+knows as a line of JSON on our standard input, before anything else. Standard output is left alone where it is not the
+log. Standard library only: it starts in milliseconds.
 """
 
 import ctypes
+import importlib.util
+import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
+LONGEST_LINE = 1 << 20
+DRAIN_S = 5.0
 
 
 def descendants(pid: int) -> list[int]:
@@ -72,12 +82,70 @@ def stop(child: subprocess.Popen, grace_s: float) -> None:
         time.sleep(0.05)
 
 
+def read_line(descriptor: int) -> bytes:
+    """Byte by byte: what follows is for select()."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(descriptor, 1)):
+        line += byte
+    return line
+
+
+def masker(secrets: list[str]):
+    """`mask` of harness/masking.py, which knows `secrets`."""
+    path = Path(__file__).parents[1] / "masking.py"
+    spec = importlib.util.spec_from_file_location("masking", path)
+    masking = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(masking)
+    masking.learn_encoded(secrets)
+    return masking.mask
+
+
+def copy_masked(source: int, into: int, mask) -> None:
+    """Whole lines, until `source` ends. A log that cannot be written is dropped: the command must not wait for us."""
+    rest = b""
+    while chunk := os.read(source, 1 << 16):
+        rest += chunk
+        end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1
+        if not end and len(rest) < LONGEST_LINE:
+            continue
+        write(into, mask((rest[:end] if end else rest).decode("utf-8", "surrogateescape")))
+        rest = rest[end:] if end else b""
+    write(into, mask(rest.decode("utf-8", "surrogateescape")))
+
+
+def write(into: int, text: str) -> None:
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        while data:
+            data = data[os.write(into, data) :]
+    except OSError:
+        pass
+
+
 def main() -> int:
     grace_s, command = float(sys.argv[1]), sys.argv[2:]
+    mask = masker(json.loads(read_line(0) or "[]"))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the harness decides, through the pipe
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=restore_signals)
+    source, sink = os.pipe()
+    output = sink if os.path.samestat(os.fstat(1), os.fstat(2)) else None  # None: it is not the log
+    try:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=sink, start_new_session=True,
+            preexec_fn=restore_signals,
+        )  # fmt: skip
+    finally:
+        os.close(sink)
+    log = threading.Thread(target=copy_masked, args=(source, 2, mask), daemon=True)
+    log.start()
+    try:
+        return watch(child, grace_s)
+    finally:
+        log.join(DRAIN_S)
+
+
+def watch(child: subprocess.Popen, grace_s: float) -> int:
     while child.poll() is None:
         readable, _, _ = select.select([0], [], [], 0.2)
         if readable and not os.read(0, 1024):

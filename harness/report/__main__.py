@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.output import masked_main
 
 
 def main() -> int:
@@ -28,4 +29,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

@@ -6,6 +6,7 @@ from harness.analysis import Findings
 from harness.analysis.cutoffs import METRICS, deployed
 from harness.analysis.validity import simulated
 from harness.report.accuracy_tables import judge_table, recovery_table
+from harness.report.check_tables import checks_table, left_out_table
 from harness.report.energy_tables import energy_table
 from harness.report.fidelity_tables import agreement_table, distance_table, known_pairs_table
 from harness.report.figures import Figure
@@ -40,6 +41,7 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
         "\n".join(f"- {markdown(verdict.text)}" for verdict in verdicts(findings))
         or f"No variant is compared with {baseline}."
     ]
+    parts += [_section(checks_table(findings)), _section(left_out_table(findings))]
     figures = {path: figure for path, (figure, _) in (charts or {}).items()}
     parts += [_section(variants_table(findings))] if findings.serves else []
     recovery = recovery_table(findings)

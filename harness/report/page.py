@@ -16,6 +16,7 @@ from harness.report import performance_tables as performance
 from harness.report import provenance_tables as provenance
 from harness.report import reading_tables as readings
 from harness.report import validity_tables as validity
+from harness.report.check_tables import checks_table, left_out_table
 from harness.report.energy_tables import energy_table
 from harness.report.figures import Figure, curve_figure, front_figure
 from harness.report.frame import plain, render
@@ -43,6 +44,8 @@ def render_page(findings: Findings) -> str:
         findings=findings,
         recommendation=recommendation(findings),
         verdicts=verdicts(findings),
+        checks=checks_table(findings),
+        left_out=left_out_table(findings),
         variants=overview.variants_table(findings),
         recovery=accuracy.recovery_table(findings),
         categories=accuracy.categories_table(findings),

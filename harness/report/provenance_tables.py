@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from harness.analysis import Findings
-from harness.analysis.validity import command_text, engines, kernels
+from harness.analysis.validity import command_text, engines, kernels, schemes
 from harness.report.tables import Table, Td, name_of, table
 from harness.report.words import NONE, size
 
@@ -21,13 +21,38 @@ def engines_table(findings: Findings) -> Table:
 
 
 def kernels_table(findings: Findings) -> Table:
+    """The scheme of the layers that the engine's log names, the kernel of each kind of layer, attention, KV cache."""
     study, rows = findings.study, []
     for name, served in engines(study).items():
-        seen = dict.fromkeys(kernel for measured in served for kernel in kernels(measured.engine))
-        for kernel in seen:
-            state = Td("emulated", "warn") if kernel.emulated else Td("native")
-            rows.append([name_of(study, name), Td(kernel.layer or NONE, "code"), Td(kernel.kernel, "code"), state])
-    return table("Kernels that ran", ["Variant", "Layer type", "Kernel", "How"], rows, group=0)
+        seen = dict.fromkeys(row for measured in served for row in _logged(measured.engine))
+        who = name_of(study, name)
+        rows += [[who, Td(layers, "code"), Td(ran, "code"), Td(how, _shade(how))] for layers, ran, how in seen]
+    heads = ["Variant", "Layers", "Scheme or kernel", "How"]
+    return table("Kernels, as logged by the engine", heads, rows, group=0)
+
+
+def _logged(engine: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(layers, what ran them, how); older records have kernels alone."""
+    found = [(_layers(entry), scheme, "scheme") for scheme, entry in schemes(engine).items()]
+    for kernel in kernels(engine):
+        how = "emulated" if kernel.emulated else "native"
+        how = f"activations: {kernel.activations}" if kernel.activations and not kernel.emulated else how
+        found.append((kernel.layer or NONE, kernel.kernel, how))
+    if engine.get("quantization") == "none":
+        found.append(("all", "unquantized", "native"))
+    if not found and engine.get("kind") != "simulated":
+        found.append((NONE, "unknown", "not logged"))
+    found += [("attention", backend, "backend") for backend in engine.get("attention") or []]
+    return found + ([("KV cache", str(dtype), "dtype")] if (dtype := engine.get("kv_cache_dtype")) else [])
+
+
+def _layers(entry: dict[str, Any]) -> str:
+    """``210: model.layers.0-29.mlp.down_proj, ...``"""
+    return f"{entry.get('layers', 0):,}: {', '.join(entry.get('names') or [])}"
+
+
+def _shade(how: str) -> str:
+    return "warn" if how == "emulated" or how.startswith("activations") else ""
 
 
 def data_table(findings: Findings) -> Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.analysis import Findings
 from harness.analysis.capacity import estimate
+from harness.analysis.checks import check_results
 from harness.analysis.cutoffs import Envelope, deployed
 from harness.analysis.energy import Energy
 from harness.analysis.intervals import Estimate
@@ -60,6 +61,8 @@ def summary(findings: Findings) -> dict[str, Any]:
             }
             for name, v in study.variants.items()
         },
+        "checks": [asdict(result) for result in check_results(findings)],
+        "left_out": [asdict(entry) for entry in study.left_out],
         "recommendation": _recommendation(findings),
         "suites": [_suite(result) for result in findings.suites.values()],
         "win_rates": [

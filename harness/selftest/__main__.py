@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.output import masked_main
 
 
 def main() -> int:
@@ -76,4 +77,4 @@ def _print(checks) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

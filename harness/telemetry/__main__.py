@@ -3,6 +3,7 @@
 import os
 import sys
 
+from harness.output import masked_main
 from harness.telemetry import nvml as access
 from harness.telemetry.devices import visible
 from harness.telemetry.preflight import problems
@@ -32,4 +33,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(masked_main(main))

@@ -6,7 +6,6 @@ metrics.py names the numbers, content.py the rest, runs.py writes, view.py saves
 import contextlib
 import logging
 import os
-import re
 import shlex
 import socket
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from urllib.parse import urlsplit
 from harness.analysis import Findings, Study, analyse
 from harness.engines.urls import loopback_without_proxy, proxy_of
 from harness.errors import HarnessError
+from harness.known_secrets import learn_url
+from harness.masking import MASK, excerpt, mask
 from harness.tracking.metrics import metric_name
 
 __all__ = ["metric_name", "track"]
@@ -38,6 +39,8 @@ def track(
     side, as text: a server's URL; for a database the command that serves it, and then the URL.
     """
     findings = findings or analyse(study)
+    learn_url(tracking_uri)
+    given, tracking_uri = tracking_uri, tracking_uri.replace(f"//{MASK}@", "//")
     with _quiet_mlflow(), loopback_without_proxy():
         try:
             from mlflow import MlflowClient
@@ -49,26 +52,27 @@ def track(
                 findings, Path(report_dir)
             )
         except Exception as error:  # MLflow raises its own, requests', SQLAlchemy's and the operating system's
-            message = " ".join(str(error).split())[:300] or type(error).__name__
+            message = excerpt(" ".join(str(error).split()), 300) or type(error).__name__
+            if given != tracking_uri:
+                message += (
+                    "\nThe sweep's stored tracking URI has its credentials masked: set MLFLOW_TRACKING_URI, or for a "
+                    "server MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                )
             again = repeat_command(results or Path("results") / study.name, tracking_uri, experiment)
             raise HarnessError(
-                f"MLflow at {without_password(tracking_uri)} did not take the study: {without_password(message)}\n"
+                f"MLflow at {mask(tracking_uri)} did not take the study: {message}\n"
                 f"The results and the report are complete. To log them once it answers (nothing is measured again):\n"
                 f"  {again}"
             ) from error
     if _is_http(tracking_uri):
-        return f"{without_password(tracking_uri).rstrip('/')}/{link}"
-    return f"mlflow ui --backend-store-uri {shlex.quote(without_password(tracking_uri))}, then {UI}/{link}"
+        return f"{mask(tracking_uri).rstrip('/')}/{link}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(mask(tracking_uri))}, then {UI}/{link}"
 
 
 def repeat_command(results: Path, tracking_uri: str, experiment: str) -> str:
-    uri = without_password(tracking_uri)
+    uri = mask(tracking_uri)
     words = ["python", "-m", "harness.track", str(results), "--tracking-uri", uri, "--experiment", experiment]
     return shlex.join(words)
-
-
-def without_password(text: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//***@", text)
 
 
 def _is_http(uri: str) -> bool:

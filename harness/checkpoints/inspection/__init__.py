@@ -4,8 +4,8 @@
     layouts.py            which tensors make a layer, and how its values lie
     granularity.py        scale shape -> tensor, channel, group, block
     values.py             zeros, 2:4 groups, NaN: from raw bytes
-    claims.py             quantization_config -> what each layer should be
-    check.py, variant.py  the contradictions
+    methods.py            quantization_config -> claims.py: what each layer should be, by the rules of matching.py
+    check.py, variant.py  the contradictions; unlisted.py: what the files cannot decide
     text.py               all of it for a reader
 
 No torch, and of large files only headers, scales and samples.

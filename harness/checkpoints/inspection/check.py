@@ -6,6 +6,7 @@ from harness.checkpoints.inspection.claims import Claim, Claims
 from harness.checkpoints.inspection.granularity import fits
 from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.problems import Problem
+from harness.checkpoints.inspection.unlisted import Unlisted, router
 from harness.checkpoints.inspection.values import Measured, Scales
 from harness.config import Format
 from harness.schemes import granularity_words, number, weight_words
@@ -14,44 +15,70 @@ AGAIN = "compress it again, or correct quantization_config in config.json"
 
 
 def contradictions(layers: list[Layer], claims: Claims) -> list[Problem]:
-    linear = [layer for layer in layers if not layer.embedding and layer.layout != "experts"]
+    linear = [layer for layer in layers if not layer.embedding]
     found: list[Problem] = []
-    if claims.known:
-        for layer in linear:
-            found += _format(layer, claims.of(layer.name), claims)
-    for layer in layers:
-        found += _values(layer)
-    found += _sparsity(linear, claims)
     if claims.groups and linear and not any(layer.quantized for layer in layers):
         stored = ", ".join(sorted({number(layer.format) for layer in linear}))
         claim = weight_words(claims.groups[0][1].weights)
         what = f"config.json claims {claim} ({claims.method}), and all {len(linear)} linear layers are {stored}"
-        found = [problem for problem in found if problem.code != "unquantized"]
         found.append(Problem("unquantized", "the checkpoint", what,
                              "serve it as what it is (remove quantization_config), or quantize it"))  # fmt: skip
-    return found
+    elif claims.known:
+        unlisted = Unlisted(linear, claims)
+        for layer in linear:
+            found += _format(layer, claims, unlisted)
+    for layer in layers:
+        found += _values(layer)
+    return found + list(_sparsity(linear, claims))
 
 
-def _format(layer: Layer, claim: Claim | None, claims: Claims) -> Iterator[Problem]:
-    if claim is None:
-        if not layer.quantized:
+def _format(layer: Layer, claims: Claims, unlisted: Unlisted) -> Iterator[Problem]:
+    """The layer must be what one reading of the configuration makes of it."""
+    if not layer.quantized:
+        yield from _unquantized(layer, claims, unlisted)
+        return
+    found = None
+    for claim in claims.outcomes(layer.name):
+        wrong = [] if claim is None else list(_against(layer, claim))
+        if claim is not None and (found is None or len(wrong) < len(found)):
+            found = wrong
+        if found == []:
             return
-        if claims.method is None:
-            what, do = f"{number(layer.format)}, and config.json has no quantization_config", "add it: no engine knows"
-        elif claims.ignores(layer.name):
-            what, do = f"{number(layer.format)}, and config.json's ignore says it was left unquantized", AGAIN
-        else:
-            what, do = f"{number(layer.format)}, and no target of quantization_config names it", AGAIN
-        yield Problem("not_claimed", layer.name, what, do)
+    yield from _not_claimed(layer, claims) if found is None else found
+
+
+def _unquantized(layer: Layer, claims: Claims, unlisted: Unlisted) -> Iterator[Problem]:
+    if claims.method is None:
         return
-    wanted = claim.weights
-    if not layer.quantized and wanted.bits < 16:
-        what = f"{number(layer.format)} where {claim.source} claims {weight_words(wanted)}, and ignore does not name it"
-        yield Problem("unquantized", layer.name, what, "add it to ignore, or quantize it")
+    claim = None
+    for outcome in claims.outcomes(layer.name):
+        if outcome is None or outcome.weights.bits >= 16:
+            return
+        claim = claim or outcome
+    if claim is None:
         return
-    yield from format_problems(layer, wanted, claim.source, AGAIN)
+    said = f"{number(layer.format)} where {claim.source} claims {weight_words(claim.weights)}"
+    if why := unlisted.why(layer, claim):
+        yield Problem("unchecked", layer.name, said, why, "unchecked")
+    else:
+        yield Problem("unquantized", layer.name, f"{said}, and ignore does not name it",
+                      "add it to ignore, or quantize it")  # fmt: skip
+
+
+def _not_claimed(layer: Layer, claims: Claims) -> Iterator[Problem]:
+    if claims.method is None:
+        what, do = f"{number(layer.format)}, and config.json has no quantization_config", "add it: no engine knows"
+    elif claims.ignores(layer.name):
+        what, do = f"{number(layer.format)}, and config.json's ignore says it was left unquantized", AGAIN
+    else:
+        what, do = f"{number(layer.format)}, and no target of quantization_config names it", AGAIN
+    yield Problem("not_claimed", layer.name, what, do)
+
+
+def _against(layer: Layer, claim: Claim) -> Iterator[Problem]:
+    yield from format_problems(layer, claim.weights, claim.source, AGAIN)
     static = claim.activations is not None and not claim.activations.dynamic
-    if static and not {"input_scale", "input_global_scale"} & set(layer.parts):
+    if static and not {"input_scale", "activation_scale", "input_global_scale"} & set(layer.parts):
         yield Problem("no_input_scale", layer.name, "no input_scale, and its activations are claimed static", AGAIN)
 
 
@@ -71,10 +98,13 @@ def format_problems(layer: Layer, wanted: Format, source: str, do: str) -> Itera
         return
     scales = f"scales {list(layer.scale.shape)} of weights {list(layer.shape)}"
     if have.granularity is None:
-        yield Problem("bad_scale_shape", layer.name, f"{scales} fit no granularity; {said}", do)
+        if layer.fused and layer.layout != "plain":  # the order of packed experts is not in the file
+            yield Problem("unchecked", layer.name, f"{scales}", "their order is the engine's", "unchecked")
+        else:
+            yield Problem("bad_scale_shape", layer.name, f"{scales} fit no granularity; {said}", do)
     elif wanted.granularity and granularity_words(have) != granularity_words(wanted):
         rows = layer.layout not in ("gptq", "awq", "bnb4")
-        if not (rows and fits(wanted, layer.scale.shape, layer.shape)):  # one shape may fit two readings
+        if not (rows and fits(wanted, layer.scale_shape, layer.matrix)):  # one shape may fit two readings
             yield Problem("wrong_granularity", layer.name, f"{scales}: {granularity_words(have)} where {said}", do)
 
 
@@ -100,12 +130,13 @@ def scale_problems(name: str, facts: dict[str, Scales], may_be_negative: bool = 
 
 def _sparsity(linear: list[Layer], claims: Claims) -> Iterator[Problem]:
     """Claimed 2:4 must be; 2:4 in most layers and not in some is said, whether or not it was claimed."""
-    measurable = [layer for layer in linear if layer.measured.groups]
-    claimed = [layer for layer in measurable if claims.sparse(layer.name) and layer.kind != "lm_head"]
+    measurable = [layer for layer in linear
+                  if layer.measured.groups and layer.kind != "lm_head" and not router(layer)]  # fmt: skip
+    claimed = [layer for layer in measurable if claims.sparse(layer.name)]
     yield from broken_24(claimed, "sparsity_config claims it")
     if claims.sparsity:
         return
-    inner = [layer for layer in measurable if layer.kind != "lm_head" and not claims.ignores(layer.name)]
+    inner = [layer for layer in measurable if layer.quantized or not claims.ignores(layer.name)]
     sparse = sum(layer.sparse24 for layer in inner)
     if 2 * sparse > len(inner):
         yield from broken_24(inner, f"{sparse} of {len(inner)} layers are", "caution")

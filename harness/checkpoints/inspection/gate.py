@@ -49,6 +49,8 @@ def admitted(location: str, revision: str | None, name: str, variant: Variant | 
             raise
         log.warning("%s: not inspected: %s", location, error)
         return None
+    for fault in inspection.unchecked:
+        log.info("%s: not checked: %s", location, fault)
     if faults := errors_of(inspection, name, variant):
         said = "\n  ".join(map(str, faults))
         raise HarnessError(f"variant {name}: checkpoint {location} is not what it claims to be: {said}")

@@ -18,22 +18,22 @@ def with_granularity(layer: Stored, claimed: Format | None) -> Format | None:
         return layer.format if layer.layout == "bnb4" else _marlin(layer)
     if layer.scale is None:
         return layer.format
-    shape, (out, inputs) = layer.scale.shape, layer.shape
+    shape, (out, inputs) = layer.scale_shape, layer.matrix
     if layer.layout == "experts":
-        return replace(layer.format, granularity="group", group_size=inputs // (shape[-1] or 1))
+        return replace(layer.format, granularity="group", group_size=inputs // (layer.scale.shape[-1] or 1))
     if layer.layout in ("gptq", "awq"):
         groups = shape[0]
         return _grouped(layer.format, inputs, groups) if groups and inputs % groups == 0 else None
-    if claimed is not None and fits(claimed, shape, layer.shape):
+    if claimed is not None and fits(claimed, shape, layer.matrix):
         return replace(layer.format, granularity=claimed.granularity, group_size=claimed.group_size,
                        block=claimed.block)  # fmt: skip
-    if prod(shape) == 1:
+    if prod(shape) == 1 or (layer.matrices > 1 and shape == (2,)):  # gate and up in one matrix, a scale each
         return replace(layer.format, granularity="tensor")
     if shape in ((out,), (out, 1)):
         return replace(layer.format, granularity="channel")
     if len(shape) == 2 and shape[0] == out and inputs % shape[1] == 0:
         return _grouped(layer.format, inputs, shape[1])
-    if shape == tuple(ceil(size / side) for size, side in zip(layer.shape, BLOCK, strict=True)):
+    if shape == tuple(ceil(size / side) for size, side in zip(layer.matrix, BLOCK, strict=True)):
         return replace(layer.format, granularity="block", block=list(BLOCK))
     return None
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.checkpoints.inspection.check import contradictions, scale_problems
-from harness.checkpoints.inspection.claims import Claims, read_claims
+from harness.checkpoints.inspection.claims import Claims
 from harness.checkpoints.inspection.files import Container, Files, Tensor, open_container
 from harness.checkpoints.inspection.granularity import with_granularity
 from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.layouts import Stored, modules, stored
+from harness.checkpoints.inspection.methods import read_claims
 from harness.checkpoints.inspection.problems import Fault, Problem, grouped
 from harness.checkpoints.inspection.values import Measured, Scales, measure, scale_facts
 
@@ -19,7 +20,8 @@ SAMPLE_REMOTE = 64 << 10
 SCALE_BUDGET, SCALE_BUDGET_REMOTE = 4 << 20, 256 << 10  # bytes of a scale tensor
 REMOTE_READERS = 16
 SCALE_PARTS = ("weight_scale", "weight_scale_inv", "scales", "SCB", "absmax", "scale_packed", "weight_global_scale",
-               "weight_scale_2", "input_scale", "input_global_scale", "k_scale", "v_scale")  # fmt: skip
+               "weight_scale_2", "input_scale", "activation_scale", "input_global_scale",
+               "k_scale", "v_scale")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,12 @@ class Inspection:
 
     @property
     def faults(self) -> list[Fault]:
-        return grouped(list(self.problems))
+        return [fault for fault in grouped(list(self.problems)) if fault.level != "unchecked"]
+
+    @property
+    def unchecked(self) -> list[Fault]:
+        """What the files cannot decide: it is said, and admitted."""
+        return [fault for fault in grouped(list(self.problems)) if fault.level == "unchecked"]
 
     @property
     def errors(self) -> list[Fault]:
@@ -66,7 +73,8 @@ def inspect_files(files: Files, exact: bool | None = None) -> Inspection:
     claims = _claims(container, config or {})
     total = sum(container.sizes.values())
     whole = (total <= EXACT and not files.remote) if exact is None else exact
-    found = [layer for name, parts in modules(container).items() if (layer := _stored(container, name, parts))]
+    hidden = _hidden(container, config or {})
+    found = [layer for name, parts in modules(container).items() if (layer := _stored(container, name, parts, hidden))]
     if not found and not container.problems:
         container.problems.append(Problem("no_weights", files.place, "its files hold no weights", "download it again"))
 
@@ -112,17 +120,26 @@ def _claims(container: Container, config: dict[str, Any]) -> Claims:
         return Claims("unreadable", known=False)
 
 
-def _stored(container: Container, name: str, parts: dict[str, Tensor]) -> Stored | None:
+def _hidden(container: Container, config: dict[str, Any]) -> int | None:
+    """The model's width: config.json's, else that of the embedding."""
+    text = config["text_config"] if isinstance(config.get("text_config"), dict) else {}
+    embeddings = (tensor.shape[-1] for name, tensor in container.tensors.items()
+                  if name.endswith("embed_tokens.weight") and tensor.shape)  # fmt: skip
+    said = config.get("hidden_size") or text.get("hidden_size")
+    return said if isinstance(said, int) else next(embeddings, None)
+
+
+def _stored(container: Container, name: str, parts: dict[str, Tensor], hidden: int | None) -> Stored | None:
     try:
-        return stored(container, name, parts)
-    except (ValueError, IndexError, ZeroDivisionError) as error:
+        return stored(container, name, parts, hidden)
+    except (ValueError, IndexError, KeyError, ZeroDivisionError) as error:
         container.problems.append(Problem("bad_layout", name, str(error), "compress it again"))
         return None
 
 
 def _layer(container: Container, layer: Stored, claims: Claims, whole: bool) -> Layer:
     remote = container.files.remote
-    claim = claims.of(layer.name)
+    claim = claims.best(layer.name, layer.format) if layer.quantized else None
     try:
         format = with_granularity(layer, claim.weights if claim else None)
     except (IndexError, ZeroDivisionError):  # scales of another rank than their weights
@@ -136,7 +153,7 @@ def _layer(container: Container, layer: Stored, claims: Claims, whole: bool) -> 
     if scale is None and layer.scale is not None:
         scale = Scales(layer.scale.dtype, layer.scale.shape, 0, 0, 0, 0)
     return Layer(layer.name, layer.kind, layer.layout, format, layer.shape, layer.bytes, tuple(layer.parts), scale,
-                 facts, measured)  # fmt: skip
+                 facts, measured, layer.matrices, layer.scale_shape)  # fmt: skip
 
 
 def _measured(container: Container, layer: Stored, budget: int | None) -> Measured:

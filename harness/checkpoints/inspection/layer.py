@@ -13,16 +13,26 @@ class Layer:
     kind: str  # q_proj, down_proj, lm_head, embed_tokens, ...
     layout: str  # see layouts.py
     format: Format  # granularity None: unquantized, or scales that fit no reading
-    shape: tuple[int, int]  # out, in
+    shape: tuple[int, int]  # out, in; of fused experts the rows of all
     bytes: int  # weights, scales, zero points, indices
     parts: tuple[str, ...]
     scale: Scales | None
     scale_facts: dict[str, Scales]  # by part
     measured: Measured
+    matrices: int = 1  # experts that one tensor holds
+    scale_shape: tuple[int, ...] = ()  # of one matrix (out, in)
 
     @property
     def count(self) -> int:
         return self.shape[0] * self.shape[1]
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        return self.shape[0] // max(1, self.matrices), self.shape[1]
+
+    @property
+    def fused(self) -> bool:
+        return self.matrices > 1
 
     @property
     def bits_per_weight(self) -> float:

@@ -10,6 +10,9 @@
     marlin_24   weight_packed, scale_packed, meta: 2:4 by construction
     bnb4        bitsandbytes NF4 or FP4, flat, blocks of `absmax`
     experts     the fused experts of gpt-oss: NAME_blocks, NAME_scales in MXFP4
+
+Fused experts are one tensor (experts, out, in), or (experts, in, out) with the inputs first, of any layout: NAME itself
+or NAME.weight, and what belongs to it as NAME_scale, NAME.weight_scale and so on.
 """
 
 import json
@@ -23,13 +26,22 @@ from harness.config import Format
 PARTS = re.compile(
     r"^(?P<module>.+?)\.(?P<part>weight(?:_packed|_scale(?:_inv|_2)?|_global_scale|_zero_point|_shape|_g_idx|_format)?"
     r"|weight\.(?:absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..+|compressed|bitmask|shape)"
-    r"|bias|input_(?:scale|zero_point|global_scale)|output_scale|[kvq]_scale|qweight|qzeros|scales|g_idx"
+    r"|bias|input_(?:scale|zero_point|global_scale)|activation_scale|output_scale|[kvq]_scale|qweight|qzeros|scales|g_idx"
     r"|compressed|bitmask|shape|meta|scale_packed|SCB)$"
 )
-FUSED = re.compile(r"^(?P<module>.+)_(?P<part>blocks|scales)$")
-NO_WEIGHT = ("bias", "input_scale", "input_zero_point", "input_global_scale", "output_scale",
+BLOCKS = re.compile(r"^(?P<module>.+)_(?P<part>blocks|scales)$")
+FUSED = re.compile(
+    r"^(?P<module>.*experts?\.(?:.+?))_(?P<part>bias|blocks|scales|qweight|qzeros|g_idx|weight"
+    r"|(?:weight_)?(?:packed|scale(?:_inv|_2)?|global_scale|zero_point|shape)|(?:input|activation)_scale"
+    r"|input_global_scale)$"
+)
+EXPERTS = re.compile(r"expert|moe|\.(?:in|out)put_linear\b", re.IGNORECASE)
+INPUTS_ARE_HIDDEN = re.compile(r"^(?:gate_up_proj|gate_proj|up_proj|w1|w3|w13|v1|input_linear)$")
+OUTPUTS_ARE_HIDDEN = re.compile(r"^(?:down_proj|w2|output_linear)$")
+NO_WEIGHT = ("bias", "input_scale", "activation_scale", "input_zero_point", "input_global_scale", "output_scale",
              "k_scale", "v_scale", "q_scale")  # fmt: skip
 FLOATS = {"BF16": Format(16, "bfloat"), "F16": Format(16, "float"), "F32": Format(32, "float")}
+HELD = (*FLOATS, "F8_E4M3", "F8_E5M2", "I8", "U8", "F4")  # what a tensor of experts may hold
 EMBEDDINGS = re.compile(r"embed|^wte$|^wpe$", re.IGNORECASE)
 
 
@@ -44,6 +56,22 @@ class Stored:
     parts: dict[str, Tensor]
     weight: Tensor
     scale: Tensor | None = None
+    matrices: int = 1  # experts in one tensor; the rows of all of them are in `shape`
+    inputs_first: bool = False  # the tensor is (experts, in, out)
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        return self.shape[0] // max(1, self.matrices), self.shape[1]
+
+    @property
+    def scale_shape(self) -> tuple[int, ...]:
+        """The scales of one matrix (out, in)."""
+        if self.scale is None:
+            return ()
+        if self.matrices == 1 or self.scale.shape[:1] != (self.matrices,):
+            return self.scale.shape
+        one = self.scale.shape[1:]
+        return one[::-1] if self.inputs_first else one
 
     @property
     def kind(self) -> str:
@@ -73,21 +101,94 @@ def modules(container: Container) -> dict[str, dict[str, Tensor]]:
     found: dict[str, dict[str, Tensor]] = {}
     names = container.tensors
     for name, tensor in names.items():
-        match = PARTS.match(name) or FUSED.match(name)
-        module, part = (match["module"], match["part"].removeprefix("weight.")) if match else (name, "")
+        module, part = _split(name, tensor)
         if part == "shape" and "weight.shape" not in name and f"{module}.bitmask" not in names:
             module, part = name, ""
         found.setdefault(module, {})[part] = tensor
     return found
 
 
-def stored(container: Container, name: str, parts: dict[str, Tensor]) -> Stored | None:
-    """None for what holds no matrix: norms, biases, KV scales, convolutions. Raises ValueError for a broken layout."""
+def _split(name: str, tensor: Tensor) -> tuple[str, str]:
+    if match := PARTS.match(name):
+        return match["module"], match["part"].removeprefix("weight.")
+    if match := FUSED.match(name) or BLOCKS.match(name):
+        part = match["part"]
+        return match["module"], f"weight_{part}" if part.startswith(("scale_", "packed", "global", "zero", "shape")) \
+            or part == "scale" else part  # fmt: skip
+    return name, "weight" if tensor.dtype in HELD and _holds_experts(name, tensor) else ""
+
+
+def _holds_experts(name: str, tensor: Tensor) -> bool:
+    """A tensor of all experts without a part in its name. DBRX has their rows in one matrix."""
+    if len(tensor.shape) == 3:
+        return re.search(r"experts?\.", name) is not None and not name.endswith("bias")
+    return len(tensor.shape) == 2 and re.search(r"experts\.mlp\.(?:w1|v1|w2)$", name) is not None
+
+
+def stored(container: Container, name: str, parts: dict[str, Tensor], hidden: int | None = None) -> Stored | None:
+    """None for what holds no matrix: norms, biases, KV scales, convolutions. Raises ValueError for a broken layout.
+
+    `hidden`: the model's width, which tells the inputs of fused experts from their outputs.
+    """
     if "blocks" in parts and "scales" in parts:
         blocks = parts["blocks"]
         out = blocks.count // (blocks.shape[-1] * blocks.shape[-2])
         shape = (out, blocks.shape[-2] * blocks.shape[-1] * 2)
-        return Stored(name, "experts", Format(4, "float", scale="e8m0"), shape, parts, blocks, parts["scales"])
+        return Stored(name, "experts", Format(4, "float", scale="e8m0"), shape, parts, blocks, parts["scales"],
+                      blocks.shape[0] if len(blocks.shape) > 3 else 1)  # fmt: skip
+    weight = next((parts[part] for part in ("weight", "weight_packed", "qweight") if part in parts), None)
+    if weight is not None and len(weight.shape) == 3 and "absmax" not in parts:
+        return _fused(container, name, parts, weight, hidden)
+    return _one(container, name, parts)
+
+
+def _fused(
+    container: Container, name: str, parts: dict[str, Tensor], weight: Tensor, hidden: int | None
+) -> Stored | None:
+    """One matrix of them tells the layout; the others lie behind it."""
+    scaled = any("scale" in part for part in parts)
+    if not (EXPERTS.search(name) or scaled) or "conv" in name.rpartition(".")[2] or not weight.count:
+        return None
+    experts = weight.shape[0]
+
+    def one(tensor: Tensor) -> Tensor:
+        shared = tensor.shape[:1] != (experts,)
+        return tensor if shared else replace(tensor, shape=tensor.shape[1:])
+
+    if "weight_shape" in parts:  # (experts, out, in) or (out, in), in eight bytes each
+        raw = container.data(parts["weight_shape"])
+        parts = {part: tensor for part, tensor in parts.items() if part != "weight_shape"}
+        inputs = int.from_bytes(raw[-8:], "little")
+        layer = _packed_words(name, {part: one(tensor) for part, tensor in parts.items()}, weight.shape[1], inputs)
+    else:
+        layer = _one(container, name, {part: one(tensor) for part, tensor in parts.items()})
+    if layer is None:
+        return None
+    scale = next((tensor for part, tensor in parts.items() if layer.parts[part] is layer.scale), None)
+    layer = replace(layer, parts=parts, weight=weight, scale=scale, matrices=experts,
+                    shape=(experts * layer.shape[0], layer.shape[1]))  # fmt: skip
+    if layer.layout == "plain" and _inputs_first(layer, hidden):
+        rows, columns = layer.matrix
+        layer = replace(layer, shape=(experts * columns, rows), inputs_first=True)
+    return layer
+
+
+def _inputs_first(layer: Stored, hidden: int | None) -> bool:
+    """By the scales of channels, else by which side is as wide as the model. Where neither tells: outputs first."""
+    first, second = layer.matrix
+    if first != second and layer.scale is not None:
+        if layer.scale_shape in ((first, 1), (first,)):
+            return False
+        if layer.scale_shape in ((1, second), (second,)):
+            return True
+    if hidden is None or (first == hidden) == (second == hidden):
+        return False
+    if INPUTS_ARE_HIDDEN.match(layer.kind):
+        return first == hidden
+    return bool(OUTPUTS_ARE_HIDDEN.match(layer.kind)) and second == hidden
+
+
+def _one(container: Container, name: str, parts: dict[str, Tensor]) -> Stored | None:
     if "qweight" in parts:
         return _gptq_or_awq(name, parts)
     if "bitmask" in parts and "compressed" in parts:
@@ -134,11 +235,16 @@ def _packed(container: Container, name: str, parts: dict[str, Tensor]) -> Stored
     width = 8 if parts["weight_shape"].dtype == "I64" else 4
     raw = container.data(parts["weight_shape"])
     out, inputs = (int.from_bytes(raw[i * width : (i + 1) * width], "little") for i in range(2))
+    return _packed_words(name, parts, out, inputs)
+
+
+def _packed_words(name: str, parts: dict[str, Tensor], out: int, inputs: int) -> Stored:
+    weight = parts["weight_packed"]
     bits = weight.shape[1] * 32 // max(1, inputs)
     if bits not in range(2, 9) or out != weight.shape[0] or ceil(inputs * bits / 32) != weight.shape[1]:
         raise ValueError(f"weight_packed {list(weight.shape)} does not hold the [{out}, {inputs}] of weight_shape")
     format = Format(bits, "int", symmetric="weight_zero_point" not in parts)
-    return Stored(name, "packed", format, (out, inputs), parts, weight, scale)
+    return Stored(name, "packed", format, (out, inputs), parts, weight, parts.get("weight_scale"))
 
 
 def _gptq_or_awq(name: str, parts: dict[str, Tensor]) -> Stored:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+LEVELS = ("error", "caution", "unchecked")
 SHOWN = 3  # names of a group
 
 
@@ -11,7 +12,7 @@ class Problem:
     where: str  # a file or a layer
     what: str
     do: str
-    level: str = "error"  # error: it is not what it claims to be; caution: worth knowing
+    level: str = "error"  # error: not what it claims to be; caution: worth knowing; unchecked: the files cannot decide
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Fault:
 
 
 def grouped(problems: list[Problem]) -> list[Fault]:
-    """Errors first; within a level in order of appearance."""
+    """Errors first, what is unchecked last; within a level in order of appearance."""
     found: dict[tuple[str, str, str, str], list[str]] = {}
     for problem in problems:
         where = found.setdefault((problem.code, problem.level, problem.what, problem.do), [])
         if problem.where not in where:
             where.append(problem.where)
     faults = [Fault(code, level, what, do, tuple(where)) for (code, level, what, do), where in found.items()]
-    return sorted(faults, key=lambda fault: fault.level != "error")
+    return sorted(faults, key=lambda fault: LEVELS.index(fault.level))

@@ -85,12 +85,15 @@ def render(inspection: Inspection, faults: list[Fault]) -> str:
     left = sorted({layer.kind for layer in inspection.layers if not layer.quantized})
     if any(layer.quantized for layer in inspection.layers):
         lines.append(f"left unquantized: {', '.join(left) or 'nothing'}")
-    if faults:
-        lines.append("")
-        lines += [f"{fault.level}: {fault}" for fault in faults]
-    else:
-        lines.append("nothing contradicts what it claims")
+    wrong = [fault for fault in faults if fault.level != "unchecked"]
+    lines += ["", *(f"{fault.level}: {fault}" for fault in wrong)] if wrong else ["nothing contradicts what it claims"]
+    lines += [f"not checked: {fault}" for fault in _unchecked(inspection, faults)]
     return "\n".join(lines)
+
+
+def _unchecked(inspection: Inspection, faults: list[Fault]) -> list[Fault]:
+    """The inspection's own, and those against a variant."""
+    return list(dict.fromkeys([*inspection.unchecked, *(fault for fault in faults if fault.level == "unchecked")]))
 
 
 def _table(cells: list[tuple[str, ...]]) -> list[str]:
@@ -116,8 +119,13 @@ def as_data(inspection: Inspection, faults: list[Fault]) -> dict[str, Any]:
             }
             for (kind, format), layers in by_kind(inspection).items()
         ],
-        "faults": [{**asdict(fault), "where": list(fault.where)} for fault in faults],
+        "faults": [_fault(fault) for fault in faults if fault.level != "unchecked"],
+        "not_checked": [_fault(fault) for fault in _unchecked(inspection, faults)],
     }
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    return {**asdict(fault), "where": list(fault.where)}
 
 
 def holds(inspection: Inspection) -> dict[str, Any]:

@@ -6,6 +6,7 @@ whole; of large ones, evenly spaced rows of every layer, so that no layer goes u
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -60,16 +61,32 @@ def _zero_rows(container: Container, layer: Stored, budget: int | None) -> Itera
     weight = layer.weight
     if layer.layout == "marlin_24":
         return  # its order of values is the kernel's
+    if layer.matrices > 1 and {"weight_zero_point", "qzeros"} & set(layer.parts):
+        return  # fused experts with zero points: not looked at
     if layer.layout in ("gptq", "awq"):
         yield from _columns(container, layer, budget)
         return
-    row_bytes = weight.bytes // max(1, weight.shape[0])
-    rows = weight.shape[0]
+    rows = prod(weight.shape[:-1])
+    row_bytes = weight.bytes // max(1, rows)
+    if layer.inputs_first:
+        yield from _inputs_first(container, layer, rows, row_bytes, budget)
+        return
     if layer.layout in ("experts", "bnb4"):
         rows, row_bytes = max(1, weight.bytes // 4096), 4096 if weight.bytes >= 4096 else weight.bytes
     for first, count in _spread(rows, row_bytes, budget):
         raw = np.frombuffer(container.data(weight, first * row_bytes, count * row_bytes), np.uint8)
         yield _rows(container, layer, raw.reshape(count, row_bytes), first)
+
+
+def _inputs_first(
+    container: Container, layer: Stored, rows: int, row_bytes: int, budget: int | None
+) -> Iterator[tuple[np.ndarray, int]]:
+    """A tensor (experts, in, out): four rows are the groups of four inputs of every output."""
+    step = 4 if layer.shape[1] % 4 == 0 else 1
+    for first, count in _spread(rows // step, row_bytes * step, budget):
+        raw = np.frombuffer(container.data(layer.weight, first * step * row_bytes, count * step * row_bytes), np.uint8)
+        zeros, not_finite = _rows(container, layer, raw.reshape(count * step, row_bytes), first)
+        yield zeros.reshape(count, step, -1).transpose(0, 2, 1).reshape(-1, step), not_finite
 
 
 def _rows(container: Container, layer: Stored, raw: np.ndarray, first: int) -> tuple[np.ndarray, int]:

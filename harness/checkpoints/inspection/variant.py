@@ -1,4 +1,8 @@
-"""Is a checkpoint what a variant's scheme says? Pure."""
+"""Is a checkpoint what a variant's scheme says? Pure.
+
+A scheme is about the layers that the checkpoint's own configuration quantizes: what it leaves out (attention of
+gpt-oss, routers, lm_head) is judged by check.py alone. Most of their weights must be in the scheme's format.
+"""
 
 from collections.abc import Iterator
 
@@ -7,6 +11,7 @@ from harness.checkpoints.inspection.claims import matches
 from harness.checkpoints.inspection.inspection import Inspection
 from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.problems import Problem
+from harness.checkpoints.inspection.unlisted import router
 from harness.config import Variant
 from harness.deployments import axes_of
 from harness.schemes import number, weight_words, words
@@ -20,12 +25,13 @@ def against(inspection: Inspection, name: str, variant: Variant) -> list[Problem
     inner = [
         layer
         for layer in inspection.linear
-        if layer.kind != "lm_head" and not inspection.claims.ignores(layer.name) and not matches(layer.name, ignore)
-    ]
+        if layer.kind != "lm_head" and not router(layer) and not matches(layer.name, ignore)
+        and (layer.quantized or not inspection.claims.ignores(layer.name))
+    ]  # fmt: skip
     source = f"variant {name}"
     found = list(_weights(inspection, inner, source, variant))
-    if not found:
-        found += _activations(inspection, source, variant)
+    if not any(problem.level == "error" for problem in found):
+        found += _activations(inspection, inner, source, variant)
     cached = any(argument.startswith("--kv-cache-dtype") for argument in variant.engine_args)
     cached = cached or axes_of(variant).kv_cache_dtype is not None
     if variant.scheme.kv_cache and not cached and not inspection.claims.kv_cache:
@@ -61,25 +67,53 @@ def _weights(inspection: Inspection, inner: list[Layer], source: str, variant: V
         what = f"{source} says {weight_words(wanted)}, and its linear layers are {stored}"
         yield Problem("unquantized", "the checkpoint", what, "give the variant a recipe or the quantized checkpoint")
         return
-    for layer in inner:
-        if not layer.quantized:
-            what = f"{number(layer.format)} where {source} says {weight_words(wanted)}"
-            yield Problem("unquantized", layer.name, what, "quantize it, or name it in recipe.ignore")
-        else:
-            yield from format_problems(layer, wanted, source, DO)
+    wrong = {layer.name: list(format_problems(layer, wanted, source, DO)) for layer in quantized}
+    deviating = [layer for layer in quantized if any(problem.level == "error" for problem in wrong[layer.name])]
+    held, left = sum(layer.count for layer in quantized), sum(layer.count for layer in deviating)
+    if deviating and 2 * left < held and _mixed(inspection, quantized, deviating):
+        formats = ", ".join(sorted({weight_words(layer.format) for layer in deviating}))
+        what = f"{left / held:.0%} of its quantized weights are {formats}, where {source} says {weight_words(wanted)}"
+        yield Problem("mixed", "the checkpoint", what, "its configuration says so; name it in the label", "caution")
+    else:
+        for layer in quantized:
+            yield from wrong[layer.name]
+    whole = sum(layer.count for layer in inspection.linear if layer.kind != "lm_head")
+    if 2 * held < whole:
+        what = f"{held / whole:.0%} of its linear weights are quantized, the rest is left out by its configuration"
+        yield Problem("partly", "the checkpoint", what, f"compare it as such with {source}", "caution")
 
 
-def _activations(inspection: Inspection, source: str, variant: Variant) -> Iterator[Problem]:
-    """Activations are not in the file: what config.json makes the engine compute."""
-    wanted, said = variant.scheme.activations, {words(c.activations): c for _, c in inspection.claims.groups
-                                                if c.activations}  # fmt: skip
-    if not inspection.claims.groups or not inspection.claims.known:
+def _mixed(inspection: Inspection, quantized: list[Layer], deviating: list[Layer]) -> bool:
+    """Does the configuration itself give these layers another format than the rest?"""
+    claims, names = inspection.claims, {layer.name for layer in deviating}
+
+    def sources(layers: list[Layer]) -> set[str | None]:
+        found = (claims.best(layer.name, layer.format) for layer in layers)
+        return {claim.source if claim else None for claim in found}
+
+    return claims.known and not sources(deviating) & sources([n for n in quantized if n.name not in names])
+
+
+def _activations(inspection: Inspection, inner: list[Layer], source: str, variant: Variant) -> Iterator[Problem]:
+    """Activations are not in the file: what config.json makes the engine compute, for most of the weights."""
+    wanted, claims = variant.scheme.activations, inspection.claims
+    if not claims.groups or not claims.known:
         return
-    if wanted.bits < 16 and not said:
+    held: dict[str, int] = {}
+    claimed = {}
+    for layer in inner:
+        if layer.quantized and (claim := claims.best(layer.name, layer.format)):
+            held[claim.source] = held.get(claim.source, 0) + layer.count
+            claimed[claim.source] = claim
+    claim = claimed[max(held, key=held.__getitem__)] if held else claims.groups[0][1]
+    have = claim.activations
+    if have is None and claims.activations_unsaid:
+        if wanted.bits < 16:
+            what = f"{source} says activations {words(wanted)}, and config.json does not say any"
+            yield Problem("unchecked", "config.json", what, "the engine's kernel decides", "unchecked")
+    elif have is None and wanted.bits < 16:
         what = f"{source} says activations {words(wanted)}, and config.json quantizes weights alone"
         yield Problem("wrong_activations", "config.json", what, DO)
-    for text, claim in said.items():
-        have = claim.activations
-        if (have.bits, have.type, have.dynamic) != (wanted.bits, wanted.type, wanted.dynamic):
-            what = f"{source} says activations {words(wanted)}, and {claim.source} says {text}"
-            yield Problem("wrong_activations", "config.json", what, DO)
+    elif have is not None and (have.bits, have.type, have.dynamic) != (wanted.bits, wanted.type, wanted.dynamic):
+        what = f"{source} says activations {words(wanted)}, and {claim.source} says {words(have)}"
+        yield Problem("wrong_activations", "config.json", what, DO)

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from harness.masking import excerpt
+
 HEAD_END = b"\r\n\r\n"
 MAX_HEAD_BYTES = 64 << 10
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: [^\r\n]*)?\r\n")
@@ -79,7 +81,7 @@ class Framing:
         head = final_head(data)
         if head is None:
             if len(data) > MAX_HEAD_BYTES:
-                raise BadHttp(f"no end of the response's head within {MAX_HEAD_BYTES} bytes: {bytes(data[:80])!r}")
+                raise BadHttp(f"no end of the response's head within {MAX_HEAD_BYTES} bytes: {_shown(data)}")
             return False
         self.head_end = head.length
         connection = head.headers.get("connection", "").lower()
@@ -121,7 +123,7 @@ def parse_head(data: bytes | bytearray) -> Head:
     """The head of a response that has one. Raises BadHttp."""
     head = final_head(data)
     if head is None:
-        raise BadHttp(f"no end of the response's head: {bytes(data[:80])!r}")
+        raise BadHttp(f"no end of the response's head: {_shown(data)}")
     return head
 
 
@@ -131,7 +133,7 @@ def final_head(data: bytes | bytearray) -> Head | None:
     while (end := data.find(HEAD_END, start)) >= 0:
         match = STATUS_LINE.match(data, start)
         if match is None:
-            raise BadHttp(f"not an HTTP/1.1 response: {bytes(data[start : start + 80])!r}")
+            raise BadHttp(f"not an HTTP/1.1 response: {_shown(data[start : start + 4096])}")
         status = int(match[2])
         if status == 101:
             raise BadHttp("101: the server changes to another protocol that was not asked for")
@@ -139,8 +141,12 @@ def final_head(data: bytes | bytearray) -> Head | None:
             return Head(int(match[1]), status, _headers(data[match.end() : end]), end + 4)
         start = end + 4
     if not b"HTTP/1.".startswith(data[start : start + 7]):
-        raise BadHttp(f"not an HTTP/1.1 response: {bytes(data[start : start + 80])!r}")
+        raise BadHttp(f"not an HTTP/1.1 response: {_shown(data[start : start + 4096])}")
     return None
+
+
+def _shown(data: bytes | bytearray) -> str:
+    return excerpt(repr(bytes(data[:4096])), 80)
 
 
 def _headers(lines: bytes | bytearray) -> dict[str, str]:

@@ -14,6 +14,7 @@ from harness.engines.urls import REDIRECTS, redirect_words
 from harness.load.client.http import BadHttp, Head, body_reads, parse_head
 from harness.load.client.requests import PATH
 from harness.load.client.trace import Asked, Failure, Request, Trace
+from harness.masking import excerpt
 
 WRITE_BUFFER = 256 << 10
 
@@ -152,4 +153,4 @@ def _refusal(head: Head, body: bytes) -> str:
     if head.status in REDIRECTS:
         return redirect_words(head.headers.get("location"), PATH)
     wait = head.headers.get("retry-after")
-    return body[:300].decode("utf-8", "replace") + (f" (Retry-After: {wait})" if wait else "")
+    return excerpt(body, 300) + (f" (Retry-After: {wait})" if wait else "")

@@ -17,6 +17,7 @@ import orjson
 
 from harness.engines.failures import failed_choice, stated_error
 from harness.load.client.trace import Failure, Trace
+from harness.masking import excerpt
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 ERROR_NAMES = (b"error", b"failed", b"failure", b"exception")  # ends of the names of events that are errors
@@ -155,13 +156,13 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
         try:
             chunk = orjson.loads(data.decode("utf-8", "replace"))  # a broken character is a token all the same
         except ValueError:
-            return {}, Failure("invalid_json", repr(data[:200]))
+            return {}, Failure("invalid_json", excerpt(repr(data[:4096]), 200))
     if not isinstance(chunk, dict):
-        return {}, Failure("invalid_json", f"not an object: {data[:200]!r}")
+        return {}, Failure("invalid_json", f"not an object: {excerpt(repr(data[:4096]), 200)}")
     if (chunk.get("error") or not chunk.get("choices")) and (error := stated_error(chunk)):
         return chunk, Failure("server_error_object", error)
     if not (_are_dicts(chunk.get("choices") or ()) and isinstance(chunk.get("usage") or {}, dict)):
-        return {}, Failure("invalid_json", f"not a completion chunk: {data[:200]!r}")
+        return {}, Failure("invalid_json", f"not a completion chunk: {excerpt(repr(data[:4096]), 200)}")
     return chunk, None
 
 
@@ -171,8 +172,7 @@ def _said(data: bytes) -> str:
         found = orjson.loads(bytes(data))
     except ValueError:
         found = None
-    said = (isinstance(found, dict) and stated_error(found)) or data.decode("utf-8", "replace")
-    return said[:300] or "an error event without data"
+    return (isinstance(found, dict) and stated_error(found)) or excerpt(data, 300) or "an error event without data"
 
 
 def _are_dicts(choices: Any) -> bool:

@@ -127,7 +127,7 @@ def test_a_server_that_never_lets_us_in_is_named(hosted, monkeypatch):
     monkeypatch.setattr("harness.accuracy.generation.PATIENCE_S", 1.5)
     hosted.too_many, hosted.retry_after = 10**6, "1"
     with pytest.raises(
-        CellError, match=r"is asked too much \(HTTP 429.*lower concurrency=, or set engine.requests_per_m"
+        CellError, match=r"is rate-limiting the client \(HTTP 429.*lower concurrency=, or set engine.requests_per_m"
     ):
         ask(hosted, 1)
 

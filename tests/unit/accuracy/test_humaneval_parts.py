@@ -60,9 +60,9 @@ def test_extraction_finds_the_function_in_prose_and_survives_nonsense():
     program = "import math\n\ndef f(x):\n    return helper(x)\n\ndef helper(x):\n    return x\n"
     text = f"Here you go:\n```python\n{program}```\nDone"
     found = worker.extract({"text": text, "entry_point": "f"}, [])
-    assert found["parsed"] and "helper" in found["solution"] and "Here" not in found["solution"]
+    assert "helper" in found["solution"] and "Here" not in found["solution"]
     for nonsense in ("", "no code at all (", "\0", "def g(): return 1", "(" * 500):
-        assert not worker.extract({"text": nonsense, "entry_point": "f"}, [])["parsed"]
+        assert "def f" not in worker.extract({"text": nonsense, "entry_point": "f"}, [])["solution"]
 
 
 def finished(lines, ended="exit", returncode=0):

@@ -99,7 +99,7 @@ def test_mirrored_mmlu_keeps_the_built_in_task_and_swaps_only_the_data(tmp_path)
 @pytest.mark.parametrize("row", [["q", "a", "b", "c", "d", 4], ["q", "a", "b", "c", "d", "B"], ["q", "a", "b"]])
 def test_a_broken_mirror_row_is_named(tmp_path, row):
     write_mmlu(tmp_path, "astronomy", [["q", "a", "b", "c", "d", 0], row])
-    with pytest.raises(CellError, match=r"astronomy_test\.csv: item 2 "):
+    with pytest.raises(CellError, match=r"astronomy_test\.csv, line 3: "):
         folder = lm_eval_tasks.builtin_folder("mmlu")
         lm_eval_tasks.write_mirror("mmlu", "mmlu", tmp_path / "mmlu", folder, tmp_path / "work")
 

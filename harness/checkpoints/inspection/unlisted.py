@@ -1,0 +1,64 @@
+"""Layers that are unquantized and on no list of exceptions: where that may be right, why the files cannot decide.
+
+Engines construct some layers without a quantization config, and which these are is written in their model code alone:
+routers, small projections, vision towers, MTP layers. Layers that every engine quantizes are not among them.
+"""
+
+import re
+from collections.abc import Iterable
+
+from harness.checkpoints.inspection.claims import Claim, Claims
+from harness.checkpoints.inspection.layer import Layer
+
+# Attention and MLP of a decoder block: no engine leaves these out of its own accord.
+BLOCK = {
+    *("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj"),
+    *("gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3", "w13", "fc1", "fc2"),
+    *("query_key_value", "dense_h_to_4h", "dense_4h_to_h", "c_attn", "c_fc", "wq", "wk", "wv", "wo", "wqkv", "lm_head"),
+    *("input_linear", "output_linear"),
+}
+ROUTER = re.compile(r"(?:^|\.)(?:gate|gating|wg|\w*router|\w*expert\w*_gate)(?:\.(?:layer|linear|classifier|wg|\d+))?$")
+ROUTER_ROWS = 2048  # one for each expert
+
+
+class Unlisted:
+    """What the layers of a checkpoint say together about one that is unquantized."""
+
+    def __init__(self, layers: Iterable[Layer], claims: Claims):
+        self.claims = claims
+        quantized = [layer for layer in layers if layer.quantized]
+        self.kinds = {layer.kind for layer in quantized if not layer.fused}
+        self.fused = any(layer.fused for layer in quantized)
+        self.stacks = {stack(layer.name) for layer in quantized}
+
+    def why(self, layer: Layer, claim: Claim) -> str | None:
+        """None: it contradicts the claim."""
+        if claim.by == "name":
+            return None
+        if router(layer):
+            return "engines build routers and gates without quantization"
+        if self.claims.from_files:
+            return "it lists no exceptions, and engines take them from the files"
+        if layer.fused and claim.by == "class" and self.claims.method == "compressed-tensors" and not self.fused:
+            return "fused experts are no Linear modules"
+        if layer.kind not in BLOCK and not layer.fused and layer.kind not in self.kinds:
+            return "no layer of its type is quantized: the engine's model code decides"
+        if self.stacks and stack(layer.name) not in self.stacks and layer.kind != "lm_head":
+            return f"no layer of {stack(layer.name)} is quantized: the engine's model code decides"
+        if self.claims.decoder_layers is not None and block_index(layer.name) >= self.claims.decoder_layers:
+            return "it is beyond num_hidden_layers, loaded for speculative decoding alone"
+        return None
+
+
+def router(layer: Layer) -> bool:
+    return bool(ROUTER.search(layer.name)) and layer.shape[0] <= ROUTER_ROWS
+
+
+def stack(name: str) -> str:
+    """`model.layers` of model.layers.3.mlp.up_proj: the list of blocks that a layer is in."""
+    return re.split(r"\.\d+(?:\.|$)", name, maxsplit=1)[0]
+
+
+def block_index(name: str) -> int:
+    found = re.search(r"\.layers\.(\d+)\.", name)
+    return int(found[1]) if found else -1

@@ -1,0 +1,70 @@
+"""Where secrets are known from: the environment, the command line and the composed configuration."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from harness.masking import MASK, NAMED, OPTION, is_secret_option, learn, learn_pair, secret_name
+
+_ANY_URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+""")
+_USERINFO = re.compile(r"://([^\s/?#]*)@|://([^\s/?#@:]+:(?!\d+(?:[/?#]|$))[^\s@]*)@")
+_QUERY_SECRET = re.compile(r"(?i)[?&;](?:[\w.-]*(?:api[_-]?key|token|secret|signature|password)|key|sig)=([^&#\s]+)")
+
+
+def learn_url(text: str) -> None:
+    """Learn the credentials of every URL in `text`: passwords, user names without one, secret query parameters."""
+    for url in _ANY_URL.findall(text):
+        if match := _USERINFO.search(url):
+            user, colon, password = (match[1] or match[2] or "").partition(":")
+            if MASK in (user, password):
+                continue
+            learn(*((password, unquote(password)) if colon else (user, unquote(user))))
+            if password:
+                learn_pair(unquote(user), unquote(password))
+        learn(*(unquote(value) for value in _QUERY_SECRET.findall(url)))
+
+
+def learn_environment(environ: Mapping[str, str] = os.environ) -> None:
+    """Learn variables whose name says that they hold a secret, and the credentials of URLs in any variable."""
+    for name, value in environ.items():
+        if secret_name(name) and not (value.startswith("/") and os.path.exists(value)):
+            learn(value)
+        if "://" in value:
+            learn_url(value)
+
+
+def learn_config(value: Any, name: str = "", environ: Mapping[str, str] = os.environ) -> None:
+    """Learn what a composed configuration holds: secret keys, URL credentials, options with a secret value, and the
+    environment variables that `api_key_env` names."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            learn_config(item, str(key), environ)
+    elif isinstance(value, list | tuple):
+        for before, item in zip(["", *value], value, strict=False):
+            option = isinstance(before, str) and is_secret_option(before)
+            learn_config(item, "password" if option else "", environ)
+    elif isinstance(value, str):
+        if secret_name(name):
+            learn(value)
+        elif name == "api_key_env":
+            learn(environ.get(value) if names_a_variable(value, environ) else value)
+        learn_url(value)
+        for match in re.finditer(rf"(?<![\w-]){OPTION}=(\S+)", value):
+            learn(match[1])
+
+
+def learn_command_line(words: Iterable[str], environ: Mapping[str, str] = os.environ) -> None:
+    """Learn overrides as they were typed, before anything has parsed them."""
+    for word in words:
+        key, _, value = word.partition("=")
+        learn_config(value, key.rpartition(".")[2].lstrip("+~"), environ)
+        for match in NAMED.finditer(word):
+            if secret_name(match[1]):
+                learn(match[3])
+
+
+def names_a_variable(value: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Is this the name of an environment variable, or a key that was put where its name belongs?"""
+    return value in environ or re.fullmatch(r"[A-Z][A-Z0-9]{0,18}(?:_[A-Z0-9]{1,19})*", value) is not None

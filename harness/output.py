@@ -1,0 +1,100 @@
+"""Standard output, standard error, logs and the process list of a command: no secrets, and no noise on `| head`."""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from harness.known_secrets import learn_command_line, learn_environment
+from harness.masking import mask
+
+PIPE_CLOSED = 128 + signal.SIGPIPE
+
+
+class MaskedStream:
+    """A text stream that masks whole lines; what has no line end yet waits for it, or for flush().
+
+    When its reader has gone, as `| head` does, the command ends without a word and with the status that SIGPIPE gives.
+    SystemExit passes the handlers of OSError on its way; broken pipes of sockets and children are not touched.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream, self._line = stream, ""
+
+    def write(self, text: str) -> int:
+        whole, end, self._line = (self._line + text).rpartition("\n")
+        if end:
+            self._pass(mask(whole) + end)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        line, self._line = self._line, ""
+        if line:
+            self._pass(mask(line))
+        self._pass("")
+
+    def _pass(self, text: str) -> None:
+        """Write, or flush for no text."""
+        try:
+            if text:
+                self._stream.write(text)
+            else:
+                self._stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # for what is left in its buffer
+            if self._stream is not sys.__stderr__:  # without its log a command goes on
+                raise SystemExit(PIPE_CLOSED) from None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class MaskedFormatter(logging.Formatter):
+    """Masks the whole entry, with its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+def masked_main(main: Callable[[], int]) -> int:
+    """Run a command whose output, tracebacks included, and whose line in the process list show no secret."""
+    learn_environment()
+    learn_command_line(sys.argv[1:])
+    hide_arguments()
+    sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
+    try:
+        return main()
+    finally:
+        sys.stdout.flush()  # here and not at the interpreter's end, which would complain of a closed pipe
+
+
+def hide_arguments() -> None:
+    """Overwrite the secrets in this process's arguments, as the clients of MySQL do; what cannot be, stays (no Linux).
+
+    `sys.argv` keeps them.
+    """
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        with open("/proc/self/cmdline", "rb") as file:
+            given = file.read()
+        start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end of proc(5)
+    except (OSError, ValueError, IndexError):
+        return
+    shown = b"\0".join(_masked_argument(word) for word in given.split(b"\0"))
+    if shown != given and start and end - start == len(given) == len(shown):
+        ctypes.memmove(start, shown, len(shown))
+
+
+def _masked_argument(word: bytes) -> bytes:
+    """Of the same length: the kernel knows where the arguments end."""
+    text = word.decode("utf-8", "surrogateescape")
+    shown = mask(text).encode("utf-8", "surrogateescape")
+    return word if shown == word else shown[: len(word)].ljust(len(word), b"*")
