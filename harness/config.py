@@ -202,6 +202,7 @@ class LoadPoints:
     burstiness: float = 1.0  # of gamma arrivals, its shape: 1 is Poisson, below 1 is burstier (vLLM's definition)
     ramp_rps: list[float] = field(default_factory=list)  # [from, to]: a rate that rises evenly over duration_s
     trace: str | None = None  # a file of arrivals to replay: Azure-style .csv, Mooncake-style .jsonl
+    trace_unit: str = "auto"  # of its numeric timestamps: auto | s | ms | us | ns; auto: the format's, if plausible
     trace_speed: float = 1.0  # 2: twice as fast
     capacity: CapacitySearch = field(default_factory=CapacitySearch)
     duration_s: float = 60.0  # arrivals of one rate are drawn over this time ...

@@ -25,8 +25,8 @@ from harness.config import Config
 from harness.credentials import split_url
 from harness.engine_flags import engine_flags
 from harness.engines import Engine, Server
-from harness.engines.endpoint import list_models
-from harness.errors import CellError, EngineError, HarnessError
+from harness.engines.model_list import is_served
+from harness.errors import CellError, HarnessError
 from harness.gemm import GEMM
 from harness.masking import mask
 from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
@@ -100,7 +100,7 @@ class Run:
                             self._fail(cell, refusal, server_log)
                             continue
                         self._cell(cell, server, checkpoint, server_log, sampler)
-                        if cell.key in self.failed and not _alive(server):
+                        if cell.key in self.failed and not is_served(server):
                             self.progress.say(f"{session.name}: the engine died; its log: {server_log}")
                             break
         for cell in self._pending(session):
@@ -293,10 +293,3 @@ class Run:
         self.store.write_failure(cell.key, error, where)
         log.error("%s failed: %s", cell.key, error)
         self.progress.cell_done(cell.key, f"FAILED: {error.splitlines()[0]}", seconds)
-
-
-def _alive(server: Server) -> bool:
-    try:
-        return server.model in list_models(server)
-    except EngineError:
-        return False

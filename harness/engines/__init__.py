@@ -109,6 +109,9 @@ class Engine(Protocol):
     def command(self, deployment: Deployment) -> list[str]:
         """The exact server command, for the plan; empty for an engine that someone else runs."""
 
+    def base_url(self, deployment: Deployment) -> str | None:
+        """The address of a server that someone else runs; None for one that is started here."""
+
     def serve(self, deployment: Deployment, log: Path) -> AbstractContextManager[Server]:
         """A healthy server for as long as the context lasts. Raises EngineError with the last lines of its log."""
 

@@ -16,10 +16,11 @@ from typing import Any
 from harness.deployments import Axes
 from harness.engines import Deployment, Server, environment
 from harness.engines.dialect import Dialect
-from harness.engines.endpoint import list_models
 from harness.engines.environment import EnvironmentConfig
+from harness.engines.model_list import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
 from harness.engines.releases import Release
+from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
 
 RESET_TIMEOUT_S = 10.0
@@ -80,6 +81,9 @@ class Launched(ABC):
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
         return {}
 
+    def base_url(self, deployment: Deployment) -> None:
+        return None
+
     def problems(self) -> list[str]:
         found = environment.problems(self.environment)
         if self.config.port is not None and port_in_use(self.config.port):
@@ -115,7 +119,7 @@ class Launched(ABC):
         try:
             what = f"variant {deployment.name}: {self.label}"
             ready_s = process.wait_ready(lambda: self.healthy(base_url), self.config.startup_timeout_s, what)
-            if deployment.name not in (available := list_models(Server(base_url, deployment.name))):
+            if deployment.name not in (available := list_models(Server(base_url, deployment.name)) or []):
                 raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
             facts = {
                 "kind": self.config.kind,
@@ -164,8 +168,7 @@ def ask(
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            return response.read() if response.status == 200 else None
+        return fetch(request, timeout_s)
     except OSError:
         return None
 
