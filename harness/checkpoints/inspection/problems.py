@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-LEVELS = ("error", "caution", "unchecked")
+LEVELS = ("error", "caution", "note", "unchecked")
 SHOWN = 3  # names of a group
 
 
@@ -12,7 +12,8 @@ class Problem:
     where: str  # a file or a layer
     what: str
     do: str
-    level: str = "error"  # error: not what it claims to be; caution: worth knowing; unchecked: the files cannot decide
+    # error: not what it claims to be; caution: worth knowing; note: repaired; unchecked: the files cannot decide
+    level: str = "error"
 
 
 @dataclass(frozen=True)
