@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast lint clean system
+.PHONY: quickstart test test-fast wheels lint clean system
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,11 @@ test: $(VENV)/installed $(if $(CI),system)
 
 test-fast: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not engine"
+
+# The CUDA wheels of vLLM on a machine without a GPU (tests/wheels/README.md): by hand and before a release, not in CI.
+wheels: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,wheels]'
+	$(BIN)/python -m pytest tests/wheels -n 2 --dist loadgroup --timeout 3000
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -7,21 +7,19 @@ preflight, 130 interrupted. Running the same command again measures only what is
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
-import hydra
-from omegaconf import DictConfig
-
-from harness import compose
 from harness.errors import ConfigError, HarnessError, PreflightError
 from harness.output import masked_main
-from harness.overrides import prepare_arguments
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 given: list[str] = []  # the command line as typed; sys.argv is what Hydra reads
 outcomes: list[int | Exception] = []  # hydra.main returns nothing, and adds its own line to what passes through it
 
 
-@hydra.main(version_base="1.3", config_path=compose.config_path(), config_name="config")
-def sweep(composed: DictConfig) -> None:
+def sweep(composed: "DictConfig") -> None:
     from harness.sweep import run_sweep  # plans, runs, reports: not needed for --help
 
     try:
@@ -32,10 +30,16 @@ def sweep(composed: DictConfig) -> None:
 
 def compose_and_run() -> None:
     """What passes through Hydra is about the configuration; what happens in the sweep is in `outcomes`."""
+    import hydra  # here: secrets on the command line are hidden before anything slow is imported
+
+    from harness import compose
+    from harness.overrides import prepare_arguments
+
+    compose.register()
     given[:] = sys.argv
     sys.argv[1:] = prepare_arguments(sys.argv[1:], compose.options("sweep"))
     try:
-        sweep()
+        hydra.main(version_base="1.3", config_path=compose.config_path(), config_name="config")(sweep)()
     except Exception as error:
         raise ConfigError(compose.explain(error)) from None
 
@@ -43,7 +47,6 @@ def compose_and_run() -> None:
 def main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # we explain errors ourselves
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    compose.register()
     try:
         compose_and_run()
         for failure in outcomes:

@@ -59,8 +59,8 @@ def _row(name: str, variant: Variant) -> tuple[str, ...]:
 
 
 def _made_by(variant: Variant) -> str:
-    if variant.recipe:
-        return _recipe(variant.recipe)
+    if variant.recipe and (steps := _recipe(variant.recipe)):
+        return steps
     if variant.engine_args:
         return f"`{' '.join(variant.engine_args)}`"
     return "as published" if variant.scheme.weights.bits == 16 else "set `checkpoint`"

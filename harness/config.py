@@ -79,7 +79,7 @@ class LayerMapping:
 class Calibration:
     """Instruction dialogues, sent through the chat template. null: as the sweep's `calibration` has it."""
 
-    file: str | None = None  # JSON lines with `messages`; else a dataset of the hub:
+    file: str | None = None  # dialogues as a scenario's text has them: .jsonl or .json; else a dataset of the hub:
     dataset: str | None = None
     split: str | None = None
     revision: str | None = None  # of the dataset: a commit
@@ -202,6 +202,7 @@ class LoadPoints:
     burstiness: float = 1.0  # of gamma arrivals, its shape: 1 is Poisson, below 1 is burstier (vLLM's definition)
     ramp_rps: list[float] = field(default_factory=list)  # [from, to]: a rate that rises evenly over duration_s
     trace: str | None = None  # a file of arrivals to replay: Azure-style .csv, Mooncake-style .jsonl
+    trace_unit: str = "auto"  # of its numeric timestamps: auto | s | ms | us | ns; auto: the format's, if plausible
     trace_speed: float = 1.0  # 2: twice as fast
     capacity: CapacitySearch = field(default_factory=CapacitySearch)
     duration_s: float = 60.0  # arrivals of one rate are drawn over this time ...
@@ -239,7 +240,7 @@ class Judge:
 
     model: str | None = None  # a checkpoint reference, served with the sweep's engine
     engine_args: list[str] = field(default_factory=list)
-    base_url: str | None = None  # an OpenAI-compatible endpoint instead
+    base_url: str | None = None  # an OpenAI-compatible endpoint instead; http://USER:PASSWORD@HOST for basic auth
     endpoint_model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"  # the variable that holds the key; the key itself is never stored
     prompt: str = "chat"  # chat: an instruction-tuned judge; few_shot: a base model that continues examples
@@ -249,7 +250,7 @@ class Judge:
 @dataclass
 class Mlflow:
     enabled: bool = True
-    tracking_uri: str = "sqlite:///mlflow.db"
+    tracking_uri: str = "sqlite:///mlflow.db"  # credentials in it are used and stored nowhere
     experiment: str = "harness"
 
 
@@ -282,12 +283,13 @@ class Report:
 
 @dataclass
 class Published:
-    """What somebody else measured, to be laid beside what is measured here; never without where it stands."""
+    """A figure of somebody else's study, shown beside what is measured here; never without its source."""
 
     variant: str = MISSING
     suite: str | None = None  # its score, in 0..1 or in percent; or ...
     metric: str | None = None  # ... a number of analysis/scalars.py: recovery/average, speedup/e2e_single_stream
     value: float = MISSING
+    against: str | None = None  # the variant that a speed-up is over; null: the baseline
     gpu: str | None = None  # a pattern of the GPU's name: compared on such a one only (H100|H200)
     source: str = ""  # title, its table or section, year: an entry without it is refused
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.checkpoints import source
+from harness.checkpoints.compatibility import repair_words
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Engine
 from harness.estimate import engine_start_s
@@ -43,7 +44,8 @@ def print_plan(
         state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
         console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
         console.print(_command(session, engine, workshop), markup=False, highlight=False)
-        for said in filter(None, (remark(pending), cost(pending))):
+        repaired = session.served.config_overrides and repair_words(session.served.config_overrides)
+        for said in filter(None, (repaired, remark(pending), cost(pending))):
             console.print(f"  {said}", markup=False, highlight=False)
         table = Table("cell", "kind", "fingerprint", "state", "estimate")
         for cell in session.cells:

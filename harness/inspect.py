@@ -1,7 +1,7 @@
-"""python -m harness.inspect CHECKPOINT [--variant NAME] [--json]: what is in a checkpoint's files.
+"""python -m harness.inspect CHECKPOINT [--variant NAME] [--engine vllm==VERSION] [--json]: what is in its files.
 
 CHECKPOINT is a directory or a hub id (org/name[@revision]), read by range requests. Exit code 0: it is what it claims
-to be; 1: it is not; 2: it is no checkpoint, or not within reach.
+to be, and the engine can read it; 1: it is not, or the engine cannot; 2: it is no checkpoint, or not within reach.
 """
 
 import argparse
@@ -16,6 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.inspect", description=__doc__)
     parser.add_argument("checkpoint", help="a directory, or a hub id: org/name[@revision]")
     parser.add_argument("--variant", help="a variant of the catalogue that it should be, like sparse24_fp8")
+    parser.add_argument("--engine", metavar="KIND==VERSION", help="can this engine read it? like vllm==0.18.1")
     parser.add_argument("--exact", action="store_true", help="every weight, however large the checkpoint")
     parser.add_argument("--json", action="store_true", help="as JSON")
     arguments = parser.parse_args()
@@ -29,9 +30,11 @@ def main() -> int:
 def inspect(arguments: argparse.Namespace) -> int:
     from harness.checkpoints.inspection import inspect_checkpoint
     from harness.checkpoints.inspection.problems import grouped
+    from harness.checkpoints.inspection.reading import parse_engine, read_by
     from harness.checkpoints.inspection.text import as_data, render
 
     variant = _variant(arguments.variant) if arguments.variant else None
+    engine = parse_engine(arguments.engine) if arguments.engine else None
     location, revision = arguments.checkpoint, None
     if not location.startswith(("/", "./", "../", "~")):
         location, _, revision = location.partition("@")
@@ -41,8 +44,15 @@ def inspect(arguments: argparse.Namespace) -> int:
         from harness.checkpoints.inspection.variant import against
 
         problems += against(found, arguments.variant, variant)
-    faults = grouped(problems)
-    print(json.dumps(as_data(found, faults), indent=1) if arguments.json else render(found, faults))
+    reading = engine and read_by(engine, location, revision or None)
+    faults = grouped(problems + (reading.problems if reading else []))
+    if arguments.json:
+        said = {"engine": {"name": engine.name, "says": reading.says}} if reading else {}
+        print(json.dumps(as_data(found, faults) | said, indent=1))
+    else:
+        print(render(found, faults))
+        if reading:
+            print(f"{engine.name}: {reading.says}")
     return 1 if any(fault.level == "error" for fault in faults) else 0
 
 

@@ -11,6 +11,7 @@ from harness.masking import MASK, NAMED, OPTION, is_secret_option, learn, learn_
 _ANY_URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+""")
 _USERINFO = re.compile(r"://([^\s/?#]*)@|://([^\s/?#@:]+:(?!\d+(?:[/?#]|$))[^\s@]*)@")
 _QUERY_SECRET = re.compile(r"(?i)[?&;](?:[\w.-]*(?:api[_-]?key|token|secret|signature|password)|key|sig)=([^&#\s]+)")
+PREFIXES = ("sk-", "hf_", "nvapi-", "gsk_", "ghp_", "github_pat_", "glpat-", "xai-")  # of keys, by their providers
 
 
 def learn_url(text: str) -> None:
@@ -27,9 +28,10 @@ def learn_url(text: str) -> None:
 
 
 def learn_environment(environ: Mapping[str, str] = os.environ) -> None:
-    """Learn variables whose name says that they hold a secret, and the credentials of URLs in any variable."""
+    """Learn variables whose name or value says that it is a secret, and the credentials of URLs in any variable."""
     for name, value in environ.items():
-        if secret_name(name) and not (value.startswith("/") and os.path.exists(value)):
+        named = secret_name(name) or value.strip().startswith(PREFIXES)
+        if named and not (value.startswith("/") and os.path.exists(value)):
             learn(value)
         if "://" in value:
             learn_url(value)

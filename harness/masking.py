@@ -85,7 +85,8 @@ class _Known:
         done, position = [], 0
         while match := self._heads.search(text, position):
             start = match.start()
-            longest = max(_agreement(value, text, start) for value in self._by_head[match[0]])
+            begun = (values for head, values in self._by_head.items() if text.startswith(head, start))
+            longest = max(_agreement(value, text, start) for values in begun for value in values)
             done += [text[position:start], MASK]
             position = start + longest
         return "".join([*done, text[position:]]) if done else text

@@ -14,10 +14,8 @@ The result of a second pass is that of the first.
 
 import re
 import shlex
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields
+from typing import Any, get_origin, get_type_hints
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,6 +23,7 @@ from hydra.errors import HydraException
 
 from harness.config import Config
 from harness.errors import ConfigError, did_you_mean
+from harness.setting_types import is_optional, is_optional_block, plain, types_of
 
 GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
 LISTS = ("variant", "suite", "scenario")  # groups of which several are chosen
@@ -81,7 +80,7 @@ def prepare_arguments(arguments: list[str], sweeps: list[str]) -> list[str]:
 
 def root_blocks() -> list[str]:
     """Optional blocks of the root, like `judge`: a merge of {} must come from a config group, they have no parent."""
-    return [name for name, annotation in get_type_hints(Config).items() if _is_optional_block(annotation)]
+    return [name for name, annotation in get_type_hints(Config).items() if is_optional_block(annotation)]
 
 
 def typed_in_shell(key: str, value: str) -> str:
@@ -94,23 +93,12 @@ def ambiguous(override: str) -> str:
     setting = _read(override)
     key, value = f"{setting.prefix}{setting.key}", setting.value
     found, listed = types_of(setting.key), shlex.quote(f"{key}=[{value}]")
-    if key in LISTS or (found and all(get_origin(_plain(annotation)) is list for annotation in found)):
+    if key in LISTS or (found and all(get_origin(plain(annotation)) is list for annotation in found)):
         return f"cannot read {override!r} on the command line; write a list in brackets: {listed}"
-    if setting.key in GROUPS or (found and all(_plain(annotation) in (int, float, bool) for annotation in found)):
+    if setting.key in GROUPS or (found and all(plain(annotation) in (int, float, bool) for annotation in found)):
         return f"cannot read {override!r} on the command line: {key} has one value; run the command once for each"
     text = typed_in_shell(key, value)
     return f"cannot read {override!r} on the command line; for a text with commas, type {text}, for a list {listed}"
-
-
-def types_of(key: str) -> list[Any]:
-    """Annotations that the schema has for a dotted key: several where engines or suites differ, none if unknown."""
-    parts = key.split(".")
-    found: list[Any] = [Config]
-    for depth, part in enumerate(parts):
-        found = [annotation for parent in found for annotation in _below(parent, part)]
-        if depth == 0 or (depth == 1 and parts[0] == "suites"):
-            found += _chosen_by_kind(parts[0], depth)
-    return found
 
 
 def _read(override: str) -> Setting | None:
@@ -137,7 +125,7 @@ def _check(setting: Setting, following: list[str], sweeps: list[str]) -> None:
 
 
 def _unset(setting: Setting) -> Setting:
-    if setting.prefix == "~" and setting.value is None and any(map(_is_optional, types_of(setting.key))):
+    if setting.prefix == "~" and setting.value is None and any(map(is_optional, types_of(setting.key))):
         return Setting("", setting.key, "null")
     return setting
 
@@ -145,7 +133,7 @@ def _unset(setting: Setting) -> Setting:
 def _text(setting: Setting) -> Setting:
     """Quote what a setting of type str would lose: a number's zeros, a comma. Lists and interpolations stay."""
     value, annotations = setting.value, types_of(setting.key)
-    if value is None or not annotations or not all(_plain(a) is str for a in annotations):
+    if value is None or not annotations or not all(plain(a) is str for a in annotations):
         return setting
     value = value.strip()
     if not value or value[0] in "\"'[{" or "${" in value or value == "???":
@@ -161,7 +149,7 @@ def _blocks(setting: Setting, before: list[str]) -> list[str]:
     if setting.prefix == "~" or setting.value is None:
         return []
     parts = setting.parts if setting.value.lstrip().startswith("{") else setting.parts[:-1]
-    depths = [n for n in range(1, len(parts) + 1) if any(map(_is_optional_block, types_of(".".join(parts[:n]))))]
+    depths = [n for n in range(1, len(parts) + 1) if any(map(is_optional_block, types_of(".".join(parts[:n]))))]
     made = []
     if depths[:1] == [1]:
         block, depths = parts[0], depths[1:]
@@ -188,53 +176,8 @@ def _free_form(setting: Setting) -> Setting:
 def _free_form_parents(setting: Setting) -> list[str]:
     """Dicts below the root that the setting is a key of, outermost first; none where a + says it already."""
     paths = [".".join(setting.parts[:depth]) for depth in range(2, len(setting.parts))]
-    dicts = [path for path in paths if (found := types_of(path)) and all(get_origin(_plain(a)) is dict for a in found)]
+    dicts = [path for path in paths if (found := types_of(path)) and all(get_origin(plain(a)) is dict for a in found)]
     return [] if setting.prefix or dicts[-1:] != paths[-1:] else dicts
-
-
-def _chosen_by_kind(root: str, depth: int) -> list[type]:
-    """The dataclasses of `engine`, `compression` and each of `suites`, which the schema declares as Any."""
-    from harness.accuracy import SUITES, suite_class
-    from harness.engines import ENGINES, engine_class
-    from harness.engines.environment import EnvironmentConfig
-
-    if (root, depth) == ("engine", 0):
-        return [engine_class(kind).Config for kind in ENGINES]
-    if (root, depth) == ("compression", 0):
-        return [EnvironmentConfig]
-    return [suite_class(kind).Config for kind in SUITES] if (root, depth) == ("suites", 1) else []
-
-
-def _below(annotation: Any, part: str) -> list[Any]:
-    plain = _plain(annotation)
-    if is_dataclass(plain):
-        hints = _hints(plain)
-        return [hints[part]] if part in hints else []
-    if get_origin(plain) is dict:
-        return [get_args(plain)[1]]
-    if get_origin(plain) is list and part.isdecimal():
-        return [get_args(plain)[0]]
-    return []
-
-
-_hints = cache(get_type_hints)
-
-
-def _plain(annotation: Any) -> Any:
-    """Without `| None`."""
-    if not _is_optional(annotation):
-        return annotation
-    kept = [one for one in get_args(annotation) if one is not NoneType]
-    return kept[0] if len(kept) == 1 else annotation
-
-
-def _is_optional(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, UnionType) and NoneType in get_args(annotation)
-
-
-def _is_optional_block(annotation: Any) -> bool:
-    plain = _plain(annotation)
-    return _is_optional(annotation) and (is_dataclass(plain) or get_origin(plain) is dict)
 
 
 def _parsed(override: str) -> Any:

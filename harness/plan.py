@@ -11,7 +11,8 @@ from typing import Any
 
 from harness import host
 from harness.accuracy import Suite
-from harness.checkpoints import gguf
+from harness.checkpoints import gguf, served_files
+from harness.checkpoints.compatibility import config_overrides
 from harness.checkpoints.prepare import identity
 from harness.config import Config, Scenario, Variant
 from harness.credentials import without_credentials
@@ -111,7 +112,7 @@ def checkpoint_of(config: Config, variant: Variant, suite: str | None = None) ->
     return (suite and variant.checkpoints.get(suite)) or variant.checkpoint or config.model
 
 
-def served_as(config: Config, engine: Engine, name: str, checkpoint: str) -> Deployment:
+def served_as(config: Config, engine: Engine, name: str, checkpoint: str, recipe: dict | None = None) -> Deployment:
     """Raises ConfigError for a deployment that this engine cannot serve."""
     variant = config.variants[name]
     axes = axes_of(variant)
@@ -122,14 +123,27 @@ def served_as(config: Config, engine: Engine, name: str, checkpoint: str) -> Dep
     if flag := clash(variant.engine_args, deployed):
         raise ConfigError(f"variant {name}: its deployments and its engine_args both set {flag}; take it out of one")
     args = (*variant.engine_args, *deployed)
-    return Deployment(name, checkpoint, args, None, axes, variant.scheme, variant.deployment_of)
+    overrides = _overrides(engine, checkpoint, recipe)
+    return Deployment(name, checkpoint, args, None, axes, variant.scheme, variant.deployment_of, overrides)
+
+
+def _overrides(engine: Engine, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
+    """What the engine must be told of a checkpoint from elsewhere; one that is made here needs nothing."""
+    if not engine.loads_weights or engine.release is None or engine.release.transformers >= 5:
+        return {}  # without reading a file
+    if recipe is not None or not checkpoint:
+        return {}
+    return config_overrides(served_files.of_source(checkpoint), engine.release)
 
 
 def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
-    """The fields that are set: a field that a later version adds changes no fingerprint."""
-    if variant.recipe is None:
+    """The fields that are set: a field that a later version adds changes no fingerprint.
+
+    None too for one that sets `ignore` alone: it makes nothing, and tells of a made checkpoint what no scheme is about.
+    """
+    recipe = _set(asdict(variant.recipe)) if variant.recipe else {}
+    if not recipe.keys() - {"ignore"}:
         return None
-    recipe = _set(asdict(variant.recipe))
     if "calibration" in recipe:
         recipe["calibration"] = _calibration(_set(asdict(config.calibration)), recipe["calibration"])
     if "sparsity" in recipe:
@@ -173,7 +187,7 @@ def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], 
             name,
             checkpoint,
             recipe if made else None,
-            served_as(config, engine, name, checkpoint),
+            served_as(config, engine, name, checkpoint, recipe if made else None),
             tuple(cells),
         )
         for (checkpoint, made), cells in served.items()
@@ -223,7 +237,7 @@ def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
 
 def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
     variant = config.variants[name]
-    deployment = served_as(config, engine, name, checkpoint)
+    deployment = served_as(config, engine, name, checkpoint, recipe)
     told = engine.deployment_args(deployment.axes)
     if not clash(getattr(config.engine, "args", None) or (), told):
         told = engine.deployment_args(deployment.axes.beyond_defaults())
@@ -233,6 +247,8 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, rec
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
         inputs["weights"] = _weights(config, engine, checkpoint, recipe)
+    if deployment.config_overrides:
+        inputs["config_overrides"] = deployment.config_overrides
     return inputs
 
 
@@ -259,7 +275,8 @@ def _judge_session(
     if not judged or config.judge is None:
         return None
     judge = config.judge
-    deployment = Deployment(JUDGE, judge.model or "", tuple(judge.engine_args))
+    overrides = {} if judge.base_url else _overrides(engine, judge.model or "", None)
+    deployment = Deployment(JUDGE, judge.model or "", tuple(judge.engine_args), config_overrides=overrides)
     if judge.base_url:
         identity_of_judge = {
             "base_url": fingerprint({"url": without_credentials(judge.base_url)}),
@@ -271,6 +288,8 @@ def _judge_session(
         identity_of_judge |= engine.deployment_fingerprint(deployment)
         if engine.loads_weights:
             identity_of_judge["weights"] = _weights(config, engine, judge.model, None)
+        if overrides:
+            identity_of_judge["config_overrides"] = overrides
     ours = Variant(engine_args=list(judge.engine_args))
     judge_host = host.identity() if judge.base_url else _host(config, ours)
     cells = []

@@ -3,9 +3,11 @@
 import logging
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness import capabilities, host
 from harness.accuracy import Suite
+from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
@@ -13,9 +15,13 @@ from harness.credentials import argument_problems, key_problems, url_problems
 from harness.deployments import gpus_of, stands_for
 from harness.engines import Engine, environment
 from harness.engines.kernels import wants_sparsity_config
+from harness.engines.urls import proxy_of
+from harness.errors import ConfigError
 from harness.gemm import GEMM
 from harness.gemm.plan import gemm_problems
 from harness.load import load_points
+from harness.load.traffic.corpora import is_on_hub, load_corpus
+from harness.load.traffic.hub import parse
 from harness.load.traffic.plan import longest_request
 from harness.masking import mask
 from harness.plan import JUDGE, Plan, Session
@@ -42,6 +48,8 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     found += gemm_problems(config, engine, workshop)
     found += _judge(config, plan, engine, workshop)
     found += capabilities.problems(config, engine, suites)
+    found += _proxies(plan, engine)
+    found += _texts(config)
     found += _lengths(config, suites)
     found += _disk(config, engine)
     return list(dict.fromkeys(map(mask, found)))
@@ -63,6 +71,32 @@ def _suite(suite: Suite, data_root: str | None) -> list[str]:
     except Exception as error:
         log.exception("suite %s", suite.name)
         return [f"suite {suite.name}: its data cannot be read ({type(error).__name__}: {error})"]
+
+
+def _proxies(plan: Plan, engine: Engine) -> list[str]:
+    """The load client opens its connections itself: through a proxy it would time the proxy."""
+    loaded = [session for session in plan.sessions if any(cell.kind == "load" for cell in session.cells)]
+    urls = dict.fromkeys(filter(None, (engine.base_url(session.served) for session in loaded)))
+    return [
+        f"the environment sends requests to {host} through a proxy, and scenarios are measured on direct connections: "
+        f"export no_proxy={host} if it can be reached directly, or leave the scenarios out with scenario=[]"
+        for host in dict.fromkeys(urlsplit(url).hostname for url in urls if proxy_of(url))
+    ]
+
+
+def _texts(config: Config) -> list[str]:
+    """Scenario text that is on this machine is read; a dataset on the hub is looked for."""
+    found = []
+    for name, scenario in config.scenarios.items():
+        try:
+            if is_on_hub(scenario.text):
+                lacking = hub.missing_dataset(parse(scenario.text).dataset)
+                found += [f"scenarios.{name}.text: {lacking}"] if lacking else []
+            else:
+                load_corpus(scenario.text)
+        except ConfigError as error:
+            found.append(f"scenarios.{name}.text: {error}")
+    return found
 
 
 def _served_here(session: Session, config: Config) -> bool:
@@ -132,6 +166,7 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
             if not workshop.is_made(session.checkpoint, session.recipe):
                 lacking += _calibration(session)
         lacking += [] if lacking else _contents(config, session, workshop)
+        lacking += [] if lacking else _readable(config, engine, session, workshop)
         found += lacking
     read = [session for session in plan.sessions if session.checkpoint]
     making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in read)
@@ -164,9 +199,8 @@ def _calibration(session: Session) -> list[str]:
     if not calibration:
         return []
     if file := calibration.get("file"):
-        lacking = None if Path(file).is_file() else f"no file {file}"
-    else:
-        lacking = hub.missing_dataset(calibration["dataset"])
+        return calibration_file.problems(file)
+    lacking = hub.missing_dataset(calibration["dataset"])
     instead = "set calibration.file to JSON lines with `messages`, as scenarios/corpus/chat.jsonl"
     return [f"calibration: {lacking}; {instead}"] if lacking else []
 
@@ -181,6 +215,17 @@ def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]
     from harness.checkpoints.inspection.gate import refusals
 
     return refusals(location, session.variant, config.variants.get(session.variant))
+
+
+def _readable(config: Config, engine: Engine, session: Session, workshop: Workshop) -> list[str]:
+    """What this version of the engine cannot read; of a checkpoint that is made first, looked at once it is made."""
+    if engine.release is None or not workshop.is_made(session.checkpoint, session.recipe):
+        return []
+    from harness.checkpoints.inspection.gate import unreadable
+
+    location = workshop.location(session.checkpoint, session.recipe)
+    revision = source(session.checkpoint).revision if session.recipe is None else None
+    return unreadable(location, revision, session.variant, engine.release, (*config.engine.args, *session.served.args))
 
 
 def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:

@@ -4,9 +4,10 @@ A record is a JSON object; beside it lie its rows as JSON lines, one an item (ac
 
 Record keys: `schema`, `cell` (see Cell in plan.py: kind, variant, suite | scenario, point | layer, repeat, key),
 `fingerprint`, `inputs` (what was fingerprinted), `result`, `flags`, `engine` (Engine facts: kind, version, command,
-kernels, log), `usage` ({requests, prompt_tokens, completion_tokens} that the server answered and counted), `cost`
-(where its tokens have a price: {amount, currency, per_million_prompt_tokens, per_million_completion_tokens, date,
-source}), `host` (machine facts), `telemetry`, `started_at` (ISO 8601, UTC), `duration_s`, `harness` (version).
+log, and what its log names: schemes, kernels, attention, kv_cache_dtype, quantization; see vllm_log.py), `usage`
+({requests, prompt_tokens, completion_tokens} that the server answered and counted), `cost` (where its tokens have a
+price: {amount, currency, per_million_prompt_tokens, per_million_completion_tokens, date, source}), `host` (machine
+facts), `telemetry`, `started_at` (ISO 8601, UTC), `duration_s`, `harness` (version).
 
 `result` of an accuracy or judge cell:
     primary   name of the score that stands for the suite ("acc", "exact_match_flexible", "pass@1", "win_rate")

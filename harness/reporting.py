@@ -12,6 +12,7 @@ SECTIONS = (  # of the numbers of analysis/scalars.py, beside the scenarios' nam
     *("accuracy", "recovery", "difference", "win_rate", "win_rate_difference", "agreement", "kl", "top1_agreement"),
     *("perplexity", "perplexity_ratio", "speedup"),
 )
+RELATIVE = "speedup/NAME and a scenario's speed-ups and gains"  # of these numbers, those over another variant
 LATENCIES = tuple(f"{time}_ms_{part}" for time in ("itl", "ttft", "e2e") for part in PARTS)
 
 
@@ -49,6 +50,14 @@ def check_report(config: Config, known: list[str]) -> None:
             raise ConfigError(f"variants.{name}.gpus must be at least 1")
 
 
+def is_speed_gain(metric: str | None) -> bool:
+    """Whether a number of analysis/scalars.py is a speed relative to the baseline's."""
+    section, _, name = (metric or "").partition("/")
+    if section == "speedup":
+        return not name.startswith("gemm")
+    return name.endswith(("_speedup_single_stream", "_gain_throughput", "max_qps_at_slo_gain"))
+
+
 def check_published(config: Config, options: Callable[[str], list[str]]) -> None:
     """`options(group)`: the names in conf/, which a sweep may speak of while the command line has left them out."""
     for number, entry in enumerate(config.published):
@@ -63,6 +72,15 @@ def check_published(config: Config, options: Callable[[str], list[str]]) -> None
         else:
             section = entry.metric.partition("/")[0]
             _one_of(f"{where}.metric", section, [*SECTIONS, *config.scenarios, *options("scenario")])
+        if entry.against is not None:
+            _one_of(f"{where}.against", entry.against, [*config.variants, *options("variant")])
+            if entry.against == entry.variant:
+                raise ConfigError(f"{where}.against is its own variant, {entry.variant}; name another, or leave it out")
+            if not is_speed_gain(entry.metric):
+                raise ConfigError(
+                    f"{where}.against={entry.against}: {entry.metric or entry.suite} is no speed-up; only {RELATIVE} "
+                    "can be over another variant than the baseline"
+                )
 
 
 def check_checks(config: Config, options: Callable[[str], list[str]]) -> None:

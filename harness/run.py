@@ -16,16 +16,17 @@ from harness import host
 from harness.accuracy import Context, Suite
 from harness.budget import Budget
 from harness.checkpoints import Checkpoint, gguf
+from harness.checkpoints.compatibility import repair_words
 from harness.checkpoints.inspection import Inspection
-from harness.checkpoints.inspection.gate import admitted
+from harness.checkpoints.inspection.gate import admitted, unreadable
 from harness.checkpoints.inspection.text import holds
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.credentials import split_url
 from harness.engine_flags import engine_flags
 from harness.engines import Engine, Server
-from harness.engines.endpoint import list_models
-from harness.errors import CellError, EngineError, HarnessError
+from harness.engines.model_list import is_served
+from harness.errors import CellError, HarnessError
 from harness.gemm import GEMM
 from harness.masking import mask
 from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
@@ -99,7 +100,7 @@ class Run:
                             self._fail(cell, refusal, server_log)
                             continue
                         self._cell(cell, server, checkpoint, server_log, sampler)
-                        if cell.key in self.failed and not _alive(server):
+                        if cell.key in self.failed and not is_served(server):
                             self.progress.say(f"{session.name}: the engine died; its log: {server_log}")
                             break
         for cell in self._pending(session):
@@ -137,6 +138,12 @@ class Run:
         self._inspected[checkpoint.location] = admitted(
             checkpoint.location, checkpoint.revision, session.variant, variant
         )
+        args = (*getattr(self.config.engine, "args", ()), *session.served.args)
+        where = (checkpoint.location, checkpoint.revision, session.variant)
+        if wrong := unreadable(*where, self.engine.release, args):
+            raise HarnessError("\n  ".join(wrong))
+        if session.served.config_overrides:
+            self.progress.say(f"{session.name}: {repair_words(session.served.config_overrides)}")
         return checkpoint
 
     def _serve(self, session: Session, checkpoint: Checkpoint, server_log: Path) -> AbstractContextManager[Server]:
@@ -286,10 +293,3 @@ class Run:
         self.store.write_failure(cell.key, error, where)
         log.error("%s failed: %s", cell.key, error)
         self.progress.cell_done(cell.key, f"FAILED: {error.splitlines()[0]}", seconds)
-
-
-def _alive(server: Server) -> bool:
-    try:
-        return server.model in list_models(server)
-    except EngineError:
-        return False

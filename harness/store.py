@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, HarnessError
+from harness.jsonlines import json_lines
 from harness.masking import mask_data, mask_row
 
 FULL_BYTES = 64 << 10
@@ -124,7 +125,7 @@ class Store:
     def spent(self) -> list[dict[str, Any]]:
         """What was taken for no record; without a line that a crash cut off."""
         found = []
-        for line in self._spent.read_text().splitlines() if self._spent.is_file() else []:
+        for _, line in json_lines(self._spent) if self._spent.is_file() else ():
             with contextlib.suppress(ValueError):
                 found.append(mask_data(json.loads(line)))
         return found

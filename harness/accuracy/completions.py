@@ -4,11 +4,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.accuracy.refusals import error_of
 from harness.errors import CellError
 from harness.masking import excerpt
 
-BROKEN_OFF = ("error", "abort")  # finish reasons of an answer that the server did not finish
 FILTERED = "content_filter"
 
 
@@ -47,18 +45,3 @@ def _text(content: Any) -> str:
     if not isinstance(content, str):
         raise TypeError(f"text is {type(content).__name__}")
     return content
-
-
-def failure(reply: Any) -> str | None:
-    """Why an answer with status 200 is none; None where it is one."""
-    if not isinstance(reply, dict):
-        return f"200 with {excerpt(json.dumps(reply), 300)}"
-    if (error := error_of(reply)) is not None:
-        return f"200 with an error object: {excerpt(str(error), 300)}"
-    choices = reply.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    if (error := error_of(choice)) is not None:
-        return f"200 with an error in its choice: {excerpt(str(error), 300)}"
-    if choice.get("finish_reason") in BROKEN_OFF:
-        return f"an answer that ended with finish_reason {choice['finish_reason']!r}"
-    return None

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from harness.accuracy.completions import failure
 from harness.accuracy.refusals import advice, final
 from harness.engines import Server
+from harness.engines.failures import failure_of
 from harness.engines.limits import Pace
+from harness.engines.urls import REDIRECTS, proxy_of, redirect_words
 from harness.errors import CellError
 from harness.masking import excerpt
 
@@ -63,7 +64,8 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
 
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     connector = aiohttp.TCPConnector(limit=concurrency)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector, headers=server.headers) as session:
+    settings = {"headers": server.headers, "trust_env": proxy_of(server.base_url) is not None}
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector, **settings) as session:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(concurrency, len(bodies))):
@@ -76,24 +78,26 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
 async def _request(session, server: Server, path: str, body: dict[str, Any], pace: Pace) -> dict[str, Any]:
     import aiohttp
 
-    problem, failures, waited_s, url = "", 0, 0.0, server.base_url + path
+    problem, hint, failures, waited_s, url = "", "", 0, 0.0, server.base_url + path
     while failures <= RETRIES:
         await pace.wait(body)
         try:
-            async with session.post(url, json=body) as response:
+            async with session.post(url, json=body, allow_redirects=False) as response:
                 if response.status == 200:
                     answer = await response.json(content_type=None)
-                    if (broken := failure(answer)) is None:
+                    if (broken := failure_of(answer)) is None:
                         return answer
                     problem, text = broken, json.dumps(answer)
                 else:
                     text = (await response.text()).strip()
                     problem = f"HTTP {response.status}: {excerpt(text, 300)}"
+                    if response.status in REDIRECTS:
+                        problem = f"HTTP {response.status}: {redirect_words(response.headers.get('Location'), path)}"
                 retry_after = response.headers.get("Retry-After")
                 why = final(response.status, text, retry_after)
+                hint = advice(why, response.status, text, body.get("prompt"), server.api_key_env)
                 if why or (response.status not in RETRY_STATUS and response.status not in (200, TOO_MANY)):
-                    what = advice(why, response.status, text, body.get("prompt"), server.api_key_env)
-                    raise CellError(f"{url} refused a request: {problem}{what}")
+                    raise CellError(f"{url} refused a request: {problem}{hint}")
                 if response.status == TOO_MANY:
                     wait_s = retry_after_s(retry_after, waited_s)
                     waited_s += wait_s
@@ -102,7 +106,7 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
                     await asyncio.sleep(wait_s)
                     continue
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            problem, hint = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, ""
         failures += 1
         if failures <= RETRIES:
             await asyncio.sleep(min(2.0**failures / 2, 10.0))
@@ -111,7 +115,7 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
             f"{url} is rate-limiting the client ({problem}): a request would wait {waited_s:.0f} s, more than "
             f"{PATIENCE_S:.0f} s; lower concurrency=, or set engine.requests_per_minute= to what it allows"
         )
-    raise CellError(f"{url} failed {failures} times, last: {problem}")
+    raise CellError(f"{url} failed {failures} times, last: {problem}{hint}")
 
 
 def retry_after_s(header: str | None, waited_s: float) -> float:

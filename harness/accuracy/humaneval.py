@@ -9,30 +9,24 @@ unbiased estimate of Chen et al. from its n samples of which c are right: 1 - C(
 """
 
 import random
-import re
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context, humaneval_prompts, sandbox
 from harness.accuracy.completions import Completion, completion
-from harness.accuracy.data_files import DataError, read_json_lines
-from harness.accuracy.datasets import Source, reachable, source
+from harness.accuracy.datasets import Source, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval_evaluation import CODE, Verdict, evaluate
 from harness.accuracy.humaneval_prompts import code_ids, digest
+from harness.accuracy.humaneval_rows import RELEASE, load_problems, row_problems
 from harness.accuracy.humaneval_sampling import check_sampling, decoding, describe, pass_at_k, sample_seed
 from harness.accuracy.reasoning import answer_flags, mark
 from harness.accuracy.text_prompts import end_of, sendable
-from harness.errors import CellError, ConfigError
+from harness.errors import ConfigError
 from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Flag, Outcome
 
-RELEASE = "HumanEvalPlus v0.1.10"  # what evalplus 0.3.1 downloads
-URL = "https://github.com/evalplus/humanevalplus_release/releases"
-FILES = "HumanEvalPlus.jsonl*"
-FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input", "atol")
 PROBLEMS = 164
 EVALUATION_SHARE = 0.2  # of progress
 
@@ -81,25 +75,8 @@ class HumanEval:
         }
 
     def problems(self, data_root: str | None) -> list[str]:
-        data = self._source(data_root)
-        found = [f"suite {self.name}: {problem}" for problem in sandbox.problems(self.config.allow_unsandboxed)]
-        found += [f"suite {self.name}: {problem}" for problem in self._data_problems(data)]
-        if data.directory is None and not _cached().exists() and not reachable("github.com"):
-            found.append(
-                f"suite {self.name}: {RELEASE} is not in {_cached().parent} and github.com cannot be reached; "
-                f"set data.root to a mirror or to pocket, or put the file there from {URL}"
-            )
-        return found
-
-    def _data_problems(self, data: Source) -> list[str]:
-        if missing := data.problems(FILES):
-            return missing
-        try:
-            if data.directory is not None or _cached().exists():
-                read_problems(_file(data) if data.directory is not None else _cached())
-        except DataError as error:
-            return [str(error)]
-        return []
+        found = sandbox.problems(self.config.allow_unsandboxed) + row_problems(self._source(data_root))
+        return [f"suite {self.name}: {problem}" for problem in found]
 
     def planned_items(self) -> int | None:
         return (self.config.items or PROBLEMS) * self.config.samples
@@ -187,53 +164,6 @@ class HumanEval:
         return source(data_root, "humaneval", RELEASE)
 
 
-def load_problems(data: Source) -> dict[str, dict[str, Any]]:
-    """By task id, in the file's order."""
-    return read_problems(_file(data))
-
-
-def read_problems(path: Path) -> dict[str, dict[str, Any]]:
-    """By task id. Raises DataError for rows of another release or another data set."""
-    rows = read_json_lines(path, FIELDS[:1], _wrong)
-    found = {row["task_id"]: row for row in rows}
-    if len(found) < len(rows):
-        names = [row["task_id"] for row in rows]
-        raise DataError(path, f"task_id {next(name for name in names if names.count(name) > 1)!r} stands there twice")
-    return found
-
-
-def _wrong(row: dict[str, Any]) -> str | None:
-    """evalplus's rows have inputs in place of the original's assertions; MBPP's have no function to complete."""
-    if lacking := [name for name in FIELDS if name not in row]:
-        original = "; these are rows of the original HumanEval" if "base_input" in lacking and "test" in row else ""
-        return f"no {', '.join(lacking)}{original}; put {RELEASE} there ({URL})"
-    for name in FIELDS[:4]:
-        if not isinstance(row[name], str):
-            return f"{name} is not a text"
-    if not re.search(rf"^(async )?def +{re.escape(row['entry_point'])}\b", row["prompt"], re.MULTILINE):
-        return f"its prompt has no function {row['entry_point']!r} to complete; put {RELEASE} there ({URL})"
-    for name in ("base_input", "plus_input"):
-        if not isinstance(row[name], list) or not all(isinstance(arguments, list) for arguments in row[name]):
-            return f"{name} is not a list of argument lists"
-    if isinstance(row["atol"], bool) or not isinstance(row["atol"], int | float):
-        return f"atol {row['atol']!r} is not a number"
-    return None
-
-
-def _file(data: Source) -> Path:
-    if data.directory is not None:
-        found = sorted(data.directory.glob(FILES))
-        if not found:
-            raise CellError(f"{data.directory} has no {FILES}")
-        return found[0]
-    from evalplus.data import humaneval
-
-    try:
-        return Path(humaneval._ready_human_eval_plus_path())  # downloads to evalplus's own cache
-    except Exception as error:
-        raise CellError(f"evalplus cannot download {RELEASE}: {error}; set data.root") from error
-
-
 def subset(names: list[Any], items: int | None, seed: int) -> list[Any]:
     """`items` of them at random, the same for every variant, in their own order."""
     if items is None or items >= len(names):
@@ -281,10 +211,3 @@ def _row(
         **samples[0],
     }
     return row | {"samples": samples} if len(samples) > 1 else row
-
-
-def _cached() -> Path:
-    """Where evalplus keeps its download, without importing it (evalplus/data/utils.py)."""
-    from appdirs import user_cache_dir
-
-    return Path(user_cache_dir("evalplus")) / f"HumanEvalPlus-{RELEASE.split()[1]}.jsonl"

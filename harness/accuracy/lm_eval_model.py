@@ -10,8 +10,6 @@ for the whole vocabulary, where a choice is not among them. Requests go out in o
 few-shot prefix that questions share stays in the server's cache.
 """
 
-import json
-import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +29,8 @@ from harness.accuracy.lm_eval_logprobs import (
 )
 from harness.accuracy.text_prompts import sendable
 from harness.engines import Server
-from harness.errors import CellError
+from harness.engines.model_list import read_models
+from harness.errors import CellError, EngineError
 from harness.load.traffic.prompts import bos_ids, load_tokenizer
 
 BLOCK = 1024  # questions tokenized and sent together: MMLU whole would be 500 MB of token ids
@@ -262,11 +261,9 @@ def served_context_length(server: Server) -> int | None:
     """vLLM and SGLang tell it at /v1/models, of llama.cpp the engine knows it; None where nobody does."""
     if known := server.facts.get("max_model_len"):
         return known
-    request = urllib.request.Request(server.base_url + "/v1/models", headers=server.headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            models = json.load(response)["data"]
-        length = next(m.get("max_model_len") for m in models if m.get("id") == server.model)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        entries = read_models(server) or []
+    except EngineError:
         return None
+    length = next((entry.get("max_model_len") for entry in entries if entry["id"] == server.model), None)
     return length if isinstance(length, int) else None

@@ -35,9 +35,12 @@ NO_CREDIT = re.compile(
 )
 WAIT = re.compile(r"retry.?delay|(try|retry) (again )?(in|after) |rate.?limit", re.IGNORECASE)
 STATUS = {401: KEY, 402: QUOTA, 403: KEY}
-WANTS_TEXT = re.compile(
-    r"string_type|valid string|must be (of type )?(a )?str|expected.{0,12} string|not a string", re.I
+WANTS_TEXT = re.compile(  # pydantic, FastAPI, Go, Python, tokenizers
+    r"string_type|valid string|(must be|of type|expected)( a| type)? str|not a string|'list' object|type: 'list'|"
+    r"TextEncodeInput|\bprompt\b(?!.{0,80}(length|long|context|tokens))",
+    re.IGNORECASE | re.DOTALL,
 )
+TOO_LONG = re.compile(r"too long|context length|maximum.{0,20}tokens|exceed", re.IGNORECASE)
 
 
 def final(status: int, body: str, retry_after: str | None = None) -> str | None:
@@ -56,14 +59,15 @@ def final(status: int, body: str, retry_after: str | None = None) -> str | None:
 
 def advice(why: str | None, status: int, body: str, prompt: Any, api_key_env: str | None) -> str:
     """What to do about a refusal, as the end of a message; empty where the server's words must do."""
-    variable = api_key_env or "engine.api_key_env names none"
+    variable = f"${api_key_env}" if api_key_env else "engine.api_key_env"
     if why == QUOTA:
         return f"; its quota or credit is used up: top up the account, or use another key ({variable}), and run again"
     if why == KEY:
         return f"; check the API key ({variable}) and what it may use"
     if why == MODEL:
         return "; set engine.model (of a judge: judge.endpoint_model) to a model that it serves"
-    if status in (400, 422) and isinstance(prompt, list) and (WANTS_TEXT.search(body) or "prompt" in body.lower()):
+    wants_text = WANTS_TEXT.search(body) and not TOO_LONG.search(body)
+    if status in (400, 415, 422, 500) and isinstance(prompt, list) and wants_text:
         return "; it may take prompts as text only: set engine.send_as=text"
     if status in (404, 405):
         return "; suites ask /v1/completions, which a chat-only server has not"

@@ -1,6 +1,6 @@
 """Everything that a report, MLflow and a gate say about a study, computed once. The same study, the same findings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis.accuracy import AverageRecovery, SuiteResult, suite_results
 from harness.analysis.agreement import Agreement, agreements
@@ -62,17 +62,30 @@ class Findings:
         return {name: found.throughput for name, found in self.speedups.items()}
 
 
+def speed_against(findings: Findings, variant: str) -> Findings:
+    """The findings with `variant` in the baseline's place for speed: `against`, `gains` and `speedups`."""
+    study = replace(findings.study, baseline=variant)
+    against = against_baseline(study, findings.points)
+    gains = _gains(study, findings.capacities)
+    means = speedups(study, findings.points, against, gains)
+    return replace(findings, study=study, against=against, gains=gains, speedups=means)
+
+
+def _gains(study: Study, capacities: dict[tuple[str, str], Reading]) -> dict[tuple[str, str], Gain | None]:
+    return {
+        (name, scenario): gain(capacities.get((study.baseline, scenario)), capacities.get((name, scenario)))
+        for name in study.compared
+        for scenario in study.scenarios
+    }
+
+
 def analyse(study: Study) -> Findings:
     suites, averages = suite_results(study)
     rates = win_rates(study)
     points = load_points(study)
     against = against_baseline(study, points)
     capacities = {key: capacity(found, study.scenarios[key[1]].slo) for key, found in points.items()}
-    gains = {
-        (name, scenario): gain(capacities.get((study.baseline, scenario)), capacities.get((name, scenario)))
-        for name in study.compared
-        for scenario in study.scenarios
-    }
+    gains = _gains(study, capacities)
     means, slow = speedups(study, points, against, gains), emulated(study)
     return Findings(
         study=study,

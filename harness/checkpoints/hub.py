@@ -11,9 +11,19 @@ TIMEOUT_S = 5.0
 
 
 def cached(repository: str, revision: str | None = None) -> bool:
-    from huggingface_hub import try_to_load_from_cache
+    return snapshot(repository, revision) is not None
 
-    return isinstance(try_to_load_from_cache(repository, "config.json", revision=revision), str)
+
+def snapshot(repository: str, revision: str | None = None) -> Path | None:
+    """The folder of the local cache that holds config.json, and what else was downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(repository, "config.json", revision=revision)
+    except HFValidationError:  # no hub id at all
+        return None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness import host
 from harness.checkpoints import Checkpoint, hub, recipes, source
+from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.sources import Hub, Pypi, size_bytes, weights_digest
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
@@ -21,6 +22,7 @@ from harness.errors import HarnessError
 
 WORKERS = Path(__file__).with_name("workers")
 IMPORT, COMPRESS = "import_gguf.py", "compress"  # a script, a folder with a __main__.py
+PORTABLE = WORKERS / "portable"  # shared by both: the form in which a checkpoint is written
 
 
 def identity(reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def identity(reference: str, recipe: dict[str, Any] | None, compression: Environ
     origin = _origin(reference)
     if recipe is None:
         return origin
-    tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS)}
+    tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS, PORTABLE)}
     found = {"from": origin, "recipe": _portable(recipe), "tools": tools}
     return found if (dtype := calibration_dtype(recipe)) == "bfloat16" else {**found, "calibration_dtype": dtype}
 
@@ -42,12 +44,12 @@ def _origin(reference: str) -> dict[str, Any]:
     origin = source(reference)
     if origin.import_spec() is None:
         return origin.identity()
-    return {**origin.identity(), "worker": digest(WORKERS / IMPORT)}
+    return {**origin.identity(), "worker": digest(WORKERS / IMPORT, PORTABLE)}
 
 
-def digest(path: Path) -> str:
-    """Of a script, or of every script in a folder."""
-    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+def digest(*paths: Path) -> str:
+    """Return the digest of scripts, and of every script in folders."""
+    files = [file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
@@ -138,9 +140,10 @@ class Workshop:
                 work.mkdir(parents=True)
                 (work / "harness.json").write_text(json.dumps(key, indent=1))  # how it was made, kept beside it
                 spec_file = work / "spec.json"
-                spec_file.write_text(json.dumps(spec))
+                spec_file.write_text(json.dumps(with_dialogues(spec, work)))
                 run_logged([str(python), str(WORKERS / worker), str(spec_file), str(work)], self.log, worker, env)
                 spec_file.unlink()
+                (work / NAME).unlink(missing_ok=True)
                 os.rename(work, home)
             finally:
                 shutil.rmtree(work, ignore_errors=True)

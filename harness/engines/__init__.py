@@ -16,6 +16,7 @@ from harness.credentials import read_key, split_url
 from harness.deployments import Axes
 from harness.engines.dialect import VLLM, Dialect
 from harness.engines.limits import Limits, Meter
+from harness.engines.releases import Release
 from harness.errors import ConfigError, did_you_mean
 
 ENGINES = {
@@ -34,7 +35,7 @@ class Server:
     base_url: str  # http://127.0.0.1:8000, without /v1
     model: str  # the name it serves
     api_key_env: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)  # version, command, kernels, log: stored with every cell
+    facts: dict[str, Any] = field(default_factory=dict)  # version, command, schemes, kernels, log: in every record
     dialect: Dialect = VLLM
     limits: Limits = field(default_factory=Limits)  # what its owner lets a client ask
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)  # what was asked of it
@@ -80,6 +81,7 @@ class Engine(Protocol):
     dialect: Dialect
     loads_weights: bool  # False: checkpoints, GPUs and what variants need are not this machine's matter
     weights: str  # the form of checkpoint that it serves: safetensors | gguf
+    release: Release | None  # what this version reads of a checkpoint; None: not known, and not checked
 
     def fingerprint(self) -> dict[str, Any]:
         """The settings that can change a result (ports and time-outs cannot)."""
@@ -106,6 +108,9 @@ class Engine(Protocol):
 
     def command(self, deployment: Deployment) -> list[str]:
         """The exact server command, for the plan; empty for an engine that someone else runs."""
+
+    def base_url(self, deployment: Deployment) -> str | None:
+        """The address of a server that someone else runs; None for one that is started here."""
 
     def serve(self, deployment: Deployment, log: Path) -> AbstractContextManager[Server]:
         """A healthy server for as long as the context lasts. Raises EngineError with the last lines of its log."""

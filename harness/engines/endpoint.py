@@ -2,10 +2,7 @@
 
 import contextlib
 import hashlib
-import json
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +13,8 @@ from harness.deployments import Axes
 from harness.engines import Deployment, Server
 from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
+from harness.engines.model_list import list_models
 from harness.errors import EngineError, did_you_mean
-
-TIMEOUT_S = 10.0
 
 
 @dataclass
@@ -44,6 +40,7 @@ class EndpointConfig:
 class Endpoint:
     Config = EndpointConfig
     loads_weights = False
+    release = None
     weights = "safetensors"
 
     def __init__(self, config: EndpointConfig, cache_dir: Path):
@@ -127,6 +124,9 @@ class Endpoint:
             served.setdefault(target, name)
         return found
 
+    def base_url(self, deployment: Deployment) -> str | None:
+        return self._target(deployment.name)[0] or None
+
     def prepare(self, log: Path) -> None:
         return None
 
@@ -145,6 +145,10 @@ class Endpoint:
             raise EngineError(f"variant {deployment.name}: no engine.base_url and no engine.targets.{deployment.name}")
         server = Server(base_url, model or "", self.config.api_key_env)
         available = list_models(server)
+        if available is None:
+            if not model:
+                raise EngineError(f"{server.base_url} does not list its models at /v1/models; set engine.model")
+            available = [model]  # the first request will tell
         model = model or (available[0] if len(available) == 1 else None)
         if model not in available:
             some = ", ".join(available[:8]) + (f" and {len(available) - 8} more" if len(available) > 8 else "")
@@ -157,17 +161,3 @@ class Endpoint:
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return False
-
-
-def list_models(server: Server) -> list[str]:
-    """Raises EngineError when the server does not answer like an OpenAI-compatible one."""
-    request = urllib.request.Request(server.base_url + "/v1/models", headers=server.headers)
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            return [entry["id"] for entry in json.load(response)["data"]]
-    except urllib.error.HTTPError as error:
-        hint = "; check the key that engine.api_key_env names" if error.code in (401, 403) else ""
-        raise EngineError(f"{server.base_url}/v1/models answers HTTP {error.code}{hint}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "reason", error)
-        raise EngineError(f"{server.base_url}/v1/models does not answer ({reason}); is the server up?") from None

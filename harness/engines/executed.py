@@ -18,6 +18,7 @@ SPARSE_METHODS = {"gptq_marlin_24"}  # of every linear layer, without a line for
 NAMES_LAYERS = "compressed-tensors"  # vLLM's only quantization method that names each layer's scheme
 SIXTEEN_BIT_SCHEME = re.compile(r"W(?:\d+|N)A16")
 UNQUANTIZED_CACHES = {"auto", "half", "float", "float16", "bfloat16", "float32", "bf16"}
+ROUNDED_ONLY = {"CompressedTensorsWNA8O8Int"}  # rounds activations to INT8 and multiplies in 16 bit (0.32)
 FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}  # vLLM's: files'
 SHOWN = 4  # compact layer names in a message
 
@@ -81,6 +82,8 @@ def activation_problems(facts: dict[str, Any], scheme: Scheme) -> Iterator[tuple
         if SIXTEEN_BIT_SCHEME.search(name):
             text = f"activations stayed in 16 bit in {entry['layers']} of {total} layers ({name}: "
             yield "activations_unquantized", f"{text}{_listed(entry['names'])}); {said}"
+        if name in ROUNDED_ONLY:
+            yield "emulated_kernel", f"{name}: activations are rounded and multiplied in 16 bit; its speed says nothing"
     ran: dict[str, list[str]] = {}
     for entry in facts.get("kernels") or []:
         if entry.get("activations") and not SIXTEEN_BIT_SCHEME.search(entry["layer"]):

@@ -16,9 +16,11 @@ from typing import Any
 from harness.deployments import Axes
 from harness.engines import Deployment, Server, environment
 from harness.engines.dialect import Dialect
-from harness.engines.endpoint import list_models
 from harness.engines.environment import EnvironmentConfig
+from harness.engines.model_list import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
+from harness.engines.releases import Release
+from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
 
 RESET_TIMEOUT_S = 10.0
@@ -47,6 +49,7 @@ class Launched(ABC):
     dialect: Dialect
     weights = "safetensors"
     loads_weights = True
+    release: Release | None = None
 
     def __init__(self, config: Any, cache_dir: Path):
         self.config = config
@@ -77,6 +80,9 @@ class Launched(ABC):
 
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
         return {}
+
+    def base_url(self, deployment: Deployment) -> None:
+        return None
 
     def problems(self) -> list[str]:
         found = environment.problems(self.environment)
@@ -113,7 +119,7 @@ class Launched(ABC):
         try:
             what = f"variant {deployment.name}: {self.label}"
             ready_s = process.wait_ready(lambda: self.healthy(base_url), self.config.startup_timeout_s, what)
-            if deployment.name not in (available := list_models(Server(base_url, deployment.name))):
+            if deployment.name not in (available := list_models(Server(base_url, deployment.name)) or []):
                 raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
             facts = {
                 "kind": self.config.kind,
@@ -140,7 +146,7 @@ def axis_args(axes: Axes, flags: dict[str, str]) -> list[str]:
 def check_axis(axis: str, value: str | None, known: Sequence[str], engine: str = "") -> None:
     """Raises ConfigError for a value that the engine does not know; `engine`: its release, where that decides."""
     if value is not None and value not in known:
-        of = f" is no value of {engine}" if engine else ""
+        of = f" ({engine})" if engine else ""
         raise ConfigError(f"{axis}: {value!r}{of}{did_you_mean(value, list(known))}")
 
 
@@ -162,8 +168,7 @@ def ask(
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            return response.read() if response.status == 200 else None
+        return fetch(request, timeout_s)
     except OSError:
         return None
 

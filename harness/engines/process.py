@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from harness.engines.urls import no_proxy_for_loopback
 from harness.errors import EngineError
 from harness.masking import excerpt, known_values, mask
 
@@ -61,7 +62,7 @@ class ServerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if talks else output,
                 stderr=output,
-                env={**os.environ, **env},
+                env={**os.environ, **no_proxy_for_loopback(os.environ), **env},  # engines ask themselves, too
                 start_new_session=True,  # Ctrl-C is ours to handle, not the engine's
             )
         with contextlib.suppress(OSError):  # it died at once: exit_code() tells

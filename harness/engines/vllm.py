@@ -19,6 +19,7 @@ from harness.engines import Deployment, Server, hf_overrides
 from harness.engines.dialect import VLLM
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json, axis_args, check_axis
+from harness.engines.releases import Release, vllm_release
 from harness.engines.vllm_log import read_log, write_logging_config
 from harness.errors import ConfigError
 
@@ -62,6 +63,10 @@ class Vllm(Launched):
     Config = VllmConfig
     label = "vLLM"
     dialect = VLLM
+
+    @property
+    def release(self) -> Release | None:
+        return vllm_release(self.config.version)
 
     def fingerprint(self) -> dict[str, Any]:
         facts = super().fingerprint() | {"dtype": self.config.dtype}
@@ -112,7 +117,7 @@ class Vllm(Launched):
         }
 
     def _release(self) -> str:
-        return f"{self.label} {self.config.version}".strip()
+        return f"{self.label} {self.config.version}" if self.config.version else ""
 
     def _capability(self) -> float | None:
         """The lowest compute capability of the GPUs that the server may use."""

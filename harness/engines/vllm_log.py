@@ -131,11 +131,13 @@ def _kernels(lines: Iterable[str], device: str, capability: float | None) -> lis
     """Each (layer, kernel) once, in the log's order."""
     lines = list(lines)
     weight_only = {match[1] for line in lines if (match := A16.search(line))}
+    pairs = [pair for line in lines if (pair := _kernel_choice(line))]
+    slower: dict[str, dict[str, None]] = {}  # kernel: layers, one line each
+    for match in filter(None, map(FALLBACK.search, lines)):
+        slower.setdefault(match[2], {})[match[1]] = None
+    pairs += [(layer, kernel) for kernel, layers in slower.items() for layer in compact(layers)]
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for line in lines:
-        pair = _kernel_choice(line)
-        if pair is None:
-            continue
+    for pair in pairs:
         layer, kernel = pair
         entry = {"layer": layer, "kernel": kernel, "emulated": is_emulated(kernel, device)}
         activations = SIXTEEN_BIT if kernel in weight_only else activations_of(kernel, layer, capability)
@@ -151,13 +153,11 @@ def _kernel_choice(line: str) -> tuple[str, str] | None:
         return match[2], match[1]
     if match := WEIGHT_ONLY.search(line):
         return match[1], f"{match[2]} (weight-only)"
-    if match := FALLBACK.search(line):
-        return match[1], match[2]
     if match := SIMULATED.search(line):
         return match[1], "emulated by dequantization"
     match = CHOICE.search(line)
     if match and ("Kernel" in match[1] + match[2] or re.search("attention|GEMM|MoE|mixed-precision", match[2], re.I)):
-        return match[2].split(" (")[0], match[1]
+        return match[2].split(" (")[0].rstrip("."), match[1]
     return None
 
 

@@ -146,9 +146,10 @@ class TraceReplay:
         from harness.load.traffic.replay import digest, read_trace
 
         _positive("load.trace_speed", load.trace_speed)
+        _positive("load.max_requests", load.max_requests)
         if scenario.turns > 1 or scenario.shared_prefix_tokens:
             raise ConfigError("load.trace: a scenario with turns or a shared prefix cannot be replayed; leave one out")
-        arrivals = read_trace(load.trace)[: load.max_requests]
+        arrivals = read_trace(load.trace, load.max_requests, load.trace_unit)
         if scenario.send_as == "text" and arrivals[0].hash_ids is not None:
             raise ConfigError("load.trace: the blocks that its requests share are token ids; set send_as: ids")
         span_s = arrivals[-1].at_s / load.trace_speed
@@ -160,10 +161,9 @@ class TraceReplay:
         ]
 
     def send_times(self, point: LoadPoint, load: LoadPoints, seed: int) -> list[float]:
-        from harness.load.traffic.replay import read_trace
+        from harness.load.traffic.replay import replayed
 
-        assert load.trace is not None
-        return [arrival.at_s / point.trace_speed for arrival in read_trace(load.trace)[: point.requests]]
+        return [arrival.at_s / point.trace_speed for arrival in replayed(point, load)]
 
 
 class Capacity(ServerRate):

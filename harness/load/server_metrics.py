@@ -8,15 +8,14 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPException
 from typing import Any
 
 from harness.engines import Server
+from harness.engines.urls import fetch
 
 TIMEOUT_S = 10.0
 POLL_S, POLL_TIMEOUT_S = 1.0, 3.0
 MAX_SERIES = 600  # points kept; when they are full, every other one goes and the polls come half as often
-MAX_BYTES = 16 << 20
 
 # our name: the exporters' names for it
 COUNTERS = {
@@ -120,11 +119,9 @@ def watch(server: Server) -> Iterator[Watched]:
 def scrape(server: Server, timeout_s: float = TIMEOUT_S) -> dict[str, float]:
     """The metrics that this server has; {} when it has none."""
     request = urllib.request.Request(server.base_url + "/metrics", headers=server.headers)
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # as the client: no proxy in between
     try:
-        with direct.open(request, timeout=timeout_s) as response:
-            return parse(response.read(MAX_BYTES).decode("utf-8", "replace"))
-    except (OSError, HTTPException):  # refused, 404, time-out: a server without metrics can be measured too
+        return parse(fetch(request, timeout_s).decode("utf-8", "replace"))
+    except OSError:  # refused, 404, time-out: a server without metrics can be measured too
         return {}
 
 

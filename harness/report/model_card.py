@@ -12,10 +12,11 @@ import yaml
 
 from harness.analysis import Findings
 from harness.analysis.accuracy import SuiteResult
+from harness.analysis.judge import WinRate
 from harness.analysis.validity import engines, simulated
 from harness.report.charts import file_name
 from harness.report.markdown import markdown, markdown_table
-from harness.report.overview_tables import variants_table
+from harness.report.overview_tables import POCKET, variants_table
 from harness.report.performance_tables import single_stream_table, throughput_table
 from harness.report.reading_tables import fixed_latency_table
 from harness.report.tables import Table, Td, table
@@ -109,26 +110,45 @@ def _results(findings: Findings, name: str) -> list[dict[str, Any]]:
     if simulated(findings.study):
         return []
     found = []
-    for (variant, suite), result in findings.suites.items():
+    for (variant, _), result in findings.suites.items():
         if variant != name or not result.valid:
             continue
-        metrics = [_metric(TYPES.get(result.metric, result.metric), f"{suite} {result.metric}", result.score.value)]
+        label = _label(result)
+        metrics = [_metric(TYPES.get(result.metric, result.metric), f"{label} {result.metric}", result.score.value)]
         if result.comparison and result.comparison.recovery:
-            metrics.append(_metric("recovery", f"{suite} recovery", result.comparison.recovery.value))
+            metrics.append(_metric("recovery", f"{label} recovery", result.comparison.recovery.value))
         found.append(
             {
                 "task": {"type": "text-generation", "name": "Text Generation"},
-                "dataset": {"name": _dataset(result), "type": result.source.rpartition(" ")[2] or suite},
+                "dataset": {"name": ", ".join([label, *_subset(result)]), "type": _dataset_type(result)},
                 "metrics": metrics,
             }
         )
     return found
 
 
-def _dataset(result: SuiteResult) -> str:
-    """A score of a part of the suite must not pass for one of the whole, wherever its number is copied."""
-    part = f" (a part: {result.items} of {result.population} items)" if result.partial else ""
-    return f"{result.suite}{part}"
+def _origin(result: SuiteResult | WinRate) -> str:
+    """hub | mirror | pocket: where the items came from."""
+    return re.split("[ /]", result.source, maxsplit=1)[0]
+
+
+def _label(result: SuiteResult | WinRate) -> str:
+    """``pocket mmlu``: the project's own items do not go by a benchmark's name."""
+    return f"pocket {result.suite}" if _origin(result) == POCKET else result.suite
+
+
+def _subset(result: SuiteResult | WinRate) -> list[str]:
+    return [f"subset: {result.items:,} of {result.population:,} items"] if result.partial else []
+
+
+def _dataset_type(result: SuiteResult) -> str:
+    """The id of a dataset of the hub only for all of that dataset's items; a name that is none for other items."""
+    name = result.source.partition(" ")[2]
+    if _origin(result) == "hub" and HUB.fullmatch(name) and not result.partial:
+        return name
+    if _origin(result) in (POCKET, "mirror"):
+        return f"{_origin(result)}_{result.suite}"
+    return f"{result.suite}_subset" if result.partial else result.suite
 
 
 def _metric(kind: str, name: str, value: float) -> dict[str, Any]:
@@ -137,11 +157,14 @@ def _metric(kind: str, name: str, value: float) -> dict[str, Any]:
 
 def _evaluation(findings: Findings, names: tuple[str, ...]) -> Table:
     """Benchmark, the baseline, and each variant with its recovery."""
-    study, rows = findings.study, []
+    study, rows, all_results = findings.study, [], (findings.suites, findings.win_rates)
     for suite in study.suites:
         base = findings.suites.get((study.baseline, suite))
+        found = (results.get((name, suite)) for name in (study.baseline, *names) for results in all_results)
+        known = next(filter(None, found), None)
+        facts = [base.metric if base else "", *_subset(known)] if known else []
         row: list[Any] = [
-            Td(suite, note=base.metric if base else ""),
+            Td(_label(known) if known else suite, note=", ".join(filter(None, facts))),
             percent(base.score if base and base.valid else None),
         ]
         for name in names:
@@ -160,4 +183,6 @@ def _evaluation(findings: Findings, names: tuple[str, ...]) -> Table:
     for name in names:
         heads += [f">{study.label(name)}", ">Recovery"]
     note = "Brackets: 95 % intervals; of recovery, paired over the same items."
+    if study.data == POCKET:
+        note += " Pocket suites have items of their own: their scores are not those of the benchmarks."
     return table("Evaluation", heads, rows, note)

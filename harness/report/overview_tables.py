@@ -4,6 +4,7 @@ import re
 from math import exp, log
 
 from harness.analysis import Findings
+from harness.analysis.findings import speed_against
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import at
 from harness.analysis.scalars import scalars
@@ -128,14 +129,18 @@ def published_table(findings: Findings) -> Table:
                 shown[2] = Td(points(Estimate(own.value - value, *bounds)), note=_agrees(own, value, "points"))
         else:
             there = _on_gpu(study, entry.get("gpu"))
-            own = _scalar(findings, variant, metric) if there else None
+            own = _scalar(findings, variant, metric, entry.get("against")) if there else None
             shown = [number(value), measured(own) if there else Td(NONE, "muted", "not such a GPU"), NONE]
             if own and study.data == POCKET and str(metric).startswith("recovery/"):
                 shown[2] = OTHER_ITEMS
             elif own:
                 shown[2] = Td(f"{100 * (own.value / value - 1):+.1f} %", note=_agrees(own, value))
         label = name_of(study, variant) if variant in study.variants else variant
-        rows.append([label, suite or metric, *shown, Td(str(entry.get("source", "")), "muted")])
+        over = entry.get("against")
+        what = Td(
+            suite or metric, note=f"against {study.label(over) if over in study.variants else over}" if over else ""
+        )
+        rows.append([label, what, *shown, Td(str(entry.get("source", "")), "muted")])
     heads = ["Variant", "What", ">Published", ">Measured here", ">Difference", "Source"]
     return table("Published against measured", heads, rows)
 
@@ -146,8 +151,12 @@ def _on_gpu(study: Study, pattern: str | None) -> bool:
     return pattern is None or any(re.search(pattern, str(gpu.get("name"))) for gpu in gpus if isinstance(gpu, dict))
 
 
-def _scalar(findings: Findings, variant: str, metric: str | None) -> Estimate | None:
-    found = scalars(findings, variant) if variant in findings.study.variants else {}
+def _scalar(findings: Findings, variant: str, metric: str | None, against: str | None) -> Estimate | None:
+    """`against`: the variant that a speed-up is over; None: the baseline."""
+    known = findings.study.variants
+    if variant not in known or (against is not None and against not in known):
+        return None
+    found = scalars(speed_against(findings, against) if against else findings, variant)
     if metric not in found:
         return None
     return Estimate(found[metric], found.get(f"{metric}_low"), found.get(f"{metric}_high"))

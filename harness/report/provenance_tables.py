@@ -42,7 +42,8 @@ def _logged(engine: dict[str, Any]) -> list[tuple[str, str, str]]:
         found.append(("all", "unquantized", "native"))
     if not found and engine.get("kind") != "simulated":
         found.append((NONE, "unknown", "not logged"))
-    found += [("attention", backend, "backend") for backend in engine.get("attention") or []]
+    shown = {ran for _, ran, _ in found}
+    found += [("attention", name, "backend") for name in engine.get("attention") or [] if name not in shown]
     return found + ([("KV cache", str(dtype), "dtype")] if (dtype := engine.get("kv_cache_dtype")) else [])
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.analysis import Findings, Study, analyse
+from harness.engines.urls import loopback_without_proxy, proxy_of
 from harness.errors import HarnessError
 from harness.known_secrets import learn_url
 from harness.masking import MASK, excerpt, mask
@@ -40,7 +41,7 @@ def track(
     findings = findings or analyse(study)
     learn_url(tracking_uri)
     given, tracking_uri = tracking_uri, tracking_uri.replace(f"//{MASK}@", "//")
-    with _quiet_mlflow():
+    with _quiet_mlflow(), loopback_without_proxy():
         try:
             from mlflow import MlflowClient
 
@@ -80,8 +81,8 @@ def _is_http(uri: str) -> bool:
 
 def _reachable(tracking_uri: str) -> None:
     """MLflow retries a dead server for minutes; one connection says it in seconds."""
-    url = urlsplit(tracking_uri)
     if _is_http(tracking_uri):
+        url = urlsplit(proxy_of(tracking_uri) or tracking_uri)
         port = url.port or (443 if url.scheme == "https" else 80)
         with socket.create_connection((url.hostname, port), timeout=CONNECT_TIMEOUT_S):
             pass

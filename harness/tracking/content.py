@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.analysis import Findings, Study
 from harness.analysis.study import Cell, Measured
-from harness.analysis.validity import kernels
+from harness.analysis.validity import kernels, schemes
 from harness.report.notes import markdown, release_notes
 from harness.report.words import verdicts
 
@@ -36,6 +36,7 @@ def variant_params(study: Study, name: str) -> dict[str, str]:
     variant = study.variants[name]
     own = [m for m in study.measured if m.cell.variant == name and m.cell.kind != "judge"]
     ran = dict.fromkeys(k.kernel + (" (emulated)" if k.emulated else "") for m in own for k in kernels(m.engine))
+    named = dict.fromkeys(f"{scheme}: {e.get('layers')} layers" for m in own for scheme, e in schemes(m.engine).items())
     return _texts(
         {
             "activations": variant.activations,
@@ -47,6 +48,7 @@ def variant_params(study: Study, name: str) -> dict[str, str]:
             "engine": engine_text(own),
             "hardware": hardware_text(study.host),
             "kernels": ", ".join(ran),
+            "schemes": ", ".join(named),
             "sparsity": variant.sparsity or "none",
             "weights": variant.weights,
         }

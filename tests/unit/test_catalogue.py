@@ -113,10 +113,15 @@ def needs_of(name: str, *overrides: str) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "capability", "engine", "said"),
     [
-        ("sparse24_fp8", None, "0.32.0", "variant sparse24_fp8 needs compute capability 9.0 and vllm>=0.7,<0.19; "
-         "this machine: none; this engine: vllm 0.32.0"),
+        ("sparse24_fp8", None, "0.32.0", "variant sparse24_fp8 needs compute capability 9.0 to below 10.0 and "
+         "vllm>=0.7,<0.19; this machine: none; this engine: vllm 0.32.0"),
         ("sparse24_fp8", 9.0, "0.32.0", "this machine: 9.0; this engine: vllm 0.32.0"),
         ("sparse24_fp8", 9.0, "0.18.1", None),
+        ("sparse24_fp8", 10.0, "0.18.1", "9.0 to below 10.0"),
+        ("sparse24_bf16", 12.0, "0.15.1", "9.0 to below 10.0"),
+        ("nvfp4", 9.0, "0.32.0", None),
+        ("mxfp4", 9.0, "0.32.0", None),
+        ("nvfp4", 8.9, "0.32.0", "needs compute capability 9.0"),
         ("sparse24_w4a16", 8.0, "0.18.1", "vllm<0.16"),
         ("fp8_dynamic", 8.0, "0.32.0", "needs compute capability 8.9; this machine: 8.0"),
         ("w4a8_fp8", 9.0, "0.32.0", None),
@@ -136,7 +141,7 @@ def test_needs_are_one_line_with_what_is_here(name, capability, engine, said, mo
 def test_on_a_cpu_engine_what_runs_there_passes_and_what_does_not_is_named():
     assert needs_of("fp8_dynamic") == needs_of("sparse24_fp8") == needs_of("int8_w8a8") == []
     (said,) = needs_of("nvfp4")
-    assert "no kernels on a CPU" in said and "compute capability 10.0" in said
+    assert "no kernels on a CPU" in said and "compute capability 9.0" in said
 
 
 def test_needs_that_cannot_be_read_say_how_to_write_them():

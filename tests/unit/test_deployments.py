@@ -14,7 +14,7 @@ from harness.config import Deployments
 from harness.deployments import Axes, axes_of, expand, gpus_of, stands_for
 from harness.engines import Deployment, engine_class
 from harness.engines.endpoint import Endpoint, EndpointConfig
-from harness.engines.vllm import Vllm, VllmConfig
+from harness.engines.vllm import Vllm, VllmConfig, kv_cache_dtypes
 from harness.errors import ConfigError
 from harness.plan import build_plan
 
@@ -157,6 +157,25 @@ def test_vllm_takes_its_own_arguments():
         engine.deployment_args(Axes(kv_cache_dtype="fp88"))
     with pytest.raises(ConfigError, match=r"engine\.max_model_len=4096 would fit no step"):
         engine.deployment_args(Axes(max_num_batched_tokens=2048, chunked_prefill=False))
+
+
+# CacheDType of vllm/config/cache.py in the wheels; 0.18.0 and 0.20 lie between two of them.
+@pytest.mark.parametrize(("version", "count", "known", "unknown"), [
+    ("0.15.1", 7, "fp8_ds_mla", "float16"),
+    ("0.18.0+rocm700", 8, "float16", "nvfp4"),
+    ("0.18.1", 8, "float16", "nvfp4"),
+    ("0.20.0", 16, "nvfp4", "nvfp4_4over6"),
+    ("0.27.1", 16, "turboquant_k8v4", "ultraquant_4bit"),
+    ("0.32.0", 19, "nvfp4_4over6", "fp88"),
+    ("", 19, "nvfp4_4over6", "fp88"),
+])  # fmt: skip
+def test_the_kv_caches_dtypes_are_those_of_the_engines_release(version, count, known, unknown):
+    assert len(kv_cache_dtypes(version)) == count
+    engine = Vllm(VllmConfig(version=version), Path("unused"))
+    assert engine.deployment_args(Axes(kv_cache_dtype=known)) == ["--kv-cache-dtype", known]
+    with pytest.raises(ConfigError) as refused:
+        engine.deployment_args(Axes(kv_cache_dtype=unknown))
+    assert version in str(refused.value) and all(dtype in str(refused.value) for dtype in kv_cache_dtypes(version))
 
 
 def test_an_axis_and_an_argument_that_say_the_same_are_refused():

@@ -108,6 +108,12 @@ def recipe(name: str, *overrides: str):
     return recipe_of(config, config.variants[name])
 
 
+def test_a_recipe_that_only_ignores_layers_makes_nothing():
+    steps = [f"variants.sparse24_fp8.recipe.{step}=null" for step in ("sparsity", "quantization", "calibration")]
+    assert recipe("sparse24_fp8", *steps, "variants.sparse24_fp8.recipe.ignore=[lm_head]") is None
+    assert recipe("sparse24_fp8", *steps[:2]) is not None, "calibration for nothing is a mistake, and told"
+
+
 def test_a_recipe_takes_the_sweeps_calibration_where_it_has_none_of_its_own():
     shared = recipe("sparse24_fp8", "calibration.samples=7")["calibration"]
     assert shared["samples"] == 7 and shared["file"].endswith("chat.jsonl") and shared["seed"] == 0

@@ -12,6 +12,7 @@ from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
 from harness.compose import compose_sweep, options
 from harness.engines import engine_class
+from harness.engines.vllm import last_argument
 from harness.errors import ConfigError
 from harness.plan import build_plan
 from harness.rehearse import rehearsal
@@ -63,10 +64,11 @@ def test_kernels_cannot_be_rehearsed(tmp_path):
 @pytest.mark.parametrize("sweep", STUDIES)
 def test_published_figures_are_of_what_the_sweep_measures_and_say_where_they_stand(sweep):
     config = compose_sweep([f"+sweep={sweep}"])
-    what = [(entry.variant, entry.suite or entry.metric) for entry in config.published]
+    what = [(entry.variant, entry.suite or entry.metric, entry.against, entry.gpu) for entry in config.published]
     assert len(set(what)) == len(what) >= 8
     for entry in config.published:
-        assert entry.variant in config.variants and (entry.suite is None or entry.suite in config.suites)
+        assert {entry.variant, entry.against or entry.variant} <= set(config.variants)
+        assert entry.suite is None or entry.suite in config.suites
         assert re.search(r"\b20\d\d\b", entry.source), entry
         assert entry.suite is None or 0 < entry.value < 1, "fractions throughout"
 
@@ -100,6 +102,18 @@ def test_rates_come_from_the_published_sparse_kernels_and_scores_from_the_founda
     assert {cell.kind for cell in load.cells} == {"load"}
     assert suites.checkpoint == "neuralmagic/Sparse-Llama-3.1-8B-2of4" and not suites.recipe.get("sparsity")
     assert {cell.kind for cell in suites.cells} == {"accuracy"}
+
+
+def test_the_ampere_study_serves_its_sparse_checkpoints_as_that_engine_can(tmp_path):
+    """vLLM 0.15.1 refuses a sparsity_config with targets below 9.0, and reads marlin-24 in FP16 alone."""
+    _, engine, _, plan = planned(["+sweep=ampere_sparse_int4"], tmp_path)
+    commands = {}
+    for session in plan.sessions:
+        commands.setdefault(session.variant, []).append(engine.command(session.served))
+    for command in commands["sparse24_bf16"]:
+        assert command[command.index("--hf-overrides") + 1] == '{"quantization_config": null}'
+    assert all(last_argument(command, "--dtype") == "float16" for command in commands["sparse24_w4a16"])
+    assert not any("--hf-overrides" in command for command in commands["bf16"] + commands["w4a16"])
 
 
 def test_equal_gpus(tmp_path):

@@ -64,6 +64,21 @@ LLAMA_2_70B = {  # the judge of the Hopper study
     "eos_token_id": 2,
 }
 
+SMOLLM2 = {  # of gpu_proof and quickstart; 128 does not divide its 576 inputs
+    **LLAMA_8B,
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "max_position_embeddings": 8192,
+    "rope_theta": 100000.0,
+    "rope_scaling": None,
+    "tie_word_embeddings": True,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+
 
 def fmt(bits: int, kind: str, strategy: str, **more) -> dict:
     return {"num_bits": bits, "type": kind, "strategy": strategy, "symmetric": True, "dynamic": False, **more}
@@ -179,7 +194,18 @@ FORMS: dict[str, dict] = {
     },
     "awq_judge": {
         **LLAMA_2_70B,
-        "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm", "zero_point": True},
+        "quantization_config": {
+            **{"quant_method": "awq", "bits": 4, "group_size": 128},
+            **{"version": "gemm", "zero_point": True},
+        },
+    },
+    "smollm2_bf16": SMOLLM2,
+    "smollm2_fp8": {**SMOLLM2, "quantization_config": FP8_DYNAMIC},
+    "smollm2_sparse24_fp8": {**SMOLLM2, "quantization_config": {**FP8_DYNAMIC, **sparse("dense")}},
+    "smollm2_int8": {**SMOLLM2, "quantization_config": INT8},
+    "smollm2_w4a16": {
+        **SMOLLM2,
+        "quantization_config": compressed({**INT4, "group_size": 64}, None, "pack-quantized"),
     },
     "mixtral": MIXTRAL,
     "mixtral_fp8": {
@@ -213,30 +239,35 @@ FORMS: dict[str, dict] = {
 
 
 def write(name: str, folder: Path) -> Path:
+    """A directory with the form's config.json; vLLM reads of GPTQ and AWQ weights which layers are quantized, so these
+    have a header of their tensors' names and data types too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(FORMS[name], indent=1))
+    config = FORMS[name]
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    if (config.get("quantization_config") or {}).get("quant_method") in ("gptq", "awq"):
+        header = json.dumps(tensors(config)).encode()
+        data = b"\0" * (4 * len(tensors(config)))
+        (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + data)
     return folder
 
 
-def logging_environment(folder: Path) -> dict[str, str]:
-    """vLLM's log as the harness configures it for the servers that it starts."""
-    path = folder / "logging.json"
-    scheme_logger = "vllm.model_executor.layers.quantization.compressed_tensors.compressed_tensors"
-    handler = {"class": "logging.StreamHandler", "formatter": "vllm", "level": "DEBUG", "stream": "ext://sys.stdout"}
-    formatter = {"class": "vllm.logging_utils.NewLineFormatter", "datefmt": "%m-%d %H:%M:%S"}
-    formatter["format"] = "%(levelname)s %(asctime)s [%(filename)s:%(lineno)d] %(message)s"
-    path.write_text(
-        json.dumps(
-            {
-                "version": 1,
-                "disable_existing_loggers": False,
-                "formatters": {"vllm": formatter},
-                "handlers": {"vllm": handler},
-                "loggers": {
-                    "vllm": {"handlers": ["vllm"], "level": "INFO", "propagate": False},
-                    scheme_logger: {"level": "DEBUG"},
-                },
-            }
-        )
-    )
-    return {"VLLM_LOGGING_CONFIG_PATH": str(path)}
+def tensors(config: dict) -> dict:
+    """A safetensors header: packed weights of the linear layers, 16-bit weights of the others; one element each."""
+    names = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
+    for layer in range(config["num_hidden_layers"]):
+        head = f"model.layers.{layer}"
+        quantized = [f"{head}.self_attn.{part}_proj" for part in "qkvo"]
+        if "num_local_experts" in config:
+            names.append(f"{head}.block_sparse_moe.gate.weight")
+            experts = range(config["num_local_experts"])
+            quantized += [f"{head}.block_sparse_moe.experts.{e}.w{part}" for e in experts for part in (1, 2, 3)]
+        else:
+            quantized += [f"{head}.mlp.{part}_proj" for part in ("gate", "up", "down")]
+        names += [f"{linear}.{part}" for linear in quantized for part in ("qweight", "qzeros", "scales")]
+    dtypes = {"qweight": "I32", "qzeros": "I32"}
+    sizes = [(name, dtypes.get(name.rpartition(".")[2], "F16")) for name in names]
+    return {
+        name: {"dtype": dtype, "shape": [1], "data_offsets": [4 * at, 4 * at + (4 if dtype == "I32" else 2)]}
+        for at, (name, dtype) in enumerate(sizes)
+    }

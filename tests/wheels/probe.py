@@ -1,31 +1,39 @@
 """Run in a wheel's own interpreter, with the stand-ins: `python probe.py SPEC OUT`.
 
-SPEC is JSON, {"cases": [{"name", "kind", ...}]}. Each case runs in a forked child, because vLLM logs most choices once a
-process and starts its distributed state once; its log is OUT/NAME.log and its result OUT/NAME.json:
+SPEC is JSON, {"cases": [{"name", "kind", ...}]}. Each case runs in a forked child, because a process of vLLM logs most
+choices once and has one distributed state; its log is OUT/NAME.log and its result OUT/NAME.json:
 {"error": null | "...", "seconds": ..., ...}. Kinds are the functions of CASES.
 """
 
 import contextlib
+import io
 import json
 import os
 import socket
 import sys
 import time
 import traceback
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 
 def parse(arguments: list[str]):
     """Arguments of the server command, through the parser and the checks that the server itself applies."""
-    from vllm.entrypoints.openai.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    try:
-        from vllm.utils.argparse_utils import FlexibleArgumentParser
-    except ImportError:
-        from vllm.utils import FlexibleArgumentParser
-    parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
-    validate_parsed_serve_args(parsed)
+    cli = command_line()
+    parsed = cli.make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
+    cli.validate_parsed_serve_args(parsed)
     return parsed
+
+
+def command_line():
+    """The module that reads the server's arguments."""
+    try:
+        return import_module("vllm.entrypoints.openai.cli_args")
+    except ModuleNotFoundError:
+        return import_module("vllm.entrypoints.launchers.cli_args")  # 0.32
 
 
 def engine_config(arguments: list[str]):
@@ -52,15 +60,36 @@ def one_rank(config):
         yield
 
 
-def command(case: dict) -> dict:
-    """The arguments are accepted by the wheel's parser."""
-    parse(case["arguments"])
-    return {}
+def commands(case: dict) -> dict:
+    """{name: why the wheel's parser refuses its arguments, null if it does not}."""
+    return {"refused": {name: refusal(arguments) for name, arguments in case["commands"].items()}}
+
+
+def refusal(arguments: list[str]) -> str | None:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parse(arguments)
+    except SystemExit:
+        return said.getvalue().strip().splitlines()[-1]
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def choices(case: dict) -> dict:
+    """The values that an argument takes."""
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    parser = command_line().make_arg_parser(FlexibleArgumentParser())
+    found = {flag: action.choices for action in parser._actions for flag in action.option_strings}
+    return {"choices": {flag: list(found[flag] or ()) for flag in case["flags"]}}
 
 
 def model(case: dict) -> dict:
-    """Build the model of the arguments as the engine's worker does, on `device` (meta or cpu); load its weights with the
-    wheel's own loader where `load` is true. What kernels run is in the log."""
+    """Build the model of the arguments as the engine's worker does, on `device` (meta or cpu); where `load` is true,
+    load its weights with the wheel's own loader. The log names the kernels.
+    """
     import torch
     from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
     from vllm.model_executor.model_loader.utils import initialize_model
@@ -118,7 +147,7 @@ def described(built):
 
 
 def rotary(built) -> list[dict]:
-    """What position embeddings the layers turn by: base, scaling class and the table's checksum where it was computed."""
+    """Rotary embeddings of the layers: class, base, dimensions; the table at position 1000 where it was computed."""
     found = {}
     for layer in built.modules():
         if "Rotary" in type(layer).__name__ and hasattr(layer, "base"):
@@ -150,11 +179,17 @@ def as_ids(encoded) -> list[int]:
 
 
 def operators(case: dict) -> dict:
-    """Schemas of operators; null for one that is not there."""
-    import torch
-    import vllm._custom_ops  # noqa: F401
+    """{operator: its schema, null where it is not there}, {function of vllm._custom_ops: its parameters, likewise}."""
+    import inspect
 
-    return {"schemas": {name: schema(torch, name) for name in case["names"]}}
+    import torch
+    import vllm._custom_ops as ops
+
+    functions = {name: getattr(ops, name, None) for name in case["functions"]}
+    return {
+        "schemas": {name: schema(torch, name) for name in case["names"]},
+        "functions": {name: found and list(inspect.signature(found).parameters) for name, found in functions.items()},
+    }
 
 
 def schema(torch, name: str) -> str | None:
@@ -177,7 +212,14 @@ def versions(case: dict) -> dict:
     return {"versions": {package: found(package) for package in case["packages"]}}
 
 
-CASES = {"command": command, "model": model, "tokens": tokens, "operators": operators, "versions": versions}
+CASES = {
+    "commands": commands,
+    "choices": choices,
+    "model": model,
+    "tokens": tokens,
+    "operators": operators,
+    "versions": versions,
+}
 
 
 def run(case: dict, out: Path) -> None:
@@ -200,11 +242,40 @@ def run(case: dict, out: Path) -> None:
     os._exit(0)
 
 
-def main(spec: Path, out: Path) -> None:
-    import vllm.engine.arg_utils
-    import vllm.entrypoints.openai.cli_args
-    import vllm.model_executor.model_loader  # noqa: F401
+def stand_in_device() -> None:
+    """What libcuda would tell of the GPU, and NVML does not."""
+    import torch
 
+    major, minor = map(int, os.environ["STANDIN_CAPABILITY"].split("."))
+    properties = SimpleNamespace(
+        name=os.environ["STANDIN_NAME"],
+        major=major,
+        minor=minor,
+        multi_processor_count=132,
+        total_memory=int(os.environ["STANDIN_MEMORY_GIB"]) << 30,
+        shared_memory_per_block_optin=232448,
+        is_integrated=False,
+    )
+    torch.cuda.get_device_properties = lambda device=None: properties
+    os.environ["VLLM_DISABLE_SHARED_EXPERTS_STREAM"] = "1"  # no CUDA stream can be made
+
+
+# Imported once, before the children are forked.
+MODULES = (
+    "vllm.engine.arg_utils",
+    "vllm.model_executor.model_loader.default_loader",
+    "vllm.model_executor.layers.quantization.compressed_tensors.compressed_tensors",
+    "vllm.model_executor.models.llama",
+    "vllm.v1.attention.backends.flash_attn",
+    "vllm.v1.attention.backends.flashinfer",
+)
+
+
+def main(spec: Path, out: Path) -> None:
+    stand_in_device()
+    for module in MODULES:
+        with contextlib.suppress(Exception):  # the case that needs it will say so
+            import_module(module)
     out.mkdir(parents=True, exist_ok=True)
     for case in json.loads(spec.read_text())["cases"]:
         if (child := os.fork()) == 0:

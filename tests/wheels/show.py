@@ -2,9 +2,9 @@
 
     python tests/wheels/show.py ENGINE GPU CHECKPOINT [--all] [SERVER ARGUMENTS]
 
-ENGINE is a file of conf/engine (vllm_sparse: vLLM 0.18.1), GPU is h100, a100 or b200. CHECKPOINT is a directory, of which
-config.json is enough, or the name of a form of forms.py (`python tests/wheels/show.py ENGINE GPU list`). With --all every
-line of the log; without it, those that name a scheme, a kernel, a backend or a data type.
+ENGINE is a file of conf/engine (vllm_sparse: vLLM 0.18.1), GPU is h100, a100 or b200. CHECKPOINT is a directory, of
+which config.json is enough, or the name of a form of forms.py (`... show.py ENGINE GPU list` prints them). With --all
+every line of the log; without it, those that name a scheme, a kernel, a backend or a data type.
 """
 
 import re
@@ -26,7 +26,7 @@ def main(engine: str, gpu: str, checkpoint: str, *arguments: str) -> int:
         model = Path(checkpoint) if Path(checkpoint).is_dir() else forms.write(checkpoint, Path(folder) / "model")
         given = ["--model", str(model), "--skip-tokenizer-init", *(word for word in arguments if word != "--all")]
         case = {"name": "model", "kind": "model", "device": "meta", "arguments": given}
-        result = wheels.probe(engine, gpu, [case], Path(folder), forms.logging_environment(Path(folder)))["model"]
+        result = wheels.probe(engine, gpu, [case], Path(folder))["model"]
         for line in (Path(folder) / "model.log").read_text().splitlines():
             if "--all" in arguments or CHOICE.search(line):
                 print(line)

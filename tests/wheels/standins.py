@@ -1,5 +1,6 @@
-"""Stand-ins for the two driver libraries that a CUDA wheel of vLLM asks for, so that it takes its CUDA paths on a machine
-without a GPU. No kernel can run.
+"""Stand-ins for the two driver libraries that a CUDA wheel of vLLM asks for.
+
+With them it takes its CUDA paths on a machine without a GPU; no kernel can run.
 
 `libcuda.so.1`: every symbol that the wheel's extensions take from it, each returns CUDA_ERROR_NO_DEVICE.
 `libnvidia-ml.so.1`: tests/integration/telemetry/nvml_standin.c, which answers as one of GPUS.

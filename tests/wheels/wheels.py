@@ -15,11 +15,35 @@ from pathlib import Path
 import standins
 from omegaconf import OmegaConf
 
+from harness.compose import compose_sweep
+from harness.engines import engine_class
 from harness.engines.environment import locked
 from harness.paths import conf_dir
 
 ROOT = Path(os.environ.get("HARNESS_WHEELS", "~/.cache/harness/wheels")).expanduser()
 ENGINES = ("vllm_sparse", "vllm", "vllm_sparse_marlin", "vllm_bitsandbytes")  # conf/engine/NAME.yaml
+SGLANG_IMPORTS = (
+    "torch==2.13.0",
+    "transformers==5.19.0",
+    "msgspec",
+    "numpy",
+    "packaging",
+    "psutil",
+    "pydantic",
+    "requests",
+    "orjson",
+    "pyzmq",
+    "pybase64",
+    "aiohttp",
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "pillow",
+    "tqdm",
+    "IPython",
+)
+OVERRIDES = 'ray ; python_version < "3"\n'  # leaves it out: with CuPy, 440 MB of 0.15.1 for clusters alone
+CONSTRAINTS = "cuda-python>=12.8\n"  # older releases contain a cuda.bindings, and overwrite that of cuda-bindings
 PROBE = Path(__file__).with_name("probe.py")
 TIMEOUT_S = 1200
 
@@ -39,10 +63,39 @@ def python(engine: str) -> Path:
         if marker.exists() and marker.read_text() == content:
             return interpreter
         uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
+        (home / "overrides.txt").write_text(OVERRIDES)
+        (home / "constraints.txt").write_text(CONSTRAINTS)
+        limits = ("--overrides", str(home / "overrides.txt"), "--constraints", str(home / "constraints.txt"))
         for line in wanted["install"]:
-            uv("pip", "install", "--quiet", "--python", str(interpreter), *shlex.split(line))
+            install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(interpreter))
+            uv(*install, *limits, *shlex.split(line))
         marker.write_text(content)
     return interpreter
+
+
+def sglang() -> Path:
+    """An interpreter with SGLang's argument parser: the wheel, and of its packages those that the parser imports.
+
+    torch is the release of vllm's environment, which takes no space twice.
+    """
+    (requirement,) = installed("sglang")["install"]
+    home = ROOT / installed("sglang")["name"]
+    interpreter, marker = home / "bin" / "python", home / "complete"
+    content = json.dumps([requirement, SGLANG_IMPORTS, list(sys.version_info[:2])])
+    with locked(ROOT / f"{home.name}.lock"):
+        if not marker.exists() or marker.read_text() != content:
+            uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
+            install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(interpreter))
+            uv(*install, "--no-deps", requirement)
+            uv(*install, *SGLANG_IMPORTS)
+            marker.write_text(content)
+    return interpreter
+
+
+def size_gb() -> float:
+    """Disk of all that is under ROOT; a file with several hard links counts once."""
+    done = subprocess.run(["du", "-s", "--block-size=1000000", ROOT], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[0]) / 1000
 
 
 def uv(*arguments: str) -> None:
@@ -62,14 +115,14 @@ def libraries(engine: str) -> Path:
     return standins.build(ROOT / "standins" / installed(engine)["name"], site_packages(engine))
 
 
-def probe(
-    engine: str, gpu: str, cases: list[dict], out: Path, env: dict[str, str] | None = None, gpus: int = 1
-) -> dict:
-    """{case name: its result}, one process for all cases; a case's log is OUT/NAME.log."""
+def probe(engine: str, gpu: str, cases: list[dict], out: Path, gpus: int = 8) -> dict[str, dict]:
+    """{case name: its result}, one process for all cases; a case's log, as a server of the harness writes it, is
+    OUT/NAME.log.
+    """
     out.mkdir(parents=True, exist_ok=True)
     spec = out / "spec.json"
     spec.write_text(json.dumps({"cases": cases}))
-    environment = standins.environment(libraries(engine), gpu, gpus) | offline() | (env or {})
+    environment = standins.environment(libraries(engine), gpu, gpus) | server_environment(engine, out / "process.log")
     with (out / "process.log").open("w") as log:
         subprocess.run(
             [python(engine), PROBE, spec, out], env=environment, stdout=log, stderr=log, timeout=TIMEOUT_S, check=True
@@ -77,5 +130,8 @@ def probe(
     return {case["name"]: json.loads((out / f"{case['name']}.json").read_text()) for case in cases}
 
 
-def offline() -> dict[str, str]:
-    return {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CACHE_ROOT": str(ROOT / "vllm-cache")}
+def server_environment(engine: str, log: Path) -> dict[str, str]:
+    """The variables with which the harness starts this engine, and where vLLM keeps what it knows of architectures."""
+    config = compose_sweep(["+sweep=which_compression", "model=any", f"engine={engine}"]).engine
+    started = engine_class(config.kind)(config, ROOT).server_env(log) | config.env
+    return {"HF_HUB_OFFLINE": "1", "VLLM_CACHE_ROOT": str(ROOT / "vllm-cache"), "OMP_NUM_THREADS": "1", **started}

@@ -43,6 +43,7 @@ class Claims:
     pruned: Predicate = every  # the layers that sparsity_config is about
     from_files: bool = False  # no exceptions are listed, and engines take them from the files
     activations_unsaid: bool = False  # the engine's kernel decides, not the configuration
+    tied: bool = False  # lm_head is the embedding, whatever the file holds under its name
     decoder_layers: int | None = None  # num_hidden_layers: later ones are loaded for speculative decoding alone
 
     def outcomes(self, layer: str) -> Iterator[Claim | None]:

@@ -1,13 +1,15 @@
 """The gate before an engine: a checkpoint that is not what it claims to be is not served."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from harness.checkpoints import gguf
+from harness.checkpoints import compatibility, gguf, served_files
 from harness.checkpoints.inspection import Inspection, inspect_checkpoint
 from harness.checkpoints.inspection.problems import Fault, grouped
 from harness.checkpoints.inspection.variant import against
 from harness.config import Variant
+from harness.engines.releases import Release
 from harness.errors import HarnessError
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,17 @@ def refusals(location: str, name: str, variant: Variant | None) -> list[str]:
         faults = errors_of(inspect_checkpoint(location), name, variant)
     except HarnessError as error:
         return [str(error)]
+    return [f"variant {name}: checkpoint {location}: {fault}" for fault in faults]
+
+
+def unreadable(
+    location: str, revision: str | None, name: str, release: Release | None, args: Sequence[str]
+) -> list[str]:
+    """One line for each thing in the checkpoint that this version of the engine cannot read."""
+    if release is None or location.endswith(gguf.SUFFIX):
+        return []
+    found = compatibility.problems(served_files.read(location, revision), release, args)
+    faults = [fault for fault in grouped(found) if fault.level == "error"]
     return [f"variant {name}: checkpoint {location}: {fault}" for fault in faults]
 
 

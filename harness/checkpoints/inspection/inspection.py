@@ -10,7 +10,7 @@ from harness.checkpoints.inspection.files import Container, Files, Tensor, open_
 from harness.checkpoints.inspection.granularity import with_granularity
 from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.layouts import Stored, modules, stored
-from harness.checkpoints.inspection.methods import read_claims
+from harness.checkpoints.inspection.methods import read_claims, text_config
 from harness.checkpoints.inspection.problems import Fault, Problem, grouped
 from harness.checkpoints.inspection.values import Measured, Scales, measure, scale_facts
 
@@ -122,10 +122,9 @@ def _claims(container: Container, config: dict[str, Any]) -> Claims:
 
 def _hidden(container: Container, config: dict[str, Any]) -> int | None:
     """The model's width: config.json's, else that of the embedding."""
-    text = config["text_config"] if isinstance(config.get("text_config"), dict) else {}
     embeddings = (tensor.shape[-1] for name, tensor in container.tensors.items()
                   if name.endswith("embed_tokens.weight") and tensor.shape)  # fmt: skip
-    said = config.get("hidden_size") or text.get("hidden_size")
+    said = config.get("hidden_size") or text_config(config).get("hidden_size")
     return said if isinstance(said, int) else next(embeddings, None)
 
 

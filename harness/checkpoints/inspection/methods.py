@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.checkpoints.inspection.claims import Claim, Claims, Reading, Rule
+from harness.checkpoints.inspection.formats import block_sides, check_format, grouped_integers, quantization_args
 from harness.checkpoints.inspection.matching import (
     classes,
     components,
@@ -26,12 +27,11 @@ from harness.checkpoints.inspection.matching import (
     unseen_class,
 )
 from harness.config import Format
-from harness.schemes import GRANULARITIES
 
 
 def read_claims(config: dict[str, Any], modelopt: dict[str, Any] | None = None) -> Claims:
     """Raises AttributeError, LookupError, TypeError or ValueError for a quantization_config of another form."""
-    text = config["text_config"] if isinstance(config.get("text_config"), dict) else {}
+    text = text_config(config)
     quantization = config.get("quantization_config") or config.get("compression_config")
     if quantization is None:
         quantization = text.get("quantization_config")
@@ -48,17 +48,19 @@ def read_claims(config: dict[str, Any], modelopt: dict[str, Any] | None = None) 
     claims = read(quantization) if read else Claims(method, known=False)
     for _, claim in claims.groups:
         for format in filter(None, (claim.weights, claim.activations)):
-            _check_format(format)
+            check_format(format)
     layers = config.get("num_hidden_layers", text.get("num_hidden_layers"))
-    return replace(claims, decoder_layers=layers if isinstance(layers, int) and layers > 0 else None)
+    return replace(
+        claims,
+        decoder_layers=layers if isinstance(layers, int) and layers > 0 else None,
+        tied=config.get("tie_word_embeddings", text.get("tie_word_embeddings")) is True,
+    )
 
 
-def _check_format(format: Format) -> None:
-    sizes = [format.bits, *([format.group_size] if format.group_size is not None else []), *(format.block or [])]
-    if not all(isinstance(size, int) and size > 0 for size in sizes) or len(format.block or [1, 1]) != 2:
-        raise ValueError(f"impossible sizes: {format.bits} bits, group {format.group_size}, block {format.block}")
-    if not isinstance(format.type, str) or format.granularity not in (None, *GRANULARITIES):
-        raise ValueError(f"type {format.type!r}, strategy {format.granularity!r} are not known")
+def text_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The language model's part of a multimodal configuration; empty where the whole is one."""
+    parts = (config.get(name) for name in ("text_config", "llm_config", "language_config"))
+    return next((part for part in parts if isinstance(part, dict)), {})
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -69,45 +71,11 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(name for name in flat if name)
 
 
-def _format(args: dict[str, Any] | None) -> Format | None:
-    """compressed-tensors' QuantizationArgs as a Format."""
-    if not args:
-        return None
-    strategy = args.get("strategy")
-    group = args.get("group_size")
-    group = group if group and group > 0 else None
-    if strategy is None:
-        strategy = "group" if group else "tensor"
-    bits, kind = int(args.get("num_bits") or 8), args.get("type") or "int"
-    scale = None
-    if kind == "float" and bits == 4:
-        scale = "e4m3" if strategy == "tensor_group" else "e8m0"
-    elif kind == "float" and strategy == "group" and group == 32 and "uint8" in str(args.get("scale_dtype")):
-        scale = "e8m0"
-    granularity = {"tensor_group": "group", "attn_head": "channel"}.get(strategy, strategy)
-    return Format(
-        bits=bits,
-        type=kind,
-        granularity=granularity,
-        group_size=group if granularity == "group" else None,
-        block=_block(args.get("block_structure")) if granularity == "block" else None,
-        symmetric=bool(args.get("symmetric", True)),
-        dynamic=bool(args.get("dynamic", False)),
-        scale=scale,
-    )
-
-
-def _block(structure: list[int] | str | None) -> list[int] | None:
-    """[128, 128]; older releases wrote "128x128"."""
-    sides = structure.split("x") if isinstance(structure, str) else structure
-    return [int(side) for side in sides] if sides else None
-
-
 def _compressed_tensors(q: dict[str, Any]) -> Claims:
     groups, targets = [], []
     for name, group in (q.get("config_groups") or {}).items():
-        if weights := _format(group.get("weights")):
-            claim = Claim(weights, _format(group.get("input_activations")), f"config_groups.{name}")
+        if weights := quantization_args(group.get("weights")):
+            claim = Claim(weights, quantization_args(group.get("input_activations")), f"config_groups.{name}")
             groups.append((_names(group.get("targets")) or ("Linear",), claim))
             targets += [(target, claim) for target in groups[-1][0]]
     ignore = _names(q.get("ignore"))
@@ -123,7 +91,7 @@ def _compressed_tensors(q: dict[str, Any]) -> Claims:
         ignore,
         "2:4" if structure.lower() in ("2:4", "two_four") else None,
         sparsity.get("format"),
-        _format(q.get("kv_cache_scheme")),
+        quantization_args(q.get("kv_cache_scheme")),
         readings=_target_orders(ignore, targets),
         pruned=lambda layer: not unpruned(layer) and any(match(layer) for match in reached),
     )
@@ -153,18 +121,13 @@ def _everywhere(method: str, claim: Claim, ignore: tuple[str, ...], readings: It
     return Claims(method, ((("Linear",), claim),), ignore, readings=whole, **more)
 
 
-def _grouped(bits: int, size: int | None, symmetric: bool) -> Format:
-    whole = not size or size < 0
-    return Format(bits, "int", "channel" if whole else "group", None if whole else size, symmetric=symmetric)
-
-
 def _gptq(q: dict[str, Any]) -> Claims:
     """GPTQModel's `dynamic`: the first pattern that matches leaves a layer out (-:) or has settings of its own."""
     source = "quantization_config.bits, group_size"
 
     def claim(settings: dict[str, Any], source: str) -> Claim:
         bits, size = int(settings.get("bits", 4)), settings.get("group_size", 128)
-        return Claim(_grouped(bits, size, bool(settings.get("sym", True))), None, source)
+        return Claim(grouped_integers(bits, size, bool(settings.get("sym", True))), None, source)
 
     first = claim(q, source)
     head = () if q.get("lm_head") else (Rule(lm_head, None),)
@@ -187,7 +150,7 @@ def _gptq(q: dict[str, Any]) -> Claims:
 
 def _awq(q: dict[str, Any]) -> Claims:
     size = q.get("group_size", q.get("q_group_size", 128))
-    weights = _grouped(int(q.get("bits", q.get("w_bit", 4))), size, not q.get("zero_point", True))
+    weights = grouped_integers(int(q.get("bits", q.get("w_bit", 4))), size, not q.get("zero_point", True))
     claim = Claim(weights, None, "quantization_config.bits, group_size")
     ignore = _names(q.get("modules_to_not_convert"))
     head = () if q.get("lm_head") else (Rule(lm_head, None),)
@@ -213,7 +176,7 @@ def _not_converted(ignore: tuple[str, ...]) -> list[Reading]:
 
 def _fp8(q: dict[str, Any]) -> Claims:
     block = q.get("weight_block_size")
-    weights = Format(8, "float", "block", block=_block(block)) if block else Format(8, "float", "tensor")
+    weights = Format(8, "float", "block", block=block_sides(block)) if block else Format(8, "float", "tensor")
     dynamic = q.get("activation_scheme", "dynamic") == "dynamic"
     granularity = "group" if block else "tensor"
     activations = Format(8, "float", granularity, block[1] if block else None, dynamic=dynamic)

@@ -37,6 +37,8 @@ class Unlisted:
             return None
         if router(layer):
             return "engines build routers and gates without quantization"
+        if self.claims.tied and layer.kind == "lm_head":
+            return "tie_word_embeddings: engines take the embedding for it"
         if self.claims.from_files:
             return "it lists no exceptions, and engines take them from the files"
         if layer.fused and claim.by == "class" and self.claims.method == "compressed-tensors" and not self.fused:

@@ -80,7 +80,7 @@ def _weights(inspection: Inspection, inner: list[Layer], source: str, variant: V
     whole = sum(layer.count for layer in inspection.linear if layer.kind != "lm_head")
     if 2 * held < whole:
         what = f"{held / whole:.0%} of its linear weights are quantized, the rest is left out by its configuration"
-        yield Problem("partly", "the checkpoint", what, f"compare it as such with {source}", "caution")
+        yield Problem("partly", "the checkpoint", what, "its speed is that of a partly quantized model", "caution")
 
 
 def _mixed(inspection: Inspection, quantized: list[Layer], deviating: list[Layer]) -> bool:

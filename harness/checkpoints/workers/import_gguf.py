@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.metadata import files
 from pathlib import Path
 
+import portable
+
 
 def locate(spec: dict) -> Path:
     if spec.get("file"):
@@ -109,6 +111,8 @@ def main() -> None:
     restore_merges(out)
     if wants_bos(gguf):
         add_bos(out, tokenizer)
+    portable.tokenizer.make_readable(out, generic=True)  # GGUF has no tokenizer files to copy
+    portable.make_config_readable(out)
 
 
 if __name__ == "__main__":

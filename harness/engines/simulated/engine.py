@@ -13,7 +13,7 @@ from harness.data_sheets import HARDWARE
 from harness.deployments import Axes, parallel_sizes
 from harness.engines import Deployment, Server
 from harness.engines.dialect import VLLM
-from harness.engines.endpoint import list_models
+from harness.engines.model_list import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
 from harness.engines.simulated.roofline import Roofline, problems
 from harness.engines.simulated.schemes import SCHEMES, Scheme, scheme_of
@@ -54,6 +54,7 @@ class Simulated:
     label = "the simulated engine"
     dialect = VLLM
     loads_weights = False
+    release = None
     weights = "safetensors"
 
     def __init__(self, config: SimulatedConfig, cache_dir: Path):
@@ -75,6 +76,9 @@ class Simulated:
             return facts
         facts |= {"scheme": scheme.name, "weight_bits": scheme.bits, "compute": scheme.compute, "sparse": scheme.sparse}
         return facts | {"kv_bits": _kv_bits(deployment)}
+
+    def base_url(self, deployment: Deployment) -> None:
+        return None
 
     def problems(self) -> list[str]:
         c, found = self.config, []
@@ -178,7 +182,7 @@ class Simulated:
             what = f"variant {deployment.name}: the simulated engine"
             server = Server(base_url, deployment.name)
             process.wait_ready(lambda: _answers(server), self.config.startup_timeout_s, what)
-            if deployment.name not in (available := list_models(server)):
+            if deployment.name not in (available := list_models(server) or []):
                 raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
             facts = {"kind": "simulated", "version": __version__, "command": command, "log": str(log), "kernels": []}
             yield Server(base_url, deployment.name, None, facts | self.deployment_fingerprint(deployment))

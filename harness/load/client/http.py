@@ -1,7 +1,7 @@
 """HTTP/1.1 as far as the measured path needs it (RFC 9112): where a response ends, and what its body is.
 
 While a cell runs, the client only asks whether a response is complete. Everything else is read from the kept bytes
-afterwards.
+afterwards. Interim responses (1xx, RFC 9110, 15.2) may come before any response and count as part of its head.
 """
 
 import re
@@ -78,15 +78,12 @@ class Framing:
         return bool(self.head_end) and self._until is None and self._position < 0
 
     def _read_head(self, data: bytearray) -> bool:
-        end = data.find(HEAD_END)
-        if end < 0:
-            if len(data) > MAX_HEAD_BYTES or not b"HTTP/1.".startswith(data[:7]):
-                raise BadHttp(f"not an HTTP/1.1 response: {excerpt(repr(bytes(data[:4096])), 80)}")
+        head = final_head(data)
+        if head is None:
+            if len(data) > MAX_HEAD_BYTES:
+                raise BadHttp(f"no end of the response's head within {MAX_HEAD_BYTES} bytes: {_shown(data)}")
             return False
-        head = parse_head(data)
-        if head.status < 200:
-            raise BadHttp(f"an interim response that nobody asked for: {head.status}")
-        self.head_end = end + 4
+        self.head_end = head.length
         connection = head.headers.get("connection", "").lower()
         self.keep_alive = "close" not in connection and (head.minor == 1 or "keep-alive" in connection)
         length = head.headers.get("content-length")
@@ -119,20 +116,45 @@ class Head:
     minor: int  # of HTTP/1.x
     status: int
     headers: dict[str, str]  # lower-case names
-    length: int  # bytes, with the empty line
+    length: int  # bytes up to the body, with interim heads and the empty line
 
 
 def parse_head(data: bytes | bytearray) -> Head:
-    """Raises BadHttp."""
-    end = data.find(HEAD_END)
-    match = STATUS_LINE.match(data)
-    if end < 0 or match is None:
-        raise BadHttp(f"not an HTTP/1.1 response: {excerpt(repr(bytes(data[:4096])), 80)}")
+    """The head of a response that has one. Raises BadHttp."""
+    head = final_head(data)
+    if head is None:
+        raise BadHttp(f"no end of the response's head: {_shown(data)}")
+    return head
+
+
+def final_head(data: bytes | bytearray) -> Head | None:
+    """The head after all interim ones; None when it is not there yet. Raises BadHttp."""
+    start = 0
+    while (end := data.find(HEAD_END, start)) >= 0:
+        match = STATUS_LINE.match(data, start)
+        if match is None:
+            raise BadHttp(f"not an HTTP/1.1 response: {_shown(data[start : start + 4096])}")
+        status = int(match[2])
+        if status == 101:
+            raise BadHttp("101: the server changes to another protocol that was not asked for")
+        if status >= 200:
+            return Head(int(match[1]), status, _headers(data[match.end() : end]), end + 4)
+        start = end + 4
+    if not b"HTTP/1.".startswith(data[start : start + 7]):
+        raise BadHttp(f"not an HTTP/1.1 response: {_shown(data[start : start + 4096])}")
+    return None
+
+
+def _shown(data: bytes | bytearray) -> str:
+    return excerpt(repr(bytes(data[:4096])), 80)
+
+
+def _headers(lines: bytes | bytearray) -> dict[str, str]:
     headers = {}
-    for line in bytes(data[match.end() : end]).decode("latin-1").split("\r\n"):
+    for line in bytes(lines).decode("latin-1").split("\r\n"):
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
-    return Head(int(match[1]), int(match[2]), headers, end + 4)
+    return headers
 
 
 def chunk_size(line: bytes | bytearray) -> int:

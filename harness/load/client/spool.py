@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.load.client.http import BadHttp, body_reads, parse_head
+from harness.engines.urls import REDIRECTS, redirect_words
+from harness.load.client.http import BadHttp, Head, body_reads, parse_head
+from harness.load.client.requests import PATH
 from harness.load.client.trace import Asked, Failure, Request, Trace
 from harness.masking import excerpt
 
@@ -143,7 +145,12 @@ def trace(raw: Raw) -> Trace:
         return replace(found, error=raw.error or Failure("bad_http", str(error)))
     found.status, found.chunks = head.status, chunks
     if head.status != 200 and raw.error is None:
-        body = excerpt(b"".join(data for _, data in chunks), 300)
-        wait = head.headers.get("retry-after")
-        found.error = Failure(f"http_{head.status}", body + (f" (Retry-After: {wait})" if wait else ""))
+        found.error = Failure(f"http_{head.status}", _refusal(head, b"".join(data for _, data in chunks)))
     return found
+
+
+def _refusal(head: Head, body: bytes) -> str:
+    if head.status in REDIRECTS:
+        return redirect_words(head.headers.get("location"), PATH)
+    wait = head.headers.get("retry-after")
+    return excerpt(body, 300) + (f" (Retry-After: {wait})" if wait else "")

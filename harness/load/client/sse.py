@@ -3,6 +3,9 @@
 A token's time is the arrival of the read that completed its event. What an event is does not depend on how the
 network cut the stream: lines may end in LF, CRLF or CR, and an event, a line, a CRLF or a UTF-8 sequence may be
 split over reads, or many share one.
+
+A stream that ends in an error is a failed request, however the server says it: an event named error, a chunk that is
+an error object, a line of JSON that is no event, a choice that was aborted (engines/failures.py).
 """
 
 import re
@@ -12,10 +15,17 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from harness.engines.failures import failed_choice, stated_error
 from harness.load.client.trace import Failure, Trace
 from harness.masking import excerpt
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
+ERROR_NAMES = (b"error", b"failed", b"failure", b"exception")  # ends of the names of events that are errors
+BARE_ERROR = re.compile(rb'\s*\{\s*"(error|errors|detail|object"\s*:\s*"error)"')  # a line outside the protocol
+
+
+class ErrorEvent(bytes):
+    """The data of an event whose name says that it is an error."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +57,17 @@ def parse(trace: Trace) -> Stream:
             done = True
             continue
         chunk, problem = _chunk(data)
-        if problem is not None:
-            if error is None or problem.kind == "server_error_object":
-                error = problem
-            continue
-        usage = chunk.get("usage") or usage
-        for choice in chunk.get("choices") or ():
-            event = _event(read, choice)
-            if event is not None:
-                done = done or event.is_last
-                events.append(event)
+        if problem is None:
+            usage = chunk.get("usage") or usage
+            for choice in chunk.get("choices") or ():
+                event = _event(read, choice)
+                if event is not None:
+                    done = done or event.is_last
+                    events.append(event)
+                if (event is None or event.is_last or not event.has_text) and (why := failed_choice(choice)):
+                    problem = Failure("server_error_object", why)
+        if problem is not None and (error is None or problem.kind == "server_error_object"):
+            error = problem
     tokens = _token_events(events, usage.get("completion_tokens"))
     if error is None and trace.error is None and not (done and tokens):
         error = _unstreamed(reads) or Failure("incomplete_stream", f"it ended after {len(tokens)} tokens")
@@ -86,10 +97,11 @@ def sse_events(reads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """(index of the read that completed it, data) of each event. One that the stream's end cuts off counts too."""
     partial: list[bytes] = []  # the line that has not ended
     data: list[bytes] = []
+    names: list[bytes] = []  # of the event that has not ended: the error names that it was given
     after_cr = False  # a CR ended the last read: an LF that comes next belongs to it
     read = 0
     for read, chunk in enumerate(reads):
-        if chunk.startswith(b"data: ") and not (partial or data or after_cr) and _is_one_event(chunk):
+        if chunk.startswith(b"data: ") and not (partial or data or names or after_cr) and _is_one_event(chunk):
             yield read, chunk[6:-2]
             continue
         skip = after_cr and chunk.startswith(b"\n")
@@ -100,16 +112,17 @@ def sse_events(reads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
                 line = b"".join(partial) + line
                 partial.clear()
             if line:
-                _field(line, data)
-            elif data:
-                yield read, b"\n".join(data)
+                _field(line, data, names)
+            elif data or names:
+                yield read, _data(data, names)
                 data.clear()
+                names.clear()
         if rest:
             partial.append(rest)
     if partial:
-        _field(b"".join(partial), data)
-    if data:
-        yield read, b"\n".join(data)
+        _field(b"".join(partial), data, names)
+    if data or names:
+        yield read, _data(data, names)
 
 
 def _is_one_event(chunk: bytes) -> bool:
@@ -117,14 +130,26 @@ def _is_one_event(chunk: bytes) -> bool:
     return chunk.endswith(b"\n\n") and chunk.count(b"\n") == 2 and b"\r" not in chunk
 
 
-def _field(line: bytes, data: list[bytes]) -> None:
+def _field(line: bytes, data: list[bytes], names: list[bytes]) -> None:
     name, _, value = line.removeprefix(b"\xef\xbb\xbf").partition(b":")  # a comment has an empty name
     if name == b"data":
         data.append(value.removeprefix(b" "))
+    elif name == b"event" and value.strip().lower().endswith(ERROR_NAMES):
+        names.append(value)
+    elif BARE_ERROR.match(line) and line.rstrip().endswith(b"}"):
+        data.append(line)
+        names.append(b"error")
+
+
+def _data(data: list[bytes], names: list[bytes]) -> bytes:
+    joined = b"\n".join(data)
+    return ErrorEvent(joined) if names else joined
 
 
 def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
     """An event's JSON, and what is wrong with it."""
+    if isinstance(data, ErrorEvent):
+        return {}, Failure("server_error_object", _said(data))
     try:
         chunk = orjson.loads(data)
     except ValueError:
@@ -134,11 +159,20 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
             return {}, Failure("invalid_json", excerpt(repr(data[:4096]), 200))
     if not isinstance(chunk, dict):
         return {}, Failure("invalid_json", f"not an object: {excerpt(repr(data[:4096]), 200)}")
-    if chunk.get("error") or chunk.get("object") == "error":
-        return chunk, Failure("server_error_object", excerpt(str(chunk.get("error") or chunk.get("message")), 300))
+    if (chunk.get("error") or not chunk.get("choices")) and (error := stated_error(chunk)):
+        return chunk, Failure("server_error_object", error)
     if not (_are_dicts(chunk.get("choices") or ()) and isinstance(chunk.get("usage") or {}, dict)):
         return {}, Failure("invalid_json", f"not a completion chunk: {excerpt(repr(data[:4096]), 200)}")
     return chunk, None
+
+
+def _said(data: bytes) -> str:
+    """What an error event says: its error object's words, or its text."""
+    try:
+        found = orjson.loads(bytes(data))
+    except ValueError:
+        found = None
+    return (isinstance(found, dict) and stated_error(found)) or excerpt(data, 300) or "an error event without data"
 
 
 def _are_dicts(choices: Any) -> bool:

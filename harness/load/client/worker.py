@@ -11,6 +11,8 @@ answer with JSON lines: loaded, ready, progress, done.
 import gc
 import json
 import pickle
+import select
+import shutil
 import socket
 import sys
 import time
@@ -52,6 +54,9 @@ def main() -> int:
     began, cpu_s = time.monotonic(), time.process_time()
     loop.run(int(line), sys.stdin.fileno(), lambda done: tell("progress", done=done))
     wall_s, cpu_s = time.monotonic() - began, time.process_time() - cpu_s
+    if select.select([sys.stdin], [], [], 0)[0]:  # its end: nobody will read what a server said, or remove it
+        shutil.rmtree(folder, ignore_errors=True)
+        return 1
     out.close()
     tell(
         "done",

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, did_you_mean
+from harness.jsonlines import json_lines, read_text
 from harness.load.traffic import hub
 from harness.paths import scenarios_dir
 
@@ -48,7 +49,7 @@ class Corpus:
 def corpus_digest(text: str) -> str:
     """sha256 of the corpus that a scenario's `text` names, of a hub dataset's identity; goes into the fingerprint."""
     digest = hashlib.sha256()
-    if _on_hub(text):
+    if is_on_hub(text):
         digest.update(hub.identity(text).encode())
     else:
         for path in _files(text):
@@ -63,20 +64,24 @@ def load_corpus(text: str) -> Corpus:
         return _hub_corpus(text)
     files = _files(text)
     if text == "code":
-        blocks = [block for path in files for block in _blocks(path.read_text(encoding="utf-8", errors="replace"))]
+        blocks = [block for path in files for block in _blocks(read_text(path, "replace"))]
         return Corpus(text, texts=tuple(blocks))
     if files[0].suffix in (".json", ".jsonl"):
-        dialogues = tuple(filter(None, _file_dialogues(files[0])))
+        try:
+            dialogues = tuple(filter(None, _file_dialogues(files[0])))
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{files[0]} is not UTF-8 text: {error}; save it as UTF-8") from None
         if not dialogues:
             raise ConfigError(f"{files[0]}: no dialogue that starts with a user's message and has an answer")
         return Corpus(text, dialogues=dialogues)
-    texts = tuple(_paragraphs([files[0].read_text(encoding="utf-8", errors="replace")]))
+    texts = tuple(_paragraphs([read_text(files[0], "replace")]))
     if not texts:
         raise ConfigError(f"corpus {text}: {files[0]} has no text")
     return Corpus(text, texts=texts)
 
 
-def _on_hub(text: str) -> bool:
+def is_on_hub(text: str) -> bool:
+    """Whether it names a dataset that this machine may not have."""
     return text.startswith(hub.PREFIX) and not Path(hub.parse(text).dataset).is_dir()
 
 
@@ -131,23 +136,26 @@ def _blocks(source: str) -> list[str]:
 
 
 def _file_dialogues(path: Path) -> Iterator[Messages]:
-    lines = path.suffix == ".jsonl"
-    content = path.read_text(encoding="utf-8")
-    try:
-        rows = list(enumerate(content.splitlines(), 1)) if lines else list(enumerate(json.loads(content), 1))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{path}: expected a JSON list of dialogues: {error}") from error
-    for number, row in rows:
-        if lines and not row.strip():
-            continue
+    for number, row in _rows(path):
         try:
-            found = json.loads(row) if lines else row
+            found = json.loads(row) if isinstance(row, str) else row
             yield _dialogue(found["messages"] if "messages" in found else found["conversations"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
                 f'{path}:{number}: expected {{"messages": [{{"role", "content"}}, ...]}} '
                 'or {"conversations": [{"from", "value"}, ...]}'
             ) from error
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Lines of JSON lines as text, and the values of a JSON list, each with its number."""
+    if path.suffix == ".jsonl":
+        yield from json_lines(path)
+        return
+    try:
+        yield from enumerate(json.loads(read_text(path)), 1)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: expected a JSON list of dialogues: {error}") from error
 
 
 def _dialogue(messages: Any) -> Messages:

@@ -16,7 +16,7 @@ from harness.load.client.trace import Asked, Request
 from harness.load.traffic.corpora import load_corpus
 from harness.load.traffic.lengths import draw_lengths
 from harness.load.traffic.prompts import make_block_prompts, make_prompts, writer
-from harness.load.traffic.replay import Arrival, read_trace, shared_tokens
+from harness.load.traffic.replay import replayed, shared_tokens
 from harness.load.traffic.retokenize import make_texts
 
 WARM_UP_OUTPUT_TOKENS = 16
@@ -73,7 +73,7 @@ def plan_conversations(
 ) -> list[Conversation]:
     """The lengths of everything that is asked, without a tokenizer."""
     if point.profile == "trace":
-        return [Conversation(a.prompt_tokens, (), (a.output_tokens,)) for a in _replayed(point, load)]
+        return [Conversation(a.prompt_tokens, (), (a.output_tokens,)) for a in replayed(point, load)]
 
     def draw(mean: int, spread, count: int, what: str) -> Iterator[int]:
         return iter(draw_lengths(mean, spread, count, point.seed(seed, scenario_name, what), what))
@@ -131,7 +131,7 @@ def expected_prefix_share(scenario: Scenario, point: LoadPoint, load: LoadPoints
     Of a trace: the blocks that an earlier request began with too.
     """
     if point.profile == "trace":
-        shared, total = shared_tokens(_replayed(point, load))
+        shared, total = shared_tokens(replayed(point, load))
         return shared / total
     message = scenario.prompt_tokens if scenario.turn_tokens is None else scenario.turn_tokens
     later = scenario.turns - 1
@@ -140,11 +140,6 @@ def expected_prefix_share(scenario: Scenario, point: LoadPoint, load: LoadPoints
     said = sum(prompts[1:]) - later * message
     shared = (point.requests - 1) * scenario.shared_prefix_tokens + point.requests * said
     return shared / (point.requests * sum(prompts))
-
-
-def _replayed(point: LoadPoint, load: LoadPoints) -> list[Arrival]:
-    assert load.trace is not None
-    return read_trace(load.trace)[: point.requests]
 
 
 def _first_prompts(
@@ -158,7 +153,7 @@ def _first_prompts(
 ) -> Iterator[list[int]] | Iterator[str]:
     prompt_seed = point.seed(seed, scenario_name, "prompts")
     if point.profile == "trace":
-        arrivals = _replayed(point, load)
+        arrivals = replayed(point, load)
         if arrivals[0].hash_ids is not None:
             return make_block_prompts(tokenizer, load_corpus(scenario.text), arrivals, seed=prompt_seed)
     return _make(

@@ -6,24 +6,32 @@
             (github.com/kvcache-ai/Mooncake; FAST 2025). Each id stands for a block of 512 prompt tokens, the last
             block may be shorter; requests whose lists begin alike share those tokens.
 
-A length of 0 is replayed as 1: no server answers with nothing. The planner imports this file: nothing heavy.
+Other tools write seconds under Mooncake's names; trace_units.py says which unit a file is read in. A length of 0 is
+replayed as 1: no server answers with nothing. The planner imports this file: nothing heavy.
 """
 
 import csv
 import hashlib
+import heapq
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain, islice, pairwise
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from harness.config import LoadPoints
 from harness.errors import ConfigError
+from harness.load import LoadPoint
+from harness.load.traffic.trace_units import AUTO, units_per_second
 
 BLOCK_TOKENS = 512
 AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 MOONCAKE = ("timestamp", "input_length", "output_length")
+LOOK_AHEAD = 10_000  # rows read beyond those that are asked for: rows that are out of order are mostly near their place
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +42,61 @@ class Arrival:
     hash_ids: tuple[int, ...] | None = None  # of each block of the prompt; None: nothing is said to be shared
 
 
+class _Row(NamedTuple):
+    time: float  # as it is written: a number in the file's unit, or the seconds of a date since the epoch
+    is_date: bool
+    prompt_tokens: int
+    output_tokens: int
+    hash_ids: tuple[int, ...] | None = None
+
+
 @lru_cache(maxsize=2)
-def read_trace(path: str) -> list[Arrival]:
-    """The file's arrivals in the order of time. Raises ConfigError with the line that cannot be read."""
+def read_trace(path: str, count: int | None = None, unit: str = AUTO) -> list[Arrival]:
+    """The first `count` arrivals in the order of time, all of them for None. Raises ConfigError with the line that
+    cannot be read.
+
+    Where the rows are in order, no more of the file is read than that takes, and LOOK_AHEAD rows.
+    """
     file = _existing(path)
-    readers = {".csv": _azure, ".jsonl": _mooncake}
+    readers = {".csv": (_azure, "s"), ".jsonl": (_mooncake, "ms")}
     if file.suffix not in readers:
         raise ConfigError(f"load.trace {path}: an Azure-style .csv or a Mooncake-style .jsonl, not {file.suffix!r}")
+    reader, usual_unit = readers[file.suffix]
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        arrivals = sorted(readers[file.suffix](lines, path), key=lambda arrival: arrival.at_s)
-    if not arrivals:
-        raise ConfigError(f"load.trace {path}: no requests in it")
-    if len({arrival.hash_ids is None for arrival in arrivals}) > 1:
+        rows = reader(lines, path)
+        head = list(rows if count is None else islice(rows, count + LOOK_AHEAD))
+        if not head:
+            raise ConfigError(f"load.trace {path}: no requests in it")
+        if any(later.time < earlier.time for earlier, later in pairwise(head)):  # nothing is known of the others
+            order = itemgetter(0)
+            head = sorted(head, key=order) if count is None else heapq.nsmallest(count, chain(head, rows), key=order)
+    arrivals = head[:count]
+    if len({row.hash_ids is None for row in arrivals}) > 1:
         raise ConfigError(f"load.trace {path}: hash_ids in some requests and not in others; what is shared is unknown")
-    return [replace(arrival, at_s=arrival.at_s - arrivals[0].at_s) for arrival in arrivals]
+    numbers = [row.time for row in head if not row.is_date]
+    per_second = units_per_second(numbers, usual_unit, unit, path) if numbers else 1.0
+    first_s = arrivals[0].time / per_second
+    return [
+        Arrival(row.time / per_second - first_s, row.prompt_tokens, row.output_tokens, row.hash_ids) for row in arrivals
+    ]
+
+
+def replayed(point: LoadPoint, load: LoadPoints) -> list[Arrival]:
+    """The arrivals of a point of the profile `trace`."""
+    assert load.trace is not None
+    return read_trace(load.trace, load.max_requests, load.trace_unit)[: point.requests]
 
 
 def digest(path: str) -> str:
     """sha256 of the file, for the fingerprint of the cells that replay it."""
-    return hashlib.sha256(_existing(path).read_bytes()).hexdigest()
+    file = _existing(path)
+    return _digest(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _digest(file: Path, mtime_ns: int) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def shared_tokens(arrivals: Iterable[Arrival]) -> tuple[int, int]:
@@ -77,7 +121,7 @@ def _existing(path: str) -> Path:
     return file
 
 
-def _azure(lines: Iterable[str], path: str) -> Iterator[Arrival]:
+def _azure(lines: Iterable[str], path: str) -> Iterator[_Row]:
     rows = csv.reader(lines)
     header = [name.strip() for name in next(rows, [])]
     known = {name.lower(): column for column, name in enumerate(header)}
@@ -89,12 +133,12 @@ def _azure(lines: Iterable[str], path: str) -> Iterator[Arrival]:
             continue
         try:
             moment, prompt, output = (row[column] for column in columns)
-            yield Arrival(_seconds(moment), _length(prompt), _length(output))
+            yield _Row(*_time(moment), _length(prompt), _length(output))
         except (ValueError, IndexError) as error:
             raise ConfigError(f"load.trace {path}:{rows.line_num}: {error}; expected {', '.join(AZURE)}") from None
 
 
-def _mooncake(lines: Iterable[str], path: str) -> Iterator[Arrival]:
+def _mooncake(lines: Iterable[str], path: str) -> Iterator[_Row]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -104,7 +148,7 @@ def _mooncake(lines: Iterable[str], path: str) -> Iterator[Arrival]:
             if missing:
                 raise ValueError(f"no {', '.join(missing)} among {', '.join(row)}")
             prompt, output = _length(row["input_length"]), _length(row["output_length"])
-            yield Arrival(_number(row["timestamp"]) / 1e3, prompt, output, _blocks(row.get("hash_ids"), prompt))
+            yield _Row(_number(row["timestamp"]), False, prompt, output, _blocks(row.get("hash_ids"), prompt))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"load.trace {path}:{number}: {error}; expected {', '.join(MOONCAKE)}") from None
 
@@ -118,11 +162,12 @@ def _blocks(ids: Any, prompt_tokens: int) -> tuple[int, ...] | None:
     return tuple(int(one) for one in ids)
 
 
-def _seconds(moment: str) -> float:
+def _time(moment: str) -> tuple[float, bool]:
+    """A time as it is written, and whether it is a date."""
     try:
-        return _number(moment)
+        return _number(moment), False
     except ValueError:
-        return _since_epoch(datetime.fromisoformat(moment.strip()))  # digits after the microsecond are dropped
+        return _since_epoch(datetime.fromisoformat(moment.strip())), True  # digits after the microsecond are dropped
 
 
 def _since_epoch(moment: datetime) -> float:

@@ -10,8 +10,9 @@ from transformers import PreTrainedTokenizerFast
 
 from harness.accuracy import Context, sandbox
 from harness.accuracy.datasets import source
-from harness.accuracy.humaneval import HumanEval, HumanEvalConfig, load_problems
+from harness.accuracy.humaneval import HumanEval, HumanEvalConfig
 from harness.accuracy.humaneval_evaluation import evaluate
+from harness.accuracy.humaneval_rows import load_problems
 from harness.accuracy.humaneval_sampling import sample_seed
 from harness.engines import Server
 from harness.errors import CellError

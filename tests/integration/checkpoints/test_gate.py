@@ -31,6 +31,7 @@ class LocalEngine:
 
     dialect = VLLM
     loads_weights = True
+    release = None
     weights = "safetensors"
 
     def __init__(self, config, server: Server, facts: dict):

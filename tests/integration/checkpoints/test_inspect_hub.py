@@ -114,3 +114,18 @@ def test_what_the_hub_does_not_give_is_said(trouble, hub, tmp_path):
     assert done.returncode == 2
     said = {"no such repository": "answers 404", "no range requests": "range request", "no hub": "cannot be reached"}
     assert said[trouble] in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_hub_checkpoint_is_compared_with_an_engine(hub, tmp_path):
+    handler, endpoint = hub
+    built.checkpoint(handler.root, "bf16")
+    (handler.root / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend"}')
+    path = handler.root / "config.json"
+    config = json.loads(path.read_text()) | {"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}}
+    path.write_text(json.dumps(config))
+    old = inspect(endpoint, tmp_path, "org/small@main", "--engine", "vllm==0.18.1")
+    assert old.returncode == 1, old.stdout + old.stderr
+    assert "error: tokenizer_config.json: tokenizer_class TokenizersBackend does not exist" in old.stdout
+    assert "note: config.json" in old.stdout and "rope_theta: 500000.0" in old.stdout
+    new = inspect(endpoint, tmp_path, "org/small", "--engine", "vllm==0.32.0", "--json")
+    assert new.returncode == 0 and json.loads(new.stdout)["engine"]["says"] == "reads this checkpoint"

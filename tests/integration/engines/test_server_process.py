@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from harness import masking
+from harness.engines.environment import run_logged
 from harness.engines.process import ServerProcess, free_port, port_in_use
-from harness.errors import EngineError
+from harness.errors import EngineError, HarnessError
 
 SERVER = """
 import http.server, signal, subprocess, sys
@@ -88,6 +90,48 @@ def test_the_end_of_the_log_is_in_the_error(tmp_path):
     with pytest.raises(EngineError, match=r"(?s)variant x died at start with exit code 3.*fp9.*server\.log"):
         process.wait_ready(lambda: False, 20, "variant x")
     process.stop()
+
+
+def test_the_log_has_no_secret_however_it_is_printed(tmp_path, monkeypatch):
+    monkeypatch.setattr(masking, "_known", masking._Known())
+    masking.learn("k9Xw2Lq8Rt5Vb7Nm3")
+    code = """
+import os, sys, time
+for piece in ("begin k9Xw2L", "q8Rt5Vb7Nm3 end\\n", "50 % k9Xw2Lq8Rt5Vb7Nm3\\r", "x" * 100000 + "\\n"):
+    os.write(1, piece.encode()); time.sleep(0.05)
+print(os.environ["INDEX"], file=sys.stderr, flush=True)
+os.write(2, b"\\xff not UTF-8, no end of line: k9Xw2Lq8Rt5Vb7Nm3")
+"""
+    script, log = tmp_path / "script.py", tmp_path / "log"
+    script.write_text(code)
+    env = {"INDEX": "http://ci:secretpw@127.0.0.1/simple"}
+    process = ServerProcess([sys.executable, str(script), "--token", "k9Xw2Lq8Rt5Vb7Nm3"], env, log, grace_s=1.0)
+    assert process.wait() == 0
+    process.stop()
+    said = log.read_bytes()
+    assert b"begin *** end\n" in said and b"50 % ***\r" in said and b"x" * 100000 + b"\n" in said
+    assert b"http://***@127.0.0.1/simple\n" in said and said.endswith(b"\xff not UTF-8, no end of line: ***")
+    assert b"k9Xw2L" not in said
+
+
+def test_lines_for_us_are_as_they_were_printed_and_the_rest_is_masked(tmp_path, monkeypatch):
+    monkeypatch.setattr(masking, "_known", masking._Known())
+    masking.learn("k9Xw2Lq8Rt5Vb7Nm3")
+    code = "import sys; print('{}'); print('k9Xw2Lq8Rt5Vb7Nm3', file=sys.stderr)"
+    process = ServerProcess([sys.executable, "-c", code], {}, tmp_path / "log", grace_s=1.0, talks=True)
+    assert list(process.lines(20)) == [b"{}"]
+    process.wait()
+    process.stop()
+    assert (tmp_path / "log").read_text().endswith("***\n")
+
+
+def test_pip_and_an_index_with_a_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://ci:sEcretIndex77@127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    pip = [sys.executable, "-m", "pip", "-v", "--disable-pip-version-check", "download", "--no-deps", "absent-package"]
+    with pytest.raises(HarnessError, match="failed with exit code 1") as failed:
+        run_logged(pip, tmp_path / "log", "environment")
+    assert "sEcretIndex77" not in (tmp_path / "log").read_text() + str(failed.value)
 
 
 def test_too_slow_is_said(tmp_path):

@@ -7,8 +7,9 @@ from transformers import PreTrainedTokenizerFast
 from harness.accuracy import humaneval_prompts as prompts
 from harness.accuracy import humaneval_worker as worker
 from harness.accuracy.datasets import Source, source
-from harness.accuracy.humaneval import HumanEval, HumanEvalConfig, load_problems, subset
+from harness.accuracy.humaneval import HumanEval, HumanEvalConfig, subset
 from harness.accuracy.humaneval_evaluation import read
+from harness.accuracy.humaneval_rows import load_problems
 from harness.accuracy.sandbox import Finished
 from harness.errors import CellError, ConfigError
 

@@ -94,6 +94,19 @@ def test_a_vision_tower_and_mtp_blocks_without_any_quantized_layer_are_admitted(
     assert "beyond num_hidden_layers" in text and "no layer of visual.blocks is quantized" in text
 
 
+def test_a_tied_lm_head_is_the_embedding(tmp_path):
+    found, quantization = model(built.fp8_channel), ct(["Linear"], ["re:.*gate$"])
+    assert [fault.where for fault in inspected(tmp_path, found, quantization).errors] == [("lm_head",)]
+    assert inspected(tmp_path, found, quantization, tie_word_embeddings=True).errors == []
+
+
+def test_the_language_model_of_a_multimodal_one_may_carry_the_configuration(tmp_path):
+    found = model(built.fp8_block)
+    for part in ("text_config", "llm_config"):
+        seen = inspected(tmp_path, found, None, **{part: {"quantization_config": BLOCKS}})
+        assert seen.claims.method == "fp8" and seen.errors == []
+
+
 WRONG = {
     "one q_proj": ("model.layers.0.self_attn.q_proj", BLOCKS),
     "one expert": ("model.layers.1.mlp.experts.2.down_proj", BLOCKS),
@@ -209,6 +222,17 @@ def test_a_checkpoint_of_two_formats_is_the_variant_of_most_of_its_weights(tmp_p
     (mixed,) = grouped(against(seen, "w4a16", CATALOGUE["w4a16"]))
     assert mixed.level == "caution" and "29% of its quantized weights are fp8 e4m3, per channel" in str(mixed)
     assert errors_of(seen, "fp8_dynamic", CATALOGUE["fp8_dynamic"]), "most are INT4"
+
+
+def test_a_checkpoint_of_which_little_is_quantized_says_so(tmp_path):
+    found = built.tensors("fp8")
+    for name in (name for name in built.NAMES if "mlp" in name):
+        for key in [key for key in found if key.startswith(f"{name}.")]:
+            del found[key]
+        found |= built.dense(name, w(*built.SHAPES[name.split(".", 3)[3]]))
+    seen = inspected(tmp_path, found, ct(["Linear"], ["lm_head", "re:.*mlp.*"]))
+    (partly,) = grouped(against(seen, "fp8_dynamic", CATALOGUE["fp8_dynamic"]))
+    assert partly.level == "caution" and "29% of its linear weights are quantized" in str(partly)
 
 
 def inputs_first(found: tuple[str, np.ndarray]) -> tuple[str, np.ndarray]:

@@ -196,6 +196,18 @@ def test_kernels_are_judged_where_they_are_known(facts, line, flagged):
     assert ("activations_unquantized" in flags(facts(INFO + "[__init__.py:1] " + line), W8A8)) is flagged
 
 
+def test_a_slower_kernel_of_some_layers_is_one_entry(facts):
+    text = "Layer '{}' is not supported by AWQMarlin. Falling back to unoptimized AWQ kernels."
+    lines = [f"WARNING 11-30 [awq_marlin.py:189] {text.format(name)}" for name in LAYERS if name.endswith("down_proj")]
+    (entry,) = facts(*lines)["kernels"]
+    assert (entry["layer"], entry["kernel"]) == ("model.layers.0-1.mlp.down_proj", "unoptimized AWQ kernels")
+
+
+def test_int8_that_is_rounded_and_multiplied_in_16_bit_is_an_emulation(facts):
+    scheme = Scheme(Format(8, "int", "channel"), Format(8, "int", "tensor"))
+    assert "emulated_kernel" in flags(facts(*scheme_lines("CompressedTensorsWNA8O8Int")), scheme)
+
+
 def test_humming_computes_what_the_gpu_can(facts):
     """Read from vLLM 0.32.0 and humming-kernels 0.1.17."""
     line = INFO + "[__init__.py:1028] Using HummingMxFp4LinearKernel for MXFP4 GEMM"

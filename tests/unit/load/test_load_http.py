@@ -22,6 +22,9 @@ RESPONSES = {
     "trailers": chunked(BODY, trailer=b"Server-Timing: x\r\n"),
     "extensions": chunked(BODY, extension=b";name=value"),
     "a length": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY),
+    "interim responses before it": b"HTTP/1.1 100 Continue\r\n\r\n"
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: close\r\nContent-Length: 9\r\n\r\n"
+    b"HTTP/1.1 102 Processing\r\n\r\n" + chunked(BODY[:5], BODY[5:]),
     "no body": b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\ncontent-length: 0\r\n\r\n",
 }
 
@@ -90,7 +93,9 @@ def test_a_response_that_is_cut_off_is_not_whole(cut):
     [
         b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
         b"HTTP/2 200\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nSSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 3000,
         b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabcde\r\n\r\n",

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from harness.errors import ConfigError
@@ -93,3 +95,65 @@ def test_the_digest_is_of_the_contents(file):
     assert digest(file("a.csv", AZURE)) == digest(file("b.csv", AZURE)) != digest(file("c.csv", AZURE + "\n"))
     with pytest.raises(ConfigError, match="no file nowhere"):
         digest("nowhere.csv")
+
+
+def rows(times, **more) -> str:
+    return "".join(json.dumps({"timestamp": t, "input_length": 9, "output_length": 3, **more}) + "\n" for t in times)
+
+
+@pytest.mark.parametrize(
+    ("times", "second_s"),
+    [
+        ([0, 3000, 3001, 6000], 3.0),  # Mooncake's
+        ([27482.0, 30482.0], 3.0),  # the same numbers out of a spreadsheet
+        ([1700000000, 1700000003, 1700000005, 1700000009], 3.0),  # since the epoch, in seconds
+        ([1700000000.25, 1700000003.25, 1700000005.5], 3.0),
+        ([1700000000250, 1700000003250, 1700000005500, 1700000009000], 3.0),
+        ([1700000000250000, 1700000003250000], 3.0),
+        ([5, 5, 5, 5], 0.0),
+    ],
+)
+def test_timestamps_whose_unit_is_plain(file, times, second_s):
+    assert read_trace(file("t.jsonl", rows(times)))[1].at_s == pytest.approx(second_s)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [[0.0, 0.5, 1.0], [77.25, 99.0], [0, 1, 1, 2, 4], [3600, 3610, 3612, 3625], [0, 400_000, 900_000, 1_400_000]],
+    ids=["fractions", "few fractions", "whole seconds", "slow seconds", "microseconds"],
+)
+def test_a_trace_in_another_unit_is_refused_until_its_unit_is_set(file, times):
+    path = file("t.jsonl", rows(times))
+    if times[-1] == 1_400_000:
+        path = file("t.jsonl", rows([1000 * t for t in times]))
+    with pytest.raises(ConfigError, match=r"unit of its timestamps is not certain.*as s, .*load\.trace_unit"):
+        read_trace(path)
+    assert read_trace(path, unit="s")[-1].at_s == pytest.approx(1e3 * read_trace(path, unit="ms")[-1].at_s)
+
+
+def test_azure_numbers_in_milliseconds_are_refused(file):
+    path = file("t.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(f"{400 * n},7,9\n" for n in range(9)))
+    with pytest.raises(ConfigError, match=r"0\.0025 as s, 2\.5 as ms"):
+        read_trace(path)
+    assert read_trace(path, unit="ms")[1].at_s == pytest.approx(0.4)
+
+
+def test_an_unknown_unit_is_named(file):
+    with pytest.raises(ConfigError, match="trace_unit='sec'"):
+        read_trace(file("t.jsonl", rows([0, 900])), unit="sec")
+
+
+def test_no_more_is_read_than_is_replayed(file):
+    path = file("t.jsonl", rows(range(0, 300 * 12_000, 300)) + "this is not JSON\n")
+    assert [arrival.at_s for arrival in read_trace(path, 3)] == pytest.approx([0.0, 0.3, 0.6])
+    with pytest.raises(ConfigError, match=r"t\.jsonl:12001"):
+        read_trace(path)
+
+
+def test_rows_out_of_order_are_replayed_in_order(file):
+    late = [*range(300, 300 * 11_000, 300), 0]  # the earliest is the last
+    assert len(read_trace(file("far.jsonl", rows(late)), 3)) == 3, "in order as far as it is read"
+    shuffled = [600, 0, 300, *range(900, 300 * 11_000, 300), 150]
+    path = file("near.jsonl", rows(shuffled))
+    assert [arrival.at_s for arrival in read_trace(path, 4)] == pytest.approx([0.0, 0.15, 0.3, 0.6])
+    assert read_trace(path, 4) == read_trace(path)[:4]

@@ -112,6 +112,31 @@ def test_invalid_utf8_does_not_break_an_event():
         ([event("a"), b"data: {nonsense\n\n", DONE], "invalid_json"),
         ([event("a"), b"data: 7\n\n", DONE], "invalid_json"),
         ([event("a"), b'data: {"choices": [7]}\n\n', DONE], "invalid_json"),
+        ([event("a"), b'event: error\ndata: {"message": "worker lost", "code": 500}\n\n', DONE], "server_error_object"),
+        ([event("a"), b"event: error\n", b'data: {"message": "worker lost"}\n\n', DONE], "server_error_object"),
+        ([event("a"), b"data: out of memory\nevent: stream_error\n\n", DONE], "server_error_object"),
+        ([event("a"), b"event: Error\n\n", DONE], "server_error_object"),
+        ([event("a", "stop"), b"event: error"], "server_error_object"),
+        ([event("a"), b'data: {"error": "worker lost"}\n\n', DONE], "server_error_object"),
+        ([event("a"), b'data: {"errors": [{"message": "no GPU left"}]}\n\n', DONE], "server_error_object"),
+        ([event("a"), b'data: {"type": "error", "detail": "no"}\n\n', DONE], "server_error_object"),
+        ([event("a"), b'data: {"detail": "Internal Server Error"}\n\n', DONE], "server_error_object"),
+        ([event("a"), b'data: {"code": 500, "message": "no"}\n\n', DONE], "server_error_object"),
+        ([event("a"), b'{"error": {"message": "not even an event"}}\n', DONE], "server_error_object"),
+        ([event("a"), b"data: [ERROR] worker lost\n\n", DONE], "invalid_json"),
+        ([event("a"), event("", "abort"), usage(4, 1), DONE], "server_error_object"),
+        ([event("a"), event("b", "error"), usage(4, 2), DONE], "server_error_object"),
+        ([event("a"), event("b", "TIMED_OUT"), DONE], "server_error_object"),
+        ([event("a"), event("b", "insufficient_system_resource"), DONE], "server_error_object"),
+        ([event("a"), event("b", {"type": "abort", "message": "gone"}), DONE], "server_error_object"),
+        (
+            [
+                b'data: {"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": "error"}]}\n\n',
+                DONE,
+            ],
+            "server_error_object",
+        ),
+        ([event("a"), b'data: {"choices": [{"text": "", "error": {"code": 502}}]}\n\n', DONE], "server_error_object"),
         ([b"<html>hello</html>"], "invalid_json"),
         ([b'{"choices": [{"text": "all at once", "finish_reason": "stop"}]}'], "incomplete_stream"),
         ([event("a"), event("b")], "incomplete_stream"),
@@ -121,6 +146,33 @@ def test_invalid_utf8_does_not_break_an_event():
 )
 def test_typed_errors(reads, kind):
     assert stream(*reads).error.kind == kind
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        [event("a", error=None), event("b", "length", error=None), DONE],
+        [event("a"), event("b", "content_filter"), DONE],
+        [event("a"), event("b", "eos_token"), event("c", "repetition"), DONE],
+        [b"event: completion\n" + event("a"), b"event: message\n", event("b", "stop"), DONE],
+        [b": error\n\n", event("a"), b'data: {"type": "ping"}\n\n', event("b", "stop"), DONE],
+        [
+            event("a"),
+            b'data: {"choices": [], "message": "", "prompt_filter_results": []}\n\n',
+            event("b", "stop"),
+            DONE,
+        ],
+    ],
+)
+def test_these_are_good_ends(reads):
+    assert stream(*reads).error is None
+
+
+def test_an_error_event_says_what_went_wrong():
+    assert (
+        stream(event("a"), b'event: error\ndata: {"message": "worker lost"}\n\n', DONE).error.message == "worker lost"
+    )
+    assert stream(b"event: error\ndata: lost\ndata: twice\n\n").error.message == "lost\ntwice"
 
 
 def test_the_servers_word_explains_a_broken_connection_and_nothing_else_does():

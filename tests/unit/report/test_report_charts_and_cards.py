@@ -155,10 +155,10 @@ def test_a_model_card_has_a_model_index_of_valid_scores(report, rich):
     results = {result["dataset"]["name"]: result for result in entry["results"]}
     assert entry["name"] == "Dense FP8" and len(results) == 3
     score = rich.suites["fp8", "humaneval"].score.value
-    assert results["humaneval"]["metrics"][0] == {
-        "type": "pass@1", "name": "humaneval pass@1", "value": round(100 * score, 2), "verified": False
+    assert results["pocket humaneval"]["metrics"][0] == {
+        "type": "pass@1", "name": "pocket humaneval pass@1", "value": round(100 * score, 2), "verified": False
     }  # fmt: skip
-    assert any("a part: 570 of 14042 items" in name for name in results), "a part does not pass for the whole suite"
+    assert "pocket mmlu, subset: 570 of 14,042 items" in results, "a subset does not pass for the whole suite"
     assert "INT4" not in card and "Dense BF16" in card
     together = yaml.safe_load((report / "model_card.md").read_text(encoding="utf-8").split("---\n")[1])
     assert len(together["model-index"]) == len(VARIANTS | DEPLOYMENTS) - 1
@@ -168,6 +168,35 @@ def test_a_model_card_is_read_by_the_hubs_own_client(report):
     hub = pytest.importorskip("huggingface_hub")
     card = hub.ModelCard.load(report / "model_cards" / "sparse_fp8.md", ignore_metadata_errors=False)
     assert {result.metric_type for result in card.data.eval_results} >= {"accuracy", "pass@1", "recovery"}
+
+
+ORIGINS = [  # where the items came from, all of them or not -> the dataset's type in the model-index
+    ("pocket", "pocket mmlu", True, "pocket_mmlu"),
+    ("pocket", "pocket mmlu", False, "pocket_mmlu"),
+    ("mirror", "mirror data/mmlu", True, "mirror_mmlu"),
+    ("hub", "cais/mmlu", True, "cais/mmlu"),
+    ("hub", "cais/mmlu", False, "mmlu_subset"),
+    ("hub", "HumanEvalPlus v0.1.10", True, "mmlu"),
+]
+
+
+@pytest.mark.parametrize(("source", "name", "whole", "kind"), ORIGINS)
+def test_only_all_items_of_a_hub_dataset_go_by_its_id(source, name, whole, kind, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    manifest, records, rows = parts()
+    for record in records:
+        if record["cell"].get("suite") == "mmlu" and record["cell"]["kind"] == "accuracy":
+            items = record["result"]["counts"]["items"]
+            record["result"]["data"] |= {"source": source, "name": name, "population": items if whole else 10 * items}
+    write_report(build(manifest, records, rows), tmp_path)
+    card = hub.ModelCard.load(tmp_path / "model_cards" / "fp8.md", ignore_metadata_errors=False)
+    found = {one.dataset_type: one.dataset_name for one in card.data.eval_results if "mmlu" in one.dataset_name}
+    assert list(found) == [kind]
+    assert ("subset: " in found[kind]) is not whole
+    assert ("pocket" in found[kind]) is (source == "pocket")
+    if source == "pocket":
+        (row,) = [line for line in card.text.splitlines() if line.startswith("| pocket mmlu")]
+        assert ("subset: " in row) is not whole
 
 
 def test_the_card_of_a_gguf_file_says_so(tmp_path):

@@ -4,16 +4,19 @@ import pytest
 from synthetic_study import build, parts, synthetic_study
 
 from harness.analysis import analyse
+from harness.analysis.comparison import Side, compare_sides
 from harness.analysis.intervals import Estimate
 from harness.analysis.performance import LoadPoint
 from harness.analysis.readings import AT_LEAST, NOT_REACHED, Reading
 from harness.analysis.scalars import scalars
+from harness.compose import compose_sweep
+from harness.errors import ConfigError
 from harness.report.accuracy_tables import judge_table, recovery_table
 from harness.report.overview_tables import published_table
 from harness.report.performance_tables import other_loads_table
 from harness.report.style import styles
 from harness.report.tables import best
-from harness.report.words import number, p_value, percent, points, reading, size, slo, times, verdicts
+from harness.report.words import NONE, measured, number, p_value, percent, points, reading, size, slo, times, verdicts
 from harness.reporting import SECTIONS
 
 
@@ -101,6 +104,49 @@ def test_published_scores_in_percent_and_metrics():
     pocket = [[td.text for td in row] for row in published_table(analyse(study)).rows]
     assert pocket[0][2:4] == texts[0][2:4] and pocket[0][4] == "not compared", "other items under the same name"
     assert pocket[1][4] == texts[1][4], "a speed-up does not depend on them"
+
+
+def test_a_published_speed_over_another_variant_is_compared_with_that_one():
+    study = synthetic_study()
+    over = {"variant": "sparse_fp8", "against": "fp8", "source": "sparsity alone"}
+    metrics = ("speedup/e2e_single_stream", "speedup/output_tok_per_s_throughput")
+    entries = tuple({**over, "metric": metric, "value": 1.2} for metric in metrics)
+    rows = published_table(analyse(replace(study, published=entries))).rows
+    pair = compare_sides(Side(study, "fp8", "x"), Side(study, "sparse_fp8", "x")).findings.speedups["B"]
+    assert [row[3].text for row in rows] == [measured(pair.latency), measured(pair.throughput)]
+    assert [row[1].note for row in rows] == ["against Dense FP8"] * 2
+    over_baseline = analyse(study).speedups["sparse_fp8"]
+    assert pair.latency.value < over_baseline.latency.value
+    absent = replace(study, published=({**entries[0], "against": "not_measured"},))
+    assert published_table(analyse(absent)).rows[0][3].text == NONE
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"against": "fp9", "metric": "speedup/e2e_single_stream"}, "no 'fp9'"),
+        ({"against": "fp8_dynamic", "metric": "speedup/e2e_single_stream"}, "its own variant"),
+        ({"against": "bf16", "suite": "mmlu"}, "no speed-up"),
+        ({"against": "bf16", "metric": "recovery/average"}, "no speed-up"),
+    ],
+)
+def test_a_published_entry_against_nothing_sensible_is_refused(entry, said):
+    facts = {"variant": "fp8_dynamic", "value": 1, "source": "s", **entry}
+    settings = ", ".join(f"{key}: {value}" for key, value in facts.items())
+    with pytest.raises(ConfigError) as error:
+        compose_sweep(["+sweep=which_compression", "model=a/b", f"published=[{{{settings}}}]"])
+    assert said in str(error.value)
+
+
+def test_the_hopper_study_is_quoted_as_it_says():
+    config = compose_sweep(["+sweep=hopper_sparse_fp8"])
+    speeds = {(e.metric, e.against): e.value for e in config.published if e.metric}
+    assert speeds == {
+        ("speedup/e2e_single_stream", None): 1.7,
+        ("speedup/output_tok_per_s_throughput", None): 1.5,
+        ("speedup/e2e_single_stream", "fp8_dynamic"): 1.43,
+        ("speedup/output_tok_per_s_throughput", "fp8_dynamic"): 1.2,
+    }
 
 
 def test_the_best_is_marked_only_where_it_is_clear():

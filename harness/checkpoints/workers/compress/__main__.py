@@ -15,6 +15,9 @@ import calibration
 import modifiers
 import pruning
 
+sys.path.append(str(Path(__file__).parents[1]))  # what the workers share
+import portable
+
 
 def main() -> None:
     spec, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
@@ -44,7 +47,7 @@ def main() -> None:
     if model.dtype == torch.float32:
         narrow(model)
     model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    portable.save_tokenizer(tokenizer, spec["model"], spec.get("revision"), out)
     finish(out / "config.json", spec, block if sparsity and sparsity["write_config"] else None)
 
 
@@ -61,7 +64,7 @@ def narrow(model) -> None:
 
 
 def finish(path: Path, spec: dict, block: dict | None) -> None:
-    """A recipe that matched no layer is no error for llm-compressor; for us it is. Adds the sparsity_config."""
+    """Refuse a recipe that matched no layer, add the sparsity_config, and write what older engines read too."""
     config = json.loads(path.read_text())
     if spec.get("quantization") and "quantization_config" not in config:
         raise SystemExit("the recipe quantized nothing: config.json has no quantization_config")
@@ -69,6 +72,7 @@ def finish(path: Path, spec: dict, block: dict | None) -> None:
         unquantized = {"quant_method": "compressed-tensors", "format": "dense", "config_groups": {}, "ignore": []}
         config.setdefault("quantization_config", unquantized)["sparsity_config"] = block
         path.write_text(json.dumps(config, indent=2, sort_keys=True))
+    portable.make_config_readable(path.parent)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,17 @@ from pathlib import Path
 def texts(calibration: dict, tokenizer) -> list[str]:
     """Pruning on other text than dialogues breaks a chat model. The same seed draws the same dialogues."""
     if calibration.get("file"):
-        rows = [json.loads(line) for line in Path(calibration["file"]).read_text().splitlines() if line.strip()]
+        lines = Path(calibration["file"]).read_text(encoding="utf-8").split("\n")  # a string may hold U+2028
+        rows = [json.loads(line) for line in lines if line.strip()]
     else:
         from datasets import load_dataset
 
         hub = {"split": calibration["split"], "revision": calibration.get("revision")}
         rows = list(load_dataset(calibration["dataset"], **hub))
+        if rows and "messages" not in rows[0]:
+            columns = ", ".join(rows[0])
+            raise SystemExit(f"calibration.dataset={calibration['dataset']} has {columns} and no messages: set another "
+                             "dataset, or calibration.file to its rows as JSON lines")  # fmt: skip
     random.Random(calibration["seed"]).shuffle(rows)
     dialogues = [row["messages"] for row in rows[: calibration["samples"]]]
     if tokenizer.chat_template is None:  # a base model: what was said, without a form that it has never seen

@@ -1,0 +1,73 @@
+"""The small files of a checkpoint that an engine reads before its weights: config.json and the tokenizer's."""
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints import hub, source
+from harness.checkpoints.inspection.files import Files, Folder
+from harness.errors import HarnessError
+
+
+@dataclass(frozen=True)
+class ServedFiles:
+    config: dict[str, Any]
+    tokenizer_config: dict[str, Any] | None = None  # None: there is none
+    names: frozenset[str] = field(default_factory=frozenset)
+
+
+def read(location: str, revision: str | None = None) -> ServedFiles | None:
+    """Of a directory or a hub id; None where config.json cannot be read, or no hub answers."""
+    path = Path(location).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    if path.is_absolute() or location.endswith(".gguf"):
+        return None
+    return _hub(location, revision)
+
+
+def of_source(reference: str) -> ServedFiles | None:
+    """Of a checkpoint that is served as it comes; None for one that is made here first."""
+    origin = source(reference)
+    return read(origin.location(), origin.revision) if origin.import_spec() is None else None
+
+
+def read_from(files: Files) -> ServedFiles | None:
+    try:
+        names = files.names()
+        config = _json(files, names, "config.json")
+        return config and ServedFiles(config, _json(files, names, "tokenizer_config.json"), frozenset(names))
+    except HarnessError:
+        return None
+
+
+def _folder(path: Path) -> ServedFiles | None:
+    folder = Folder(path)
+    try:
+        return read_from(folder)
+    finally:
+        folder.close()
+
+
+@lru_cache(maxsize=256)
+def _hub(repository: str, revision: str | None) -> ServedFiles | None:
+    """The hub itself; where it cannot be reached, its local cache, which may lack the tokenizer."""
+    if hub.offline_reason():
+        snapshot = hub.snapshot(repository, revision)
+        return snapshot and _folder(snapshot)
+    from harness.checkpoints.inspection.remote import HubFiles
+
+    try:
+        return read_from(HubFiles(repository, revision))
+    except HarnessError:  # missing, or gated: told by the checkpoint's own problems
+        return None
+
+
+def _json(files: Files, names: dict[str, int], name: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(files.read(name, 0, names[name])) if name in names else None
+    except ValueError:
+        return None  # the inspection says that it is no JSON
+    return found if isinstance(found, dict) else None

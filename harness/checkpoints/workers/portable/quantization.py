@@ -1,0 +1,53 @@
+"""compressed-tensors' quantization_config in the form that its older releases read too.
+
+`QuantizationArgs` forbids keys that it does not know, and releases before 0.17 (vLLM up to 0.22) refuse `actorder`
+where the strategy is not group. What is written is changed only where its meaning stays: a null key says nothing, and
+`actorder: weight` says in which order GPTQ went through the columns, which leaves no trace in the stored weights. A
+value that an older release cannot express is kept: the engine of such a release is refused before it starts
+(harness/checkpoints/compatibility).
+"""
+
+from typing import Any
+
+# Keys of QuantizationArgs in compressed-tensors 0.12, the oldest release whose engines are known here.
+ARGUMENTS = {
+    *("num_bits", "type", "symmetric", "group_size", "strategy", "block_structure", "dynamic", "actorder"),
+    *("observer", "observer_kwargs"),
+}
+SCHEME = ("weights", "input_activations", "output_activations")
+BY_WEIGHT = ("weight", "static", False)  # `actorder` values that change the calibration and not the format
+
+
+def strategy_of(arguments: dict[str, Any]) -> str:
+    """As compressed-tensors infers it where it is not written."""
+    if arguments.get("strategy"):
+        return str(arguments["strategy"]).lower()
+    size = arguments.get("group_size")
+    return "tensor" if size is None else "group" if size > 0 else "channel"
+
+
+def readable(quantization: dict[str, Any]) -> dict[str, Any]:
+    """`quantization` without what says nothing and is refused by older releases."""
+    if quantization.get("quant_method", "compressed-tensors") != "compressed-tensors":
+        return quantization
+    groups = {
+        name: {key: _arguments(value) if key in SCHEME else value for key, value in group.items()}
+        if isinstance(group, dict)
+        else group  # the name of a preset, with its targets
+        for name, group in (quantization.get("config_groups") or {}).items()
+    }
+    found = {**quantization, "config_groups": groups}
+    if quantization.get("kv_cache_scheme"):
+        found["kv_cache_scheme"] = _arguments(quantization["kv_cache_scheme"])
+    return found
+
+
+def _arguments(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
+    if not arguments:
+        return arguments
+    found = {key: value for key, value in arguments.items() if key in ARGUMENTS or value is not None}
+    actorder = found.get("actorder")
+    by_weight = actorder is False or (isinstance(actorder, str) and actorder.lower() in BY_WEIGHT)
+    if by_weight and strategy_of(found) != "group":
+        found["actorder"] = None
+    return found

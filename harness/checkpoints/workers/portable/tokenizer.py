@@ -1,0 +1,73 @@
+"""A checkpoint's tokenizer: the source's own files, in a form that transformers 4 and 5 read."""
+
+import json
+import shutil
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+FILES = (
+    *(
+        "tokenizer*",
+        "tekken.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "chat_template*",
+        "tokenization_*.py",
+    ),
+    *("vocab*.json", "vocab*.txt", "merges*.txt", "*.model", "*.tiktoken", "additional_chat_templates/*.jinja"),
+)
+VOCABULARY = ("tokenizer.json", "tekken.json", "vocab*", "*.model", "*.tiktoken")  # one of them makes a tokenizer
+# Classes that transformers 4 does not have. Its generic class reads tokenizer.json as it is, like them.
+GENERIC = "PreTrainedTokenizerFast"
+NEW_CLASSES = ("TokenizersBackend", "PythonBackend", "SentencePieceBackend", "MistralCommonBackend")
+# What transformers 5 writes of the loading itself: paths and switches, nothing of the tokenizer.
+LOADING = ("backend", "is_local", "local_files_only")
+
+
+def copy_from(source: str, revision: str | None, out: Path) -> bool:
+    """Copy the tokenizer files of a directory or a hub id; False where it has none, or none within reach."""
+    folder = Path(source) if Path(source).is_dir() else _snapshot(source, revision)
+    names = [] if folder is None else _names(folder)
+    if not any(fnmatch(name, pattern) for name in names for pattern in VOCABULARY):
+        return False
+    for name in names:
+        (out / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(folder / name, out / name)
+    return True
+
+
+def _names(folder: Path) -> list[str]:
+    files = (path for path in (*folder.glob("*"), *folder.glob("*/*.jinja")) if path.is_file())
+    names = (path.relative_to(folder).as_posix() for path in files)
+    return sorted(name for name in names if any(fnmatch(name, p) for p in FILES if ("/" in p) == ("/" in name)))
+
+
+def _snapshot(repository: str, revision: str | None) -> Path | None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
+    except (OSError, ValueError) as error:  # offline, or its cache is incomplete: what was loaded is saved instead
+        print(f"tokenizer files of {repository} not copied ({type(error).__name__}); saving the loaded one", flush=True)
+        return None
+
+
+def readable(config: dict[str, Any], has_tokenizer_json: bool) -> dict[str, Any]:
+    """tokenizer_config.json with nothing that transformers 4 does not know; both versions read the same tokenizer."""
+    found = {key: value for key, value in config.items() if key not in LOADING}
+    if has_tokenizer_json and found.get("tokenizer_class") in NEW_CLASSES:
+        found["tokenizer_class"] = GENERIC
+    if isinstance(found.get("extra_special_tokens"), list):  # in transformers 4 a dict of named tokens
+        extra = found.pop("extra_special_tokens")
+        found["additional_special_tokens"] = list(dict.fromkeys([*found.get("additional_special_tokens", ()), *extra]))
+    return found
+
+
+def make_readable(out: Path, generic: bool = False) -> None:
+    """`generic`: tokenizer.json alone decides, without a model's own class, which differs between the versions."""
+    path = out / "tokenizer_config.json"
+    if path.is_file():
+        config = readable(json.loads(path.read_text()), (out / "tokenizer.json").is_file())
+        config |= {"tokenizer_class": GENERIC} if generic else {}
+        path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")

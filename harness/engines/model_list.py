@@ -1,0 +1,86 @@
+"""GET /v1/models, in the forms in which servers answer it.
+
+- `{"data": [{"id": NAME}, ...]}`: OpenAI's; vLLM and SGLang add max_model_len
+- `[{"id": NAME}, ...]`: Together
+- `{"models": [{"name": NAME}, ...]}`, or names alone: gateways
+- 404, 405, 410, 501: no such route, as some hosted APIs have none
+"""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from harness.engines import Server
+from harness.engines.failures import stated_error
+from harness.engines.urls import REDIRECTS, fetch, redirect_words
+from harness.errors import EngineError
+
+PATH = "/v1/models"
+TIMEOUT_S = 10.0
+NO_ROUTE = (404, 405, 410, 501)
+NAMES = ("id", "name", "model")  # keys of an entry, the first that it has
+
+
+def list_models(server: Server) -> list[str] | None:
+    """Names of the models that it serves; None where it does not say. Raises EngineError as read_models does."""
+    entries = read_models(server)
+    return None if entries is None else [entry["id"] for entry in entries]
+
+
+def is_served(server: Server) -> bool:
+    """Whether it answers, and lists its model or does not say."""
+    try:
+        names = list_models(server)
+    except EngineError:
+        return False
+    return names is None or server.model in names
+
+
+def read_models(server: Server, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]] | None:
+    """The entries of the list, each with its name as `id`; None where it has no such route, or not the whole list.
+
+    Raises EngineError when it does not answer like an OpenAI-compatible server.
+    """
+    url = server.base_url + PATH
+    try:
+        body = fetch(urllib.request.Request(url, headers=server.headers), timeout_s)
+    except urllib.error.HTTPError as error:
+        if error.code in NO_ROUTE:
+            return None
+        hint = "; check the key that engine.api_key_env names" if error.code in (401, 403) else ""
+        if error.code in REDIRECTS:
+            hint = f": {redirect_words(error.headers.get('Location'), PATH)}"
+        raise EngineError(f"{url} answers HTTP {error.code}{hint}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise EngineError(f"{url} does not answer ({reason}); is the server up?") from None
+    return parse_models(body, url)
+
+
+def parse_models(body: bytes, url: str) -> list[dict[str, Any]] | None:
+    """The list in a 200's body. Raises EngineError."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        start = body.strip()[:60].decode("utf-8", "replace")
+        what = "a web page" if start.startswith("<") else f"{start!r}" if start else "an empty body"
+        raise EngineError(f"{url} answers {what}, not JSON; is engine.base_url an OpenAI-compatible API?") from None
+    if isinstance(said, dict):
+        if problem := stated_error(said):
+            raise EngineError(f"{url} answers an error: {problem}")
+        if any(said.get(key) for key in ("has_more", "next_page_token", "nextPageToken")):
+            return None
+        said = next((said[key] or [] for key in ("data", "models") if key in said), None)
+    if not isinstance(said, list):
+        return None
+    entries = [_entry(one) for one in said]
+    return None if None in entries else entries
+
+
+def _entry(one: Any) -> dict[str, Any] | None:
+    """None for one without a name."""
+    if isinstance(one, str):
+        return {"id": one}
+    name = next((one[key] for key in NAMES if isinstance(one.get(key), str)), None) if isinstance(one, dict) else None
+    return None if name is None else {**one, "id": name}

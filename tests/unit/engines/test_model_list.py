@@ -1,0 +1,103 @@
+"""GET /v1/models in the forms in which servers answer it."""
+
+import email.message
+import urllib.error
+
+import pytest
+
+from harness.engines import Deployment, Server, model_list
+from harness.engines.endpoint import Endpoint, EndpointConfig
+from harness.engines.model_list import is_served, list_models, read_models
+from harness.errors import EngineError
+
+SERVER = Server("http://127.0.0.1:1", "llama")
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    def set_answer(body=b"", status=200, **headers):
+        def fetch(request, timeout_s):
+            if status != 200:
+                message = email.message.Message()
+                for name, value in headers.items():
+                    message[name] = value
+                raise urllib.error.HTTPError(request.full_url, status, "", message, None)
+            return body
+
+        monkeypatch.setattr(model_list, "fetch", fetch)
+
+    return set_answer
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b'{"object": "list", "data": [{"id": "llama", "max_model_len": 99}, {"id": "b"}]}', ["llama", "b"]),
+        (b'[{"id": "llama", "type": "chat"}, {"id": "b"}]', ["llama", "b"]),
+        (b'{"models": [{"name": "llama"}, {"model": "b"}]}', ["llama", "b"]),
+        (b'{"data": ["llama"]}', ["llama"]),
+        (b'["llama"]', ["llama"]),
+        (b'{"object": "list", "data": null}', []),
+        (b"[]", []),
+        (b'{"data": [{"id": "llama"}, {"created": 3}]}', None),
+        (b'{"data": [{"id": "a"}], "has_more": true}', None),
+        (b'{"id": "llama"}', None),
+        (b"{}", None),
+    ],
+)
+def test_forms(answers, body, names):
+    answers(body)
+    assert list_models(SERVER) == names
+    assert is_served(SERVER) is (names is None or "llama" in names)
+
+
+def test_the_context_length_is_kept(answers):
+    answers(b'[{"id": "llama", "max_model_len": 99}]')
+    assert read_models(SERVER) == [{"id": "llama", "max_model_len": 99}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"body": b"<!doctype html><title>Welcome</title>"}, "answers a web page, not JSON; is engine.base_url"),
+        ({"body": b""}, "an empty body"),
+        ({"body": b"OK"}, "'OK'"),
+        ({"body": b'{"error": {"message": "bad key"}}'}, "answers an error: .*bad key"),
+        ({"body": b'{"detail": "Not authenticated"}'}, "answers an error: Not authenticated"),
+        ({"status": 401}, "HTTP 401; check the key"),
+        ({"status": 503}, "HTTP 503"),
+        (
+            {"status": 308, "Location": "https://h.example/v1/models"},
+            "308: redirects to .*engine.base_url=https://h.example ",
+        ),
+    ],
+)
+def test_what_is_no_list_is_said(answers, answer, words):
+    answers(**answer)
+    with pytest.raises(EngineError, match=words):
+        list_models(SERVER)
+    assert not is_served(SERVER)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_without_the_route_serves_what_the_user_says(answers, tmp_path, status):
+    answers(status=status)
+    engine = Endpoint(EndpointConfig(base_url="http://127.0.0.1:1", model="mine"), tmp_path)
+    with engine.serve(Deployment("v", "m"), tmp_path / "log") as server:
+        assert server.model == "mine"
+    engine = Endpoint(EndpointConfig(base_url="http://127.0.0.1:1"), tmp_path)
+    with (
+        pytest.raises(EngineError, match=r"does not list its models at /v1/models; set engine.model"),
+        engine.serve(Deployment("v", "m"), tmp_path / "log"),
+    ):
+        pass
+
+
+def test_a_model_that_is_not_served_is_refused_with_those_that_are(answers, tmp_path):
+    answers(b"[" + b", ".join(b'{"id": "m%d"}' % n for n in range(200)) + b"]")
+    engine = Endpoint(EndpointConfig(base_url="http://127.0.0.1:1", model="mine"), tmp_path)
+    with (
+        pytest.raises(EngineError, match=r"does not serve 'mine'; it serves m0, m1, .* and 192 more; set engine.model"),
+        engine.serve(Deployment("v", "m"), tmp_path / "log"),
+    ):
+        pass
