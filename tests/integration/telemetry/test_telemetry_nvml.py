@@ -154,3 +154,10 @@ def _runs(pid: int) -> bool:
 def test_the_sampler_has_the_lowest_priority(in_reach):
     with sampling((DATA_CENTRE,)) as sampler:
         assert os.getpriority(os.PRIO_PROCESS, sampler._worker.process.pid) == 19
+
+
+def test_the_stand_in_is_the_gpu_that_it_is_told_to_be(standin):
+    told = {"STANDIN_GPUS": "2", "STANDIN_CAPABILITY": "10.0", "STANDIN_NAME": "NVIDIA B200"}
+    done = standin.run("-c", FACTS, **told)
+    _, gpus, _ = json.loads(done.stdout)
+    assert [(gpu["name"], gpu["compute_capability"]) for gpu in gpus] == [("NVIDIA B200", 10.0)] * 2
