@@ -71,7 +71,9 @@ def parse(trace: Trace) -> Stream:
     tokens = _token_events(events, usage.get("completion_tokens"))
     if error is None and trace.error is None and not (done and tokens):
         error = _unstreamed(reads) or Failure("incomplete_stream", f"it ended after {len(tokens)} tokens")
-    if trace.error is not None and (error is None or error.kind != "server_error_object"):
+    said_why = error is not None and error.kind == "server_error_object"
+    refused = trace.error is not None and trace.error.kind.startswith("http_")  # its status decides the advice
+    if trace.error is not None and (refused or not said_why):
         error = trace.error
     return Stream(
         token_s=[trace.chunks[event.read][0] for event in tokens],
