@@ -131,17 +131,30 @@ def _unset(setting: Setting) -> Setting:
 
 
 def _text(setting: Setting) -> Setting:
-    """Quote what a setting of type str would lose: a number's zeros, a comma. Lists and interpolations stay."""
-    value, annotations = setting.value, types_of(setting.key)
-    if value is None or not annotations or not all(plain(a) is str for a in annotations):
+    """Quote what a setting of type str would lose: a number's zeros, a comma; in lists and dicts of str, numbers."""
+    value, annotations = (setting.value or "").strip(), types_of(setting.key)
+    if annotations and all(plain(a) in (list[str], dict[str, str]) for a in annotations) and value[:1] in ("[", "{"):
+        return Setting(setting.prefix, setting.key, _with_texts(value))
+    if not annotations or not all(plain(a) is str for a in annotations):
         return setting
-    value = value.strip()
     if not value or value[0] in "\"'[{" or "${" in value or value == "???":
         return setting
     read = _parsed(f"{setting.key}={value}")
     if isinstance(read, str) or read is None:
         return setting
     return Setting(setting.prefix, setting.key, _quoted(value))
+
+
+def _with_texts(value: str) -> str:
+    """A list or dict of texts with its numbers quoted; one that has quotes is taken as it is typed."""
+    if re.search(r"[\"'\\$]", value):
+        return value
+
+    def keep(match: re.Match[str]) -> str:
+        number = isinstance(_parsed(f"x={match[2]}"), int | float)
+        return match[1] + (_quoted(match[2]) if number else match[2])
+
+    return re.sub(r"([\[,]\s*|:\s+)([^\s\[\]{},:]+)(?=\s*[\],}])", keep, value)
 
 
 def _blocks(setting: Setting, before: list[str]) -> list[str]:

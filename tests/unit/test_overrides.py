@@ -197,3 +197,18 @@ def test_preparing_twice_is_preparing_once():
     given = [*WITHOUT_JUDGE, "~judge", "report.price.source=A, B", "variants.bf16.recipe.smoothing.strength=0.3"]
     once = prepare_overrides(given, ["which_compression"])
     assert prepare_overrides(once, ["which_compression"]) == once
+
+
+@pytest.mark.parametrize(
+    ("typed", "prepared"),
+    [
+        ("engine.args=[--x,0.10, --y ,1e5,true,007]", 'engine.args=[--x,"0.10", --y ,"1e5","true",007]'),
+        ("engine.env={A: 0.10, B: http://h:8000, C: x}", 'engine.env={A: "0.10", B: http://h:8000, C: x}'),
+        ("engine.args=['a,5,b',0.10]", "engine.args=['a,5,b',0.10]"),
+        ("engine.args=[]", "engine.args=[]"),
+        ("deployments.max_num_seqs=[1,2]", "deployments.max_num_seqs=[1,2]"),
+    ],
+)
+def test_numbers_in_lists_and_dicts_of_texts_stay_as_typed(typed, prepared):
+    assert prepare_overrides([typed], ["quickstart"]) == [prepared]
+    assert prepare_overrides([prepared], ["quickstart"]) == [prepared]

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from harness import preflight
+from harness.config import Config, Scenario
 from harness.errors import ConfigError
 from harness.load.traffic import hub
 from harness.load.traffic.corpora import corpus_digest, load_corpus
@@ -151,3 +153,32 @@ def test_a_hub_directory_is_fingerprinted_by_its_files(dataset):
     with open(f"{name.removeprefix('hub:')}/train.jsonl", "a") as file:
         file.write('{"text": "two"}\n')
     assert corpus_digest(name) != first
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_of_json_end_at_a_line_feed_and_nowhere_else(tmp_path, mark, end):
+    said = f"one{mark}two"
+    dialogue = {"conversations": [{"from": "human", "value": said}, {"from": "gpt", "value": "yes"}]}
+    line = json.dumps(dialogue, ensure_ascii=False)
+    path = tmp_path / "talk.jsonl"
+    path.write_bytes(f"\ufeff{line}{end}{end}{line}".encode())
+    assert [dialogue[0]["content"] for dialogue in load_corpus(str(path)).dialogues] == [said, said]
+
+
+def test_text_in_another_encoding_is_named(tmp_path):
+    path = tmp_path / "talk.jsonl"
+    path.write_bytes('{"messages": []}'.encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"talk\.jsonl is not UTF-8 text.*save it as UTF-8"):
+        load_corpus(str(path))
+
+
+def test_text_that_cannot_be_read_is_found_in_preflight(tmp_path):
+    path = tmp_path / "talk.jsonl"
+    path.write_text(
+        '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}\nnonsense\n'
+    )
+    config = Config(scenarios={"chat_9_9": Scenario(text=str(path)), "rag_9_9": Scenario(text="nowhere.txt")})
+    first, second = preflight._texts(config)
+    assert "scenarios.chat_9_9.text" in first and "talk.jsonl:2" in first
+    assert "scenarios.rag_9_9.text" in second and "nowhere.txt" in second
