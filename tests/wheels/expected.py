@@ -76,7 +76,7 @@ RUNS: dict[tuple[str, str], dict[str, tuple | Error]] = {
         "bf16": DENSE,
         "w4a16": MARLIN,
         "marlin24": ("CompressedTensorsW4A16Sparse24", None),
-        "gptq_marlin24": ("GPTQMarlin24LinearMethod", None),
+        "gptq_marlin24": Error("deprecated"),  # loads with --allow-deprecated-quantization
         "sparse24_bf16": DENSE,
     },
     ("vllm_bitsandbytes", "h100"): {
