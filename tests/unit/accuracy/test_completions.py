@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from harness.accuracy.completions import completion, failure
+from harness.accuracy.completions import completion
 from harness.accuracy.reasoning import answer_flags, judged_flags, mark, reasoning_in
 from harness.accuracy.refusals import KEY, MODEL, QUOTA, advice, final
+from harness.engines.failures import failure_of
 from harness.errors import CellError
 
 EMPTY = [
@@ -23,7 +24,7 @@ EMPTY = [
 
 @pytest.mark.parametrize("reply", EMPTY)
 def test_an_answer_without_text_is_an_empty_answer(reply):
-    assert failure(reply) is None
+    assert failure_of(reply) is None
     said = completion(reply)
     assert (said.text, said.completion_tokens) == ("", None)
 
@@ -52,7 +53,7 @@ ANSWER = {"choices": [{"text": " 4", "finish_reason": "stop"}]}
 
 @pytest.mark.parametrize("error", [None, "", {}, [], False, 0, {"code": None, "message": ""}])
 def test_an_empty_error_is_none(error):
-    assert failure(ANSWER | {"error": error}) is None
+    assert failure_of(ANSWER | {"error": error}) is None
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_an_empty_error_is_none(error):
     ],
 )
 def test_an_error_with_status_200_is_one(reply):
-    assert failure(reply)
+    assert failure_of(reply)
 
 
 def said(message, **more):
