@@ -10,12 +10,17 @@ from collections.abc import Iterable
 from harness.checkpoints.inspection.claims import Claim, Claims
 from harness.checkpoints.inspection.layer import Layer
 
-# Attention and MLP of a decoder block: no engine leaves these out of its own accord.
+# Linear layers of attention, recurrent mixers and MLP, by the names that model families give them, in lower case: vLLM
+# builds all of them with its quantization config.
 BLOCK = {
-    *("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj"),
-    *("gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3", "w13", "fc1", "fc2"),
-    *("query_key_value", "dense_h_to_4h", "dense_4h_to_h", "c_attn", "c_fc", "wq", "wk", "wv", "wo", "wqkv", "lm_head"),
-    *("input_linear", "output_linear"),
+    *("q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "qkv_proj", "qkv", "attn_qkv", "attn_out", "att_proj"),
+    *("query", "key", "value", "query_key_value", "dense", "wq", "wk", "wv", "wo", "wqkv", "w_pack"),
+    *("c_attn", "q_attn", "c_proj", "c_fc", "c_fc_0", "c_fc_1", "c_fc2"),
+    *("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "fused_qkv_a_proj_with_mqa", "fused_qkv_a_proj"),
+    *("in_proj", "in_proj_qkvz", "in_proj_qkv", "in_proj_z"),
+    *("gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3", "w13", "v1"),
+    *("fc1", "fc2", "fc_in", "fc_out", "wi", "wi_0", "wi_1", "ff_proj", "ff_out"),
+    *("dense_h_to_4h", "dense_4h_to_h", "linear_in", "linear_out", "input_linear", "output_linear", "lm_head"),
 }
 ROUTER = re.compile(r"(?:^|\.)(?:gate|gating|wg|\w*router|\w*expert\w*_gate)(?:\.(?:layer|linear|classifier|wg|\d+))?$")
 ROUTER_ROWS = 2048  # one for each expert
@@ -43,7 +48,7 @@ class Unlisted:
             return "it lists no exceptions, and engines take them from the files"
         if layer.fused and claim.by == "class" and self.claims.method == "compressed-tensors" and not self.fused:
             return "fused experts are no Linear modules"
-        if layer.kind not in BLOCK and not layer.fused and layer.kind not in self.kinds:
+        if layer.kind.lower() not in BLOCK and not layer.fused and layer.kind not in self.kinds:
             return "no layer of its type is quantized: the engine's model code decides"
         if self.stacks and stack(layer.name) not in self.stacks and layer.kind != "lm_head":
             return f"no layer of {stack(layer.name)} is quantized: the engine's model code decides"

@@ -132,6 +132,25 @@ def test_a_layer_that_every_engine_quantizes_is_a_fault(case, tmp_path):
     assert set(fault.where) == set(wrong) and "ignore does not name it" in str(fault)
 
 
+# The attention and MLP names of OPT, Mamba, Phi, Falcon, NeoX, GPT-2, BigCode, MPT, GPT-J, T5, Qwen, DeepSeek, Baichuan.
+USUAL = ["self_attn.out_proj", "self_attn.dense", "self_attention.query_key_value", "attn.c_attn", "attn.c_proj",
+         "attn.Wqkv", "attn.qkv", "attn.qkv_proj", "self_attn.W_pack", "attention.wqkv", "attention.wo",
+         "self_attn.q_a_proj", "self_attn.q_b_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_b_proj",
+         "self_attn.fused_qkv_a_proj_with_mqa", "linear_attn.in_proj_qkvz", "mixer.in_proj", "mixer.out_proj",
+         "mlp.c_fc", "mlp.c_proj", "mlp.fc1", "mlp.fc2", "mlp.fc_in", "mlp.fc_out", "mlp.dense_h_to_4h",
+         "mlp.dense_4h_to_h", "DenseReluDense.wi", "DenseReluDense.wi_0", "DenseReluDense.wi_1", "DenseReluDense.wo",
+         "mlp.gate_up_proj", "feed_forward.w2"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_all_layers_of_a_usual_type_left_in_bf16_are_a_fault(name, tmp_path):
+    found, layers = model(built.fp8_block), [f"model.layers.{n}.{name}" for n in range(2)]
+    for layer in layers:
+        found |= built.dense(layer, w(HIDDEN, HIDDEN))
+    (fault,) = inspected(tmp_path, found, BLOCKS).errors
+    assert set(fault.where) == set(layers) and "ignore does not name it" in str(fault)
+
+
 def test_a_router_that_the_configuration_names_must_be_quantized(tmp_path):
     router = "model.layers.0.mlp.gate"
     found = inspected(tmp_path, model(built.fp8_channel), ct(["Linear", router], ["lm_head"]))
@@ -141,8 +160,8 @@ def test_a_router_that_the_configuration_names_must_be_quantized(tmp_path):
 def test_a_small_projection_is_wrong_where_its_like_are_quantized(tmp_path):
     found = model(built.fp8_block)
     for n, write in enumerate((built.fp8_block, built.dense)):
-        found |= write(f"model.layers.{n}.mamba.in_proj", w(HIDDEN, HIDDEN))
-    assert [fault.where for fault in inspected(tmp_path, found, BLOCKS).errors] == [("model.layers.1.mamba.in_proj",)]
+        found |= write(f"model.layers.{n}.mamba.x_proj", w(HIDDEN, HIDDEN))
+    assert [fault.where for fault in inspected(tmp_path, found, BLOCKS).errors] == [("model.layers.1.mamba.x_proj",)]
 
 
 def gpt_oss() -> built.Tensors:
