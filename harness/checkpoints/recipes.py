@@ -4,6 +4,7 @@ from math import gcd
 from typing import Any
 
 from harness.checkpoints.inspection.claims import matches
+from harness.checkpoints.inspection.matching import regexes
 from harness.config import Format
 from harness.errors import did_you_mean
 
@@ -41,7 +42,17 @@ def problems(name: str, recipe: dict[str, Any], activations: Format | None = Non
         found.append(f"{where}.calibration: {needing} must be measured on data; set it ({{}}: the sweep's)")
     if not recipe.get("sparsity") and not recipe.get("quantization"):
         found.append(f"{where}: neither sparsity nor quantization; set one, or recipe=null")
-    return found + _calibration(f"{where}.calibration", recipe.get("calibration"))
+    return found + _ignore(where, recipe) + _calibration(f"{where}.calibration", recipe.get("calibration"))
+
+
+def _ignore(where: str, recipe: dict[str, Any]) -> list[str]:
+    found = []
+    for pattern in (name[3:] for name in recipe.get("ignore") or () if name.startswith("re:")):
+        try:
+            regexes([pattern])
+        except ValueError as error:
+            found.append(f"{where}.ignore: re:{error}; set it to a Python regular expression, like re:.*lm_head$")
+    return found
 
 
 def _calibration(where: str, calibration: dict[str, Any] | None) -> list[str]:

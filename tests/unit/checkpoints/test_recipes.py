@@ -30,6 +30,8 @@ MISTAKES = [
     ({"quantization": {**RTN, "kv_cache_scheme": {"num_bits": 8}}}, "the KV cache's scale", "{}"),
     ({"calibration": DATA}, "neither sparsity nor quantization", "recipe=null"),
     ({"quantization": RTN, "calibration": {**DATA, "samples": 0}}, "calibration.samples", "at least 1"),
+    ({"quantization": RTN, "ignore": ["lm_head", "re:*lm_head"]}, "recipe.ignore: re:'*lm_head'", "re:.*lm_head$"),
+    ({"quantization": RTN, "ignore": ["re:.*(q_proj"]}, "recipe.ignore: re:'.*(q_proj'", "regular expression"),
 ]  # fmt: skip
 
 
