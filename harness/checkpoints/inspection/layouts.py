@@ -145,7 +145,7 @@ def stored(container: Container, name: str, parts: dict[str, Tensor], hidden: in
 def _fused(
     container: Container, name: str, parts: dict[str, Tensor], weight: Tensor, hidden: int | None
 ) -> Stored | None:
-    """One matrix of them tells the layout; the others lie behind it."""
+    """Determine the layout from the first matrix; the others follow it in the same tensor."""
     scaled = any("scale" in part for part in parts)
     if not (EXPERTS.search(name) or scaled) or "conv" in name.rpartition(".")[2] or not weight.count:
         return None
