@@ -12,6 +12,7 @@ classes     the class of a module                              compressed-tensor
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 
 Predicate = Callable[[str], bool]
 
@@ -28,6 +29,7 @@ FUSED = {  # what an engine merges into one layer: a configuration may give the 
 EXPERTS = re.compile(r"^(.*?\.experts)(?:\.|$)")
 SEEN_CLASSES = re.compile(r"(?:linear|expert|moe|lmhead|attention|embedding|norm)", re.IGNORECASE)
 LM_HEAD = re.compile(r"^(?:.*\.)?lm_head$")
+FEW = 64  # patterns; above it slices of a name are looked up in a set: lists may name each of 18,000 experts
 
 
 def every(_name: str) -> bool:
@@ -47,18 +49,25 @@ def exact_or_experts(patterns: Iterable[str]) -> Predicate:
     names = frozenset(patterns)
     experts = [pattern for pattern in names if "experts" in pattern]
 
+    @cache
+    def listed(block: str) -> bool:
+        return any(block in pattern for pattern in experts)
+
     def matches(name: str) -> bool:
         if name in names:
             return True
         block = EXPERTS.match(name)
-        return block is not None and any(block[1] in pattern for pattern in experts)
+        return block is not None and listed(block[1])
 
     return matches
 
 
 def substring(patterns: Iterable[str]) -> Predicate:
-    parts = tuple(patterns)
-    return lambda name: any(part in name for part in parts)
+    parts = frozenset(patterns)
+    if len(parts) <= FEW:
+        return lambda name: any(part in name for part in parts)
+    lengths = {len(part) for part in parts}
+    return lambda name: any(name[at : at + n] in parts for n in lengths for at in range(len(name) - n + 1))
 
 
 def components(patterns: Iterable[str]) -> Predicate:
@@ -93,15 +102,21 @@ def regexes(patterns: Iterable[str]) -> Predicate:
 
 
 def converted(patterns: Iterable[str]) -> Predicate:
-    names = tuple(patterns)
-    starts = regexes(rf"(?:{_regex(name)})(?:(?<=\.)|(?=\.|$))" for name in names)
-    return lambda name: starts(name) or name.endswith(names)
+    """A plain name is not read as a pattern, though transformers takes its dots for any character."""
+    names = frozenset(patterns)
+    special = [name for name in names if set(name) & set("*+?[](){}|^$\\")]
+    starts = regexes(rf"(?:{_regex(name)})(?:(?<=\.)|(?=\.|$))" for name in special)
+
+    def matches(name: str) -> bool:
+        dots = [at for at, character in enumerate(name) if character == "."]
+        if any(name[:end] in names for at in (*dots, len(name)) for end in (at, at + 1)):
+            return True
+        return starts(name) or any(name[at:] in names for at in range(len(name)))
+
+    return matches
 
 
 def _regex(pattern: str) -> str:
-    """A plain name is no pattern, though transformers takes its dots for any character."""
-    if not set(pattern) & set("*+?[](){}|^$\\"):
-        return re.escape(pattern)
     try:
         return re.compile(pattern).pattern
     except re.error:

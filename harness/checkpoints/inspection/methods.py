@@ -5,8 +5,9 @@ transformers read it. Where they differ there is a reading each. A method that i
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from harness.checkpoints.inspection.claims import Claim, Claims, Reading, Rule
@@ -103,15 +104,27 @@ def _target_orders(ignore: tuple[str, ...], targets: list[tuple[str, Claim]]) ->
     left_out = Rule(named(ignore), None), Rule(classes(ignore), None)
 
     def reading(ordered: list[tuple[str, Claim]]) -> Reading:
-        by_name = [Rule(named([target]), replace(claim, by="pattern" if target.startswith("re:") else "name"))
-                   for target, claim in ordered]  # fmt: skip
         by_class = [Rule(classes([target]), claim) for target, claim in ordered if is_class(target)]
-        return (*left_out, *by_name, *by_class)
+        return (*left_out, *_by_name(ordered), *by_class)
 
     by_kind = sorted(targets, key=lambda entry: (entry[0].startswith("re:"), entry[0]))
     unseen = [Rule(every, claim) for target, claim in targets if unseen_class(target)]
     orders = (reading(by_kind), reading(targets))
     return (*orders, (*orders[0], *unseen)) if unseen else orders
+
+
+def _by_name(ordered: list[tuple[str, Claim]]) -> Iterator[Rule]:
+    """Yield one rule for the exact names of a claim, up to the next pattern: targets may be each of 18,000 experts."""
+    for is_pattern, run in groupby(ordered, key=lambda entry: entry[0].startswith("re:")):
+        if is_pattern:
+            yield from (Rule(named([target]), replace(claim, by="pattern")) for target, claim in run)
+            continue
+        first: dict[str, Claim] = {}
+        for target, claim in run:
+            first.setdefault(target, claim)
+        for claim in {claim.source: claim for claim in first.values()}.values():
+            names = [target for target, its in first.items() if its is claim]
+            yield Rule(exact(names), replace(claim, by="name"))
 
 
 def _everywhere(method: str, claim: Claim, ignore: tuple[str, ...], readings: Iterable[Iterable[Rule]],

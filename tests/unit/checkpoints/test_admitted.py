@@ -132,7 +132,7 @@ def test_a_layer_that_every_engine_quantizes_is_a_fault(case, tmp_path):
     assert set(fault.where) == set(wrong) and "ignore does not name it" in str(fault)
 
 
-# The attention and MLP names of OPT, Mamba, Phi, Falcon, NeoX, GPT-2, BigCode, MPT, GPT-J, T5, Qwen, DeepSeek, Baichuan.
+# Attention and MLP names of OPT, Mamba, Phi, Falcon, NeoX, GPT-2, BigCode, MPT, GPT-J, T5, Qwen, DeepSeek, Baichuan.
 USUAL = ["self_attn.out_proj", "self_attn.dense", "self_attention.query_key_value", "attn.c_attn", "attn.c_proj",
          "attn.Wqkv", "attn.qkv", "attn.qkv_proj", "self_attn.W_pack", "attention.wqkv", "attention.wo",
          "self_attn.q_a_proj", "self_attn.q_b_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_b_proj",

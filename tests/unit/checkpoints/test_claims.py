@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.checkpoints.inspection.matching import aliases
+from harness.checkpoints.inspection.matching import FEW, aliases, converted, substring
 from harness.checkpoints.inspection.methods import read_claims
 
 BLOCKS = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
@@ -128,3 +128,24 @@ def test_a_layer_is_known_by_the_names_of_other_versions():
     found = aliases("model.language_model.layers.0.mlp.up_proj")
     assert {"language_model.model.layers.0.mlp.up_proj", "model.layers.0.mlp.gate_up_proj"} <= set(found)
     assert found[0] == "model.language_model.layers.0.mlp.up_proj"
+
+
+def test_exact_targets_are_one_rule_a_group_however_many_there_are():
+    """18,000 experts by name took 50 minutes as a rule each."""
+    named = [f"model.layers.{n}.mlp.up_proj" for n in range(500)]
+    quantization = targets(named[::2], [*named[1::2], named[0], "re:.*down_proj"])
+    claims = read_claims({"quantization_config": quantization})
+    assert max(map(len, claims.readings)) <= 6
+    assert [bits(quantization, named[n]) for n in (2, 3)] == [{4}, {8}]
+    assert bits(quantization, named[0]) == {4}, "named twice: the first group has it"
+    assert bits(quantization, "model.layers.0.mlp.down_proj") == {8}
+    assert outcome(quantization, "model.layers.500.mlp.up_proj") == LEFT
+
+
+@pytest.mark.parametrize("match", [substring, converted])
+def test_long_lists_of_exceptions_reach_the_same_layers_as_short_ones(match):
+    few = ["visual.", "mlp.gate", "model.layers.1", "lm_head", "layers.2.mlp.up_proj", r"re:x"]
+    many = match([*few, *(f"other.{n}.proj" for n in range(FEW))])
+    names = ["visual.blocks.0.fc1", "visuals.x", "model.layers.1.mlp.up_proj", "model.layers.10.mlp.up_proj",
+             "model.layers.2.mlp.up_proj", "a.mlp.gate", "a.mlp.gate_proj", "lm_head", "x.lm_head.y"]  # fmt: skip
+    assert [many(name) for name in names] == [match(few)(name) for name in names]
