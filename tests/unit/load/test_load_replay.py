@@ -119,8 +119,26 @@ def test_timestamps_whose_unit_is_plain(file, times, second_s):
 
 @pytest.mark.parametrize(
     "times",
-    [[0.0, 0.5, 1.0], [77.25, 99.0], [0, 1, 1, 2, 4], [3600, 3610, 3612, 3625], [0, 400_000, 900_000, 1_400_000]],
-    ids=["fractions", "few fractions", "whole seconds", "slow seconds", "microseconds"],
+    [
+        [0.0, 0.5, 1.0],
+        [77.25, 99.0],
+        [0, 1, 1, 2, 4],
+        [3600, 3610, 3612, 3625],
+        [0, 400_000, 900_000, 1_400_000],
+        list(range(0, 60_000, 25)),
+        list(range(0, 60_000, 100)),
+        [0, 30, 60, 120, 300, 600, 700],
+    ],
+    ids=[
+        "fractions",
+        "few fractions",
+        "whole seconds",
+        "slow seconds",
+        "microseconds",
+        "2 a minute",
+        "36 an hour",
+        "7 in 12 minutes",
+    ],
 )
 def test_a_trace_in_another_unit_is_refused_until_its_unit_is_set(file, times):
     path = file("t.jsonl", rows(times))
@@ -129,6 +147,13 @@ def test_a_trace_in_another_unit_is_refused_until_its_unit_is_set(file, times):
     with pytest.raises(ConfigError, match=r"unit of its timestamps is not certain.*as s, .*load\.trace_unit"):
         read_trace(path)
     assert read_trace(path, unit="s")[-1].at_s == pytest.approx(1e3 * read_trace(path, unit="ms")[-1].at_s)
+
+
+@pytest.mark.parametrize("step_ms", [110, 300, 1000, 3000])
+def test_whole_milliseconds_of_1_to_10_requests_a_second_need_no_unit(step_ms, file):
+    """Mooncake's and Azure's published traces are in this range."""
+    path = file("t.jsonl", rows(range(0, 60_000, step_ms)))
+    assert read_trace(path)[1].at_s == pytest.approx(step_ms / 1e3)
 
 
 def test_azure_numbers_in_milliseconds_are_refused(file):
