@@ -16,6 +16,7 @@ from harness.config import Variant
 from harness.deployments import axes_of
 from harness.schemes import number, weight_words, words
 
+PARTLY, PARTLY_SPARSE = 0.5, 0.9  # share of the linear weights; 2:4 promises less memory and time of all of them
 DO = "correct the variant's scheme, or its checkpoint or recipe"
 
 
@@ -59,6 +60,8 @@ def _weights(inspection: Inspection, inner: list[Layer], source: str, variant: V
             yield Problem(
                 "wrong_format", layer.name, f"{number(layer.format)} where {source} says {number(wanted)}", DO
             )
+        if variant.scheme.sparsity and inner:
+            yield from _partly(inspection, sum(layer.count for layer in inner), "pruned", PARTLY_SPARSE)
         return
     if not quantized:
         if in_flight(variant):
@@ -77,10 +80,14 @@ def _weights(inspection: Inspection, inner: list[Layer], source: str, variant: V
     else:
         for layer in quantized:
             yield from wrong[layer.name]
+    yield from _partly(inspection, held, "quantized", PARTLY_SPARSE if variant.scheme.sparsity else PARTLY)
+
+
+def _partly(inspection: Inspection, held: int, how: str, least: float) -> Iterator[Problem]:
     whole = sum(layer.count for layer in inspection.linear if layer.kind != "lm_head")
-    if 2 * held < whole:
-        what = f"{held / whole:.0%} of its linear weights are quantized, the rest is left out by its configuration"
-        yield Problem("partly", "the checkpoint", what, "its speed is that of a partly quantized model", "caution")
+    if held < least * whole:
+        what = f"{held / whole:.0%} of its linear weights are {how}, the rest is left out by its configuration"
+        yield Problem("partly", "the checkpoint", what, f"its speed is that of a partly {how} model", "caution")
 
 
 def _mixed(inspection: Inspection, quantized: list[Layer], deviating: list[Layer]) -> bool:

@@ -254,6 +254,21 @@ def test_a_checkpoint_of_which_little_is_quantized_says_so(tmp_path):
     assert partly.level == "caution" and "29% of its linear weights are quantized" in str(partly)
 
 
+@pytest.mark.parametrize("level", [["caution"], []])
+def test_a_sparse_checkpoint_that_leaves_a_third_dense_says_so(level, tmp_path):
+    found = {"model.embed_tokens.weight": built.bf16(w(64, HIDDEN)), "lm_head.weight": built.bf16(w(64, HIDDEN))}
+    for name, shape in built.SHAPES.items():
+        dense = level and name.endswith("down_proj")
+        written = built.dense if dense else built.fp8_channel
+        found |= written(f"model.layers.0.{name}", w(*shape, sparse=not dense))
+    quantization = ct(["Linear"], ["lm_head", "re:.*down_proj"] if level else ["lm_head"])
+    seen = inspected(tmp_path, found, quantization)
+    assert seen.errors == []
+    problems = grouped(against(seen, "sparse24_fp8", CATALOGUE["sparse24_fp8"]))
+    assert [fault.level for fault in problems] == level
+    assert all("% of its linear weights are quantized, the rest is left out" in str(fault) for fault in problems)
+
+
 def inputs_first(found: tuple[str, np.ndarray]) -> tuple[str, np.ndarray]:
     return found[0], np.ascontiguousarray(found[1].transpose(0, 2, 1))
 
