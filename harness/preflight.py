@@ -199,7 +199,7 @@ def _calibration(session: Session) -> list[str]:
     if not calibration:
         return []
     if file := calibration.get("file"):
-        return calibration_file.problems(file)
+        return calibration_file.problems(file, calibration.get("samples") or 1)
     lacking = hub.missing_dataset(calibration["dataset"])
     instead = "set calibration.file to JSON lines with `messages`, as scenarios/corpus/chat.jsonl"
     return [f"calibration: {lacking}; {instead}"] if lacking else []

@@ -1,42 +1,54 @@
-"""Calibration dialogues of a user's file, read as scenarios read theirs; the worker gets them in one form."""
+"""Calibration dialogues of a user's file; the worker gets them in one form, and reads a dataset's by the same rule."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.dialogues import FORMS, Messages, dialogue, messages_of
 from harness.errors import ConfigError
-from harness.load.traffic.corpora import ROLES
+from harness.jsonlines import json_lines, read_text
 
 NAME = "calibration.jsonl"
-FORMS = '{"messages": [{"role", "content"}, ...]} or {"conversations": [{"from", "value"}, ...]}'
-
-Messages = list[dict[str, str]]
 
 
-def problems(file: str) -> list[str]:
-    """Why a file cannot be calibrated on, with the number of the line; empty where it can."""
+def problems(file: str, samples: int = 1) -> list[str]:
+    """Why a file cannot be calibrated on, with the number of the line; empty where it can.
+
+    A file of fewer dialogues than `samples` is used whole, unless that is because rows of it cannot be used.
+    """
     try:
-        dialogues(file)
+        found = _read(file)
     except ConfigError as error:
         return [f"calibration.file: {error}"]
+    left, dropped = sum(map(bool, found.values())), [number for number, said in found.items() if not said]
+    if dropped and left < samples:
+        return [
+            f"calibration.file: {file}: {left} of {len(found)} dialogues are left, calibration.samples={samples}: "
+            f"row {dropped[0]} does not start with a user's text (after a system message); correct such rows, or set "
+            f"calibration.samples={left}"
+        ]
     return []
 
 
 def dialogues(file: str) -> list[Messages]:
     """Raises ConfigError for a file that cannot be read, a row of another form, and where no dialogue is left."""
+    return [said for said in _read(file).values() if said]
+
+
+def _read(file: str) -> dict[int, Messages]:
+    """Return the dialogue of each row, by its number; empty where it has none."""
     try:
-        text = Path(file).read_bytes().decode("utf-8-sig")
-        found = [_dialogue(number, row) for number, row in _rows(text)]
+        found = {number: _dialogue(number, row) for number, row in _rows(Path(file))}
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror or error}; set it to JSON lines of {FORMS}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 text ({error}); save it as UTF-8") from None
     except ValueError as error:
         raise ConfigError(f"{file}:{error}") from None
-    if not any(found):
+    if not any(found.values()):
         raise ConfigError(f"{file}: no dialogue that starts with a user's message; its rows must be {FORMS}")
-    return [dialogue for dialogue in found if dialogue]
+    return found
 
 
 def with_dialogues(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -50,37 +62,23 @@ def with_dialogues(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**spec, "calibration": {**calibration, "file": str(written)}}
 
 
-def _rows(text: str) -> Iterator[tuple[int, Any]]:
-    """Numbered rows of a JSON list, or of JSON lines: a line ends at a line feed, not at U+2028 inside a string."""
-    if text.lstrip().startswith("["):
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield numbered rows of a JSON list, or of JSON lines."""
+    if (text := read_text(path)).lstrip().startswith("["):
         try:
             yield from enumerate(json.loads(text), 1)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f" no JSON list ({error}); expected a list of {FORMS}") from None
         return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{number}: no JSON ({error}); expected {FORMS} in each line") from None
+    for number, line in json_lines(path):
+        try:
+            yield number, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{number}: no JSON ({error}); expected {FORMS} in each line") from None
 
 
 def _dialogue(number: int, row: Any) -> Messages:
-    """User and assistant in turn, from a user's message on; empty if there is none at the start.
-
-    System messages go, and what does not alternate ends the dialogue: templates refuse them.
-    """
     try:
-        messages = row["messages"] if "messages" in row else row["conversations"]
-        said = [(m["role"], m["content"]) if "role" in m else (m["from"], m["value"]) for m in messages]
+        return dialogue(messages_of(row), whole=True)
     except (KeyError, TypeError):
         raise ValueError(f"{number}: expected {FORMS}") from None
-    turns: Messages = []
-    for role, content in said:
-        if role == "system":
-            continue
-        if ROLES.get(str(role)) != ("assistant" if len(turns) % 2 else "user") or not isinstance(content, str):
-            break
-        turns.append({"role": ROLES[role], "content": content})
-    return turns if len(turns) < 2 else turns[: len(turns) // 2 * 2]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import host
+from harness import dialogues, host
 from harness.checkpoints import Checkpoint, hub, recipes, source
 from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.sources import Hub, Pypi, size_bytes, weights_digest
@@ -23,6 +23,7 @@ from harness.errors import HarnessError
 WORKERS = Path(__file__).with_name("workers")
 IMPORT, COMPRESS = "import_gguf.py", "compress"  # a script, a folder with a __main__.py
 PORTABLE = WORKERS / "portable"  # shared by both: the form in which a checkpoint is written
+DIALOGUES = Path(dialogues.__file__)  # what the calibration of COMPRESS runs too
 
 
 def identity(reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def identity(reference: str, recipe: dict[str, Any] | None, compression: Environ
     origin = _origin(reference)
     if recipe is None:
         return origin
-    tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS, PORTABLE)}
+    tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS, PORTABLE, DIALOGUES)}
     found = {"from": origin, "recipe": _portable(recipe), "tools": tools}
     return found if (dtype := calibration_dtype(recipe)) == "bfloat16" else {**found, "calibration_dtype": dtype}
 

@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.dialogues import FORMS, Messages, dialogue, messages_of
 from harness.errors import ConfigError, did_you_mean
 from harness.jsonlines import json_lines, read_text
 from harness.load.traffic import hub
@@ -27,9 +28,6 @@ from harness.paths import scenarios_dir
 
 CORPORA = ("prose", "chat", "code")
 CODE_PIECE_CHARS = 2000
-ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant"}
-
-Messages = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def _hub_corpus(name: str) -> Corpus:
     if texts:
         return Corpus(name, texts=texts)
     try:
-        dialogues = tuple(filter(None, map(_dialogue, values)))
+        dialogues = tuple(filter(None, map(dialogue, values)))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"corpus {name}: its field holds neither text nor messages: {str(values[0])[:80]}") from error
     if not dialogues:
@@ -139,12 +137,9 @@ def _file_dialogues(path: Path) -> Iterator[Messages]:
     for number, row in _rows(path):
         try:
             found = json.loads(row) if isinstance(row, str) else row
-            yield _dialogue(found["messages"] if "messages" in found else found["conversations"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(
-                f'{path}:{number}: expected {{"messages": [{{"role", "content"}}, ...]}} '
-                'or {"conversations": [{"from", "value"}, ...]}'
-            ) from error
+            yield dialogue(messages_of(found))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ConfigError(f"{path}:{number}: expected {FORMS}") from error
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -154,23 +149,5 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         return
     try:
         yield from enumerate(json.loads(read_text(path)), 1)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path}: expected a JSON list of dialogues: {error}") from error
-
-
-def _dialogue(messages: Any) -> Messages:
-    """User and assistant in turn, from a user's message to an answer; empty if there is no such part at the start.
-
-    System messages go: dialogues are joined, and templates refuse one in the middle, as they do two of one role.
-    """
-    turns: Messages = []
-    for message in messages:
-        role, content = (
-            (message["role"], message["content"]) if "role" in message else (message["from"], message["value"])
-        )
-        if role == "system":
-            continue
-        if ROLES.get(role) != ("assistant" if len(turns) % 2 else "user") or not isinstance(content, str):
-            break
-        turns.append({"role": ROLES[role], "content": content})
-    return turns[: len(turns) // 2 * 2]

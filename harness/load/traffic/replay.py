@@ -69,7 +69,9 @@ def read_trace(path: str, count: int | None = None, unit: str = AUTO) -> list[Ar
             raise ConfigError(f"load.trace {path}: no requests in it")
         if any(later.time < earlier.time for earlier, later in pairwise(head)):  # nothing is known of the others
             order = itemgetter(0)
-            head = sorted(head, key=order) if count is None else heapq.nsmallest(len(head), chain(head, rows), key=order)
+            head = (
+                sorted(head, key=order) if count is None else heapq.nsmallest(len(head), chain(head, rows), key=order)
+            )
     arrivals = head[:count]
     if len({row.hash_ids is None for row in arrivals}) > 1:
         raise ConfigError(f"load.trace {path}: hash_ids in some requests and not in others; what is shared is unknown")

@@ -2,9 +2,12 @@
 
 import json
 import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from jinja2 import TemplateError
 
 from harness.checkpoints import calibration
 
@@ -40,7 +43,9 @@ def test_both_forms_reach_the_worker_alike(row, bom, tmp_path):
     for number, name in enumerate(("lines.jsonl", "list.json")):
         path = tmp_path / name
         assert calibration.problems(str(path)) == []
-        assert worked(path, tmp_path / str(number)) == ["user: Add 2 and 3.|assistant: 5."] * 2
+        system, last = ("system: Be brief.|", "|user: And 4?") if "conversations" in row else ("", "")
+        system = "" if "id" in row else system
+        assert worked(path, tmp_path / str(number)) == [f"{system}user: Add 2 and 3.|assistant: 5.{last}"] * 2
 
 
 def test_line_separators_inside_a_string_end_no_line(tmp_path):
@@ -66,6 +71,8 @@ BROKEN = {
     "roles that are no text": ('{"messages": [{"role": ["user"], "content": "Hi"}]}', "no dialogue"),
     "a list that is cut": ("[" + GOOD, "no JSON list"),
     "null messages": ('{"messages": null}', ":1: expected"),
+    "nested without end": ("[" * 100_000, "no JSON list"),
+    "nested without end, in a line": (GOOD + '\n{"messages": ' + "[" * 100_000, ":2: no JSON"),
     "not UTF-8": (b'{"messages": "\xff\xfe"}', "UTF-8"),
 }
 
@@ -83,9 +90,47 @@ def test_a_broken_file_is_refused_before_anything_is_built(case, tmp_path):
 def test_a_prompt_alone_is_enough_to_calibrate_on(tmp_path):
     path = tmp_path / "prompts"
     path.write_text(json.dumps({"messages": [{"role": "system", "content": "Be brief."}, MESSAGES[0]]}))
-    assert worked(path, tmp_path / "w") == ["user: Add 2 and 3."]
+    assert worked(path, tmp_path / "w") == ["system: Be brief.|user: Add 2 and 3."]
 
 
 def test_a_spec_without_a_file_is_passed_on(tmp_path):
     for spec in ({"model": "m"}, {"calibration": {"dataset": "org/d"}}):
         assert calibration.with_dialogues(spec, tmp_path) is spec
+
+
+BRIEF = [{"type": "text", "text": "Be "}, {"type": "text", "text": "brief."}]
+PARTS = {"messages": [{"role": "developer", "content": BRIEF},
+                      {"role": "user", "content": [{"type": "text", "text": "Add 2 and 3."}]}]}  # fmt: skip
+
+
+def test_text_parts_are_joined_and_developers_are_systems(tmp_path):
+    path = tmp_path / "parts.jsonl"
+    path.write_text(json.dumps(PARTS))
+    assert calibration.problems(str(path), samples=40) == []
+    assert worked(path, tmp_path / "w") == ["system: Be brief.|user: Add 2 and 3."]
+
+
+def test_dropped_rows_are_counted_where_they_leave_too_few(tmp_path):
+    path = tmp_path / "c.jsonl"
+    image = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}
+    path.write_text("\n".join([GOOD, json.dumps(image), GOOD]))
+    assert calibration.problems(str(path), samples=2) == []
+    (problem,) = calibration.problems(str(path), samples=3)
+    assert "2 of 3 dialogues are left" in problem and "row 2 " in problem and "calibration.samples=2" in problem
+    path.write_text(GOOD)
+    assert calibration.problems(str(path), samples=40) == [], "a small file is used whole"
+
+
+class NoSystem(Tokenizer):
+    def apply_chat_template(self, dialogue, tokenize):
+        if dialogue[0]["role"] == "system":
+            raise TemplateError("System role not supported")
+        return super().apply_chat_template(dialogue, tokenize)
+
+
+@pytest.mark.parametrize(("tokenizer", "system"), [(Tokenizer(), "system: Be brief.|"), (NoSystem(), "")])
+def test_rows_of_a_dataset_are_read_as_those_of_a_file(tokenizer, system, monkeypatch):
+    rows = [PARTS, {"conversations": SHAREGPT[:2]}, {"messages": [{"role": "user", "content": None}]}]
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=lambda *_, **__: rows))
+    spec = {"dataset": "org/d", "split": "train", "samples": 9, "seed": 0}
+    assert runpy.run_path(str(WORKER))["texts"](spec, tokenizer) == [f"{system}user: Add 2 and 3."] * 2

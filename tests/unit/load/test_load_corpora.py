@@ -182,3 +182,19 @@ def test_text_that_cannot_be_read_is_found_in_preflight(tmp_path):
     first, second = preflight._texts(config)
     assert "scenarios.chat_9_9.text" in first and "talk.jsonl:2" in first
     assert "scenarios.rag_9_9.text" in second and "nowhere.txt" in second
+
+
+def test_dialogues_of_newer_interfaces_are_read_alike(tmp_path):
+    parts = [{"role": "developer", "content": "Be brief."},
+             {"role": "user", "content": [{"type": "text", "text": "why"}, {"type": "text", "text": "?"}]},
+             {"role": "assistant", "content": "because"}]  # fmt: skip
+    path = tmp_path / "parts.jsonl"
+    path.write_text(json.dumps({"messages": parts}))
+    assert load_corpus(str(path)).dialogues == (WHY,)
+
+
+@pytest.mark.parametrize("name", ["deep.json", "deep.jsonl"])
+def test_json_that_is_nested_without_end_is_named(name, tmp_path):
+    (tmp_path / name).write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match=name):
+        load_corpus(str(tmp_path / name))

@@ -2,7 +2,10 @@
 
 import json
 import random
+import runpy
 from pathlib import Path
+
+SHARED = runpy.run_path(str(Path(__file__).resolve().parents[3] / "dialogues.py"))  # harness is not installed here
 
 
 def texts(calibration: dict, tokenizer) -> list[str]:
@@ -15,15 +18,35 @@ def texts(calibration: dict, tokenizer) -> list[str]:
 
         hub = {"split": calibration["split"], "revision": calibration.get("revision")}
         rows = list(load_dataset(calibration["dataset"], **hub))
-        if rows and "messages" not in rows[0]:
+        if rows and not {"messages", "conversations"} & set(rows[0]):
             columns = ", ".join(rows[0])
             raise SystemExit(f"calibration.dataset={calibration['dataset']} has {columns} and no messages: set another "
                              "dataset, or calibration.file to its rows as JSON lines")  # fmt: skip
-    random.Random(calibration["seed"]).shuffle(rows)
-    dialogues = [row["messages"] for row in rows[: calibration["samples"]]]
+    dialogues = [SHARED["dialogue"](SHARED["messages_of"](row), whole=True) for row in rows]
+    dialogues, count = [dialogue for dialogue in dialogues if dialogue], len(dialogues)
+    if not dialogues:
+        raise SystemExit("calibration: none of its dialogues starts with a user's text; set another dataset or file")
+    if len(dialogues) < min(count, calibration["samples"]):
+        print(
+            f"calibration: {len(dialogues)} of {count} dialogues are left, samples={calibration['samples']}", flush=True
+        )
+    random.Random(calibration["seed"]).shuffle(dialogues)
+    dialogues = dialogues[: calibration["samples"]]
     if tokenizer.chat_template is None:  # a base model: what was said, without a form that it has never seen
         return ["\n\n".join(message["content"] for message in dialogue) for dialogue in dialogues]
-    return [tokenizer.apply_chat_template(dialogue, tokenize=False) for dialogue in dialogues]
+    return [_templated(dialogue, tokenizer) for dialogue in dialogues]
+
+
+def _templated(dialogue: list[dict], tokenizer) -> str:
+    """Leave the system message out where the template refuses it, as Gemma's does."""
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(dialogue, tokenize=False)
+    except TemplateError:
+        if dialogue[0]["role"] != "system":
+            raise
+        return tokenizer.apply_chat_template(dialogue[1:], tokenize=False)
 
 
 def arguments(calibration: dict, tokenizer) -> dict:
