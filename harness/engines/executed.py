@@ -124,7 +124,8 @@ def activation_problems(facts: dict[str, Any], scheme: Scheme) -> Iterator[tuple
             text = f"activations stayed in 16 bit in {entry['layers']} of {total} layers ({name}: "
             yield "activations_unquantized", f"{text}{_listed(entry['names'])}); {said}"
         if name in ROUNDED_ONLY:
-            yield "emulated_kernel", f"{name}: activations are rounded and multiplied in 16 bit; speeds are not representative"
+            text = "activations are rounded and multiplied in 16 bit; speeds are not representative"
+            yield "emulated_kernel", f"{name}: {text}"
     ran: dict[str, list[str]] = {}
     for entry in facts.get("kernels") or []:
         if entry.get("activations") and not SIXTEEN_BIT_SCHEME.search(entry["layer"]):

@@ -57,7 +57,9 @@ def test_sparse_experts_that_no_line_names_are_not_taken_for_sparse():
     files = inspection(attention=False, experts=True)
     code, said = problem(files, CompressedTensorsW8A8Fp8=logged(*ATTENTION))
     assert code == "kernel_unknown"
-    assert said.startswith("48 of 48 layers with 2:4 sparse weights are not named in the engine's log (model.layers.0-1.")
+    assert said.startswith(
+        "48 of 48 layers with 2:4 sparse weights are not named in the engine's log (model.layers.0-1."
+    )
     assert "mlp.experts.0.gate_proj" in said and "and 20 more" in said
 
 
