@@ -72,7 +72,6 @@ class Session:
     def deployment(self, location: str, revision: str | None = None) -> Deployment:
         return replace(self.served, model=location, revision=revision)
 
-
     @property
     def planned_overrides(self) -> list[dict[str, Any]]:
         """Those of the deployment, and those in the fingerprint of each cell."""

@@ -139,7 +139,7 @@ class Run:
         self._inspected[checkpoint.location] = admitted(
             checkpoint.location, checkpoint.revision, session.variant, variant
         )
-        args = (*getattr(self.config.engine, "args", ()), *session.served.args)
+        args = (*self.config.engine.args, *session.served.args)
         where = (checkpoint.location, checkpoint.revision, session.variant)
         if wrong := unreadable(*where, self.engine.release, args):
             raise HarnessError("\n  ".join(wrong))

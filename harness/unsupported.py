@@ -43,7 +43,7 @@ def leave_out(config: Config, engine: Engine) -> tuple[Config, list[LeftOut]]:
 def unmet(config: Config, name: str) -> str | None:
     """All that a variant's kernels need and all that is here, in one line; None where its needs are met."""
     needs, engine = config.variants[name].needs, config.engine
-    device, version = getattr(engine, "device", "cuda"), getattr(engine, "version", None)
+    device, version = engine.device, engine.version
     served_by = f"{engine.kind} {version or ''}".rstrip()
     if device == "cpu":
         if needs.cpu != "none":
@@ -66,7 +66,7 @@ def unmet(config: Config, name: str) -> str | None:
 
 def emulated(config: Config, name: str) -> str | None:
     """Why a supported variant does not run on arithmetic of its own format here; None where it does, or should."""
-    if getattr(config.engine, "device", None) != "cpu":
+    if config.engine.device != "cpu":
         return None
     return {
         "emulated": "its number format is emulated on a CPU",
@@ -85,4 +85,4 @@ def engine_fits(need: str, kind: str, version: str | None) -> bool | None:
 
 
 def _no_gpu(config: Config) -> bool:
-    return getattr(config.engine, "device", None) == "cuda" and not host.gpus_for(config.engine)
+    return config.engine.device == "cuda" and not host.gpus_for(config.engine)
