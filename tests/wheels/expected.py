@@ -49,7 +49,7 @@ RUNS: dict[tuple[str, str], dict[str, tuple | Error]] = {
     },
     ("vllm_sparse", "b200"): {
         "fp8_dynamic": FP8,
-        "sparse24_fp8": Error("not supported"),
+        "sparse24_fp8": Error("Sparse CUTLASS not supported"),
     },
     ("vllm", "h100"): {
         "bf16": DENSE,
