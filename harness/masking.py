@@ -102,7 +102,7 @@ _RULES: list[tuple[set[str], re.Pattern[str], str | Callable[[re.Match[str]], st
         rf"\1\2{MASK}",
     ),
     (
-        {"key", "token"},
+        {"api-key", "x-auth-token"},
         re.compile(
             rf"(?i)\b((?:x-)?(?:goog-)?api-key{_QUOTES}\s*:\s*{_QUOTES}|x-auth-token{_QUOTES}\s*:\s*{_QUOTES}){_VALUE}"
         ),
@@ -119,7 +119,7 @@ _RULES: list[tuple[set[str], re.Pattern[str], str | Callable[[re.Match[str]], st
         rf"\1{MASK}",
     ),
     (
-        _SECRET_WORDS | {"authorization"},
+        {"key", "passw", "secret", "access", "auth", "bearer", "refresh", "session", "hf"},
         re.compile(rf"(?<![\w-])({_LOWER.pattern}{_QUOTES}\s?[:=]\s?{_QUOTES}){_VALUE}", re.IGNORECASE),
         rf"\1{MASK}",
     ),

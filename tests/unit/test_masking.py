@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from harness import known_secrets, masking
+from harness import known_secrets, masking, output
 from harness.engines import process
 from harness.errors import CellError, PreflightError
 from harness.masking import excerpt, mask, mask_data, mask_row, secret_name
@@ -286,29 +286,31 @@ def test_long_lines_take_linear_time(unit):
     known_secrets.learn_config(text)
 
 
-def test_a_stream_of_several_threads_keeps_lines_whole():
-    class Slow(io.StringIO):
-        def write(self, text):
-            time.sleep(0.0001)
-            return super().write(text)
+def test_a_stream_is_written_by_one_thread_at_a_time(monkeypatch):
+    inside, most = [], []
 
-    into = Slow()
-    stream = MaskedStream(into)
+    def slow(text):
+        inside.append(text)
+        most.append(len(inside))
+        time.sleep(0.002)
+        inside.remove(text)
+        return text
+
+    monkeypatch.setattr(output, "mask", slow)
+    stream = MaskedStream(into := io.StringIO())
 
     def write(name):
-        for number in range(50):
+        for number in range(10):
             stream.write(f"<{name} {number}>\n")
             stream.flush()
 
     threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        [thread.start() for thread in threads]
-        [thread.join() for thread in threads]
-    finally:
-        sys.setswitchinterval(interval)
-    assert sorted(into.getvalue().splitlines()) == sorted(f"<{name} {n}>" for name in "abcd" for n in range(50))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(into.getvalue().splitlines()) == sorted(f"<{name} {n}>" for name in "abcd" for n in range(10))
+    assert max(most) == 1
 
 
 def test_a_store_masks_rows_and_never_the_identity_of_a_cell(tmp_path):
