@@ -2,7 +2,7 @@
 
 Sources: `Requires-Dist` of the packages on PyPI (0.12.0 to 0.32.0, read in November 2026). vllm_packages.json holds the
 keys of `_VLLM_MODELS` in vllm/model_executor/models/registry.py of the wheels that conf/engine pins, and the
-architectures and tokenizer classes of transformers 4.57.6. A test compares them with the wheels that are installed.
+architectures and tokenizer classes of transformers 4.57.6. tests/wheels/test_releases.py compares them with the wheels.
 """
 
 import json

@@ -140,7 +140,7 @@ def _file_dialogues(path: Path) -> Iterator[Messages]:
         try:
             found = json.loads(row) if isinstance(row, str) else row
             yield _dialogue(found["messages"] if "messages" in found else found["conversations"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
                 f'{path}:{number}: expected {{"messages": [{{"role", "content"}}, ...]}} '
                 'or {"conversations": [{"from", "value"}, ...]}'
@@ -154,7 +154,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         return
     try:
         yield from enumerate(json.loads(read_text(path)), 1)
-    except (ValueError, TypeError) as error:
+    except (ValueError, RecursionError, TypeError) as error:
         raise ConfigError(f"{path}: expected a JSON list of dialogues: {error}") from error
 
 

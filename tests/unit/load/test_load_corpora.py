@@ -57,6 +57,10 @@ def test_useless_files_are_refused(tmp_path):
     broken.write_text("[{]")
     with pytest.raises(ConfigError, match=r"broken\.json.*list of dialogues"):
         load_corpus(str(broken))
+    for name in ("deep.json", "deep.jsonl"):
+        (tmp_path / name).write_text("[" * 100_000)
+        with pytest.raises(ConfigError, match=name):
+            load_corpus(str(tmp_path / name))
 
 
 def test_sharegpt_files_are_dialogues(tmp_path):
