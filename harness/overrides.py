@@ -28,6 +28,13 @@ from harness.setting_types import is_optional, is_optional_block, plain, types_o
 GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
 LISTS = ("variant", "suite", "scenario")  # groups of which several are chosen
 NULL_BLOCKS, PRESENT = "null_blocks", "present"  # null_blocks/judge=present merges {judge: {}}; compose.register
+ELEMENT = re.compile(  # of a list or dict: up to a comma that is not inside quotes or ${}
+    r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\$\{[^{}]*\}|\\.|[^,"'\\])+""", re.DOTALL
+)
+KEYED = {  # (key and colon, white space, value, white space) of an element, by the bracket
+    "[": re.compile(r"()(\s*)(.*?)(\s*)", re.DOTALL),
+    "{": re.compile(r"([^:]*:)?(\s*)(.*?)(\s*)", re.DOTALL),
+}
 SETTING = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^\s=+~]+)(?:=(?P<value>.*))?", re.DOTALL)
 
 
@@ -146,15 +153,16 @@ def _text(setting: Setting) -> Setting:
 
 
 def _with_texts(value: str) -> str:
-    """A list or dict of texts with its numbers quoted; one that has quotes is taken as it is typed."""
-    if re.search(r"[\"'\\$]", value):
-        return value
+    """Return a list or dict of texts with its numbers quoted. Elements that are quoted already stay as typed."""
+    if value[-1] != {"[": "]", "{": "}"}[value[0]]:
+        return value  # Hydra says what is wrong with it
 
     def keep(match: re.Match[str]) -> str:
-        number = isinstance(_parsed(f"x={match[2]}"), int | float)
-        return match[1] + (_quoted(match[2]) if number else match[2])
+        key, before, text, after = KEYED[value[0]].fullmatch(match[0]).groups(default="")
+        number = isinstance(_parsed(f"x={text}"), int | float)
+        return key + before + (_quoted(text) if number else text) + after
 
-    return re.sub(r"([\[,]\s*|:\s+)([^\s\[\]{},:]+)(?=\s*[\],}])", keep, value)
+    return value[0] + ELEMENT.sub(keep, value[1:-1]) + value[-1]
 
 
 def _blocks(setting: Setting, before: list[str]) -> list[str]:

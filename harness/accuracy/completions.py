@@ -26,7 +26,7 @@ def completion(reply: dict[str, Any]) -> Completion:
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
     choices = reply.get("choices", ())
     if choices in (None, []):  # the prompt was filtered
-        return Completion("", FILTERED if "choices" in reply else None, tokens)
+        return Completion("", FILTERED, tokens)
     try:
         choice = choices[0]
         text = _text((choice["message"] or {}).get("content") if "message" in choice else choice["text"])

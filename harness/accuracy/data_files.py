@@ -6,6 +6,7 @@ What cannot be read is a DataError that names file and line, for preflight and f
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,12 @@ def read_json(path: Path) -> Any:
     text = read_text(path)
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(path, f"not JSON ({error})", getattr(error, "lineno", None)) from None
 
 
 def read_json_lines(path: Path, columns: Iterable[str] = (), wrong: Check | None = None) -> list[Row]:
-    """A JSON object a line, blank lines apart; each has `columns`, and `wrong` says what else is amiss with one."""
+    """A JSON object a line, blank lines apart; each has `columns`, and `wrong` says what else is wrong with one."""
     rows, columns = [], list(columns)
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
@@ -99,5 +100,5 @@ def _lines(path: Path, newline: str | None = None) -> Iterator[str]:
             yield from file
     except UnicodeDecodeError as error:
         raise DataError(path, f"not UTF-8 text (byte {error.start}: {error.reason}); save it as UTF-8") from None
-    except (OSError, EOFError) as error:  # gzip raises EOFError for a file that is cut
+    except (OSError, EOFError, zlib.error) as error:  # gzip raises EOFError if the file is cut, zlib.error if corrupted
         raise DataError(path, f"cannot be read ({error})") from None

@@ -1,8 +1,8 @@
 """Many requests to one server, concurrently, each retried a bounded number of times. Not for timing: see load/.
 
-A server's limits are kept (engines/limits.py): so many in flight, so many a minute. One that answers "too many
-requests" all the same (429) is asked again when it says (Retry-After), which is no failure. A final refusal, such as
-a used-up quota, ends the suite at once (refusals.py).
+A server's limits are kept (engines/limits.py): so many in flight, so many a minute. A request that is rate-limited all
+the same (429, or 403 with Retry-After) is sent again after Retry-After, which does not count as a failure. A final
+refusal, such as a used-up quota, ends the suite at once (refusals.py).
 """
 
 import asyncio
@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from harness.accuracy.refusals import advice, final
+from harness.accuracy.refusals import advice, final, is_rate_limit
 from harness.engines import Server
-from harness.engines.failures import failure_of
+from harness.engines.failures import failure_of, unwrapped
 from harness.engines.limits import Pace
 from harness.engines.urls import REDIRECTS, proxy_of, redirect_words
 from harness.errors import CellError
@@ -22,8 +22,8 @@ from harness.masking import excerpt
 
 RETRIES = 3
 RETRY_STATUS = {408, 500, 502, 503, 504, 520, 522, 524, 529}  # 52x: Cloudflare's; 529: Anthropic's "overloaded"
-TOO_MANY = 429
 SOON_S = 0.2  # at the earliest, whatever it says
+PAUSE_S = 60.0  # at most between two failures, whatever Retry-After says
 PATIENCE_S = 600.0  # that one request waits for a server which is rate-limiting the client
 
 
@@ -64,7 +64,8 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
 
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     connector = aiohttp.TCPConnector(limit=concurrency)
-    settings = {"headers": server.headers, "trust_env": proxy_of(server.base_url) is not None}
+    # the proxy by name and not by trust_env, which would send the credentials of ~/.netrc too
+    settings = {"headers": server.headers, "proxy": proxy_of(server.base_url)}
     async with aiohttp.ClientSession(timeout=timeout, connector=connector, **settings) as session:
         try:
             async with asyncio.TaskGroup() as group:
@@ -81,10 +82,11 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
     problem, hint, failures, waited_s, url = "", "", 0, 0.0, server.base_url + path
     while failures <= RETRIES:
         await pace.wait(body)
+        retry_after = None
         try:
             async with session.post(url, json=body, allow_redirects=False) as response:
                 if response.status == 200:
-                    answer = await response.json(content_type=None)
+                    answer = unwrapped(await response.json(content_type=None))
                     if (broken := failure_of(answer)) is None:
                         return answer
                     problem, text = broken, json.dumps(answer)
@@ -96,20 +98,22 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
                 retry_after = response.headers.get("Retry-After")
                 why = final(response.status, text, retry_after)
                 hint = advice(why, response.status, text, body.get("prompt"), server.api_key_env)
-                if why or (response.status not in RETRY_STATUS and response.status not in (200, TOO_MANY)):
+                too_many = is_rate_limit(response.status, retry_after)
+                if why or not (too_many or response.status == 200 or response.status in RETRY_STATUS):
                     raise CellError(f"{url} refused a request: {problem}{hint}")
-                if response.status == TOO_MANY:
+                if too_many:
                     wait_s = retry_after_s(retry_after, waited_s)
                     waited_s += wait_s
                     if waited_s > PATIENCE_S:
                         break
                     await asyncio.sleep(wait_s)
                     continue
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
             problem, hint = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, ""
         failures += 1
         if failures <= RETRIES:
-            await asyncio.sleep(min(2.0**failures / 2, 10.0))
+            asked_s = min(retry_after_s(retry_after, 0.0), PAUSE_S) if retry_after else 0.0
+            await asyncio.sleep(max(min(2.0**failures / 2, 10.0), asked_s))
     if waited_s > PATIENCE_S:
         raise CellError(
             f"{url} is rate-limiting the client ({problem}): a request would wait {waited_s:.0f} s, more than "

@@ -39,7 +39,7 @@ def read_problems(path: Path) -> dict[str, dict[str, Any]]:
     found = {row["task_id"]: row for row in rows}
     if len(found) < len(rows):
         names = [row["task_id"] for row in rows]
-        raise DataError(path, f"task_id {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+        raise DataError(path, f"task_id {next(name for name in names if names.count(name) > 1)!r} occurs twice")
     return found
 
 

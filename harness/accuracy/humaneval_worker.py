@@ -9,9 +9,8 @@ and by its `task`:
              values are compared by ==, so that digests of them are enough
     run      {"code", "entry_point", "inputs", "times_s", "exact"} -> {"status", "count", "values", "defined"} of
              model-written code: evalplus's own loop over the inputs, in a process of its own (untrusted_check), with
-             its time limits and its guard; `count` inputs were answered; values: one digest of all digests where
-             `exact`;
-             defined: False where running the code leaves nothing to call by the entry point's name
+             its time limits and its guard; count: inputs that were answered; values: one digest of all digests
+             if `exact`; defined: False if running the code leaves nothing to call by the entry point's name
 
 evalplus hands the expected values to the process that runs the code, where code can find them, or claim to be equal
 to them. Here that process gets a `Witness` in place of each: it is equal to everything and writes down what it was

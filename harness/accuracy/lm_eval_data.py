@@ -11,11 +11,19 @@ from harness.accuracy.datasets import Source
 from harness.errors import CellError
 
 MMLU_COLUMNS = ("question", "choice0", "choice1", "choice2", "choice3", "answer")
-NUMBER = re.compile(r"####\s*-?[\d.,]+")
+NUMBER = re.compile(r"-?[0-9.]*[0-9][0-9.]*")
+# regexes_to_ignore of lm-eval's gsm8k.yaml, in its order; it compares what is left with the model's number
+GSM8K_IGNORED = (",", r"\$", r"(?s).*#### ", r"\.$")
 
 
 def _gsm8k(row: Row) -> str | None:
-    return None if NUMBER.search(row["answer"]) and row["question"].strip() else "its answer has no '#### NUMBER'"
+    if not row["question"].strip():
+        return "no question"
+    target = row["answer"]
+    for ignored in GSM8K_IGNORED:
+        target = re.sub(ignored, "", target)
+    scored = NUMBER.fullmatch(target)
+    return None if scored else "its answer has no '#### NUMBER' at its end, which lm-eval compares with the model's"
 
 
 def _arc(row: Row) -> str | None:
@@ -59,7 +67,7 @@ class DataSet:
     hub: str  # its name there
     tasks: str  # the folder of lm-eval's built-in tasks that read it
     columns: tuple[str, ...] = ()  # of a row
-    wrong: Check | None = None  # what else is amiss with a row
+    wrong: Check | None = None  # what else is wrong with a row
     asked: str = "test"  # the split that is asked ...
     shots: str | None = "train"  # ... and the one that examples are drawn from; None: they stand in the task's prompt
 

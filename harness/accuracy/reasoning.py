@@ -50,7 +50,7 @@ def answer_flags(rows: Collection[dict[str, Any]], limit: str) -> list[Flag]:
 
 
 def judged_flags(rows: Collection[dict[str, Any]]) -> list[Flag]:
-    """Of a judge's cell: answers are shown to it as they were generated."""
+    """Flags of a judge's cell, where answers are shown to the judge as they were generated."""
     return _thinking(rows, "the judge compares the whole text, reasoning included", "")
 
 

@@ -1,15 +1,18 @@
 """What a server's refusal means: whether to ask again, and what to do about it.
 
-A refusal that no waiting mends (used-up quota, a key that is not accepted, an unknown model) ends a cell at once. A
-rate limit (429 with Retry-After, or a code like rate_limit_exceeded) is waited for. Providers say "no credit" with
-429 too, so the body decides: OpenAI `insufficient_quota`, DeepSeek 402 `Insufficient Balance`, Moonshot
-`exceeded_current_quota_error`, xAI "used all available credits", Anthropic 400 "credit balance is too low".
+A final refusal (used-up quota, a key that is not accepted, an unknown model) ends a cell at once. After a rate limit
+(429 or 403 with Retry-After, or a code like rate_limit_exceeded) or a failure of the server (5xx) the request is sent
+again. Providers say "no credit" with 429 too, so the body decides: OpenAI `insufficient_quota`, DeepSeek 402
+`Insufficient Balance`, Moonshot `exceeded_current_quota_error`, xAI "used all available credits", Anthropic 400
+"credit balance is too low".
 """
 
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
+
+from harness.engines.failures import error_of, unwrapped
 
 QUOTA, KEY, MODEL = "quota", "key", "model"
 CODES = {  # error.code, error.type, error.status, in lower case
@@ -28,12 +31,18 @@ CODES = {  # error.code, error.type, error.status, in lower case
     **dict.fromkeys(("model_not_found", "model_not_available", "unknown_model"), MODEL),
 }
 NO_CREDIT = re.compile(
-    r"insufficient.{0,12}(quota|credit|balance|fund)|exceeded your current quota|billing|spending limit|hard limit|"
+    r"insufficient.{0,12}(quota|credit|balance|fund)|exceeded your current quota|billing|spending limit|"
+    r"(quota|credit|balance|fund)s?( is| are)? (insufficient|not enough|not sufficient|too low)|"
     r"credit balance|(used|exhausted|consumed) (up )?(all|your).{0,30}(credit|quota)|(no|not enough|out of) credit|"
     r"quota (is |has been )?(exhausted|used up)|(account|organization).{0,40}(suspended|deactivated|disabled)",
     re.IGNORECASE,
 )
 WAIT = re.compile(r"retry.?delay|(try|retry) (again )?(in|after) |rate.?limit", re.IGNORECASE)
+OTHER_ROUTE = re.compile(  # OpenAI, Azure: the model exists, and is not served at this path
+    r"\b(is|not) an? (text |chat|completion)[\w -]{0,12}model\b|completion operation does not work|"
+    r"\b(not|only) support(s|ed)?\b.{0,30}\b(completions|responses)\b|mean to use .{0,8}v1/",
+    re.IGNORECASE,
+)
 STATUS = {401: KEY, 402: QUOTA, 403: KEY}
 WANTS_TEXT = re.compile(  # pydantic, FastAPI, Go, Python, tokenizers
     r"string_type|valid string|(must be|of type|expected)( a| type)? str|not a string|'list' object|type: 'list'|"
@@ -45,16 +54,24 @@ TOO_LONG = re.compile(r"too long|context length|maximum.{0,20}tokens|exceed", re
 
 def final(status: int, body: str, retry_after: str | None = None) -> str | None:
     """quota | key | model where asking again cannot help; None where it might, or where it is another mistake."""
-    error = error_of(_read(body))
-    codes = [str(code).lower() for code in _codes(error)]
+    if status >= 500 or (status == 403 and retry_after) or (status in (400, 404, 405) and OTHER_ROUTE.search(body)):
+        return None
+    answer = _read(body)
+    codes = [str(code).lower() for code in _codes(answer)]
     if found := next((CODES[code] for code in codes if code in CODES), None):
         return found
-    if status in (400, 401, 402, 403, 412, 429, 200) and NO_CREDIT.search(body):
-        waits = status == 429 and (retry_after or WAIT.search(body))
+    words = _servers_words(answer, body)
+    if status in (400, 401, 402, 403, 412, 429, 200) and NO_CREDIT.search(words):
+        waits = status == 429 and (retry_after or WAIT.search(words))
         return None if waits else QUOTA
-    if status == 404 and re.search(r"\bmodels?\b", body, re.IGNORECASE):
+    if status == 404 and re.search(r"\bmodels?\b", words, re.IGNORECASE):
         return MODEL
     return STATUS.get(status)
+
+
+def is_rate_limit(status: int, retry_after: str | None) -> bool:
+    """Return whether the request may be sent again after a wait, without counting as failed."""
+    return status == 429 or (status == 403 and bool(retry_after))
 
 
 def advice(why: str | None, status: int, body: str, prompt: Any, api_key_env: str | None) -> str:
@@ -69,30 +86,32 @@ def advice(why: str | None, status: int, body: str, prompt: Any, api_key_env: st
     wants_text = WANTS_TEXT.search(body) and not TOO_LONG.search(body)
     if status in (400, 415, 422, 500) and isinstance(prompt, list) and wants_text:
         return "; it may take prompts as text only: set engine.send_as=text"
-    if status in (404, 405):
-        return "; suites ask /v1/completions, which a chat-only server has not"
+    if status in (404, 405) or (status == 400 and OTHER_ROUTE.search(body)):
+        return "; suites ask /v1/completions; a chat-only server does not have it"
     return ""
 
 
-def error_of(answer: Any) -> Any:
-    """The error in an answer's JSON; None for `null`, an empty one, or one whose fields are all empty."""
-    if isinstance(answer, list) and len(answer) == 1:  # as Google's endpoints wrap it
-        answer = answer[0]
-    if not isinstance(answer, dict):
-        return None
-    error = answer.get("error")
-    if isinstance(error, dict):
-        error = {key: value for key, value in error.items() if value}
-    return error or None
+def _codes(answer: Any) -> Iterator[Any]:
+    """Yield the codes of the error and of the answer around it; an error that is a text may be a code too."""
+    error = error_of(answer)
+    if isinstance(error, str):
+        yield error
+    for place in (error, answer):
+        if isinstance(place, dict):
+            yield from (place[key] for key in ("code", "type", "status") if key in place)
 
 
-def _codes(error: Any) -> Iterator[Any]:
-    if isinstance(error, dict):
-        yield from (error[key] for key in ("code", "type", "status") if key in error)
+def _servers_words(answer: Any, body: str) -> str:
+    """Return the body without what the model generated; of its choices, only their errors are the server's."""
+    if not isinstance(answer, dict) or not answer.get("choices"):
+        return body
+    choices = answer["choices"] if isinstance(answer["choices"], list) else []
+    errors = [choice.get("error") for choice in choices if isinstance(choice, dict)]
+    return json.dumps(answer | {"choices": errors})
 
 
 def _read(body: str) -> Any:
     try:
-        return json.loads(body)
-    except ValueError:
+        return unwrapped(json.loads(body))
+    except (ValueError, RecursionError):
         return None

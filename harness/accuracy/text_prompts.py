@@ -16,7 +16,7 @@ END_TOKENS = 16
 
 
 def sendable(server: Server, tokenizer: Any, prompts: Iterable[list[int]]) -> Iterator[list[int] | str]:
-    """Raises CellError for a prompt that no text stands for."""
+    """Raises CellError for a prompt that cannot be sent as text."""
     if server.dialect.send_as != TEXT:
         yield from prompts
         return

@@ -1,11 +1,14 @@
-"""What is wrong with a recipe, told before anything is built. Pure; the work itself is workers/compress."""
+"""A variant's recipe, and what is wrong with it before anything is built. Pure; the work is workers/compress."""
 
+from collections.abc import Iterable
+from dataclasses import asdict
 from math import gcd
 from typing import Any
 
 from harness.checkpoints.inspection.claims import matches
 from harness.checkpoints.inspection.matching import regexes
-from harness.config import Format
+from harness.config import Config, Format, Variant
+from harness.engines.kernels import wants_sparsity_config
 from harness.errors import did_you_mean
 
 # Field -> the methods that workers/compress has; True: it measures activations, and needs calibration data for it.
@@ -14,6 +17,31 @@ METHODS = {
     "sparsity": {"sparsegpt": True, "wanda": True, "magnitude": False},
     "quantization": {"rtn": False, "gptq": True, "awq": True},
 }
+
+
+def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
+    """Return the fields of a variant's recipe that are set: a field that a later version adds changes no fingerprint.
+
+    None too for one that sets `ignore` alone: it makes nothing, and tells of a made checkpoint what no scheme is about.
+    """
+    recipe = _set(asdict(variant.recipe)) if variant.recipe else {}
+    if not recipe.keys() - {"ignore"}:
+        return None
+    if "calibration" in recipe:
+        recipe["calibration"] = _calibrated(_set(asdict(config.calibration)), recipe["calibration"])
+    if "sparsity" in recipe:
+        recipe["sparsity"].setdefault("write_config", wants_sparsity_config(config.engine))
+    return recipe
+
+
+def _calibrated(sweep: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The sweep's calibration with a recipe's own values; a recipe's dataset replaces the sweep's file."""
+    unwanted = ("file",) if "dataset" in own else ()
+    return {key: value for key, value in sweep.items() if key not in unwanted} | own
+
+
+def _set(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: _set(v) if isinstance(v, dict) else v for k, v in fields.items() if v is not None}
 
 
 def problems(name: str, recipe: dict[str, Any], activations: Format | None = None) -> list[str]:
@@ -42,16 +70,18 @@ def problems(name: str, recipe: dict[str, Any], activations: Format | None = Non
         found.append(f"{where}.calibration: {needing} must be measured on data; set it ({{}}: the sweep's)")
     if not recipe.get("sparsity") and not recipe.get("quantization"):
         found.append(f"{where}: neither sparsity nor quantization; set one, or recipe=null")
-    return found + _ignore(where, recipe) + _calibration(f"{where}.calibration", recipe.get("calibration"))
+    return found + _calibration(f"{where}.calibration", recipe.get("calibration"))
 
 
-def _ignore(where: str, recipe: dict[str, Any]) -> list[str]:
+def ignore_problems(name: str, ignore: Iterable[str]) -> list[str]:
+    """Check the patterns of a recipe, also of one that sets `ignore` alone."""
     found = []
-    for pattern in (name[3:] for name in recipe.get("ignore") or () if name.startswith("re:")):
+    for pattern in (entry[3:] for entry in ignore if entry.startswith("re:")):
         try:
             regexes([pattern])
         except ValueError as error:
-            found.append(f"{where}.ignore: re:{error}; set it to a Python regular expression, like re:.*lm_head$")
+            where = f"variants.{name}.recipe.ignore"
+            found.append(f"{where}: re:{error}; set it to a Python regular expression, like re:.*lm_head$")
     return found
 
 

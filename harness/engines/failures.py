@@ -2,7 +2,7 @@
 
 - `{"error": "text" or {"message": ...}}`, `{"errors": [...]}`: most servers; an `error` of null is a good answer
 - `{"object": "error", "message": ...}`, `{"type": "error", ...}`: vLLM, SGLang, gateways
-- `{"message": ...}` or `{"detail": ...}` with neither choices nor usage
+- `{"message": ...}` or `{"detail": ...}` with neither choices nor usage; in a stream it may be a keep-alive
 - a choice with `error`, or whose finish_reason is no end of an answer: abort (vLLM, SGLang), error (vLLM, Mistral,
   OpenRouter), cancelled and timeout (TensorRT-LLM, Dynamo), insufficient_system_resource (DeepSeek)
 
@@ -20,15 +20,35 @@ FAILED_END = re.compile(
 )
 
 
+def unwrapped(answer: Any) -> Any:
+    """Return the answer without the list of one in which Google's endpoints wrap an error."""
+    return answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
+
+
+def error_of(answer: Any) -> Any:
+    """Return the content of `error` or `errors`; None if it is empty, or an object whose fields are all empty."""
+    if not isinstance(answer, dict):
+        return None
+    return _filled(answer.get("error")) or _filled(unwrapped(answer.get("errors"))) or None
+
+
 def stated_error(answer: dict[str, Any]) -> str | None:
-    """The error that an answer or a chunk states about itself, its choices aside."""
-    error = _filled(answer.get("error")) or _filled(answer.get("errors"))
-    if not error:
-        if "error" in (answer.get("object"), answer.get("type"), answer.get("status")):
-            error = answer.get("message") or answer.get("detail") or answer
-        elif "choices" not in answer and "usage" not in answer:
-            error = answer.get("message") or answer.get("detail")
+    """Return the error that an answer states, its choices aside. A bare message counts."""
+    return explicit_error(answer) or bare_message(answer)
+
+
+def explicit_error(answer: dict[str, Any]) -> str | None:
+    """Return the error of an answer or chunk that calls itself an error."""
+    error = error_of(answer)
+    if not error and "error" in (answer.get("object"), answer.get("type"), answer.get("status")):
+        error = answer.get("message") or answer.get("detail") or answer
     return excerpt(str(error), 300) if error else None
+
+
+def bare_message(answer: dict[str, Any]) -> str | None:
+    """Return the message of an answer or chunk that has neither choices nor usage."""
+    said = None if "choices" in answer or "usage" in answer else answer.get("message") or answer.get("detail")
+    return excerpt(str(said), 300) if said else None
 
 
 def failed_choice(choice: dict[str, Any]) -> str | None:
@@ -44,9 +64,7 @@ def failed_choice(choice: dict[str, Any]) -> str | None:
 
 
 def failure_of(answer: Any) -> str | None:
-    """Why a whole answer with status 200 is none; None where it is one."""
-    if isinstance(answer, list) and len(answer) == 1:  # as Google's endpoints wrap an error
-        answer = answer[0]
+    """Return why a whole answer with status 200, `unwrapped`, is not a completion; None for one that is."""
     if not isinstance(answer, dict):
         return f"200 with {excerpt(json.dumps(answer), 300)}"
     if error := stated_error(answer):

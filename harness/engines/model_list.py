@@ -62,7 +62,7 @@ def parse_models(body: bytes, url: str) -> list[dict[str, Any]] | None:
     """The list in a 200's body. Raises EngineError."""
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         start = body.strip()[:60].decode("utf-8", "replace")
         what = "a web page" if start.startswith("<") else f"{start!r}" if start else "an empty body"
         raise EngineError(f"{url} answers {what}, not JSON; is engine.base_url an OpenAI-compatible API?") from None

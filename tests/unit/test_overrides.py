@@ -199,12 +199,23 @@ def test_preparing_twice_is_preparing_once():
     assert prepare_overrides(once, ["which_compression"]) == once
 
 
+def test_a_number_beside_a_quoted_text_stays_as_typed():
+    settings = ["variants.bf16.engine_args=[--x,0.10,'a b']", "+engine.env={A:0.10}"]
+    config = compose_sweep([*WITHOUT_JUDGE, *settings])
+    assert config.variants["bf16"].engine_args == ["--x", "0.10", "a b"]
+    assert config.engine.env == {"A": "0.10"}
+
+
 @pytest.mark.parametrize(
     ("typed", "prepared"),
     [
         ("engine.args=[--x,0.10, --y ,1e5,true,007]", 'engine.args=[--x,"0.10", --y ,"1e5","true",007]'),
         ("engine.env={A: 0.10, B: http://h:8000, C: x}", 'engine.env={A: "0.10", B: http://h:8000, C: x}'),
-        ("engine.args=['a,5,b',0.10]", "engine.args=['a,5,b',0.10]"),
+        ("engine.args=['a,5,b',0.10]", "engine.args=['a,5,b',\"0.10\"]"),
+        ("variants.bf16.engine_args=[--x,0.10,'a b']", "variants.bf16.engine_args=[--x,\"0.10\",'a b']"),
+        ('engine.args=["a\\"b, 5",1e5,${name},a\\,5]', 'engine.args=["a\\"b, 5","1e5",${name},a\\,5]'),
+        ("engine.env={A:0.10,B:http://h:80, C: '1'}", "engine.env={A:\"0.10\",B:http://h:80, C: '1'}"),
+        ("engine.args=[0.10", "engine.args=[0.10"),
         ("engine.args=[]", "engine.args=[]"),
         ("deployments.max_num_seqs=[1,2]", "deployments.max_num_seqs=[1,2]"),
     ],

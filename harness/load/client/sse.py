@@ -5,7 +5,8 @@ network cut the stream: lines may end in LF, CRLF or CR, and an event, a line, a
 split over reads, or many share one.
 
 A stream that ends in an error is a failed request, however the server says it: an event named error, a chunk that is
-an error object, a line of JSON that is no event, a choice that was aborted (engines/failures.py).
+an error object, a line of JSON that is no event, a choice that was aborted (engines/failures.py). A chunk that has only
+a message, like `{"message": "keep-alive"}`, is an error if no token and no finish_reason follows.
 """
 
 import re
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from harness.engines.failures import failed_choice, stated_error
+from harness.engines.failures import bare_message, explicit_error, failed_choice, stated_error
 from harness.load.client.trace import Failure, Trace
 from harness.masking import excerpt
 
@@ -50,7 +51,8 @@ def parse(trace: Trace) -> Stream:
     reads = [data for _, data in trace.chunks]
     events: list[_Event] = []
     usage: dict[str, Any] = {}
-    done = False
+    done = finished = False  # finished: a choice had a finish_reason
+    bare: tuple[int, str] | None = None  # the last chunk with a message alone: (events before it, message)
     error = None
     for read, data in sse_events(reads):
         if data == b"[DONE]" or data.strip() == b"[DONE]":
@@ -59,15 +61,22 @@ def parse(trace: Trace) -> Stream:
         chunk, problem = _chunk(data)
         if problem is None:
             usage = chunk.get("usage") or usage
-            for choice in chunk.get("choices") or ():
+            choices = chunk.get("choices") or ()
+            if not choices and (message := bare_message(chunk)):
+                bare = (len(events), message)
+            for choice in choices:
                 event = _event(read, choice)
                 if event is not None:
-                    done = done or event.is_last
+                    finished = finished or event.is_last
                     events.append(event)
                 if (event is None or event.is_last or not event.has_text) and (why := failed_choice(choice)):
                     problem = Failure("server_error_object", why)
         if problem is not None and (error is None or problem.kind == "server_error_object"):
             error = problem
+    waited = trace.error is not None and trace.error.kind in ("timeout", "cancelled")  # the message may be a keep-alive
+    if error is None and bare and bare[0] == len(events) and not (finished or waited):
+        error = Failure("server_error_object", bare[1])
+    done = done or finished
     tokens = _token_events(events, usage.get("completion_tokens"))
     if error is None and trace.error is None and not (done and tokens):
         error = _unstreamed(reads) or Failure("incomplete_stream", f"it ended after {len(tokens)} tokens")
@@ -161,7 +170,8 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
             return {}, Failure("invalid_json", excerpt(repr(data[:4096]), 200))
     if not isinstance(chunk, dict):
         return {}, Failure("invalid_json", f"not an object: {excerpt(repr(data[:4096]), 200)}")
-    if (chunk.get("error") or not chunk.get("choices")) and (error := stated_error(chunk)):
+    suspect = chunk.get("error") or chunk.get("errors") or not chunk.get("choices")
+    if suspect and (error := explicit_error(chunk)):
         return chunk, Failure("server_error_object", error)
     if not (_are_dicts(chunk.get("choices") or ()) and isinstance(chunk.get("usage") or {}, dict)):
         return {}, Failure("invalid_json", f"not a completion chunk: {excerpt(repr(data[:4096]), 200)}")
@@ -213,5 +223,7 @@ def _unstreamed(reads: list[bytes]) -> Failure | None:
     body = b"".join(reads).strip()
     if not body or body.startswith((b"data:", b":", b"event:", b"id:", b"retry:")):
         return None
-    _, problem = _chunk(body)
+    chunk, problem = _chunk(body)
+    if problem is None and (message := bare_message(chunk)):
+        problem = Failure("server_error_object", message)
     return problem or Failure("incomplete_stream", "the server answered in one piece instead of streaming")

@@ -151,7 +151,7 @@ def _mooncake(lines: Iterable[str], path: str) -> Iterator[_Row]:
                 raise ValueError(f"no {', '.join(missing)} among {', '.join(row)}")
             prompt, output = _length(row["input_length"]), _length(row["output_length"])
             yield _Row(_number(row["timestamp"]), False, prompt, output, _blocks(row.get("hash_ids"), prompt))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ConfigError(f"load.trace {path}:{number}: {error}; expected {', '.join(MOONCAKE)}") from None
 
 

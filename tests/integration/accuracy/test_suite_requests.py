@@ -21,6 +21,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked.append(self.path)
+        self.server.headers.append(dict(self.headers))
         data = json.dumps(self.server.answers[min(len(self.server.asked), len(self.server.answers)) - 1]).encode()
         self.send_response(self.server.status)
         if self.server.status == 307:
@@ -35,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setattr(generation, "RETRIES", 1)
     found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.asked, found.answers, found.status = [], [GOOD], 200
+    found.asked, found.answers, found.status, found.headers = [], [GOOD], 200, []
     thread = threading.Thread(target=found.serve_forever, daemon=True)
     thread.start()
     yield found
@@ -81,4 +82,28 @@ def test_an_answer_that_failed_is_asked_again_and_then_an_error(server, answer, 
     server.asked.clear()
     server.answers = [answer]
     with pytest.raises(CellError, match=words):
+        ask(server)
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+def test_a_netrc_entry_is_neither_sent_nor_in_the_way(key, server, monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("machine model.invalid login alice password secret\ndefault login a password b\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("http_proxy", f"http://user:word@127.0.0.1:{server.server_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("MY_KEY", key or "")
+    target = Server("http://model.invalid:80", "m", api_key_env="MY_KEY" if key else None)
+    assert request_many(target, "/v1/completions", [{"prompt": "x"}], concurrency=1) == [GOOD]
+    (sent,) = server.headers
+    assert sent.get("Authorization") == (f"Bearer {key}" if key else None)
+    assert sent["Proxy-Authorization"] == "Basic dXNlcjp3b3Jk", "the proxy's own credentials"
+
+
+def test_an_answer_in_a_list_of_one_is_unwrapped(server):
+    server.answers = [[GOOD]]
+    assert ask(server) == [GOOD]
+    server.answers = [[{"error": {"message": "no", "code": "insufficient_quota"}}]]
+    with pytest.raises(CellError, match="top up the account"):
         ask(server)

@@ -14,7 +14,7 @@ from harness.checkpoints.workers import portable
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]  # installs transformers 4.57.6
 
 TEXTS = ["The quick brown fox", " leading", "trailing \n\n", "日本語 🙂", "<|im_start|>user\nhi", "a\tb  c", ""]
 LLAMA3 = {

@@ -82,6 +82,7 @@ PER_MINUTE = (
     "adding a payment method at https://x/account/billing"
 )
 GOOGLE = "You exceeded your current quota, please check your plan and billing details"
+CHAT_ONLY = "This is a chat model and not supported in the v1/completions endpoint. Did you mean v1/chat/completions?"
 REFUSALS = [  # status, body, Retry-After -> final?
     (429, said("You exceeded your current quota", code="insufficient_quota"), None, QUOTA),
     (429, said("over", type="insufficient_quota"), "20", QUOTA),
@@ -96,7 +97,26 @@ REFUSALS = [  # status, body, Retry-After -> final?
     (404, said("The model `x` does not exist", code="model_not_found"), None, MODEL),
     (404, {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError"}, None, MODEL),
     (200, {"error": {"code": "insufficient_quota"}}, None, QUOTA),
+    (402, {"message": "no", "type": "insufficient_quota", "object": "error"}, None, QUOTA),
+    (429, {"object": "error", "type": "insufficient_quota", "message": "no"}, None, QUOTA),
+    (400, {"code": "model_not_found", "message": "no"}, None, MODEL),
+    (429, {"error": "insufficient_quota"}, None, QUOTA),
+    (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}, None, QUOTA),
+    (400, said("Your balance is insufficient"), None, QUOTA),
+    (400, [said("You have run out of credits")], None, QUOTA),
+    (404, said("The model `llama-2-7b-chat` does not exist"), None, MODEL),
+    (200, {"choices": [{"text": "", "finish_reason": "error", "error": said("Insufficient credits")}]}, None, QUOTA),
     # these are waited for, or another mistake
+    (404, said(CHAT_ONLY, type="invalid_request_error", param="model", code=None), None, None),
+    (404, said(CHAT_ONLY, code="model_not_found"), None, None),
+    (404, said("This model is only supported in v1/responses and not in v1/completions."), None, None),
+    (400, said("max_tokens 4096 exceeds hard limit on max_tokens 2048"), None, None),
+    (200, {"choices": [{"text": "billing: no credit, my model", "finish_reason": "abort"}]}, None, None),
+    (200, {"choices": [{"message": {"content": "insufficient funds"}, "finish_reason": "error"}]}, None, None),
+    (503, said("loading", code="model_not_available"), "20", None),
+    (500, said("try again", type="billing_error"), None, None),
+    (403, said("slow down", type="permission_error"), "5", None),
+    (403, "", "5", None),
     (429, said(PER_MINUTE, code="rate_limit_exceeded"), None, None),
     (
         429,
@@ -116,6 +136,12 @@ REFUSALS = [  # status, body, Retry-After -> final?
 def test_which_refusals_are_final(status, body, retry_after, expected):
     text = body if isinstance(body, str) else json.dumps(body)
     assert final(status, text, retry_after) == expected
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_chat_model_is_answered_with_the_route(status):
+    text = json.dumps(said(CHAT_ONLY))
+    assert "suites ask /v1/completions" in advice(final(status, text), status, text, "p", None)
 
 
 TEXT_ONLY = [

@@ -2,18 +2,19 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from harness.accuracy.alpaca_eval import AlpacaEval, AlpacaEvalConfig
-from harness.accuracy.data_files import DataError, read_csv, read_json_lines
+from harness.accuracy.data_files import DataError, read_csv, read_json, read_json_lines
 from harness.accuracy.datasets import source
 from harness.accuracy.humaneval import HumanEval, HumanEvalConfig
 from harness.accuracy.humaneval_rows import load_problems
 from harness.accuracy.lm_eval import Config, LmEval
-from harness.accuracy.lm_eval_data import mmlu_docs
+from harness.accuracy.lm_eval_data import DATA, mmlu_docs
 from harness.accuracy.lm_eval_tasks import load_tasks
 from harness.accuracy.perplexity import Perplexity, PerplexityConfig
 
@@ -177,7 +178,7 @@ WRONG_PROBLEMS = [
     (PROBLEM | {"base_input": "[[1]]"}, "base_input is not a list"),
     (PROBLEM | {"atol": "0"}, "atol '0' is not a number"),
     (PROBLEM | {"entry_point": None}, "entry_point is not a text"),
-    (PROBLEM, "task_id 'Q/0' stands there twice"),
+    (PROBLEM, "task_id 'Q/0' occurs twice"),
     ("{", "line 2: not a JSON object"),
 ]
 
@@ -194,6 +195,48 @@ def test_a_cut_archive_is_named_by_preflight(tmp_path):
     path.write_bytes(path.read_bytes()[:-12])
     (problem,) = suite.problems(str(tmp_path))
     assert str(path) in problem and "cannot be read" in problem
+
+
+def test_a_corrupted_archive_is_named_by_preflight(tmp_path):
+    suite = humaneval(
+        tmp_path, [PROBLEM, *(PROBLEM | {"task_id": f"Q/{n}"} for n in range(1, 50))], "HumanEvalPlus.jsonl.gz"
+    )
+    path = tmp_path / "humaneval" / "HumanEvalPlus.jsonl.gz"
+    whole = path.read_bytes()
+    for position in range(10, len(whole), 7):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        (problem,) = suite.problems(str(tmp_path))
+        assert str(path) in problem and "\n" not in problem
+
+
+def test_json_that_is_nested_too_deeply_is_not_json(tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 100_000)
+    for read in (read_json, read_json_lines):
+        with pytest.raises(DataError, match=r"not (a )?JSON"):
+            read(path)
+
+
+ANSWERS = [
+    "It is 50.\n#### 50", "#### $50", "#### -1,234.5", "#### $-3", "#### 50.", "#### .5", "50",
+    "twice\n#### 1\n#### 2", "#### fifty", "####50", "####  50", "#### 50%", "#### 50 apples", "#### 50 ", "#### ",
+    "no number", "#### 5\n", "#### .",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_is_accepted_if_lm_eval_can_score_it(answer, tmp_path):
+    """lm-eval's own filters and metric, for a response that repeats the number in the answer."""
+    row = {"question": "How many?", "answer": answer}
+    (tmp_path / "gsm8k").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "gsm8k" / f"{split}.jsonl").write_text(GSM8K)
+    _, tasks = load_tasks("gsm8k", "gsm8k", source(str(tmp_path), "gsm8k", ""), tmp_path)
+    (task,) = tasks.values()
+    number = re.sub(r"[^-0-9.]", "", answer.rpartition("#### ")[2]).removesuffix(".")
+    extracted = re.search(r"#### (\-?[0-9\.\,]+)", f"#### {number}")
+    scored = bool(extracted and task.process_results(row, [extracted[1]])["exact_match"] == 1)
+    assert (DATA["gsm8k"].wrong(row) is None) is scored
 
 
 ALPACA = [{"instruction": "Name a city.", "output": "Paris", "generator": "g"}]

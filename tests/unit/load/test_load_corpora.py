@@ -57,6 +57,10 @@ def test_useless_files_are_refused(tmp_path):
     broken.write_text("[{]")
     with pytest.raises(ConfigError, match=r"broken\.json.*list of dialogues"):
         load_corpus(str(broken))
+    for name in ("deep.json", "deep.jsonl"):
+        (tmp_path / name).write_text("[" * 100_000)
+        with pytest.raises(ConfigError, match=name):
+            load_corpus(str(tmp_path / name))
 
 
 def test_sharegpt_files_are_dialogues(tmp_path):
@@ -191,10 +195,3 @@ def test_dialogues_of_newer_interfaces_are_read_alike(tmp_path):
     path = tmp_path / "parts.jsonl"
     path.write_text(json.dumps({"messages": parts}))
     assert load_corpus(str(path)).dialogues == (WHY,)
-
-
-@pytest.mark.parametrize("name", ["deep.json", "deep.jsonl"])
-def test_json_that_is_nested_without_end_is_named(name, tmp_path):
-    (tmp_path / name).write_text("[" * 100_000)
-    with pytest.raises(ConfigError, match=name):
-        load_corpus(str(tmp_path / name))

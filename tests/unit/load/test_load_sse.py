@@ -168,6 +168,37 @@ def test_these_are_good_ends(reads):
     assert stream(*reads).error is None
 
 
+KEEP_ALIVE = b'data: {"message": "keep-alive"}\n\n'
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        [KEEP_ALIVE, event("a"), event("b", "stop"), DONE],
+        [event("a"), KEEP_ALIVE, KEEP_ALIVE, event("b"), DONE],
+        [KEEP_ALIVE, event("a"), event("b", "length"), KEEP_ALIVE, usage(1, 2), DONE],
+        [KEEP_ALIVE + event("a") + event("b", "stop") + DONE],
+    ],
+)
+def test_a_message_between_tokens_is_no_error(reads):
+    found = stream(*reads)
+    assert found.error is None and len(found.token_s) == 2
+
+
+def test_a_message_that_no_token_follows_is_an_error_unless_the_client_stopped_waiting():
+    last = [event("a"), b'data: {"message": "worker lost"}\n\n']
+    assert stream(*last, DONE).error == stream(*last).error == Failure("server_error_object", "worker lost")
+    assert stream(*last, error=Failure("reset", "")).error.message == "worker lost"
+    assert stream(KEEP_ALIVE, error=Failure("timeout", "30 s")).error == Failure("timeout", "30 s")
+    assert stream(b'{"message": "worker lost"}').error == Failure("server_error_object", "worker lost")
+
+
+@pytest.mark.parametrize("extra", [{"error": "lost"}, {"errors": ["lost"]}, {"errors": [{"message": "lost"}]}])
+def test_an_error_beside_choices_is_one(extra):
+    assert stream(event("a"), event("b", "stop", **extra), DONE).error.kind == "server_error_object"
+    assert stream(event("a"), event("b", "stop", **dict.fromkeys(extra)), DONE).error is None
+
+
 def test_an_error_event_says_what_went_wrong():
     assert (
         stream(event("a"), b'event: error\ndata: {"message": "worker lost"}\n\n', DONE).error.message == "worker lost"

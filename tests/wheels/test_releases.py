@@ -1,22 +1,14 @@
-"""What engines/releases.py says of vLLM releases, against the wheels that are installed on this machine."""
+"""What engines/releases.py says of a vLLM release, against its wheel: requirements, architectures, sparsity."""
 
 import ast
-import re
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+from wheels import ENGINES, site_packages
 
 from harness.engines.releases import vllm_release
-
-CACHE = Path("~/.cache/harness").expanduser()
-SITES = {
-    re.search(r"-(\d[\d.]+)\.dist-info$", str(metadata))[1]: metadata.parent
-    for metadata in CACHE.glob("*/vllm*/lib/python3*/site-packages/vllm*.dist-info")
-    if re.search(r"/vllm(_cpu)?-\d[\d.]+\.dist-info$", str(metadata))
-}
-pytestmark = pytest.mark.skipif(not SITES, reason="no vLLM is installed in ~/.cache/harness")
 
 
 def registry(site: Path) -> set[str]:
@@ -40,10 +32,13 @@ def registry(site: Path) -> set[str]:
     return names("_VLLM_MODELS")
 
 
-@pytest.mark.parametrize("version", sorted(SITES))
-def test_a_release_is_what_its_wheel_says(version):
-    site, release = SITES[version], vllm_release(version)
-    metadata = next(site.glob(f"vllm*-{version}.dist-info")) / "METADATA"
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_release_is_what_its_wheel_says(engine, check):
+    check(engine, "", "release of the wheel")
+    site = site_packages(engine)
+    (metadata,) = site.glob("vllm-*.dist-info/METADATA")
+    version = metadata.parent.name.removeprefix("vllm-").removesuffix(".dist-info")
+    release = vllm_release(version)
     lines = (line for line in metadata.read_text().splitlines() if line.startswith("Requires-Dist: "))
     required = {r.name: r for r in (Requirement(line.partition(": ")[2]) for line in lines) if r.marker is None}
     assert required["compressed-tensors"].specifier.contains(release.compressed_tensors)
