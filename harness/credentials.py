@@ -21,7 +21,7 @@ def read_key(name: str | None) -> str | None:
     key = (os.environ.get(name) or "").strip() if name else ""
     if not key:
         return None
-    learn(key)
+    learn(key, certain=True)
     if not _VISIBLE.fullmatch(key):
         raise ConfigError(
             f"the environment variable {name} holds white space, control characters or characters beyond ASCII inside "
@@ -35,7 +35,7 @@ def key_problems(setting: str, name: str | None, required: bool) -> list[str]:
     if not name:
         return []
     if not names_a_variable(name):
-        learn(name)
+        learn(name, certain=True)
         return [
             f"{setting} must be the name of an environment variable that holds the key, like OPENAI_API_KEY, and no "
             "variable of the given name is set; export one and give its name, not the key"

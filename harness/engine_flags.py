@@ -30,7 +30,7 @@ def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:
     emulated = sorted({entry["kernel"] for entry in server.facts.get("kernels", []) if entry["emulated"]})
     if not emulated:
         return []
-    message = f"{', '.join(emulated)}: the scheme is emulated; its speed says nothing"
+    message = f"{', '.join(emulated)}: the scheme is emulated; speeds are not representative"
     return [Flag("emulated_kernel", _level(cell), message)]
 
 
@@ -42,7 +42,7 @@ def widened_flags(cell: Cell, server: Server) -> list[Flag]:
 
 
 def _level(cell: Cell) -> str:
-    """Of what changes the speed and not the answers."""
+    """The level of a flag about speed: a caution for load cells, a note where only answers count."""
     return "caution" if cell.kind == "load" else "note"
 
 
@@ -54,7 +54,7 @@ def _sparse_flags(cell: Cell, server: Server, inspection: Inspection | None, var
 
 
 def _format_flags(server: Server, variant: Variant) -> list[Flag]:
-    """Of answers and speed alike."""
+    """Formats that differ from the scheme; they change answers and speed alike."""
     found = [*activation_problems(server.facts, variant.scheme), cache_problem(server.facts, _cache_words(variant))]
     return [Flag(code, "caution", message) for code, message in filter(None, found)]
 

@@ -22,44 +22,121 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 Masker = Callable[[str], str]
 
-_WORDS = {"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "APIKEY", "CREDENTIAL", "CREDENTIALS"}
+_WORDS = {"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "CREDENTIAL", "CREDENTIALS"}
 _LAST = {"KEY", "PASS", "PWD", "PAT", "AUTH", "CREDS"}  # only at the end of a longer name: PWD is the current folder
 _NO_SECRET = {"FILE", "PATH", "DIR", "ENV", "NAME", "SOCK", "PARALLELISM"}  # names of things, not their value
+_NO_SECRET_BEFORE = frozenset(  # the last word but one of PAD_TOKEN, SORT_KEY, PUBLIC_KEY
+    re.findall(
+        r"\w+",
+        "PAD EOS BOS EOT EOD UNK SEP CLS MASK SPECIAL STOP START END FIRST LAST NEXT PREV PER MIN MAX NUM THINK "
+        "REASONING IMAGE AUDIO VIDEO PROMPT DECODE DRAFT SORT GPU CPU CACHE DICT JSON HASH GROUP INDEX PRIMARY FOREIGN "
+        "PARTITION PUBLIC",
+    )
+)
+_FLAGS = {"", "0", "1", "true", "false", "yes", "no", "on", "off", "none", "null"}  # never a secret
+_COMMON = _FLAGS.union(  # placeholders and words that a password may be, and that a log is full of
+    re.findall(
+        r"\w+",
+        "mlflow postgres postgresql mysql redis ollama openai vllm sglang harness model empty token pass passwd "
+        "password test user admin root key apikey api_key secret default dummy fake example unused placeholder string "
+        "local localhost http https auto bearer basic",
+    )
+)
+_SCHEME = re.compile(r"(?i)(?:bearer|basic|token)\s+(?=\S+$)")  # of an Authorization header
+
 _LOWER = re.compile(
     r"(?:[\w-]*[_-])?(?:api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|password|passwd|secret|"
     r"(?:access|auth|bearer|refresh|session|hf)[_-]?token|authorization)",
     re.IGNORECASE,
 )
-OPTION = r"--?(?:[\w-]+-)?(?:api[-_]?key|password|passwd|secret(?:[-_]key)?|(?:hf|auth|access|bearer)[-_]token|token)"
+OPTION = (
+    r"--?(?:(?:[\w-]+[-_])?(?:api[-_]?key|password|passwd|secret(?:[-_]key)?|(?:hf|auth|access|bearer|api)[-_]token)"
+    r"|token)"
+)
 _QUOTES = r"""(?:\\*["'])?"""
-_VALUE = r"""[^\s"',;&}\]\\]+"""
+_NO_FLAG = rf"""(?!(?i:{"|".join(sorted(filter(None, _FLAGS)))})(?:[\s"',;&}})>\]\\]|$))"""
+_VALUE = rf"""{_NO_FLAG}[^\s"',;&}}\]\\]+"""
 
-_URL = re.compile(r"""(:(?:\\?/){2})(?:[^\s/?#"'<>\\]*@|[^\s/?#@:"'<>\\]+:(?!\d+(?:[/?#\s"']|$))[^\s"'<>@]*@)""")
-_STRUCTURE: list[tuple[re.Pattern[str], str]] = [
+# The bounds keep a long line without an end of the credentials from taking quadratic time.
+_URL = re.compile(
+    r"""(?P<start>:(?:\\?/){2})"""
+    r"""(?P<userinfo>[^\s/?#"'<>\\]*(?=@)|[^\s/?#@:"'<>\\]{1,255}:(?!\d+(?:[/?#\s"']|$))[^\s"'<>@]{0,1024}(?=@))@"""
+)
+_USER_IS_NAME = re.compile(r"(?i)(?:ssh|s?ftp|scp|rsync|abfss?|wasbs?|s3a?|gs|hf|docker|oci)$")
+_USER_IS_SECRET = re.compile(  # by name, as a user's name that is learned is masked wherever it stands
+    r"(?i)(?:https?|wss?|"
+    r"(?:postgres|postgresql|mysql|mariadb|mssql|oracle|mongodb|rediss?|clickhouse|snowflake|cockroachdb)(?:\+\w+)?)$"
+)
+QUERY_SECRET = re.compile(
+    r"""(?i)([?&;](?:[\w.-]*(?:api[_-]?key|token|secret|signature|password|passwd|credential)|key|sig)=)"""
+    rf"""({_NO_FLAG}[^&#\s"'<>\\]+)"""
+)
+_KEY_FORMATS = {  # of keys, by their providers: how each begins, and what follows
+    "hf_": r"[A-Za-z0-9]{20,}",
+    "sk-": r"[A-Za-z0-9_-]{20,}",
+    "nvapi-": r"[\w-]{20,}",
+    "gsk_": r"[A-Za-z0-9]{20,}",
+    "xai-": r"[A-Za-z0-9]{20,}",
+    **{f"gh{kind}_": r"[A-Za-z0-9]{20,}" for kind in "pousr"},
+    "github_pat_": r"\w{20,}",
+    "glpat-": r"[\w-]{20,}",
+    "AKIA": r"[0-9A-Z]{16}",
+    "ASIA": r"[0-9A-Z]{16}",
+    **{f"xox{kind}-": r"[\w-]{10,}" for kind in "abp"},
+    "AIza": r"[\w-]{30,}",
+    "eyJ": r"[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}",
+}
+KEY_PREFIXES = tuple(_KEY_FORMATS)
+NAMED = re.compile(rf"(?<![\w])([A-Z][A-Z0-9_]{{2,}})({_QUOTES}\s?[:=]\s?{_QUOTES})({_VALUE})")
+
+_SECRET_WORDS = {"key", "token", "secret", "passw"}
+# Each rule with hints, one of which is in every lower-cased text that the rule changes: most texts have none.
+_RULES: list[tuple[set[str], re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
+    ({"@"}, _URL, lambda match: _mask_userinfo(match)),
+    (_SECRET_WORDS | {"sig", "credential"}, QUERY_SECRET, rf"\1{MASK}"),
     (
+        {"authorization"},
         re.compile(
-            r"""(?i)([?&;](?:[\w.-]*(?:api[_-]?key|token|secret|signature|password|passwd|credential)|key|sig)=)"""
-            r"""[^&#\s"'<>\\]+"""
+            rf"(?i)\b((?:proxy-)?authorization{_QUOTES}\s*[:=]\s*{_QUOTES}){_NO_FLAG}(?:(\w+\s+){_VALUE}|{_VALUE})"
+        ),
+        rf"\1\2{MASK}",
+    ),
+    (
+        {"api-key", "x-auth-token"},
+        re.compile(
+            rf"(?i)\b((?:x-)?(?:goog-)?api-key{_QUOTES}\s*:\s*{_QUOTES}|x-auth-token{_QUOTES}\s*:\s*{_QUOTES}){_VALUE}"
         ),
         rf"\1{MASK}",
     ),
-    (re.compile(rf"(?i)\b((?:proxy-)?authorization{_QUOTES}\s*[:=]\s*{_QUOTES})(?:(\w+\s+){_VALUE}|{_VALUE})"),
-     rf"\1\2{MASK}"),
-    (re.compile(rf"(?i)\b((?:x-)?(?:goog-)?api-key{_QUOTES}\s*:\s*{_QUOTES}|x-auth-token{_QUOTES}\s*:\s*{_QUOTES})"
-                rf"{_VALUE}"), rf"\1{MASK}"),
-    (re.compile(r"\b([Bb]earer|[Bb]asic)(\s+)(?=[^\s\"']*[\d=])[A-Za-z0-9._~+/=-]{8,}"), rf"\1\2{MASK}"),
-    (re.compile(rf"""(?i)((?<![\w-]){OPTION}(?:[\s=,"'\\]+))(?!-)[^\s,"'\\\]]+"""), rf"\1{MASK}"),
-    (re.compile(rf"(?<![\w-])({_LOWER.pattern}{_QUOTES}\s?[:=]\s?{_QUOTES}){_VALUE}", re.IGNORECASE), rf"\1{MASK}"),
     (
-        re.compile(
-            r"(?<![A-Za-z0-9_-])(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|nvapi-[\w-]{20,}|gsk_[A-Za-z0-9]{20,}|"
-            r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|A[KS]IA[0-9A-Z]{16}|"
-            r"xox[abp]-[\w-]{10,}|AIza[\w-]{30,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,})"
-        ),
+        {"bearer", "basic"},
+        re.compile(r"\b([Bb]earer|[Bb]asic)(\s+)(?=[^\s\"']*[\d=])[A-Za-z0-9._~+/=-]{8,}"),
+        rf"\1\2{MASK}",
+    ),
+    (
+        _SECRET_WORDS,
+        re.compile(rf"""(?i)((?<![\w-]){OPTION}(?:[\s=,"'\\]+))(?!-){_NO_FLAG}[^\s,"'\\\]]+"""),
+        rf"\1{MASK}",
+    ),
+    (
+        {"key", "passw", "secret", "access", "auth", "bearer", "refresh", "session", "hf"},
+        re.compile(rf"(?<![\w-])({_LOWER.pattern}{_QUOTES}\s?[:=]\s?{_QUOTES}){_VALUE}", re.IGNORECASE),
+        rf"\1{MASK}",
+    ),
+    (
+        {prefix.lower() for prefix in KEY_PREFIXES},
+        re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(map(''.join, _KEY_FORMATS.items()))})"),
         MASK,
     ),
-]  # fmt: skip
-NAMED = re.compile(rf"(?<![\w])([A-Z][A-Z0-9_]{{2,}})({_QUOTES}\s?[:=]\s?{_QUOTES})({_VALUE})")
+    (
+        _SECRET_WORDS | {"passphrase", "credential", "connection_string"} | {f"_{word.lower()}" for word in _LAST},
+        NAMED,
+        lambda match: f"{match[1]}{match[2]}{MASK}" if secret_name(match[1]) else match[0],
+    ),
+]
+_HINTS = sorted(set().union(*(hints for hints, _, _ in _RULES)))
+_SHORT = 8  # a known value that is shorter is masked as a word only, not as a part of one
+_WORD_BEGINS = r"(?:(?<!\w)|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4}))"
 
 
 class _Known:
@@ -71,16 +148,16 @@ class _Known:
         self._heads: re.Pattern[str] | None = None
 
     def add(self, values: Iterable[str]) -> None:
-        if new := {value for value in values if len(value) >= 6} - self.values:
+        if new := {value for value in values if len(value) >= 4} - self.values:
             self.values |= new
             self._by_head = {}
             for value in sorted(self.values, key=len, reverse=True):
                 self._by_head.setdefault(_head(value), []).append(value)
             heads = sorted(self._by_head, key=len, reverse=True)
-            self._heads = re.compile("|".join(map(re.escape, heads)))
+            self._heads = re.compile("|".join(map(_pattern, heads)))
 
     def mask(self, text: str) -> str:
-        if self._heads is None:
+        if self._heads is None or not any(head in text for head in self._by_head):
             return text
         done, position = [], 0
         while match := self._heads.search(text, position):
@@ -94,6 +171,10 @@ class _Known:
 
 def _head(value: str) -> str:
     return value if len(value) < 16 else value[: max(8, len(value) // 2)]
+
+
+def _pattern(head: str) -> str:
+    return re.escape(head) if len(head) >= _SHORT else rf"{_WORD_BEGINS}{re.escape(head)}(?!\w)"
 
 
 def _agreement(value: str, text: str, start: int) -> int:
@@ -115,12 +196,19 @@ def learn_encoded(values: Iterable[str]) -> None:
     _known.add(values)
 
 
-def learn(*secrets: str | None) -> None:
-    """Mask these from now on, however they are encoded. Words and numbers that are too common are left out."""
+def learn(*secrets: str | None, certain: bool = False) -> None:
+    """Mask these from now on, in every encoding. Words and numbers that are too common are left out.
+
+    `certain`: a value that is a secret beyond doubt, as a key that was read to be sent. Four characters are enough
+    then, unless it is a placeholder; a value of less than eight is masked where it is a whole word.
+    """
     for secret in secrets:
-        for part in {*(secret or "").splitlines(), *(secret or "").split(), (secret or "").strip()}:
-            if _telling(part):
-                _known.add(_encodings(part))
+        whole = _SCHEME.sub("", (secret or "").strip(), count=1)
+        if _telling(whole, certain):
+            _known.add(_encodings(whole))
+        parts = {*whole.splitlines(), *whole.split()} - {whole}
+        for part in (part for part in parts if _part_of_secret(part)):
+            _known.add(_encodings(part))
 
 
 def learn_pair(user: str, password: str) -> None:
@@ -129,15 +217,19 @@ def learn_pair(user: str, password: str) -> None:
 
 
 def secret_name(name: str) -> bool:
-    """Does a variable or setting of this name hold a secret? HF_TOKEN, AWS_SECRET_ACCESS_KEY, password."""
+    """Return whether a variable or setting of this name holds a secret: HF_TOKEN, AWS_SECRET_ACCESS_KEY, password."""
     if not name.isupper():
         return _LOWER.fullmatch(name) is not None
     parts = name.split("_")
+    while len(parts) > 1 and parts[-1].isdecimal():  # OPENAI_API_KEY_2
+        parts.pop()
     if parts[-1] in _NO_SECRET or name == "GPG_KEY":  # a public key's fingerprint, in Python's container images
         return False
     if _WORDS & set(parts) or name.endswith(("CONNECTION_STRING", "ACCESS_KEY_ID")):
         return True
-    return len(parts) > 1 and parts[-1] in _LAST
+    if parts[-1] != "TOKEN" and (len(parts) == 1 or parts[-1] not in _LAST):
+        return False
+    return len(parts) == 1 or parts[-2] not in _NO_SECRET_BEFORE
 
 
 def is_secret_option(word: str) -> bool:
@@ -145,11 +237,38 @@ def is_secret_option(word: str) -> bool:
     return re.fullmatch(rf"(?i){OPTION}", word) is not None
 
 
+def user_is_secret(scheme: str) -> bool:
+    """Return whether a URL's user name without a password is a token for certain, as in https."""
+    return _USER_IS_SECRET.search(scheme) is not None
+
+
+def no_password(scheme: str, userinfo: str) -> bool:
+    """Return whether a URL's part before the @ has no secret: git+ssh://git@host, abfss://container@account.
+
+    `scheme`: it, and any text before it.
+    """
+    if ":" in userinfo:
+        return "/" in userinfo and scheme.lower().endswith("ssh")  # git+ssh://host:path@tag
+    return _USER_IS_NAME.search(scheme) is not None
+
+
+def is_flag(value: str) -> bool:
+    """Return whether a value is a switch such as 1, true or none, which is never a secret."""
+    return value.lower() in _FLAGS
+
+
 def mask(text: str) -> str:
-    text = mask_urls(mask_known(text))
-    for pattern, instead in _STRUCTURE:
-        text = pattern.sub(instead, text)
-    return NAMED.sub(lambda m: f"{m[1]}{m[2]}{MASK}" if secret_name(m[1]) else m[0], text)
+    text = mask_known(text)
+    lower = text.lower()
+    return _mask_structure(text, {hint for hint in _HINTS if hint in lower})
+
+
+def _mask_structure(text: str, hints: set[str]) -> str:
+    if hints:
+        for needs, pattern, instead in _RULES:
+            if not needs.isdisjoint(hints):
+                text = pattern.sub(instead, text)
+    return text
 
 
 def mask_known(text: str) -> str:
@@ -159,7 +278,12 @@ def mask_known(text: str) -> str:
 
 def mask_urls(text: str) -> str:
     """URL credentials only."""
-    return _URL.sub(rf"\1{MASK}@", text)
+    return _URL.sub(_mask_userinfo, text) if "@" in text else text
+
+
+def _mask_userinfo(match: re.Match[str]) -> str:
+    scheme = match.string[max(0, match.start() - 32) : match.start()]
+    return match[0] if no_password(scheme, match["userinfo"]) else f"{match['start']}{MASK}@"
 
 
 def excerpt(text: str | bytes, length: int) -> str:
@@ -179,7 +303,7 @@ def mask_data(value: Any, masker: Masker = mask) -> Any:
             return value
         before = ["", *value]
         return [
-            MASK if isinstance(word, str) and is_secret_option(word) else mask_data(item, masker)
+            MASK if _is_secret_argument(word, item) else mask_data(item, masker)
             for word, item in zip(before, value, strict=False)
         ]
     return value
@@ -190,7 +314,13 @@ def _key(key: Any) -> Any:
 
 
 def _is_secret(key: Any, value: Any) -> bool:
-    return isinstance(value, str) and value != "" and isinstance(key, str) and secret_name(key)
+    return isinstance(value, str) and not is_flag(value) and isinstance(key, str) and secret_name(key)
+
+
+def _is_secret_argument(option: Any, value: Any) -> bool:
+    if not isinstance(option, str) or not isinstance(value, str) or value.startswith("-") or is_flag(value):
+        return False
+    return is_secret_option(option)
 
 
 def mask_row(row: dict[str, Any], text: str) -> dict[str, Any]:
@@ -200,11 +330,21 @@ def mask_row(row: dict[str, Any], text: str) -> dict[str, Any]:
     return row if mask_known(text) == text else mask_data(row, mask_known)
 
 
-def _telling(value: str) -> bool:
+def _telling(value: str, certain: bool = False) -> bool:
     """Masking `mlflow`, `true` or `8000` wherever they stand would spoil the text: URLs hide such passwords anyway."""
+    if value.lower() in _COMMON:
+        return False
     if value.isdecimal():
-        return len(value) >= 8
+        return len(value) >= (6 if certain else 8)
+    if certain:
+        return len(value) >= 4
     return len(value) >= 12 or (len(value) >= 6 and not (value.isalpha() and value.islower()))
+
+
+def _part_of_secret(part: str) -> bool:
+    """Return whether a word of a secret is one itself: not BEGIN and PRIVATE of a PEM file."""
+    long = len(part) >= 16 or any(char.isdecimal() for char in part)
+    return long and _telling(part) and not part.startswith("-----")
 
 
 @functools.lru_cache(maxsize=512)

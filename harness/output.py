@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ PIPE_CLOSED = 128 + signal.SIGPIPE
 
 
 class MaskedStream:
-    """A text stream that masks whole lines; what has no line end yet waits for it, or for flush().
+    """A text stream that masks whole lines; what has no line end yet waits for it, or for flush(). Thread-safe.
 
     When its reader has gone, as `| head` does, the command ends without a word and with the status that SIGPIPE gives.
     SystemExit passes the handlers of OSError on its way; broken pipes of sockets and children are not touched.
@@ -23,11 +24,13 @@ class MaskedStream:
 
     def __init__(self, stream: Any):
         self._stream, self._line = stream, ""
+        self._lock = threading.RLock()  # a signal handler may write while its own thread does
 
     def write(self, text: str) -> int:
-        whole, end, self._line = (self._line + text).rpartition("\n")
-        if end:
-            self._pass(mask(whole) + end)
+        with self._lock:
+            whole, end, self._line = (self._line + text).rpartition("\n")
+            if end:
+                self._pass(mask(whole) + end)
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -35,10 +38,11 @@ class MaskedStream:
             self.write(line)
 
     def flush(self) -> None:
-        line, self._line = self._line, ""
-        if line:
-            self._pass(mask(line))
-        self._pass("")
+        with self._lock:
+            line, self._line = self._line, ""
+            if line:
+                self._pass(mask(line))
+            self._pass("")
 
     def _pass(self, text: str) -> None:
         """Write, or flush for no text."""

@@ -11,14 +11,14 @@ from typing import Any
 
 from harness import host
 from harness.accuracy import Suite
-from harness.checkpoints import gguf, served_files
-from harness.checkpoints.compatibility import config_overrides
+from harness.checkpoints import gguf
+from harness.checkpoints.planned_repairs import planned_overrides
 from harness.checkpoints.prepare import identity
+from harness.checkpoints.recipes import recipe_of
 from harness.config import Config, Scenario, Variant
 from harness.credentials import without_credentials
 from harness.deployments import axes_of, clash, gpus_of, stands_for
 from harness.engines import Deployment, Engine
-from harness.engines.kernels import wants_sparsity_config
 from harness.engines.limits import Limits
 from harness.errors import ConfigError
 from harness.gemm import GEMM
@@ -72,6 +72,12 @@ class Session:
     def deployment(self, location: str, revision: str | None = None) -> Deployment:
         return replace(self.served, model=location, revision=revision)
 
+    @property
+    def planned_overrides(self) -> list[dict[str, Any]]:
+        """Those of the deployment, and those in the fingerprint of each cell."""
+        inputs = [cell.inputs["judge"] if cell.kind == "judge" else cell.inputs for cell in self.cells]
+        return [self.served.config_overrides, *(found.get("config_overrides", {}) for found in inputs)]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -123,42 +129,8 @@ def served_as(config: Config, engine: Engine, name: str, checkpoint: str, recipe
     if flag := clash(variant.engine_args, deployed):
         raise ConfigError(f"variant {name}: its deployments and its engine_args both set {flag}; take it out of one")
     args = (*variant.engine_args, *deployed)
-    overrides = _overrides(engine, checkpoint, recipe)
+    overrides = planned_overrides(checkpoint, recipe, engine.release)
     return Deployment(name, checkpoint, args, None, axes, variant.scheme, variant.deployment_of, overrides)
-
-
-def _overrides(engine: Engine, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
-    """What the engine must be told of a checkpoint from elsewhere; one that is made here needs nothing."""
-    if not engine.loads_weights or engine.release is None or engine.release.transformers >= 5:
-        return {}  # without reading a file
-    if recipe is not None or not checkpoint:
-        return {}
-    return config_overrides(served_files.of_source(checkpoint), engine.release)
-
-
-def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
-    """The fields that are set: a field that a later version adds changes no fingerprint.
-
-    None too for one that sets `ignore` alone: it makes nothing, and tells of a made checkpoint what no scheme is about.
-    """
-    recipe = _set(asdict(variant.recipe)) if variant.recipe else {}
-    if not recipe.keys() - {"ignore"}:
-        return None
-    if "calibration" in recipe:
-        recipe["calibration"] = _calibration(_set(asdict(config.calibration)), recipe["calibration"])
-    if "sparsity" in recipe:
-        recipe["sparsity"].setdefault("write_config", wants_sparsity_config(config.engine))
-    return recipe
-
-
-def _calibration(sweep: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's dataset stands instead of the sweep's file."""
-    unwanted = ("file",) if "dataset" in own else ()
-    return {key: value for key, value in sweep.items() if key not in unwanted} | own
-
-
-def _set(fields: dict[str, Any]) -> dict[str, Any]:
-    return {k: _set(v) if isinstance(v, dict) else v for k, v in fields.items() if v is not None}
 
 
 def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], name: str) -> list[Session]:
@@ -275,7 +247,7 @@ def _judge_session(
     if not judged or config.judge is None:
         return None
     judge = config.judge
-    overrides = {} if judge.base_url else _overrides(engine, judge.model or "", None)
+    overrides = {} if judge.base_url else planned_overrides(judge.model or "", None, engine.release)
     deployment = Deployment(JUDGE, judge.model or "", tuple(judge.engine_args), config_overrides=overrides)
     if judge.base_url:
         identity_of_judge = {

@@ -58,18 +58,18 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
 def _arguments(config: Config) -> list[str]:
     """Secrets among the arguments of a server: every user of the machine sees these."""
     instead = "remove it: the server listens on 127.0.0.1 alone; export a token for the hub as HF_TOKEN"
-    found = argument_problems("engine.args", getattr(config.engine, "args", None) or (), instead)
+    found = argument_problems("engine.args", config.engine.args, instead)
     for name, variant in config.variants.items():
         found += argument_problems(f"variants.{name}.engine_args", variant.engine_args, instead)
     return found + argument_problems("judge.engine_args", config.judge.engine_args if config.judge else (), instead)
 
 
 def _suite(suite: Suite, data_root: str | None) -> list[str]:
-    """Whatever its data holds, what is wrong with it is a line."""
+    """One line for each problem, whatever its data holds; the traceback is logged at DEBUG."""
     try:
         return suite.problems(data_root)
     except Exception as error:
-        log.exception("suite %s", suite.name)
+        log.debug("suite %s", suite.name, exc_info=True)
         return [f"suite {suite.name}: its data cannot be read ({type(error).__name__}: {error})"]
 
 
@@ -105,7 +105,7 @@ def _served_here(session: Session, config: Config) -> bool:
 
 
 def _hardware(config: Config) -> list[str]:
-    if getattr(config.engine, "device", None) == "cpu":
+    if config.engine.device == "cpu":
         return []
     present, tool = _present(config)
     wanted = max(config.hardware.gpus, 1 if tool == "rocminfo" else 0)
@@ -117,14 +117,14 @@ def _hardware(config: Config) -> list[str]:
 
 def _present(config: Config) -> tuple[int, str]:
     """GPUs of the engine's kind, and what counts them."""
-    if getattr(config.engine, "device", None) == "rocm":
+    if config.engine.device == "rocm":
         return len(host.amd_gpus()), "rocminfo"
     return len(host.gpus()), "NVML"
 
 
 def _gpus(config: Config, name: str) -> list[str]:
     needed, (present, tool) = gpus_of(config, config.variants[name]), _present(config)
-    if needed <= max(present, 1) or getattr(config.engine, "device", "cuda") == "cpu":
+    if needed <= max(present, 1) or config.engine.device == "cpu":
         return []
     return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} ({tool})"]
 
@@ -145,7 +145,7 @@ def _heads(session: Session, workshop: Workshop) -> list[str]:
 
 def _needs(config: Config, name: str) -> list[str]:
     need, engine = config.variants[name].needs.engine, config.engine
-    if need and engine_fits(need, engine.kind, getattr(engine, "version", None)) is None:
+    if need and engine_fits(need, engine.kind, engine.version) is None:
         return [f"variants.{name}.needs.engine: cannot read {need!r}; write it like 'vllm<0.19'"]
     reason = unmet(config, name)
     return [f"variant {name} {reason}"] if reason else []
@@ -184,7 +184,7 @@ def _recipe(config: Config, session: Session, workshop: Workshop) -> list[str]:
     if made and stated and made != stated:
         found.append(f"variants.{name}: its recipe makes groups of {made}, its scheme.weights.group_size is {stated}")
     if (recipe.get("sparsity") or {}).get("write_config") and not wants_sparsity_config(config.engine):
-        served_by = f"{config.engine.kind} {getattr(config.engine, 'version', '')}".strip()
+        served_by = f"{config.engine.kind} {config.engine.version or ''}".strip()
         found.append(
             f"variants.{name}.recipe.sparsity.write_config=true: {served_by} has no 2:4 kernels and refuses a "
             "checkpoint with sparsity_config; leave it null"

@@ -89,6 +89,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 SCHEMA = 1
+WHOLE_VARIANT = "variant"  # LeftOut.part
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Flag:
 class LeftOut:
     """What a sweep asks for and does not measure on this machine: `left_out` of the manifest (sweep.json)."""
 
-    part: str  # variant: all of it | gemm: its products in the GEMM study
+    part: str  # WHOLE_VARIANT | gemm: its products in the GEMM study
     variant: str
     label: str
     reason: str

@@ -20,6 +20,7 @@ from harness.checkpoints.compatibility import repair_words
 from harness.checkpoints.inspection import Inspection
 from harness.checkpoints.inspection.gate import admitted, unreadable
 from harness.checkpoints.inspection.text import holds
+from harness.checkpoints.planned_repairs import confirm
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.credentials import split_url
@@ -138,10 +139,12 @@ class Run:
         self._inspected[checkpoint.location] = admitted(
             checkpoint.location, checkpoint.revision, session.variant, variant
         )
-        args = (*getattr(self.config.engine, "args", ()), *session.served.args)
+        args = (*self.config.engine.args, *session.served.args)
         where = (checkpoint.location, checkpoint.revision, session.variant)
         if wrong := unreadable(*where, self.engine.release, args):
             raise HarnessError("\n  ".join(wrong))
+        if session.variant != JUDGE or not self.config.judge.base_url:  # which serves a model of its own
+            confirm(session.planned_overrides, session.checkpoint, session.recipe, self.engine.release)
         if session.served.config_overrides:
             self.progress.say(f"{session.name}: {repair_words(session.served.config_overrides)}")
         return checkpoint

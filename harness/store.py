@@ -8,7 +8,7 @@
 
 A cell is written into a hidden folder and renamed into place: it is there whole or not at all, whenever we are killed.
 A cell that is there is never written again. Secrets are masked in whatever is written, and in what is read: an older
-store may hold some.
+store may hold some. What identifies a cell is never masked: a known value may be a part of its key.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ from harness.jsonlines import json_lines
 from harness.masking import mask_data, mask_row
 
 FULL_BYTES = 64 << 10
+IDENTITY = ("cell", "cells", "fingerprint", "key")  # of a record, a manifest and a failure
 
 
 class Store:
@@ -62,12 +63,12 @@ class Store:
         return fingerprint in self._index
 
     def record(self, fingerprint: str) -> dict[str, Any]:
-        return mask_data(json.loads((self._index[fingerprint] / "record.json").read_text()))
+        return _masked(json.loads((self._index[fingerprint] / "record.json").read_text()))
 
     def rows(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """The items or requests of a record."""
         with gzip.open(self._index[record["fingerprint"]] / "rows.jsonl.gz", "rt") as file:
-            return [json.loads(line) for line in file]
+            return [mask_row(json.loads(line), line) for line in file]
 
     def write(
         self, record: dict[str, Any], rows: Iterable[dict[str, Any]], telemetry: list[dict[str, Any]] | None = None
@@ -82,7 +83,7 @@ class Store:
                 _write_rows(work / "rows.jsonl.gz", rows)
                 if telemetry:
                     _write_rows(work / "telemetry.jsonl.gz", telemetry)
-                _write_synced(work / "record.json", json.dumps(mask_data(record), indent=1))
+                _write_synced(work / "record.json", json.dumps(_masked(record), indent=1))
                 self.cells.mkdir(exist_ok=True)
                 os.rename(work, home)
             finally:
@@ -98,14 +99,14 @@ class Store:
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         with _disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.root / "sweep.json", json.dumps(mask_data(manifest), indent=1))
+            write_atomically(self.root / "sweep.json", json.dumps(_masked(manifest), indent=1))
 
     def manifest(self) -> dict[str, Any]:
         path = self.root / "sweep.json"
         if not path.is_file():
             raise ConfigError(f"{self.root} has no sweep.json; name a folder that a sweep has written, results/SWEEP")
         try:
-            return mask_data(json.loads(path.read_text()))
+            return _masked(json.loads(path.read_text()))
         except ValueError as error:
             raise ConfigError(f"{path} is not valid JSON ({error}); run the sweep again to write it anew") from None
 
@@ -113,7 +114,7 @@ class Store:
         with contextlib.suppress(OSError):  # a full disk is reported by the run; the failure is in its log as well
             path = self._failure_path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(mask_data({"key": key, "error": error, "log": log}), indent=1))
+            write_atomically(path, json.dumps(_masked({"key": key, "error": error, "log": log}), indent=1))
 
     def note_spent(self, what: str, taken: dict[str, Any]) -> None:
         """`taken`: usage and cost, as in a record."""
@@ -136,7 +137,7 @@ class Store:
 
     def failures(self) -> list[dict[str, Any]]:
         paths = sorted((self.root / "failures").glob("*.json"))
-        return [mask_data(json.loads(path.read_text())) for path in paths]
+        return [_masked(json.loads(path.read_text())) for path in paths]
 
     def _failure_path(self, key: str) -> Path:
         return self.root / "failures" / f"{slug(key)}.json"
@@ -153,6 +154,10 @@ def write_atomically(path: Path, text: str) -> None:
         os.replace(work, path)
     finally:
         work.unlink(missing_ok=True)
+
+
+def _masked(stored: dict[str, Any]) -> dict[str, Any]:
+    return mask_data(stored) | {name: stored[name] for name in IDENTITY if name in stored}
 
 
 def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:

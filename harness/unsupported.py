@@ -8,22 +8,21 @@ import re
 from dataclasses import replace
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from harness import host
 from harness.config import Config
 from harness.deployments import gpus_of
 from harness.engines import Engine
-from harness.records import LeftOut
+from harness.engines.releases import version_in
+from harness.records import WHOLE_VARIANT, LeftOut
 from harness.schemes import needs_words
 
 REFUSE, SKIP = "refuse", "skip"
-VARIANT = "variant"  # LeftOut.part
 
 
 def said_of(entry: LeftOut) -> str:
     """``variant sparse24_fp8: needs compute capability 9.0; this machine: 8.0``"""
-    where = "variant" if entry.part == VARIANT else f"{entry.part} of variant"
+    where = "variant" if entry.part == WHOLE_VARIANT else f"{entry.part} of variant"
     return f"{where} {entry.variant}: {entry.reason}"
 
 
@@ -36,7 +35,7 @@ def leave_out(config: Config, engine: Engine) -> tuple[Config, list[LeftOut]]:
     if config.on_unsupported != SKIP or not engine.loads_weights or _no_gpu(config):
         return config, []
     reasons = {name: unmet(config, name) for name in config.variants if name != config.baseline}
-    left_out = [LeftOut(VARIANT, name, config.variants[name].label, why) for name, why in reasons.items() if why]
+    left_out = [LeftOut(WHOLE_VARIANT, name, config.variants[name].label, why) for name, why in reasons.items() if why]
     kept = {name: variant for name, variant in config.variants.items() if not reasons.get(name)}
     return replace(config, variants=kept), left_out
 
@@ -44,7 +43,7 @@ def leave_out(config: Config, engine: Engine) -> tuple[Config, list[LeftOut]]:
 def unmet(config: Config, name: str) -> str | None:
     """All that a variant's kernels need and all that is here, in one line; None where its needs are met."""
     needs, engine = config.variants[name].needs, config.engine
-    device, version = getattr(engine, "device", "cuda"), getattr(engine, "version", None)
+    device, version = engine.device, engine.version
     served_by = f"{engine.kind} {version or ''}".rstrip()
     if device == "cpu":
         if needs.cpu != "none":
@@ -67,7 +66,7 @@ def unmet(config: Config, name: str) -> str | None:
 
 def emulated(config: Config, name: str) -> str | None:
     """Why a supported variant does not run on arithmetic of its own format here; None where it does, or should."""
-    if getattr(config.engine, "device", None) != "cpu":
+    if config.engine.device != "cpu":
         return None
     return {
         "emulated": "its number format is emulated on a CPU",
@@ -80,10 +79,10 @@ def engine_fits(need: str, kind: str, version: str | None) -> bool | None:
     match = re.fullmatch(r"([a-z_]+)\s*(.*)", need)
     try:
         wanted = SpecifierSet(match[2]) if match else None
-        return None if wanted is None else match[1] == kind and (not version or Version(version) in wanted)
-    except (InvalidSpecifier, InvalidVersion):
+    except InvalidSpecifier:
         return None
+    return None if wanted is None else match[1] == kind and (not version or version_in(version, wanted))
 
 
 def _no_gpu(config: Config) -> bool:
-    return getattr(config.engine, "device", None) == "cuda" and not host.gpus_for(config.engine)
+    return config.engine.device == "cuda" and not host.gpus_for(config.engine)

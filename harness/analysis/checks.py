@@ -13,9 +13,9 @@ from harness.analysis.scalars import scalars
 from harness.analysis.settings import MetricCheck
 from harness.analysis.study import Failure, Measured
 from harness.analysis.validity import kernels, simulated
+from harness.records import WHOLE_VARIANT
 
 PASS, FAIL, UNSUPPORTED, NOT_CHECKED = "pass", "fail", "unsupported", "not_checked"
-WHOLE_VARIANT = "variant"  # LeftOut.part
 NO_SCHEME = "none"
 # Flags of engine_flags.py: a layer did not run in the format that its variant names, or nothing tells.
 NOT_AS_NAMED = (

@@ -42,7 +42,7 @@ class Findings:
     envelopes: dict[tuple[str, str], Envelope]  # (scenario, metric of METRICS)
     fronts: tuple[Front, ...]
     recommendation: Recommendation | None  # which variant to ship; None where nothing is compared
-    emulated: tuple[str, ...]  # variants whose kernels are emulated: their speed says nothing
+    emulated: tuple[str, ...]  # variants whose kernels are emulated: speeds are not representative
     marks: tuple[Mark, ...]
     flags: tuple[FlagGroup, ...]
     gemm: Gemm | None = None  # of a study that timed the products of the linear layers

@@ -126,7 +126,7 @@ def marks(
         found.append(Mark("PARTIAL", "suites measured on a part of their items: " + ", ".join(subsets.values())))
     if names := emulated(study):
         labels = ", ".join(study.label(name) for name in names)
-        found.append(Mark("EMULATED", f"{labels}: kernels emulated on this hardware; their speed says nothing"))
+        found.append(Mark("EMULATED", f"{labels}: kernels emulated on this hardware; speeds are not representative"))
     if simulated(study):
         found.append(Mark("SIMULATED", "a simulated engine answered: no model was measured"))
     return tuple(found)

@@ -121,7 +121,8 @@ def _tokenizer(files: ServedFiles, release: Release, args: Sequence[str]) -> Ite
         return
     do = "copy the tokenizer files of its base model into the checkpoint, or add --tokenizer BASE_MODEL to engine_args"
     name = config.get("tokenizer_class")
-    remote = (config.get("auto_map") or {}).get("AutoTokenizer")
+    own_code = config.get("auto_map")
+    remote = isinstance(own_code, dict) and own_code.get("AutoTokenizer")
     if isinstance(name, str) and not remote and not {name, f"{name}Fast"} & release.tokenizers:
         what = f"tokenizer_class {name} does not exist in transformers 4, which {release.label} uses"
         yield Problem("unreadable_tokenizer", TOKENIZER, what, do)
@@ -133,9 +134,10 @@ def _tokenizer(files: ServedFiles, release: Release, args: Sequence[str]) -> Ite
 def _architecture(config: dict[str, Any], release: Release) -> Iterator[Problem]:
     names = config.get("architectures")
     known = release.architectures
-    if known is None or not isinstance(names, list) or not names or any(name in known for name in names):
+    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    if known is None or not names or any(name in known for name in names):
         return
-    name = str(names[0])
+    name = names[0]
     if "auto_map" in config:
         return  # code of its own, with --trust-remote-code
     if name in release.other_architectures or release.transformers >= 5:
@@ -192,7 +194,8 @@ def _arguments(where: str, args: dict[str, Any], release: Release) -> Iterator[P
         yield _later(where, f"the key {key}", release)
     strategy, order = quantization.strategy_of(args), args.get("actorder")
     if strategy not in STRATEGIES:
-        yield _later(where, f"the strategy {strategy}", release)
+        what = f"the strategy {strategy}" if args.get("strategy") else f"group_size {args.get('group_size')!r}"
+        yield _later(where, what, release)
     allowed = next(names for first, names in reversed(ACTORDER.items()) if version >= first)
     free = version >= FREE_ACTORDER and str(order).lower() in quantization.BY_WEIGHT
     if order not in (None, False) and strategy not in allowed and not free:

@@ -26,15 +26,19 @@ def snapshot(repository: str, revision: str | None = None) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-@lru_cache(maxsize=256)
 def config(repository: str, revision: str | None = None) -> dict[str, Any] | None:
     """config.json, from the local cache or the hub itself; None where neither has it: `missing` says why."""
     if not cached(repository, revision) and offline_reason():
         return None
     try:
-        return json.loads(fetch_config(repository, revision).read_text())
+        return _config(repository, revision)
     except (HarnessError, OSError, ValueError):
-        return None
+        return None  # not kept: the hub may answer the next time
+
+
+@lru_cache(maxsize=256)
+def _config(repository: str, revision: str | None) -> dict[str, Any]:
+    return json.loads(fetch_config(repository, revision).read_text())
 
 
 @lru_cache(maxsize=1)

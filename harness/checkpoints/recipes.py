@@ -1,10 +1,12 @@
-"""What is wrong with a recipe, told before anything is built. Pure; the work itself is workers/compress."""
+"""A variant's recipe, and what is wrong with it before anything is built. Pure; the work is workers/compress."""
 
+from dataclasses import asdict
 from math import gcd
 from typing import Any
 
 from harness.checkpoints.inspection.claims import matches
-from harness.config import Format
+from harness.config import Config, Format, Variant
+from harness.engines.kernels import wants_sparsity_config
 from harness.errors import did_you_mean
 
 # Field -> the methods that workers/compress has; True: it measures activations, and needs calibration data for it.
@@ -13,6 +15,31 @@ METHODS = {
     "sparsity": {"sparsegpt": True, "wanda": True, "magnitude": False},
     "quantization": {"rtn": False, "gptq": True, "awq": True},
 }
+
+
+def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
+    """Return the fields of a variant's recipe that are set: a field that a later version adds changes no fingerprint.
+
+    None too for one that sets `ignore` alone: it makes nothing, and tells of a made checkpoint what no scheme is about.
+    """
+    recipe = _set(asdict(variant.recipe)) if variant.recipe else {}
+    if not recipe.keys() - {"ignore"}:
+        return None
+    if "calibration" in recipe:
+        recipe["calibration"] = _calibrated(_set(asdict(config.calibration)), recipe["calibration"])
+    if "sparsity" in recipe:
+        recipe["sparsity"].setdefault("write_config", wants_sparsity_config(config.engine))
+    return recipe
+
+
+def _calibrated(sweep: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The sweep's calibration with a recipe's own values; a recipe's dataset replaces the sweep's file."""
+    unwanted = ("file",) if "dataset" in own else ()
+    return {key: value for key, value in sweep.items() if key not in unwanted} | own
+
+
+def _set(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: _set(v) if isinstance(v, dict) else v for k, v in fields.items() if v is not None}
 
 
 def problems(name: str, recipe: dict[str, Any], activations: Format | None = None) -> list[str]:

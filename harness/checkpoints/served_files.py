@@ -1,5 +1,6 @@
 """The small files of a checkpoint that an engine reads before its weights: config.json and the tokenizer's."""
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,7 +20,7 @@ class ServedFiles:
 
 
 def read(location: str, revision: str | None = None) -> ServedFiles | None:
-    """Of a directory or a hub id; None where config.json cannot be read, or no hub answers."""
+    """Read the files of a directory or a hub id; None where config.json cannot be read, or no hub answers."""
     path = Path(location).expanduser()
     if path.is_dir():
         return _folder(path)
@@ -29,7 +30,7 @@ def read(location: str, revision: str | None = None) -> ServedFiles | None:
 
 
 def of_source(reference: str) -> ServedFiles | None:
-    """Of a checkpoint that is served as it comes; None for one that is made here first."""
+    """Read the files of a checkpoint that is served as it comes; None for one that is made here first."""
     origin = source(reference)
     return read(origin.location(), origin.revision) if origin.import_spec() is None else None
 
@@ -51,18 +52,24 @@ def _folder(path: Path) -> ServedFiles | None:
         folder.close()
 
 
-@lru_cache(maxsize=256)
 def _hub(repository: str, revision: str | None) -> ServedFiles | None:
-    """The hub itself; where it cannot be reached, its local cache, which may lack the tokenizer."""
-    if hub.offline_reason():
-        snapshot = hub.snapshot(repository, revision)
-        return snapshot and _folder(snapshot)
+    """The hub itself; where it does not answer, its local cache, which may lack the tokenizer."""
+    if not hub.offline_reason():
+        with contextlib.suppress(HarnessError):  # missing, or gated: told by the checkpoint's own problems
+            return _answered(repository, revision)
+    snapshot = hub.snapshot(repository, revision)
+    return snapshot and _folder(snapshot)
+
+
+@lru_cache(maxsize=256)
+def _answered(repository: str, revision: str | None) -> ServedFiles:
+    """Raises HarnessError where there is no answer, which is not kept: the next one may come."""
     from harness.checkpoints.inspection.remote import HubFiles
 
-    try:
-        return read_from(HubFiles(repository, revision))
-    except HarnessError:  # missing, or gated: told by the checkpoint's own problems
-        return None
+    files = read_from(HubFiles(repository, revision))
+    if files is None:
+        raise HarnessError(f"checkpoint {repository}: config.json cannot be read")
+    return files
 
 
 def _json(files: Files, names: dict[str, int], name: str) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from harness.config import Scheme
 from harness.credentials import read_key, split_url
@@ -26,6 +26,15 @@ ENGINES = {
     "endpoint": "harness.engines.endpoint:Endpoint",
     "simulated": "harness.engines.simulated.engine:Simulated",
 }
+
+
+class NotLaunched:
+    """The settings that every engine's configuration is asked for, as they are of an engine without a device of its
+    own. An engine that is started here has them as fields (launched.LaunchedConfig)."""
+
+    device: ClassVar[str | None] = None
+    args: ClassVar[Sequence[str]] = ()
+    version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class Engine(Protocol):
     """An engine with a Python of its own may also time products of its kernels, for the GEMM study: `gemm_formats`,
     `gemm_fingerprint` and `gemm_command`, as in vllm.py."""
 
-    config: Any
+    config: Any  # with the settings of NotLaunched
     label: str  # its name in messages
     dialect: Dialect
     loads_weights: bool  # False: checkpoints, GPUs and what variants need are not this machine's matter

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.credentials import key_problems, url_problems, without_credentials
 from harness.deployments import Axes
-from harness.engines import Deployment, Server
+from harness.engines import Deployment, NotLaunched, Server
 from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.engines.model_list import list_models
@@ -18,7 +18,7 @@ from harness.errors import EngineError, did_you_mean
 
 
 @dataclass
-class EndpointConfig:
+class EndpointConfig(NotLaunched):
     """`base_url` without /v1. The key is read from the variable that `api_key_env` names and is never stored; so are
     the credentials of http://USER:PASSWORD@HOST (basic authentication, instead of a key)."""
 

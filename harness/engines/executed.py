@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from harness.checkpoints.inspection import Inspection
@@ -19,14 +19,19 @@ NAMES_LAYERS = "compressed-tensors"  # vLLM's only quantization method that name
 SIXTEEN_BIT_SCHEME = re.compile(r"W(?:\d+|N)A16")
 UNQUANTIZED_CACHES = {"auto", "half", "float", "float16", "bfloat16", "float32", "bf16"}
 ROUNDED_ONLY = {"CompressedTensorsWNA8O8Int"}  # rounds activations to INT8 and multiplies in 16 bit (0.32)
-FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}  # vLLM's: files'
+FUSED = {  # vLLM's name: the files'
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+    "gate_up_proj": ("gate_proj", "up_proj", "w1", "w3"),
+    "fused_qkv_a_proj": ("q_a_proj", "kv_a_proj_with_mqa"),
+}
 SHOWN = 4  # compact layer names in a message
 
 
 def sparse_problem(facts: dict[str, Any], inspection: Inspection | None) -> tuple[str, str] | None:
-    """(flag, message) where 2:4 weights ran dense, in all layers or in some, or where nothing tells; None: all ran 2:4.
+    """Return (flag, message) where 2:4 weights ran dense in any layer, or where the log does not tell; else None.
 
-    `inspection`: of the checkpoint, where it was looked at; layers whose weights are not 2:4 do not count.
+    `inspection`: of the checkpoint, where it was looked at. Its 2:4 layers must be named in the log; others do not
+    count.
     """
     method = facts.get("quantization")
     schemes = facts.get("schemes") or {}
@@ -36,8 +41,10 @@ def sparse_problem(facts: dict[str, Any], inspection: Inspection | None) -> tupl
     dense = {name: names for name, entry in schemes.items() if name not in SPARSE_SCHEMES
              and (names := _pruned(entry, inspection))}  # fmt: skip
     count = sum(number for number, _ in dense.values())
+    if not count and (unnamed := _unnamed(schemes, inspection)):
+        return "kernel_unknown", unnamed
     if not count:
-        return None
+        return None if sparse else ("kernel_unknown", "no layer with 2:4 sparse weights is named in the engine's log")
     where = "; ".join(f"{name}: {_listed(names)}" for name, (_, names) in dense.items())
     return "no_sparse_kernel", f"{count} of {sparse + count} layers with 2:4 sparse weights ran dense ({where})"
 
@@ -57,7 +64,7 @@ def _without_schemes(facts: dict[str, Any], method: str | None) -> tuple[str, st
 
 def _pruned(entry: dict[str, Any], inspection: Inspection | None) -> tuple[int, list[str]] | None:
     """(layers, compact names) without those whose weights are known not to be 2:4; None where none is left."""
-    if inspection is None or not inspection.sparse24 or any(name.startswith("and ") for name in entry["names"]):
+    if inspection is None or not inspection.sparse24 or _abbreviated(entry):
         return entry["layers"], entry["names"]
     known = {layer.name: layer.sparse24 for layer in inspection.layers}
     kept = [layer for layer in expand(entry["names"]) if _may_be_24(layer, known)]
@@ -65,10 +72,44 @@ def _pruned(entry: dict[str, Any], inspection: Inspection | None) -> tuple[int, 
 
 
 def _may_be_24(layer: str, known: dict[str, bool]) -> bool:
-    parent, _, kind = layer.rpartition(".")
-    names = [layer, *(f"{parent}.{part}" for part in FUSED.get(kind, ()))]
-    told = [known[name] for name in names if name in known]
+    told = [known[name] for name in _in_files(layer, known)]
     return any(told) or not told
+
+
+def _unnamed(schemes: dict[str, Any], inspection: Inspection | None) -> str | None:
+    """The 2:4 layers of the files that no scheme line names; None where there are none, or the names do not tell."""
+    if inspection is None or any(_abbreviated(entry) for entry in schemes.values()):
+        return None
+    known = {layer.name: layer.sparse24 for layer in inspection.layers}
+    logged = [layer for entry in schemes.values() for layer in expand(entry["names"])]
+    named = {name for layer in logged for name in _in_files(layer, known)}
+    sparse = [name for name, is_24 in known.items() if is_24]
+    missing = [name for name in sparse if name not in named]
+    if not named or not missing:  # without a common name the engine uses other names than the files
+        return None
+    return (
+        f"{len(missing)} of {len(sparse)} layers with 2:4 sparse weights are not named in the engine's log "
+        f"({_listed(compact(missing))})"
+    )
+
+
+def _in_files(layer: str, known: Collection[str]) -> list[str]:
+    """The files' names of a layer that the engine names: the same, those it fuses, or the experts below it.
+
+    All layers beside it where it fuses others than FUSED says: which ones is not known.
+    """
+    parent, _, kind = layer.rpartition(".")
+    if layer in known:
+        return [layer]
+    return (
+        [name for part in FUSED.get(kind, ()) if (name := f"{parent}.{part}") in known]
+        or [name for name in known if name.startswith(f"{layer}.")]
+        or [name for name in known if parent and name.rpartition(".")[0] == parent]
+    )
+
+
+def _abbreviated(entry: dict[str, Any]) -> bool:
+    return any(name.startswith("and ") for name in entry["names"])
 
 
 def activation_problems(facts: dict[str, Any], scheme: Scheme) -> Iterator[tuple[str, str]]:
@@ -83,7 +124,8 @@ def activation_problems(facts: dict[str, Any], scheme: Scheme) -> Iterator[tuple
             text = f"activations stayed in 16 bit in {entry['layers']} of {total} layers ({name}: "
             yield "activations_unquantized", f"{text}{_listed(entry['names'])}); {said}"
         if name in ROUNDED_ONLY:
-            yield "emulated_kernel", f"{name}: activations are rounded and multiplied in 16 bit; its speed says nothing"
+            text = "activations are rounded and multiplied in 16 bit; speeds are not representative"
+            yield "emulated_kernel", f"{name}: {text}"
     ran: dict[str, list[str]] = {}
     for entry in facts.get("kernels") or []:
         if entry.get("activations") and not SIXTEEN_BIT_SCHEME.search(entry["layer"]):

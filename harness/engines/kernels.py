@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from harness.engines.releases import CUTLASS_24, version_in
 
 # Kernels that compute a scheme's result without its arithmetic: their speed is not the scheme's.
 EMULATIONS = {
@@ -56,9 +55,6 @@ def activations_of(kernel: str, layer: str, capability: float | None) -> str | N
     return None
 
 
-CUTLASS_24 = SpecifierSet(">=0.7,<0.19")  # removed by PR 36799
-
-
 def wants_sparsity_config(engine: Any) -> bool:
     """Does this engine have 2:4 kernels, which it takes where a checkpoint's sparsity_config says so?
 
@@ -67,7 +63,4 @@ def wants_sparsity_config(engine: Any) -> bool:
     """
     if (engine.kind, getattr(engine, "device", None)) != ("vllm", "cuda"):
         return False
-    try:
-        return CUTLASS_24.contains(Version(engine.version), prereleases=True)
-    except InvalidVersion:
-        return False
+    return version_in(engine.version, CUTLASS_24)

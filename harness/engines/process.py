@@ -36,15 +36,15 @@ def port_in_use(port: int) -> bool:
 
 
 def log_tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines that say something, and any line that looks like the cause before them."""
+    """Return the last lines that are not blank, and up to three lines before them that name an error. Masked."""
     try:
         text = log.read_text(errors="replace")
     except OSError:
         return "(no log)"
-    useful = [excerpt(line.rstrip(), 240) for line in text.splitlines() if line.strip()]
+    useful = [line for line in text.splitlines() if line.strip()]
     tail = useful[-lines:]
-    causes = [line for line in useful[:-lines] if "Error" in line and "Traceback" not in line][-3:]
-    return "\n".join(f"    | {line}" for line in [*causes, *tail])
+    causes = [line for line in useful[:-lines] if "Error" in line[:240] and "Traceback" not in line[:240]][-3:]
+    return "\n".join(f"    | {excerpt(line.rstrip(), 240)}" for line in [*causes, *tail])
 
 
 class ServerProcess:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 PACKAGES = Path(__file__).with_name("vllm_packages.json")
@@ -23,7 +24,8 @@ REQUIREMENTS = {
     "0.19.1": (5, "0.15.0.1"),
     "0.23.0": (5, "0.17.0"),
 }
-NO_SPARSITY_CONFIG = Version("0.19.0")  # PR 36799: a checkpoint whose sparsity_config has targets raises at load
+# Releases with CUTLASS's 2:4 kernels. PR 36799 removed them: a sparsity_config with targets raises at load.
+CUTLASS_24 = SpecifierSet(">=0.7,<0.19")
 NO_MARLIN_24 = Version("0.16.0")  # PR 32688: the format marlin-24 has no kernels any more
 
 
@@ -39,6 +41,14 @@ class Release:
     architectures: frozenset[str] | None = None
     other_architectures: frozenset[str] = frozenset()  # of transformers, which vLLM's Transformers backend may serve
     tokenizers: frozenset[str] | None = None  # class names; None: any
+
+
+def version_in(version: str | None, wanted: SpecifierSet) -> bool:
+    """Whether `wanted` contains a version, prereleases and local builds (0.18.1+cpu) included; False for no version."""
+    try:
+        return wanted.contains(Version(version or ""), prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 def vllm_release(version: str) -> Release | None:
@@ -57,7 +67,7 @@ def vllm_release(version: str) -> Release | None:
         label=f"vLLM {version}",
         transformers=transformers,
         compressed_tensors=Version(compressed),
-        sparsity_config=wanted < NO_SPARSITY_CONFIG,
+        sparsity_config=version_in(version, CUTLASS_24),
         marlin_24=wanted < NO_MARLIN_24,
         architectures=_architectures(packages, wanted),
         other_architectures=frozenset(packages["transformers_4"]["architectures"]) if old else frozenset(),
@@ -66,7 +76,7 @@ def vllm_release(version: str) -> Release | None:
 
 
 def _architectures(packages: dict[str, Any], wanted: Version) -> frozenset[str] | None:
-    """Of the wheel of this version, or of another patch release of the same minor version."""
+    """The models of this version's wheel, or of the wheel of another patch release of the same minor version."""
     pinned = {version for versions in packages["architectures"] for version in versions.split()}
     same = next((v for v in pinned if Version(v).release[:2] == wanted.release[:2]), None)
     groups = packages["architectures"].items()

@@ -7,6 +7,7 @@ the CPU wheel does not run; the module works for every build.)
 import hashlib
 import json
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ KV_CACHE_DTYPES = (  # CacheDType of vllm/config/cache.py: what each of these re
     ("0.32.0", ("nvfp4_ds_mla", "ultraquant_4bit", "nvfp4_4over6")),
 )
 
+NEEDS_PYTHON = {"0.27.1": (3, 12)}  # its FlashInfer, 0.6.16.post3, has array.array[int], which older ones cannot read
+
 
 @dataclass
 class VllmConfig(LaunchedConfig):
@@ -74,6 +77,17 @@ class Vllm(Launched):
             files = sorted(PLUGINS.glob("*.py"))
             facts["plugins"] = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
         return facts
+
+    def problems(self) -> list[str]:
+        lowest = NEEDS_PYTHON.get(self.config.version)
+        if self.config.device != "cuda" or self.config.python or lowest is None or sys.version_info >= lowest:
+            return super().problems()
+        needed, ours = ".".join(map(str, lowest)), ".".join(map(str, sys.version_info[:2]))
+        return [
+            *super().problems(),
+            f"{self._release()} does not start on Python {ours}: its FlashInfer cannot be imported. Run the harness on "
+            f"Python {needed} or later, or set engine.python to an interpreter that has vLLM",
+        ]
 
     def deployment_args(self, axes: Axes) -> list[str]:
         check_axis("kv_cache_dtype", axes.kv_cache_dtype, kv_cache_dtypes(self.config.version), self._release())

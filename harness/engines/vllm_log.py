@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from harness.engines.kernels import SIXTEEN_BIT, activations_of, is_emulated
 from harness.engines.layer_names import compact
+from harness.engines.releases import version_in
 
 # These loggers are set to DEBUG; everything else of vLLM stays at INFO.
 DEBUG_LOGGERS = (
@@ -52,7 +52,7 @@ def logging_config(version: str, env: Mapping[str, str]) -> dict[str, Any]:
     """
     level = "DEBUG" if env.get("VLLM_LOGGING_LEVEL", "").upper() == "DEBUG" else "INFO"
     stream = env.get("VLLM_LOGGING_STREAM") or "ext://sys.stdout"
-    process = "(%(vllm_process_name)s pid=%(process)d) " if _in(version, PROCESS_IN_FORMAT) else ""
+    process = "(%(vllm_process_name)s pid=%(process)d) " if version_in(version, PROCESS_IN_FORMAT) else ""
     prefix = env.get("VLLM_LOGGING_PREFIX", "").replace("%", "%%")
     format = f"{prefix}{process}%(levelname)s %(asctime)s [%(fileinfo)s:%(lineno)d] %(message)s"
     uvicorn = "uvicorn.logging.DefaultFormatter"
@@ -179,10 +179,3 @@ def scheme_entry(layers: Iterable[str]) -> dict[str, Any]:
     names = compact(layers)
     more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
     return {"layers": len(layers), "names": names[:MOST_NAMES] + more}
-
-
-def _in(version: str, wanted: SpecifierSet) -> bool:
-    try:
-        return wanted.contains(Version(version), prereleases=True)
-    except InvalidVersion:
-        return False

@@ -76,7 +76,7 @@ def missing_products(config: Config, engine: Engine) -> dict[str, str]:
 
 
 def products_left_out(config: Config, engine: Engine) -> list[LeftOut]:
-    """Of a sweep with on_unsupported=skip: a baseline without products leaves out the whole GEMM study."""
+    """Return what on_unsupported=skip leaves out; a baseline without products leaves out the whole GEMM study."""
     missing = missing_products(config, engine) if config.on_unsupported == SKIP else {}
     if config.baseline in missing:
         missing = dict.fromkeys(config.variants, missing[config.baseline])

@@ -74,6 +74,8 @@ def test_secrets_among_arguments():
     found = argument_problems("engine.args", words, "remove it")
     assert len(found) == 3 and not any("SECRET" in problem for problem in found)
     assert argument_problems("engine.args", ["--max-num-batched-tokens", "8", "--tokenizer", "x"], "") == []
+    for word in ("git+ssh://git@github.com/org/repo@v1", "ssh://git@host", "--reasoning-end-token", "--eos-token=</s>"):
+        assert argument_problems("engine.args", [word], "") == [], word
     config = EnvironmentConfig(install=["--extra-index-url https://u:SECRET@h/simple vllm"])
     [problem] = environments.problems(config)
     assert "PIP_EXTRA_INDEX_URL" in problem and "SECRET" not in problem
@@ -86,6 +88,9 @@ def test_other_credentials_are_the_same_server_and_change_no_fingerprint(tmp_pat
     assert printed("http://a:b@h") == printed("http://c:d@h") == printed("http://h") != printed("http://other")
     one, two = ({"engine": {"env": {"HF_TOKEN": token, "A": "1"}}} for token in ("x", "y"))
     assert fingerprint(one) == fingerprint(two) != fingerprint({"engine": {"env": {"HF_TOKEN": "x", "A": "2"}}})
+    switch, place = "SGLANG_PER_TOKEN_GROUP_QUANT_8BIT_V2", "git+ssh://git@github.com/org/repo"
+    assert fingerprint({"env": {switch: "0"}}) != fingerprint({"env": {switch: "1"}})
+    assert fingerprint({"at": place}) != fingerprint({"at": place.replace("git@", "***@")})
     assert environments.fingerprint(EnvironmentConfig(env={"PIP_INDEX_URL": "https://u:SECRET@h/simple"})) == {
         "install": [],
         "uninstall": [],

@@ -1,13 +1,17 @@
 """What a machine does not support is left out where a sweep says so; wrong settings of checks are refused by name."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from harness import host
 from harness.compose import compose_sweep
 from harness.engines import engine_class
+from harness.engines.kernels import wants_sparsity_config
+from harness.engines.releases import vllm_release
 from harness.errors import ConfigError
 from harness.gemm.plan import gemm_inputs, gemm_problems, products_left_out
-from harness.unsupported import emulated, leave_out, said_of
+from harness.unsupported import emulated, engine_fits, leave_out, said_of
 
 SWEEP = ["+sweep=gpu_proof"]
 ENTRY = "variant: bf16, value: 29.2, tolerance: 0.01, source: s"
@@ -105,3 +109,17 @@ def test_wrong_settings_are_refused_by_name(setting):
     with pytest.raises(ConfigError) as refused:
         compose_sweep([*SWEEP, setting])
     assert REFUSED[setting] in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [("0.18.1", True), ("0.18.1+cpu", True), ("0.18.0rc1", True), ("0.19.0", False), ("main", False), (None, True)],
+)
+def test_prereleases_and_local_builds_fit_as_their_release_does(version, fits):
+    """One rule for `needs.engine`, the 2:4 kernels of an engine, and what its release reads."""
+    assert engine_fits("vllm>=0.7,<0.19", "vllm", version) is fits
+    if version:
+        engine = SimpleNamespace(kind="vllm", device="cuda", version=version)
+        assert wants_sparsity_config(engine) is fits
+    if version not in (None, "main"):
+        assert vllm_release(version).sparsity_config is fits

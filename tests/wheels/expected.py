@@ -49,7 +49,7 @@ RUNS: dict[tuple[str, str], dict[str, tuple | Error]] = {
     },
     ("vllm_sparse", "b200"): {
         "fp8_dynamic": FP8,
-        "sparse24_fp8": Error("not supported"),
+        "sparse24_fp8": Error("Sparse CUTLASS not supported"),
     },
     ("vllm", "h100"): {
         "bf16": DENSE,
@@ -69,8 +69,8 @@ RUNS: dict[tuple[str, str], dict[str, tuple | Error]] = {
     },
     ("vllm", "b200"): {
         "fp8_dynamic": FP8,
-        "nvfp4": ("CompressedTensorsW4A4Fp4", None),
-        "mxfp4": ("CompressedTensorsW4A4Mxfp4", None),
+        "nvfp4": ("CompressedTensorsW4A4Fp4", "FlashInferCuteDslNvFp4LinearKernel"),
+        "mxfp4": ("CompressedTensorsW4A4Mxfp4", "FlashInferMxFp4LinearKernel"),
     },
     ("vllm_sparse_marlin", "a100"): {
         "bf16": DENSE,
@@ -82,9 +82,10 @@ RUNS: dict[tuple[str, str], dict[str, tuple | Error]] = {
     ("vllm_bitsandbytes", "h100"): {
         "mixtral": DENSE,
         "mixtral_fp8": ("Fp8LinearMethod", None),
-        "mixtral_gptq8": ("GPTQMarlinLinearMethod", "MacheteLinearKernel"),
-        "mixtral_gptq4": ("GPTQMarlinLinearMethod", "MacheteLinearKernel"),
-        "mixtral_awq": ("AWQMarlinLinearMethod", None),
+        "mixtral_gptq8": ("AutoGPTQLinearMethod", "MacheteLinearKernel"),
+        "mixtral_gptq4": ("AutoGPTQLinearMethod", "MacheteLinearKernel"),
+        "mixtral_awq": ("AutoAWQMarlinLinearMethod", "MacheteLinearKernel"),
+        "mixtral_nf4": ("BitsAndBytesLinearMethod", None),
     },
 }
 HOME = {"vllm_sparse": "h100", "vllm": "h100", "vllm_sparse_marlin": "a100", "vllm_bitsandbytes": "h100"}

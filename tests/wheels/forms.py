@@ -208,6 +208,7 @@ FORMS: dict[str, dict] = {
         "quantization_config": compressed({**INT4, "group_size": 64}, None, "pack-quantized"),
     },
     "mixtral": MIXTRAL,
+    "mixtral_nf4": MIXTRAL,  # quantized by the engine as it loads
     "mixtral_fp8": {
         **MIXTRAL,
         "quantization_config": {

@@ -80,7 +80,7 @@ STUDIES = {
             "w8a16_gptq": "mixtral_gptq8",
             "w4a16_gptq": "mixtral_gptq4",
             "w4a16_awq": "mixtral_awq",
-            "nf4": "mixtral",
+            "nf4": "mixtral_nf4",
         },
     ),
 }

@@ -17,7 +17,7 @@ BUILT = [(engine, gpu, form, words) for engine, gpu in RUNS for form, words in b
 FORMS = pytest.mark.parametrize(
     "engine,gpu,form,words", BUILT, ids=[f"{e}-{g}-{name_of(f, w)}" for e, g, f, w in BUILT]
 )
-EXPERTS = ("FusedMoE", "SharedFusedMoE")
+EXPERTS = ("FusedMoE", "SharedFusedMoE", "RoutedExperts")
 VARIANTS = {  # a form's variant, where it is not of the same name
     "smollm2_fp8": "fp8_dynamic", "smollm2_int8": "int8_w8a8", "smollm2_w4a16": "w4a16",
     "smollm2_sparse24_fp8": "sparse24_fp8", "sparse24_fp8_dense": "sparse24_fp8", "sparse24_fp8_unsaid": "sparse24_fp8",

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from harness.compose import compose_sweep
 from harness.engines import engine_class
 from harness.engines.environment import locked
+from harness.engines.vllm import NEEDS_PYTHON
 from harness.paths import conf_dir
 
 ROOT = Path(os.environ.get("HARNESS_WHEELS", "~/.cache/harness/wheels")).expanduser()
@@ -44,6 +45,7 @@ SGLANG_IMPORTS = (
 )
 OVERRIDES = 'ray ; python_version < "3"\n'  # leaves it out: with CuPy, 440 MB of 0.15.1 for clusters alone
 CONSTRAINTS = "cuda-python>=12.8\n"  # older releases contain a cuda.bindings, and overwrite that of cuda-bindings
+ANY_MODEL = ("+sweep=which_compression", "model=any")
 PROBE = Path(__file__).with_name("probe.py")
 TIMEOUT_S = 1200
 
@@ -69,6 +71,8 @@ def python(engine: str) -> Path:
         for line in wanted["install"]:
             install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(interpreter))
             uv(*install, *limits, *shlex.split(line))
+        if sys.version_info < NEEDS_PYTHON.get(compose_sweep([*ANY_MODEL, f"engine={engine}"]).engine.version, ()):
+            uv("pip", "uninstall", "--quiet", "--python", str(interpreter), "flashinfer-python")  # cannot be imported
         marker.write_text(content)
     return interpreter
 
@@ -132,6 +136,6 @@ def probe(engine: str, gpu: str, cases: list[dict], out: Path, gpus: int = 8) ->
 
 def server_environment(engine: str, log: Path) -> dict[str, str]:
     """The variables with which the harness starts this engine, and where vLLM keeps what it knows of architectures."""
-    config = compose_sweep(["+sweep=which_compression", "model=any", f"engine={engine}"]).engine
+    config = compose_sweep([*ANY_MODEL, f"engine={engine}"]).engine
     started = engine_class(config.kind)(config, ROOT).server_env(log) | config.env
     return {"HF_HUB_OFFLINE": "1", "VLLM_CACHE_ROOT": str(ROOT / "vllm-cache"), "OMP_NUM_THREADS": "1", **started}

@@ -26,7 +26,7 @@ class Reading:
 
 
 def parse_engine(text: str) -> AskedEngine:
-    """Of KIND==VERSION. Raises HarnessError."""
+    """Parse KIND==VERSION. Raises HarnessError."""
     kind, equals, version = text.partition("==")
     if not equals or not kind or not version:
         raise HarnessError(f"--engine {text}: write KIND==VERSION, like vllm==0.18.1")

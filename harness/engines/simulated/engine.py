@@ -11,7 +11,7 @@ from typing import Any
 from harness import __version__
 from harness.data_sheets import HARDWARE
 from harness.deployments import Axes, parallel_sizes
-from harness.engines import Deployment, Server
+from harness.engines import Deployment, NotLaunched, Server
 from harness.engines.dialect import VLLM
 from harness.engines.model_list import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
@@ -29,7 +29,7 @@ KV_BITS = {
 
 
 @dataclass
-class SimulatedConfig:
+class SimulatedConfig(NotLaunched):
     """`schemes`: variant -> name in schemes.py, in place of the variant's own scheme. With `gap_ms` set, tokens come on
     a fixed schedule instead."""
 

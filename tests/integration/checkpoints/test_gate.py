@@ -14,6 +14,7 @@ from harness.analysis.validity import flag_groups
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Deployment, Server
 from harness.engines.dialect import VLLM
+from harness.engines.vllm_log import scheme_entry
 from harness.plan import build_plan
 from harness.progress import make_progress
 from harness.run import Run
@@ -99,6 +100,11 @@ def sweep(tmp_path, tiny_model, scripted):
 
 CPU = {"kind": "vllm", "version": "0.32.0", "device": "cpu", "kernels": []}
 DOWN = {"layers": 2, "names": ["model.layers.0-1.mlp.down_proj"]}
+ALL = scheme_entry(
+    f"model.layers.{n}.{name}"
+    for n in range(2)
+    for name in ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj")
+)
 DENSE = CPU | {"quantization": "compressed-tensors", "schemes": {"CompressedTensorsW8A8Fp8": DOWN}}
 
 
@@ -146,8 +152,13 @@ CUTLASS = {"kind": "vllm", "version": "0.18.1", "device": "cuda", "kernels": []}
 
 
 def test_with_2_4_kernels_there_is_no_flag_whatever_config_json_says(sweep):
-    *_, records, _ = sweep("sparse_fp8", "sparse24_fp8", CUTLASS | {"schemes": {"CompressedTensors24": DOWN}})
+    *_, records, _ = sweep("sparse_fp8", "sparse24_fp8", CUTLASS | {"schemes": {"CompressedTensors24": ALL}})
     assert sparse_flags(records) == {"bf16": set(), "sparse24_fp8": set()}
+
+
+def test_2_4_layers_that_the_engine_does_not_name_are_unknown(sweep):
+    *_, records, _ = sweep("sparse_fp8", "sparse24_fp8", CUTLASS | {"schemes": {"CompressedTensors24": DOWN}})
+    assert sparse_flags(records) == {"bf16": set(), "sparse24_fp8": {"kernel_unknown"}}
 
 
 def test_an_engine_that_logs_no_scheme_is_not_taken_for_sparse(sweep):

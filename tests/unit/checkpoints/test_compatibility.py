@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness import inspect
-from harness.checkpoints.compatibility import config_overrides, problems
+from harness.checkpoints.compatibility import config_overrides, problems, repair_words
 from harness.checkpoints.served_files import ServedFiles
 from harness.engines.releases import vllm_release
 
@@ -209,3 +209,56 @@ def test_config_values_that_are_no_objects_are_not_fatal():
         "quantization_config": {"config_groups": 1},
     }
     assert found(odd, OLD) == {} and json.dumps(overrides(odd)) == "{}"
+
+
+ODD = (None, True, -1, 0.5, "", "128", [], [None], [{"a": 1}], {}, {"a": {"b": None}}, "\ud800")
+WHOLE = {
+    **LLAMA,
+    "rope_parameters": {**ROPE, "factor": 2.0, "partial_rotary_factor": 0.5},
+    "rope_scaling": None,
+    "text_config": {"model_type": "gemma3_text", "rope_parameters": NESTED, "quantization_config": {"format": "x"}},
+    "quantization_config": {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": {
+            "group_0": {
+                "targets": ["Linear"],
+                "format": None,
+                "weights": {"num_bits": 4, "group_size": 128, "actorder": "group", "strategy": None},
+                "input_activations": None,
+            }
+        },
+        "kv_cache_scheme": {"num_bits": 8, "strategy": "tensor"},
+        "sparsity_config": {"format": "sparse-24-bitmask", "targets": ["Linear"]},
+    },
+}
+TOKENIZER_CONFIG = {
+    "tokenizer_class": "LlamaTokenizer",
+    "extra_special_tokens": ["<a>"],
+    "auto_map": {"AutoTokenizer": ["a", None]},
+}
+
+
+def with_odd_values(value: dict):
+    """`value` with each of its values replaced by each odd one, at every depth."""
+    for key, inner in value.items():
+        yield from ({**value, key: odd} for odd in ODD)
+        if isinstance(inner, dict):
+            yield from ({**value, key: replaced} for replaced in with_odd_values(inner))
+
+
+@pytest.mark.parametrize("release", [OLD, MARLIN, NEW], ids=lambda release: release.label)
+def test_values_of_odd_types_never_raise(release):
+    tried = [(config, TOKENIZER_CONFIG) for config in with_odd_values(WHOLE)]
+    tried += [(WHOLE, tokenizer) for tokenizer in with_odd_values(TOKENIZER_CONFIG)]
+    assert len(tried) > 400
+    for config, tokenizer in tried:
+        found(config, release, tokenizer)
+        repair_words(overrides(config, release))
+
+
+@pytest.mark.parametrize(("size", "refused"), [("128", False), (128, False), ("all", True), ([128], True)])
+def test_a_group_size_is_read_as_the_engine_reads_it(size, refused):
+    said = found(quantized({"num_bits": 4, "group_size": size}), OLD)
+    assert ("later_format" in said) is refused
+    assert not refused or f"does not know group_size {size!r}" in said["later_format"][1]

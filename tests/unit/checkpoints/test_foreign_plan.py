@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from harness import compose, preflight
+from harness.checkpoints import hub, served_files
+from harness.checkpoints.inspection import remote
 from harness.checkpoints.prepare import Workshop
 from harness.engines import engine_class
+from harness.errors import HarnessError
 from harness.plan import build_plan
+from harness.progress import make_progress
+from harness.run import Run
+from harness.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent))
 import built
@@ -107,3 +113,78 @@ def test_preflight_compares_the_judge_too(checkpoints):
     workshop = Workshop(config.compression, Path("/nowhere"), Path("/nowhere/log"), lambda text: None)
     said = preflight._checkpoints(config, plan, engine, workshop)
     assert any(line.startswith("variant judge: ") and "TokenizersBackend" in line for line in said)
+
+
+@pytest.fixture
+def prepare(checkpoints, monkeypatch):
+    """prepare(config, engine, plan, variant): what a run does before it starts that variant's engine."""
+
+    def call(config, engine, plan, variant):
+        folder = checkpoints["model"].parent
+        workshop = Workshop(config.compression, folder / "cache", folder / "log", lambda text: None)
+        monkeypatch.setattr(Run, "_ready_environment", lambda run: None)
+        run = Run(config, plan, {}, engine, Store(folder / "results"), workshop, make_progress("plain"), lambda cell: 1)
+        [session] = [session for session in plan.sessions if session.variant == variant]
+        return run._prepare(session)
+
+    return call
+
+
+def fail_first(monkeypatch, times: int, reference) -> None:
+    """config.json of `reference` cannot be read the first `times` that it is asked for."""
+    read, left = served_files.of_source, [times]
+
+    def of_source(asked):
+        if asked != str(reference) or not left[0]:
+            return read(asked)
+        left[0] -= 1
+        return None
+
+    monkeypatch.setattr(served_files, "of_source", of_source)
+
+
+@pytest.mark.parametrize("times", [1, 2, 100])  # of 100, neither the plan nor the run reads it
+def test_a_config_that_could_not_be_read_for_the_plan_starts_no_engine(checkpoints, prepare, monkeypatch, times):
+    fail_first(monkeypatch, times, checkpoints["foreign"])
+    config, engine, plan, _ = composed(checkpoints, "vllm_sparse", "foreign")
+    told = [cell.inputs.get("config_overrides") for cell in plan.cells if cell.variant == "fp16"]
+    assert None in told or "--hf-overrides" not in command(engine, plan)
+    said = "cannot be read" if times == 100 else "could not be read when the sweep was planned"
+    with pytest.raises(HarnessError, match=f"config.json {said}.*run the command again"):
+        prepare(config, engine, plan, "fp16")
+    assert prepare(config, engine, plan, "bf16").location == str(checkpoints["model"])
+
+
+@pytest.mark.parametrize("second", ["foreign", "model"])
+def test_what_was_planned_is_confirmed(checkpoints, prepare, second):
+    config, engine, plan, _ = composed(checkpoints, "vllm_sparse", second)
+    assert prepare(config, engine, plan, "fp16").location == str(checkpoints[second])
+
+
+def test_an_engine_that_misreads_nothing_needs_no_config(checkpoints, prepare, monkeypatch):
+    fail_first(monkeypatch, 100, checkpoints["foreign"])
+    config, engine, plan, _ = composed(checkpoints, "vllm", "foreign")
+    assert prepare(config, engine, plan, "fp16").location == str(checkpoints["foreign"])
+
+
+def test_a_hub_that_did_not_answer_is_asked_again(monkeypatch):
+    answers = [HarnessError("the hub answers 429"), {"config.json": b"{"}, {"config.json": b'{"model_type": "llama"}'}]
+
+    class HubFiles:
+        def __init__(self, repository, revision):
+            self.files = answers.pop(0)
+            if isinstance(self.files, Exception):
+                raise self.files
+
+        def names(self):
+            return {name: len(text) for name, text in self.files.items()}
+
+        def read(self, name, _offset, _size):
+            return self.files[name]
+
+    monkeypatch.setattr(remote, "HubFiles", HubFiles)
+    monkeypatch.setattr(hub, "offline_reason", lambda: None)
+    monkeypatch.setattr(hub, "snapshot", lambda repository, revision: None)
+    asked = [served_files.read("someone/asked-again", "main") for _ in range(4)]
+    assert asked[:2] == [None, None] and asked[2].config == {"model_type": "llama"}
+    assert asked[3] is asked[2] and not answers, "an answer is kept"

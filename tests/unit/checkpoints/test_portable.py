@@ -124,6 +124,17 @@ def test_other_quantization_methods_are_not_touched():
     assert quantization.readable(given) is given
 
 
+def test_values_of_odd_types_are_kept_as_they_are():
+    for groups in ([1], "FP8", {"group_0": "FP8_DYNAMIC"}, {"group_0": {"weights": "int8", "input_activations": [1]}}):
+        given = {"config_groups": groups, "kv_cache_scheme": "fp8"}
+        assert quantization.readable(given) == given
+    assert written({**W8A8, "strategy": None, "group_size": "128", "actorder": "static"})["config_groups"]
+    sizes = {"128": "group", "-1": "channel", 128.0: "group", None: "tensor", "all": "unknown", (1,): "unknown"}
+    assert {size: quantization.strategy_of({"group_size": size}) for size in sizes} == sizes
+    odd = {"model_type": ["llama"], "rope_parameters": {"rope_theta": "1e6", "rope_type": None, "factor": "8"}}
+    assert rope.both_forms(portable.renamed(odd))["rope_scaling"] == {"rope_type": "default", "factor": "8"}
+
+
 NEW = {
     **{"tokenizer_class": "TokenizersBackend", "backend": "tokenizers", "is_local": True, "local_files_only": False},
     **{"extra_special_tokens": ["<|a|>", "<|b|>"], "bos_token": "<s>"},
@@ -141,6 +152,32 @@ def test_a_tokenizer_of_transformers_5_gets_a_class_and_fields_that_both_know():
 @pytest.mark.parametrize("given", [{"tokenizer_class": "LlamaTokenizer", "extra_special_tokens": {"image": "<i>"}}, {}])
 def test_a_tokenizer_that_both_know_is_unchanged(given):
     assert tokenizer.readable(given, True) == given
+
+
+ADDED = {"content": "<|a|>", "lstrip": False, "__type": "AddedToken"}
+
+
+@pytest.mark.parametrize(
+    ("additional", "extra", "unique"),
+    [
+        (None, ["<|a|>"], ["<|a|>"]),
+        ("<|b|>", ["<|a|>", "<|b|>"], ["<|b|>", "<|a|>"]),
+        ([ADDED, "<|b|>"], ["<|a|>", {**ADDED, "content": "<|c|>"}], [ADDED, "<|b|>", {**ADDED, "content": "<|c|>"}]),
+        (["<|a|>"], [ADDED, None, 7, {"id": 1}], ["<|a|>"]),
+        ({"a": 1}, [], []),
+    ],
+)
+def test_extra_tokens_are_listed_once_whatever_their_form(additional, extra, unique):
+    given = {"additional_special_tokens": additional, "extra_special_tokens": extra}
+    assert tokenizer.readable(given, True) == {"additional_special_tokens": unique}
+
+
+@pytest.mark.parametrize("text", ["[1]", "null", "{", '{"bos_token": "\\ud800"}', '"text"'])
+def test_a_tokenizer_file_that_cannot_be_rewritten_is_left_as_it_is(tmp_path, capsys, text):
+    (tmp_path / "tokenizer_config.json").write_text(text)
+    tokenizer.make_readable(tmp_path, generic=True)
+    assert (tmp_path / "tokenizer_config.json").read_text() == text
+    assert "tokenizer_config.json left unchanged (" in capsys.readouterr().out
 
 
 def test_the_sources_own_tokenizer_files_are_copied_and_repaired(tmp_path):

@@ -1,7 +1,11 @@
+import sys
+from dataclasses import replace
+
 import pytest
 
 from harness.engines import Deployment, Server, engine_class
 from harness.engines.endpoint import Endpoint, EndpointConfig
+from harness.engines.environment import EnvironmentConfig
 from harness.engines.process import free_port
 from harness.engines.vllm import Vllm, VllmConfig, last_argument
 from harness.engines.vllm_log import read_log
@@ -93,3 +97,13 @@ def test_a_cpu_without_bf16_arithmetic_computes_in_fp32_and_the_cell_says_so(mon
     cell = Cell("bf16/chat", "load", "bf16", "", {})
     found = widened_flags(cell, Server("http://127.0.0.1:1", "bf16", None, {"dtype": dtype}))
     assert [flag.code for flag in found] == (["fp32_compute"] if dtype == "float32" else [])
+
+
+@pytest.mark.parametrize("python,refused", [((3, 11, 7), True), ((3, 12, 1), False), ((3, 13, 0), False)])
+def test_a_release_that_does_not_start_on_this_python_is_refused(python, refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", python)
+    wheel = VllmConfig(version="0.27.1", device="cuda", environment=EnvironmentConfig("vllm", None, ["vllm==0.27.1"]))
+    found = Vllm(wheel, tmp_path).problems()
+    assert [("does not start on Python 3.11" in problem) for problem in found] == [True] * refused
+    assert Vllm(replace(wheel, version="0.32.0"), tmp_path).problems() == []
+    assert Vllm(replace(wheel, python=sys.executable), tmp_path).problems() == [], "the user's own interpreter"

@@ -4,7 +4,7 @@ Runs inside the compression environment, never inside the harness:
     python workers/compress SPEC.json OUT_DIR
 SPEC: the fields of harness.config.Recipe, those that are set, and `model` (directory or hub id), `revision` (of a hub
 id), `dtype` (bfloat16 | float32: what the model computes in; what is left unquantized is written as BF16 all the same).
-What cannot be made ends with one line that says why, before anything is written.
+What cannot be made ends with one line that says why, before any weights are written.
 """
 
 import json
@@ -38,6 +38,8 @@ def main() -> None:
     layers = pruning.prunable(model, spec["ignore"]) if sparsity else {}
     if sparsity and sparsity["method"] == "magnitude":
         pruning.by_magnitude(layers, sparsity["pattern"])
+    out.mkdir(parents=True, exist_ok=True)
+    portable.save_tokenizer(tokenizer, spec["model"], spec.get("revision"), out)  # it fails before the hours, not after
     if steps:
         oneshot(model=model, recipe=steps, **(calibration.arguments(calibrated, tokenizer) if calibrated else {}))
     block = None
@@ -47,7 +49,6 @@ def main() -> None:
     if model.dtype == torch.float32:
         narrow(model)
     model.save_pretrained(out)
-    portable.save_tokenizer(tokenizer, spec["model"], spec.get("revision"), out)
     finish(out / "config.json", spec, block if sparsity and sparsity["write_config"] else None)
 
 

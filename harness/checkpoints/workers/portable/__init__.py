@@ -24,7 +24,7 @@ def save_tokenizer(loaded, source: str, revision: str | None, out: Path) -> None
 
 def make_config_readable(out: Path) -> None:
     path = out / "config.json"
-    config = rope.both_forms(renamed(json.loads(path.read_text())))
+    config = rope.both_forms(renamed(json.loads(path.read_text(encoding="utf-8"))))
     if isinstance(config.get("quantization_config"), dict):
         config["quantization_config"] = quantization.readable(config["quantization_config"])
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
@@ -37,7 +37,7 @@ RENAMED = {"qwen3_moe": {"num_experts": "num_local_experts"}, "qwen3_vl_moe_text
 def renamed(config: dict) -> dict:
     """`config`, and every model configuration in it, with renamed fields under their old names too."""
     found = {key: renamed(value) if isinstance(value, dict) else value for key, value in config.items()}
-    for old, new in RENAMED.get(config.get("model_type"), {}).items():
+    for old, new in RENAMED.get(str(config.get("model_type")), {}).items():
         if new in found:
             found.setdefault(old, found[new])
     return found

@@ -19,22 +19,28 @@ BY_WEIGHT = ("weight", "static", False)  # `actorder` values that change the cal
 
 
 def strategy_of(arguments: dict[str, Any]) -> str:
-    """As compressed-tensors infers it where it is not written."""
+    """As compressed-tensors infers it where it is not written; "unknown" for a group size that is no number."""
     if arguments.get("strategy"):
         return str(arguments["strategy"]).lower()
     size = arguments.get("group_size")
-    return "tensor" if size is None else "group" if size > 0 else "channel"
+    try:
+        return "tensor" if size is None else "group" if float(size) > 0 else "channel"
+    except (TypeError, ValueError):
+        return "unknown"
 
 
 def readable(quantization: dict[str, Any]) -> dict[str, Any]:
     """`quantization` without what says nothing and is refused by older releases."""
     if quantization.get("quant_method", "compressed-tensors") != "compressed-tensors":
         return quantization
+    given = quantization.get("config_groups") or {}
+    if not isinstance(given, dict):
+        return quantization
     groups = {
         name: {key: _arguments(value) if key in SCHEME else value for key, value in group.items()}
         if isinstance(group, dict)
         else group  # the name of a preset, with its targets
-        for name, group in (quantization.get("config_groups") or {}).items()
+        for name, group in given.items()
     }
     found = {**quantization, "config_groups": groups}
     if quantization.get("kv_cache_scheme"):
@@ -42,8 +48,8 @@ def readable(quantization: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _arguments(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
-    if not arguments:
+def _arguments(arguments: Any) -> Any:
+    if not isinstance(arguments, dict):
         return arguments
     found = {key: value for key, value in arguments.items() if key in ARGUMENTS or value is not None}
     actorder = found.get("actorder")

@@ -29,7 +29,7 @@ def is_nested(parameters: dict[str, Any]) -> bool:
 
 def legacy_fields(config: dict[str, Any]) -> dict[str, Any] | None:
     """The transformers 4 fields for `config["rope_parameters"]`; None where they cannot express it."""
-    parameters, model = config.get(PARAMETERS), config.get("model_type", "")
+    parameters, model = config.get(PARAMETERS), str(config.get("model_type", ""))
     if not isinstance(parameters, dict) or not parameters:
         return {}
     if not is_nested(parameters):

@@ -31,9 +31,13 @@ def copy_from(source: str, revision: str | None, out: Path) -> bool:
     names = [] if folder is None else _names(folder)
     if not any(fnmatch(name, pattern) for name in names for pattern in VOCABULARY):
         return False
-    for name in names:
-        (out / name).parent.mkdir(exist_ok=True)
-        shutil.copyfile(folder / name, out / name)
+    try:
+        for name in names:
+            (out / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(folder / name, out / name)
+    except OSError as error:
+        print(f"tokenizer files of {source} not copied ({error}); saving the loaded tokenizer", flush=True)
+        return False
     return True
 
 
@@ -48,8 +52,8 @@ def _snapshot(repository: str, revision: str | None) -> Path | None:
 
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
-    except (OSError, ValueError) as error:  # offline, or its cache is incomplete: what was loaded is saved instead
-        print(f"tokenizer files of {repository} not copied ({type(error).__name__}); saving the loaded one", flush=True)
+    except Exception as error:  # offline, or its cache is incomplete; the hub's errors have several base classes
+        print(f"tokenizer files of {repository} not copied ({error}); saving the loaded tokenizer", flush=True)
         return None
 
 
@@ -60,14 +64,37 @@ def readable(config: dict[str, Any], has_tokenizer_json: bool) -> dict[str, Any]
         found["tokenizer_class"] = GENERIC
     if isinstance(found.get("extra_special_tokens"), list):  # in transformers 4 a dict of named tokens
         extra = found.pop("extra_special_tokens")
-        found["additional_special_tokens"] = list(dict.fromkeys([*found.get("additional_special_tokens", ()), *extra]))
+        found["additional_special_tokens"] = _unique([*_tokens(found.get("additional_special_tokens")), *extra])
     return found
 
 
+def _tokens(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if isinstance(value, str) else []
+
+
+def _unique(tokens: list[Any]) -> list[Any]:
+    """Each token once, by its text. A token is its text or a serialized AddedToken, {"content": text, ...}."""
+    found: dict[str, Any] = {}
+    for token in tokens:
+        text = token.get("content") if isinstance(token, dict) else token
+        if isinstance(text, str):
+            found.setdefault(text, token)
+    return list(found.values())
+
+
 def make_readable(out: Path, generic: bool = False) -> None:
-    """`generic`: tokenizer.json alone decides, without a model's own class, which differs between the versions."""
+    """`generic`: tokenizer.json alone decides, without a model's own class, which differs between the versions.
+
+    A file that cannot be rewritten stays as it is: the weights beside it took hours.
+    """
     path = out / "tokenizer_config.json"
-    if path.is_file():
-        config = readable(json.loads(path.read_text()), (out / "tokenizer.json").is_file())
+    if not path.is_file():
+        return
+    try:
+        config = readable(json.loads(path.read_text(encoding="utf-8")), (out / "tokenizer.json").is_file())
         config |= {"tokenizer_class": GENERIC} if generic else {}
-        path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        written = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    except Exception as error:
+        print(f"tokenizer_config.json left unchanged ({type(error).__name__}: {error})", flush=True)
+        return
+    path.write_bytes(written)
