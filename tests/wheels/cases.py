@@ -11,7 +11,7 @@ import made
 import standins
 import studies
 import wheels
-from expected import HOME, RUNS
+from expected import CHECKPOINTS, HOME, RUNS
 
 from harness.compose import compose_sweep
 from harness.config import Config
@@ -66,7 +66,7 @@ def cases(engine: str, gpu: str) -> list[dict]:
         {"name": "choices", "kind": "choices", "flags": ["--kv-cache-dtype"]},
         {"name": "operators", "kind": "operators", "names": OPERATORS, "functions": FUNCTIONS},
     ]
-    for name in made_here(engine, gpu):
+    for name in made_here(engine, gpu) if engine in CHECKPOINTS else ():
         path = made.path(name)
         arguments = ["--model", str(path), "--dtype", "bfloat16", "--max-model-len", "1024", *engine_args(name)]
         found.append({"name": f"made.{name}", "kind": "model", "device": "cpu", "load": True, "arguments": arguments})

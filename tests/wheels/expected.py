@@ -77,7 +77,7 @@ RUNS: dict[tuple[str, str], dict[str, tuple | Error]] = {
         "w4a16": MARLIN,
         "marlin24": ("CompressedTensorsW4A16Sparse24", None),
         "gptq_marlin24": Error("deprecated"),  # loads with --allow-deprecated-quantization
-        "sparse24_bf16": DENSE,
+        "sparse24_bf16": (*DENSE, "no_sparse_kernel"),  # without its quantization_config: 2:4 needs Hopper
     },
     ("vllm_bitsandbytes", "h100"): {
         "mixtral": DENSE,
@@ -89,3 +89,4 @@ RUNS: dict[tuple[str, str], dict[str, tuple | Error]] = {
     },
 }
 HOME = {"vllm_sparse": "h100", "vllm": "h100", "vllm_sparse_marlin": "a100", "vllm_bitsandbytes": "h100"}
+CHECKPOINTS = ("vllm_sparse", "vllm", "vllm_sparse_marlin")  # engines of sweeps that serve what our recipes make

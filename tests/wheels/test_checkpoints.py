@@ -7,12 +7,10 @@ import re
 import made
 import pytest
 from cases import CHATS, TEXTS, answers, made_here
-from expected import HOME
+from expected import CHECKPOINTS, HOME
 from transformers import AutoTokenizer
 
-PAIRS = [
-    (engine, name) for engine, gpu in HOME.items() if engine != "vllm_bitsandbytes" for name in made_here(engine, gpu)
-]
+PAIRS = [(engine, name) for engine in CHECKPOINTS for name in made_here(engine, HOME[engine])]
 MADE = pytest.mark.parametrize("engine,name", PAIRS, ids=[f"{engine}-{name}" for engine, name in PAIRS])
 OF_CACHE = re.compile(r"\.attn\.(k|v|q|prob)_(scale|zero_point)$")  # vLLM's default where a checkpoint has none
 UNUSED = {"sparse24_bf16": ("input_scale", "weight_scale")}  # CompressedTensors24 has them for 8-bit weights
