@@ -1,6 +1,6 @@
 """The types that the schema has for a setting, by its dotted key on the command line."""
 
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -44,7 +44,11 @@ def _below(annotation: Any, part: str) -> list[Any]:
     return []
 
 
-_hints = cache(get_type_hints)
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The annotations of a dataclass's fields; a class variable is no setting."""
+    annotated = get_type_hints(kind)
+    return {entry.name: annotated[entry.name] for entry in fields(kind)}
 
 
 def plain(annotation: Any) -> Any:
