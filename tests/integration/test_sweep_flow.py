@@ -130,7 +130,7 @@ def test_preflight_lists_everything_at_once(tmp_path):
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     expected = ["no such directory", "engine.max_model_len is 2048", "/no/such/python", "mmlu has no "]
-    for words in [*expected, "calibration: no file /no/such/chat.jsonl"]:
+    for words in [*expected, "calibration.file: /no/such/chat.jsonl: No such file"]:
         assert words in done.stderr
     assert "preflight found" in done.stderr and "Traceback" not in done.stderr
     assert not any(tmp_path.iterdir())
