@@ -51,7 +51,7 @@ def _object(value: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise ConfigError(
-            f"engine arguments: {FLAG} {value!r} is not a JSON object, and the checkpoint needs overrides of its own; "
+            f"engine arguments: {FLAG} {value!r} is not a JSON object, and the checkpoint needs overrides too; "
             f"write it like {FLAG} '{{\"rope_theta\": 500000}}'"
         )
     return found

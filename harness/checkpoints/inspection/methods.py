@@ -135,7 +135,7 @@ def _everywhere(method: str, claim: Claim, ignore: tuple[str, ...], readings: It
 
 
 def _gptq(q: dict[str, Any]) -> Claims:
-    """GPTQModel's `dynamic`: the first pattern that matches leaves a layer out (-:) or has settings of its own."""
+    """GPTQModel's `dynamic`: the first pattern that matches leaves a layer out (-:) or overrides its settings."""
     source = "quantization_config.bits, group_size"
 
     def claim(settings: dict[str, Any], source: str) -> Claim:
