@@ -8,8 +8,10 @@ What cannot be made ends with one line that says why, before any weights are wri
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import calibration
 import modifiers
@@ -22,7 +24,6 @@ import portable
 def main() -> None:
     spec, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
     import torch
-    from llmcompressor import oneshot
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     calibrated = spec.get("calibration")
@@ -38,8 +39,19 @@ def main() -> None:
     layers = pruning.prunable(model, spec["ignore"]) if sparsity else {}
     if sparsity and sparsity["method"] == "magnitude":
         pruning.by_magnitude(layers, sparsity["pattern"])
-    out.mkdir(parents=True, exist_ok=True)
-    portable.save_tokenizer(tokenizer, spec["model"], spec.get("revision"), out)  # it fails before the hours, not after
+    with TemporaryDirectory() as saved:
+        # Before the hours of calibration, so that a tokenizer that cannot be saved fails early.
+        portable.save_tokenizer(tokenizer, spec["model"], spec.get("revision"), Path(saved))
+        compress(model, tokenizer, steps, layers, spec, out)
+        shutil.copytree(saved, out, dirs_exist_ok=True)
+
+
+def compress(model, tokenizer, steps: list, layers: dict, spec: dict, out: Path) -> None:
+    """Calibrate, quantize and save the weights and config.json."""
+    import torch
+    from llmcompressor import oneshot
+
+    calibrated, sparsity = spec.get("calibration"), spec.get("sparsity")
     if steps:
         oneshot(model=model, recipe=steps, **(calibration.arguments(calibrated, tokenizer) if calibrated else {}))
     block = None
@@ -53,8 +65,10 @@ def main() -> None:
 
 
 def narrow(model) -> None:
-    """To BF16 what is not quantized. A quantized layer keeps its FP32 weights and scales until saving has packed it: by
-    rounded ones its large integers would come out one higher or lower.
+    """Cast what is not quantized to BF16.
+
+    A quantized layer keeps its FP32 weights and scales until saving has packed it: with rounded scales its largest
+    integers would be off by one.
     """
     import torch
 

@@ -1,10 +1,10 @@
 """Make a saved checkpoint readable by transformers 4 and 5, and by the compressed-tensors of older engines.
 
-llm-compressor needs transformers 5; vLLM up to 0.19 needs transformers 4. What the one writes the other refuses
-(tokenizer classes, quantization arguments) or misreads without an error (RoPE). So everything made here is written in
-the form that both read. That form exists for every field that is known to differ, so a checkpoint is made once for all
-engines and its key names none. A value that has no older form (a newer number format) is kept, and an engine that
-cannot read it is refused before it starts (harness/checkpoints/compatibility).
+llm-compressor needs transformers 5; vLLM up to 0.19 needs transformers 4, which refuses (tokenizer classes,
+quantization arguments) or silently misreads (RoPE) what transformers 5 writes. Every checkpoint made by the harness is
+therefore written in a form that both read. Such a form exists for every field that is known to differ, so one
+checkpoint serves all engines. A value that has no older form (a newer number format) is kept, and preflight refuses an
+engine that cannot read it (harness/checkpoints/compatibility).
 
 Runs inside the compression environment, after saving. Standard library, and huggingface_hub for a source on the hub.
 """
@@ -16,7 +16,7 @@ from . import quantization, rope, tokenizer
 
 
 def save_tokenizer(loaded, source: str, revision: str | None, out: Path) -> None:
-    """The source's own tokenizer files; where it has none, `loaded` as it saves itself. Both in the portable form."""
+    """Write the source's tokenizer files, or where it has none, what `loaded` saves; both in the portable form."""
     if not tokenizer.copy_from(source, revision, out):
         loaded.save_pretrained(out)
     tokenizer.make_readable(out)

@@ -1,9 +1,9 @@
 """compressed-tensors' quantization_config in the form that its older releases read too.
 
 `QuantizationArgs` forbids keys that it does not know, and releases before 0.17 (vLLM up to 0.22) refuse `actorder`
-where the strategy is not group. What is written is changed only where its meaning stays: a null key says nothing, and
-`actorder: weight` says in which order GPTQ went through the columns, which leaves no trace in the stored weights. A
-value that an older release cannot express is kept: the engine of such a release is refused before it starts
+where the strategy is not group. A key is changed only where the meaning stays the same: null keys are dropped, and
+`actorder: weight` is the order in which GPTQ processed the columns, which the stored weights do not depend on. A value
+that an older release cannot express is kept: preflight refuses an engine of such a release
 (harness/checkpoints/compatibility).
 """
 
@@ -19,7 +19,7 @@ BY_WEIGHT = ("weight", "static", False)  # `actorder` values that change the cal
 
 
 def strategy_of(arguments: dict[str, Any]) -> str:
-    """As compressed-tensors infers it where it is not written; "unknown" for a group size that is no number."""
+    """Return the strategy, inferred as compressed-tensors does where absent; "unknown" for a non-numeric group size."""
     if arguments.get("strategy"):
         return str(arguments["strategy"]).lower()
     size = arguments.get("group_size")
@@ -30,7 +30,7 @@ def strategy_of(arguments: dict[str, Any]) -> str:
 
 
 def readable(quantization: dict[str, Any]) -> dict[str, Any]:
-    """`quantization` without what says nothing and is refused by older releases."""
+    """Return `quantization` without the keys that carry no information and that older releases refuse."""
     if quantization.get("quant_method", "compressed-tensors") != "compressed-tensors":
         return quantization
     given = quantization.get("config_groups") or {}

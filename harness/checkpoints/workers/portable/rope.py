@@ -1,4 +1,4 @@
-"""The rotary embedding of a config.json in the fields of transformers 4.
+"""Write the rotary embedding of a config.json in the fields of transformers 4.
 
 transformers 5 writes one object, `rope_parameters`. transformers 4 does not read it: it takes `rope_theta`,
 `rope_scaling` and `partial_rotary_factor`, and its default where one is absent, so that the model answers with another
@@ -28,7 +28,7 @@ def is_nested(parameters: dict[str, Any]) -> bool:
 
 
 def legacy_fields(config: dict[str, Any]) -> dict[str, Any] | None:
-    """The transformers 4 fields for `config["rope_parameters"]`; None where they cannot express it."""
+    """Return the transformers 4 fields for `config["rope_parameters"]`; None where they cannot express it."""
     parameters, model = config.get(PARAMETERS), str(config.get("model_type", ""))
     if not isinstance(parameters, dict) or not parameters:
         return {}
@@ -60,6 +60,6 @@ def _fields(parameters: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 def both_forms(config: dict[str, Any]) -> dict[str, Any]:
-    """`config`, and every model configuration in it, with the transformers 4 fields beside `rope_parameters`."""
+    """Return `config` with the transformers 4 fields beside `rope_parameters`, nested model configurations included."""
     written = {key: both_forms(value) if isinstance(value, dict) else value for key, value in config.items()}
     return {**written, **(legacy_fields(config) or {})}

@@ -21,12 +21,12 @@ VOCABULARY = ("tokenizer.json", "tekken.json", "vocab*", "*.model", "*.tiktoken"
 # Classes that transformers 4 does not have. Its generic class reads tokenizer.json as it is, like them.
 GENERIC = "PreTrainedTokenizerFast"
 NEW_CLASSES = ("TokenizersBackend", "PythonBackend", "SentencePieceBackend", "MistralCommonBackend")
-# What transformers 5 writes of the loading itself: paths and switches, nothing of the tokenizer.
+# Loading options that transformers 5 writes; they do not describe the tokenizer.
 LOADING = ("backend", "is_local", "local_files_only")
 
 
 def copy_from(source: str, revision: str | None, out: Path) -> bool:
-    """Copy the tokenizer files of a directory or a hub id; False where it has none, or none within reach."""
+    """Copy the tokenizer files of a directory or a hub id; False where it has none or they cannot be downloaded."""
     folder = Path(source) if Path(source).is_dir() else _snapshot(source, revision)
     names = [] if folder is None else _names(folder)
     if not any(fnmatch(name, pattern) for name in names for pattern in VOCABULARY):
@@ -58,7 +58,7 @@ def _snapshot(repository: str, revision: str | None) -> Path | None:
 
 
 def readable(config: dict[str, Any], has_tokenizer_json: bool) -> dict[str, Any]:
-    """tokenizer_config.json with nothing that transformers 4 does not know; both versions read the same tokenizer."""
+    """Return tokenizer_config.json without what transformers 4 does not know; both versions load the same tokenizer."""
     found = {key: value for key, value in config.items() if key not in LOADING}
     if has_tokenizer_json and found.get("tokenizer_class") in NEW_CLASSES:
         found["tokenizer_class"] = GENERIC
