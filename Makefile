@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast wheels lint clean system
+.PHONY: quickstart test test-fast fuzz wheels lint clean system
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,11 +22,16 @@ system:
 # Unit tests two at a time; the others start servers and measure, and have the machine to themselves.
 test: $(VENV)/installed $(if $(CI),system)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/unit tests/fuzz -n 2 --dist loadfile
 	$(BIN)/python -m pytest tests/integration tests/e2e
 
 test-fast: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not engine"
+
+# Random inputs for every parser and reader of foreign data, for about FUZZ_S seconds.
+FUZZ_S ?= 600
+fuzz: $(VENV)/installed
+	FUZZ_S=$(FUZZ_S) $(BIN)/python -m pytest tests/fuzz -n 2 --dist loadfile --timeout 3600
 
 # The CUDA wheels of vLLM on a machine without a GPU (tests/wheels/README.md): by hand and before a release, not in CI.
 wheels: $(VENV)/installed
