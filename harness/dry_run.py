@@ -1,4 +1,4 @@
-"""`dry_run=true`: the plan as a table. Nothing is started, nothing is written."""
+"""`dry_run=true`: the plan as a table. Nothing is started; nothing is written but digests of files in cache_dir."""
 
 import shlex
 import sys
@@ -28,9 +28,11 @@ def print_plan(
     remark: Callable[[list[Cell]], str | None] = lambda pending: None,
     cost: Callable[[list[Cell]], str | None] = lambda pending: None,
     left_out: Sequence[LeftOut] = (),
+    again: Sequence[str] = (),
 ) -> None:
     """`seconds(cell)` estimates a cell; `problems` are preflight's; `remark(cells to measure)`: what a session asks,
-    and `cost` what that costs; `left_out`: what the plan does not hold because this machine does not support it.
+    and `cost` what that costs; `left_out`: what the plan does not hold because this machine does not support it;
+    `again`: why cells that the store has are measured again.
     """
     from rich.console import Console
     from rich.table import Table
@@ -61,6 +63,8 @@ def print_plan(
     )
     if said := cost([cell for cell in plan.cells if cell.fingerprint not in store]):
         console.print(said, markup=False, highlight=False)
+    for line in again:
+        console.print(line, markup=False, highlight=False)
     if left_out:
         console.print("\nnot supported here, left out (on_unsupported=skip):", style="bold")
         for entry in left_out:
@@ -78,7 +82,7 @@ def _command(session: Session, engine: Engine, workshop: Workshop) -> str:
     if session.variant == GEMM:
         return "  (products of linear layers, timed in the engine's environment; no server)"
     location = workshop.location(session.checkpoint, session.recipe)
-    command = engine.command(session.deployment(location, getattr(source(session.checkpoint), "revision", None)))
+    command = engine.command(session.deployment(location, source(session.checkpoint).commit))
     if not command:
         return "  (an endpoint serves it)"
     ready = not engine.loads_weights or workshop.is_made(session.checkpoint, session.recipe)

@@ -6,14 +6,19 @@ it. Answers are judged in a session of the judge's own, after the variants'.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness import host
 from harness.accuracy import Suite
 from harness.checkpoints import gguf
+from harness.checkpoints.file_digests import FOLDER, Digests
+from harness.checkpoints.identity import argument_files
 from harness.checkpoints.planned_repairs import planned_overrides
-from harness.checkpoints.prepare import identity
+from harness.checkpoints.prepare import identity, tokenizer_identity
 from harness.checkpoints.recipes import recipe_of
 from harness.config import Config, Scenario, Variant
 from harness.credentials import without_credentials
@@ -73,6 +78,12 @@ class Session:
         return replace(self.served, model=location, revision=revision)
 
     @property
+    def planned_weights(self) -> dict[str, Any] | None:
+        """What decides the checkpoint, as it is in the fingerprint of each cell; None where that is not known."""
+        inputs = [cell.inputs.get("judge", cell.inputs) for cell in self.cells]
+        return inputs[0].get("weights") if inputs else None
+
+    @property
     def planned_overrides(self) -> list[dict[str, Any]]:
         """Those of the deployment, and those in the fingerprint of each cell."""
         inputs = [cell.inputs["judge"] if cell.kind == "judge" else cell.inputs for cell in self.cells]
@@ -95,21 +106,47 @@ def fingerprint(inputs: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def build_plan(config: Config, engine: Engine, suites: dict[str, Suite]) -> Plan:
+@dataclass(frozen=True)
+class Contents:
+    """What the cells of a plan serve and are asked with, by content."""
+
+    config: Config
+    engine: Engine
+    digests: Digests
+
+    def weights(self, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+        """What decides the checkpoint, in the form that this engine serves."""
+        if self.engine.weights == gguf.FORM:
+            return gguf.identity(reference, recipe, self.engine.tools(), self.digests)
+        return identity(reference, recipe, self.config.compression, self.digests)
+
+    def files(self, args: Sequence[str]) -> dict[str, Any]:
+        """The files that arguments of the engine name: adapters, draft models, templates; empty for none."""
+        found = argument_files((*self.config.engine.args, *args), self.digests) if self.engine.loads_weights else {}
+        return {"files": found} if found else {}
+
+    @cached_property
+    def tokenizer(self) -> dict[str, Any]:
+        return tokenizer_identity(self.config.model, self.digests)
+
+
+def build_plan(config: Config, engine: Engine, suites: dict[str, Suite], digests: Digests | None = None) -> Plan:
     """The products first, then the baseline, the variants in the sweep's order, and the judge."""
+    contents = Contents(config, engine, digests or Digests(Path(config.cache_dir).expanduser() / FOLDER))
     order = sorted(config.variants, key=lambda name: name != config.baseline)
     sessions: list[Session] = []
     for name in order:
-        sessions += _variant_sessions(config, engine, suites, name)
+        sessions += _variant_sessions(contents, suites, name)
     answers = {cell.key: cell for session in sessions for cell in session.cells}
-    judging = _judge_session(config, engine, suites, answers, order)
-    return Plan(tuple(_gemm_sessions(config, engine) + sessions + ([judging] if judging else [])))
+    judging = _judge_session(contents, suites, answers, order)
+    return Plan(tuple(_gemm_sessions(contents) + sessions + ([judging] if judging else [])))
 
 
-def _gemm_sessions(config: Config, engine: Engine) -> list[Session]:
+def _gemm_sessions(contents: Contents) -> list[Session]:
+    config = contents.config
     cells = [
         Cell(f"{variant}/{GEMM}/{layer}", GEMM, variant, fingerprint(inputs), inputs, layer=layer)
-        for variant, layer, inputs in gemm_inputs(config, engine)
+        for variant, layer, inputs in gemm_inputs(config, contents.engine, contents.digests)
     ]
     return [Session(GEMM, GEMM, config.model, None, Deployment(GEMM, config.model), tuple(cells))] if cells else []
 
@@ -133,24 +170,25 @@ def served_as(config: Config, engine: Engine, name: str, checkpoint: str, recipe
     return Deployment(name, checkpoint, args, None, axes, variant.scheme, variant.deployment_of, overrides)
 
 
-def _variant_sessions(config: Config, engine: Engine, suites: dict[str, Suite], name: str) -> list[Session]:
+def _variant_sessions(contents: Contents, suites: dict[str, Suite], name: str) -> list[Session]:
+    config, engine = contents.config, contents.engine
     variant = config.variants[name]
     recipe = recipe_of(config, variant)
     served: dict[tuple[str, bool], list[Cell]] = {}  # (checkpoint, is the recipe applied to it?) -> cells
     # Load cells first: they want the engine as it started, and they are the shorter wait for a first look.
     if config.scenarios:
         checkpoint, made = variant.load_checkpoint or checkpoint_of(config, variant), not variant.load_checkpoint
-        base = _base_inputs(config, engine, name, checkpoint, recipe if made else None)
+        base = _base_inputs(contents, name, checkpoint, recipe if made else None)
         cells = served.setdefault((checkpoint, made), [])
         for scenario_name, scenario in config.scenarios.items():
-            cells += _load_cells(config, base, name, scenario_name, scenario)
+            cells += _load_cells(contents, base, name, scenario_name, scenario)
     runs = 1 + config.noise_runs if name == config.baseline else 1
     for repeat in range(runs):
         for suite_name, suite in ({} if stands_for(variant) else suites).items():
             checkpoint = checkpoint_of(config, variant, suite_name)
-            inputs = _base_inputs(config, engine, name, checkpoint, recipe)
+            inputs = _base_inputs(contents, name, checkpoint, recipe)
             inputs["concurrency"] = engine_concurrency(config, engine)
-            cell = _accuracy_cell(config, inputs, name, suite_name, suite, repeat)
+            cell = _accuracy_cell(contents, inputs, name, suite_name, suite, repeat)
             served.setdefault((checkpoint, True), []).append(cell)
     several = len(served) > 1
     return [
@@ -172,25 +210,27 @@ def engine_concurrency(config: Config, engine: Engine) -> int:
 
 
 def _accuracy_cell(
-    config: Config, base: dict[str, Any], variant: str, suite_name: str, suite: Suite, repeat: int
+    contents: Contents, base: dict[str, Any], variant: str, suite_name: str, suite: Suite, repeat: int
 ) -> Cell:
     """`repeat` above 0 is the baseline once more: what differs between the two is noise."""
+    config = contents.config
     inputs = {**base, "suite": suite.fingerprint(config.data.root), "seed": config.seed}
-    inputs["tokenizer"] = _tokenizer_identity(config)
+    inputs["tokenizer"] = contents.tokenizer
     key = f"{variant}/{suite_name}"
     if repeat:
         inputs, key = {**inputs, "repeat": repeat}, f"{key}/r{repeat}"
     return Cell(key, "accuracy", variant, fingerprint(inputs), inputs, suite=suite_name, repeat=repeat)
 
 
-def _load_cells(config: Config, base: dict, variant: str, scenario_name: str, scenario: Scenario) -> list[Cell]:
+def _load_cells(contents: Contents, base: dict, variant: str, scenario_name: str, scenario: Scenario) -> list[Cell]:
+    config = contents.config
     shape = {key: value for key, value in asdict(scenario).items() if key not in NO_TRAFFIC}
     shape["corpus"] = corpus_digest(scenario.text)
     limits = {"request_timeout_s": config.load.request_timeout_s, "cell_timeout_s": config.load.cell_timeout_s}
     cells = []
     for point in _points(config, scenario_name, scenario):
         inputs = {**base, "scenario": {"name": scenario_name, **shape}, "point": asdict(point), "seed": config.seed}
-        inputs |= {"limits": limits, "tokenizer": _tokenizer_identity(config)}
+        inputs |= {"limits": limits, "tokenizer": contents.tokenizer}
         if point.profile == "capacity":
             inputs["search"] = {"slo": asdict(scenario.slo), **asdict(config.load.capacity)}
         key = f"{variant}/{scenario_name}/{point.slug}"
@@ -207,7 +247,8 @@ def _points(config: Config, name: str, scenario: Scenario) -> list[LoadPoint]:
         raise ConfigError(f"{where}{error}") from None
 
 
-def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
+def _base_inputs(contents: Contents, name: str, checkpoint: str, recipe: dict | None) -> dict[str, Any]:
+    config, engine = contents.config, contents.engine
     variant = config.variants[name]
     deployment = served_as(config, engine, name, checkpoint, recipe)
     told = engine.deployment_args(deployment.axes)
@@ -218,7 +259,8 @@ def _base_inputs(config: Config, engine: Engine, name: str, checkpoint: str, rec
     inputs |= {"host": _host(config, variant)}
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
-        inputs["weights"] = _weights(config, engine, checkpoint, recipe)
+        inputs["weights"] = contents.weights(checkpoint, recipe)
+    inputs |= contents.files(deployment.args)
     if deployment.config_overrides:
         inputs["config_overrides"] = deployment.config_overrides
     return inputs
@@ -228,21 +270,9 @@ def _host(config: Config, variant: Variant) -> dict[str, Any]:
     return host.identity(host.gpus_for(config.engine)[: gpus_of(config, variant)])
 
 
-def _weights(config: Config, engine: Engine, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
-    """What decides the weights, in the form that this engine serves."""
-    if engine.weights == gguf.FORM:
-        return gguf.identity(reference, recipe, engine.tools())
-    return identity(reference, recipe, config.compression)
-
-
-def _tokenizer_identity(config: Config) -> dict[str, Any]:
-    return identity(config.model, None, config.compression)
-
-
-def _judge_session(
-    config: Config, engine: Engine, suites, answers: dict[str, Cell], order: list[str]
-) -> Session | None:
+def _judge_session(contents: Contents, suites, answers: dict[str, Cell], order: list[str]) -> Session | None:
     """One judge cell a variant for every suite that only gathers answers."""
+    config, engine = contents.config, contents.engine
     judged = {name: suite for name, suite in suites.items() if suite.judged}
     if not judged or config.judge is None:
         return None
@@ -259,7 +289,8 @@ def _judge_session(
         identity_of_judge |= {} if engine.loads_weights else {"model": judge.model}
         identity_of_judge |= engine.deployment_fingerprint(deployment)
         if engine.loads_weights:
-            identity_of_judge["weights"] = _weights(config, engine, judge.model, None)
+            identity_of_judge["weights"] = contents.weights(judge.model, None)
+        identity_of_judge |= contents.files(judge.engine_args)
         if overrides:
             identity_of_judge["config_overrides"] = overrides
     ours = Variant(engine_args=list(judge.engine_args))

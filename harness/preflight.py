@@ -90,8 +90,9 @@ def _texts(config: Config) -> list[str]:
     for name, scenario in config.scenarios.items():
         try:
             if is_on_hub(scenario.text):
-                lacking = hub.missing_dataset(parse(scenario.text).dataset)
-                found += [f"scenarios.{name}.text: {lacking}"] if lacking else []
+                asked = parse(scenario.text)
+                lacking = hub.missing_dataset(asked.dataset, asked.revision)
+                found += [f"scenarios.{name}.text: {lacking}; connect, or name a local file"] if lacking else []
             else:
                 load_corpus(scenario.text)
         except ConfigError as error:
@@ -201,7 +202,7 @@ def _calibration(session: Session) -> list[str]:
         return []
     if file := calibration.get("file"):
         return calibration_file.problems(file, calibration.get("samples") or 1)
-    lacking = hub.missing_dataset(calibration["dataset"])
+    lacking = hub.missing_dataset(calibration["dataset"], calibration.get("revision"))
     instead = "set calibration.file to JSON lines with `messages`, as scenarios/corpus/chat.jsonl"
     return [f"calibration: {lacking}; {instead}"] if lacking else []
 
@@ -225,7 +226,7 @@ def _readable(config: Config, engine: Engine, session: Session, workshop: Worksh
     from harness.checkpoints.inspection.gate import unreadable
 
     location = workshop.location(session.checkpoint, session.recipe)
-    revision = source(session.checkpoint).revision if session.recipe is None else None
+    revision = source(session.checkpoint).commit if session.recipe is None else None
     return unreadable(location, revision, session.variant, engine.release, (*config.engine.args, *session.served.args))
 
 
@@ -250,7 +251,7 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
     found = key_problems("judge.api_key_env", config.judge.api_key_env, False) if config.judge.base_url else []
     found += judge.problems(config.judge)
     return found + judge_identity.problems(
-        config.judge, list(dict.fromkeys(filter(None, references))), locations, targets
+        config.judge, list(dict.fromkeys(filter(None, references))), locations, targets, workshop.digests
     )
 
 

@@ -92,6 +92,7 @@ class Run:
             self.progress.say(f"{session.name}: starting the engine" + (" again" if start else ""))
             began = time.monotonic()
             with self._serve(session, checkpoint, server_log) as server:
+                self._confirm_content(session)  # while the engine was loading it
                 self.progress.say(f"{session.name}: ready after {time.monotonic() - began:.0f} s")
                 with sampling(devices(self.config, self.engine, session)) as sampler:
                     self._warm_up(session, server)
@@ -134,6 +135,7 @@ class Run:
         self._ready_environment()
         if not self.engine.loads_weights or not session.checkpoint:
             return Checkpoint(session.checkpoint, session.checkpoint)
+        self._confirm_content(session)
         checkpoint = self.workshop.prepare(session.checkpoint, session.recipe)
         variant = self.config.variants.get(session.variant)
         self._inspected[checkpoint.location] = admitted(
@@ -148,6 +150,16 @@ class Run:
         if session.served.config_overrides:
             self.progress.say(f"{session.name}: {repair_words(session.served.config_overrides)}")
         return checkpoint
+
+    def _confirm_content(self, session: Session) -> None:
+        """Raise HarnessError where the checkpoint is no longer the one that the fingerprints of its cells name."""
+        planned = session.planned_weights
+        if planned is None or not session.checkpoint or not self.engine.loads_weights:
+            return
+        if self.workshop.identity(session.checkpoint, session.recipe) != planned:
+            raise HarnessError(
+                f"checkpoint {session.checkpoint} has changed since the sweep was planned; run the command again"
+            )
 
     def _serve(self, session: Session, checkpoint: Checkpoint, server_log: Path) -> AbstractContextManager[Server]:
         judge = self.config.judge

@@ -65,6 +65,10 @@ class Store:
     def record(self, fingerprint: str) -> dict[str, Any]:
         return _masked(json.loads((self._index[fingerprint] / "record.json").read_text()))
 
+    def of_key(self, key: str) -> list[str]:
+        """Return the fingerprints under which cells of this key are stored."""
+        return [found for found, path in self._index.items() if path.name == f"{slug(key)}--{found}"]
+
     def rows(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """The items or requests of a record."""
         with gzip.open(self._index[record["fingerprint"]] / "rows.jsonl.gz", "rt") as file:

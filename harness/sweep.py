@@ -25,6 +25,7 @@ from harness.errors import HarnessError, PreflightError
 from harness.estimate import estimator, judging, total
 from harness.gemm.plan import products_left_out
 from harness.masking import mask
+from harness.measured_again import measured_again
 from harness.output import MaskedFormatter
 from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import make_progress
@@ -48,18 +49,19 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     config, left_out = leave_out(asked, engine)
     left_out += products_left_out(config, engine)
     suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-    plan = build_plan(config, engine, suites)
     store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
     progress = make_progress(config.progress)
     workshop = Workshop(config.compression, cache_dir, store.logs / "setup.log", progress.say)
     if engine.weights == gguf.FORM:
         workshop = gguf.GgufWorkshop(workshop, lambda: engine.tool(gguf.TOOL), engine.tools())
+    plan = build_plan(config, engine, suites, workshop.digests)
+    again = measured_again(plan.cells, store)
     found = preflight.problems(config, plan, engine, suites, workshop)
     seconds = estimator(config, plan, suites, store)
     money = budget(config, plan, suites, store)
     if config.dry_run:
         remark = partial(judging, config, suites)
-        print_plan(plan, store, engine, workshop, seconds, found, remark, money.words, left_out)
+        print_plan(plan, store, engine, workshop, seconds, found, remark, money.words, left_out, again)
         return 0
     missing = [cell for cell in plan.cells if cell.fingerprint not in store]
     if found and missing:  # a complete sweep reports anywhere
@@ -72,6 +74,8 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         if not missing:
             progress.say(f"all {len(plan.cells)} cells are measured already")
         else:
+            for line in again:
+                progress.say(line)
             progress.start(len(missing), total(plan, store, engine, seconds))
             try:
                 failed = Run(config, plan, suites, engine, store, workshop, progress, seconds, money).execute()

@@ -15,7 +15,7 @@ from typing import Any
 from harness.accuracy import Context
 from harness.accuracy.completions import completion
 from harness.accuracy.data_files import DataError, read_json
-from harness.accuracy.datasets import Source, reachable, source
+from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import chat_ids, digest
@@ -23,6 +23,7 @@ from harness.accuracy.reasoning import answer_flags, mark
 from harness.accuracy.text_prompts import end_of, sendable
 from harness.config import Judge
 from harness.errors import CellError, ConfigError, did_you_mean
+from harness.hub_commits import DATASET, commit_of
 from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Flag, Outcome
 
@@ -76,8 +77,8 @@ class AlpacaEval:
         elif not found and self.config.reference not in (BASELINE, *HUB_REFERENCES):
             known = did_you_mean(self.config.reference, list(HUB_REFERENCES))
             found = [f"unknown reference {self.config.reference!r}{known}"]
-        if data.directory is None and None in map(_cached, HUB_FILES) and not reachable("huggingface.co"):
-            found.append(f"{HUB} is not in the hub's cache and huggingface.co cannot be reached; set data.root")
+        if data.directory is None and (reason := unreachable_hub(HUB) or _not_cached()):
+            found.append(f"{reason}; set data.root to a mirror or to pocket")
         return [f"suite {self.name}: {problem}" for problem in found]
 
     def planned_items(self) -> int | None:
@@ -284,17 +285,24 @@ def _files(data: Source) -> list[tuple[Path, list[dict[str, Any]]]]:
     return found
 
 
-def _cached(name: str) -> Path | None:
+def _not_cached() -> str | None:
+    """Say which file is missing where the hub cannot be reached."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(HUB, name, repo_type="dataset")
-    return Path(found) if isinstance(found, str) else None
+    from harness.checkpoints.hub import offline_reason
+
+    commit = commit_of(DATASET, HUB)
+    for name in HUB_FILES:
+        found = try_to_load_from_cache(HUB, name, repo_type="dataset", revision=commit)
+        if not isinstance(found, str) and (reason := offline_reason()):
+            return f"{name} of {HUB} is not in the local hub cache and {reason}"
+    return None
 
 
 def _hub_file(name: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(HUB, name, repo_type="dataset"))
+        return Path(hf_hub_download(HUB, name, repo_type="dataset", revision=commit_of(DATASET, HUB)))
     except Exception as error:  # huggingface_hub raises its own, httpx's and OSError
         raise CellError(f"cannot download {name} of {HUB}: {error}; set data.root") from error

@@ -13,15 +13,19 @@ A mirror and the pocket suites have the same layout, so that one loader reads bo
     wikitext/*.txt                              WikiText-2's test part as it stands (pocket: scenarios/corpus/prose.txt)
 """
 
+import contextlib
 import functools
 import hashlib
-import os
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
+from harness.hub_commits import DATASET, commit_of, resolve
 from harness.paths import scenarios_dir
+
+PACKAGED = ("json", "csv", "parquet", "text", "arrow", "pandas", "xml")  # builders of `datasets` for local files
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,22 @@ class Source:
     kind: str  # hub | mirror | pocket
     name: str  # shown in the report
     directory: Path | None
+    repositories: tuple[str, ...] = ()  # of datasets on the hub; none for a file of a fixed release
 
     def digest(self) -> str:
-        """sha256 over the names and bytes of the suite's files; the hub's data is named by its repository instead."""
-        if self.directory is None:
+        """sha256 over the names and bytes of the suite's files; on the hub the commit, of several their sha256.
+
+        The name where a commit is not known: `problems` of the suite says why, and nothing is measured.
+        """
+        if self.directory is not None:
+            return _folder_digest(self.directory)
+        states = [_state(repository) for repository in self.repositories]
+        if not states or None in states:
             return self.name
-        total = hashlib.sha256()
-        for path in sorted(p for p in self.directory.rglob("*") if p.is_file()):
-            total.update(str(path.relative_to(self.directory)).encode() + b"\0")
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-        return total.hexdigest()
+        if len(states) == 1:
+            return states[0]
+        pairs = sorted(zip(self.repositories, states, strict=True))
+        return hashlib.sha256(repr(pairs).encode()).hexdigest()
 
     def problems(self, wanted: str) -> list[str]:
         """`wanted` is a glob that must match in the directory."""
@@ -52,24 +62,51 @@ class Source:
 def source(data_root: str | None, folder: str, hub_name: str) -> Source:
     """The source of one suite; `folder` is its name in a mirror, `hub_name` the dataset's on the hub."""
     if data_root is None:
-        return Source("hub", hub_name, None)
+        return Source("hub", hub_name, None, (hub_name,) if "/" in hub_name else ())
     if data_root == "pocket":
         return Source("pocket", f"pocket {folder}", scenarios_dir() / "pocket" / folder)
     root = Path(data_root).expanduser().resolve()
     return Source("mirror", f"mirror {root.name}/{folder}", root / folder)
 
 
-def unreachable_hub(repository: str) -> str | None:
-    """Why a data set of the hub cannot be had here; None where it can, or where it lies in the hub's cache."""
-    cached = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    built = Path(os.environ.get("HF_DATASETS_CACHE", cached / "datasets")) / repository.replace("/", "___").lower()
-    fetched = Path(os.environ.get("HF_HUB_CACHE", cached / "hub")) / f"datasets--{repository.replace('/', '--')}"
-    if Path(repository).is_dir() or built.is_dir() or (fetched / "snapshots").is_dir():
-        return None
-    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    if reachable(endpoint.hostname, endpoint.port or (80 if endpoint.scheme == "http" else 443)):
-        return None
-    return f"{repository} is not in the hub's cache, and {endpoint.hostname} cannot be reached"
+def unreachable_hub(repository: str, revision: str | None = None) -> str | None:
+    """Say why a data set of the hub cannot be had here; None where its commit is known, and for a local directory."""
+    return None if Path(repository).is_dir() else resolve(DATASET, repository, revision).problem
+
+
+@contextlib.contextmanager
+def pinned() -> Iterator[None]:
+    """While it lasts, `datasets.load_dataset` reads each data set at the commit that the plan resolved.
+
+    For lm-eval, whose tasks load their data themselves and pass on no revision.
+    """
+    import datasets
+
+    load = datasets.load_dataset
+
+    def load_pinned(path: str, *args: Any, revision: str | None = None, **more: Any) -> Any:
+        commit = None if Path(path).exists() or path in PACKAGED else commit_of(DATASET, path, revision)
+        return load(path, *args, revision=commit or revision, **more)
+
+    datasets.load_dataset = load_pinned
+    try:
+        yield
+    finally:
+        datasets.load_dataset = load
+
+
+def _state(repository: str) -> str | None:
+    """The commit, or the content of a local directory of that name, which `datasets` prefers."""
+    folder = Path(repository)
+    return _folder_digest(folder) if folder.is_dir() else commit_of(DATASET, repository)
+
+
+def _folder_digest(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        total.update(str(path.relative_to(folder)).encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
 @functools.cache

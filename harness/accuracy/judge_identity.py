@@ -6,6 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.checkpoints import source
+from harness.checkpoints.file_digests import Digests
+from harness.checkpoints.identity import content, weights_only
 from harness.checkpoints.sources import Directory, Hub, Pypi
 from harness.config import Judge
 
@@ -14,7 +16,7 @@ PORTS = {"http": 80, "https": 443}
 _IN_HUB_CACHE = re.compile(r"/models--([\w.-]+?)--([\w.-]+)/snapshots/")
 
 
-def model_key(reference: str) -> tuple[Any, ...]:
+def model_key(reference: str, digests: Digests | None = None) -> tuple[Any, ...]:
     """The same for two references to one model: other paths, a copy of its files, another revision or spelling."""
     found = source(reference)
     if isinstance(found, Hub):
@@ -23,7 +25,9 @@ def model_key(reference: str) -> tuple[Any, ...]:
         return ("pypi", re.sub(r"[-_.]+", "-", found.requirement.split("==")[0]).lower())
     if isinstance(found, Directory) and (cached := _IN_HUB_CACHE.search(f"{found.path}/")):
         return ("hub", f"{cached[1]}/{cached[2]}".lower())
-    return tuple(sorted(found.identity().items()))
+    if isinstance(found, Directory) and not found.problems():
+        return ("weights", content(found.path, digests or Digests(), weights_only))
+    return tuple(sorted(found.identity(digests).items()))
 
 
 def endpoint_key(base_url: str) -> tuple[Any, ...]:
@@ -35,7 +39,11 @@ def endpoint_key(base_url: str) -> tuple[Any, ...]:
 
 
 def problems(
-    judge: Judge, references: list[str], locations: list[str], targets: dict[str, tuple[str, str | None]]
+    judge: Judge,
+    references: list[str],
+    locations: list[str],
+    targets: dict[str, tuple[str, str | None]],
+    digests: Digests | None = None,
 ) -> list[str]:
     """`references`: checkpoints of the models under test; `locations`: where the made ones lie; `targets`: variant ->
     (base_url, model) where a server of someone else's answers for it."""
@@ -45,7 +53,7 @@ def problems(
             return [f"judge.model {judge.model} is a variant's checkpoint; a variant never judges itself"]
     named = judge.model or judge.endpoint_model
     for reference in references:
-        if reference == named or _same_model(reference, named):
+        if reference == named or _same_model(reference, named, digests):
             setting = "judge.model" if judge.model else "judge.endpoint_model"
             return [f"{setting} {named} is {reference}, a model under test; a variant never judges itself"]
     for name, (base_url, model) in targets.items():
@@ -55,16 +63,10 @@ def problems(
     return []
 
 
-def _same_model(reference: str, named: str) -> bool:
-    return model_key(reference) == model_key(named)
+def _same_model(reference: str, named: str, digests: Digests | None) -> bool:
+    return model_key(reference, digests) == model_key(named, digests)
 
 
 def hub_commit(reference: str) -> str | None:
-    """Which commit of a hub model lies in the local cache, from which the engine served it; None for other sources."""
-    found = source(reference)
-    if not isinstance(found, Hub):
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    path = try_to_load_from_cache(found.repository, "config.json", revision=found.revision)
-    return Path(path).parent.name if isinstance(path, str) else None
+    """Return the commit of a hub model that the engine was started with; None for other sources."""
+    return source(reference).commit

@@ -82,7 +82,7 @@ class LmEval:
 
     def _source(self, data_root: str | None) -> Source:
         if self.config.data is None:
-            return Source("hub", f"lm-eval {self.config.task}", None)
+            return Source("hub", f"lm-eval {self.config.task}", None, lm_eval_tasks.repositories(self.config.task))
         return source(data_root, self.config.data, lm_eval_data.DATA[self.config.data].hub)
 
     def _run(self, context: Context) -> Outcome:

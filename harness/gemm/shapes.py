@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoints import source
+from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.sources import Directory, Hub
 from harness.config import Gemm
 from harness.engines.environment import EnvironmentConfig
@@ -62,15 +63,15 @@ def layers(config: dict[str, Any], names: list[str], tensor_parallel: int = 1) -
     return [Layer(name, *known[name], count) for name in names]
 
 
-def config_identity(reference: str, compression: EnvironmentConfig) -> dict[str, Any]:
-    """What decides the shapes; cheap, no network."""
+def config_identity(reference: str, compression: EnvironmentConfig, digests: Digests | None = None) -> dict[str, Any]:
+    """What decides the shapes."""
     from harness.checkpoints.prepare import identity  # numpy: compose wants LAYERS alone
 
     origin = source(reference)
     if isinstance(origin, Directory):
         file = origin.path / "config.json"
         return {"config": hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else f"missing {file}"}
-    return identity(reference, None, compression)
+    return identity(reference, None, compression, digests)
 
 
 def problems(reference: str) -> list[str]:
@@ -98,7 +99,7 @@ def read_config(reference: str, location: str) -> dict[str, Any]:
     if isinstance(origin, Hub) and not file.is_file():
         from harness.checkpoints.hub import fetch_config
 
-        file = fetch_config(origin.repository, origin.revision)
+        file = fetch_config(origin.repository, origin.commit)
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError) as error:

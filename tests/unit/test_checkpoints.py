@@ -6,7 +6,7 @@ import pytest
 
 from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop, identity
-from harness.checkpoints.sources import Directory, GgufFile, Hub, Pypi, weights_digest
+from harness.checkpoints.sources import Directory, GgufFile, Hub, Pypi
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 
@@ -31,8 +31,8 @@ def test_a_reference_says_where_the_weights_are(reference, kind):
 def test_a_directory_is_known_by_its_weights(tmp_path):
     one, two = checkpoint(tmp_path / "one"), checkpoint(tmp_path / "two")
     other = checkpoint(tmp_path / "other", b"\1" * 8)
-    assert weights_digest(one) == weights_digest(two)
-    assert weights_digest(one) != weights_digest(other)
+    identities = [source(str(folder)).identity() for folder in (one, two, other)]
+    assert identities[0] == identities[1] != identities[2]
     assert source(str(one)).problems() == []
 
 

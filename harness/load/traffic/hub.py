@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError
+from harness.hub_commits import DATASET, commit_of
 
 PREFIX = "hub:"
 FIELDS = ("text", "messages", "conversations", "prompt")  # the first that a dataset has
 ROWS = 5000  # at most so many are read, ...
 CHARS = 8_000_000  # ... and no more once they have so much text
-REVISION_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,12 @@ def parse(name: str) -> HubText:
 
 @lru_cache(maxsize=32)
 def identity(name: str) -> str:
-    """Dataset, revision, split and field. The revision is the pinned one, else the hub's latest, else left out: a plan
-    is made without a network too, and only a pinned revision makes it the same with one."""
+    """Return dataset, commit, split and field.
+
+    Without a commit where none is known: a plan is made without a network too, and preflight refuses to measure it.
+    """
     asked = parse(name)
-    revision = asked.revision or _latest(asked.dataset)
+    revision = commit_of(DATASET, asked.dataset, asked.revision) or asked.revision
     dataset = f"{asked.dataset}/{asked.config}" if asked.config else asked.dataset
     return f"{dataset}@{revision or ''}:{asked.split}:{asked.field or ''}"
 
@@ -55,8 +57,11 @@ def read_values(name: str) -> list[Any]:
     from datasets import load_dataset
 
     asked = parse(name)
+    revision = asked.revision
+    if not Path(asked.dataset).is_dir():
+        revision = commit_of(DATASET, asked.dataset, asked.revision) or asked.revision
     try:
-        found = {"split": asked.split, "revision": asked.revision, "streaming": True}
+        found = {"split": asked.split, "revision": revision, "streaming": True}
         rows = load_dataset(asked.dataset, asked.config, **found)
         values: list[Any] = []
         chars = 0
@@ -82,12 +87,3 @@ def _field(name: str, asked: HubText, row: dict[str, Any]) -> str:
             return field
     wanted = f"no field {asked.field!r}" if asked.field else f"none of the fields {', '.join(FIELDS)}"
     raise ConfigError(f"corpus {name}: {wanted}; the dataset has {', '.join(row)}; name one: hub:DATASET:SPLIT:FIELD")
-
-
-def _latest(dataset: str) -> str | None:
-    try:
-        from huggingface_hub import HfApi
-
-        return HfApi().dataset_info(dataset, timeout=REVISION_TIMEOUT_S).sha
-    except Exception:  # offline, gated, unknown: reading it will say so
-        return None

@@ -2,7 +2,7 @@
 
 import csv
 import json
-import socket
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -13,7 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.accuracy import SUITES, lm_eval_tasks, suite_class
+from harness.accuracy import SUITES, lm_eval_data, lm_eval_tasks, suite_class
 from harness.accuracy.lm_eval import Config, LmEval
 from harness.errors import CellError, ConfigError
 from harness.paths import scenarios_dir
@@ -112,15 +112,9 @@ def test_a_task_name_means_all_subjects_a_category_or_one():
     assert list(lm_eval_tasks.subjects("mmlu_astronomy", folder, POCKET / "mmlu")) == ["astronomy"]
 
 
-@pytest.fixture
-def hub(monkeypatch):
-    """Somebody listens where the hub should be."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        yield
-
-
-def test_preflight_finds_nothing_wrong_with_what_works(hub):
+def test_preflight_finds_nothing_wrong_with_what_works(small_hub):
+    for name in {data.hub for data in lm_eval_data.DATA.values()} | {"truthful_qa"}:
+        small_hub.add("datasets", name)
     assert suite().problems("pocket") == []
     assert suite().problems(None) == []
     gsm8k = LmEval("gsm8k", Config(task="gsm8k", data="gsm8k", fewshot=8))
@@ -191,16 +185,66 @@ def test_planning_imports_nothing_heavy():
     assert suite_class("lm_eval") is LmEval and "lm_eval" in SUITES
 
 
-def test_without_hub_and_cache_the_missing_data_set_is_named(tmp_path, monkeypatch):
-    for variable in ("HF_HUB_CACHE", "HF_DATASETS_CACHE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
-    missing = "data: {} is not in the hub's cache, and 127.0.0.1 cannot be reached{}"
-    advice = "; set data.root to a mirror, or to pocket"
+def test_without_hub_and_cache_the_missing_data_set_is_named(no_hub):
+    missing = "data: dataset {} is not in the local hub cache and HF_HUB_OFFLINE is set; {}"
+    advice = "set data.root to a mirror, or to pocket"
     assert LmEval("a", Config(task="arc_challenge", fewshot=25)).problems(None) == [
-        "suite a: " + missing.format("allenai/ai2_arc", "")
+        "suite a: " + missing.format("allenai/ai2_arc", "connect, or download it first")
     ]
     assert suite().problems(None) == ["suite mmlu: " + missing.format("cais/mmlu", advice)]
-    (tmp_path / "datasets" / "allenai___ai2_arc").mkdir(parents=True)
-    assert LmEval("a", Config(task="arc_challenge", fewshot=25)).problems(None) == []
+
+
+def test_data_that_was_built_before_is_used_offline(no_hub, monkeypatch):
+    """`datasets` takes what it has built last, and its folder is named after the commit."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(no_hub / "datasets"))
+    for number, commit in enumerate(("1" * 40, "2" * 40)):
+        built = no_hub / "datasets" / "allenai___ai2_arc" / "ARC-Challenge" / "0.0.0" / commit
+        built.mkdir(parents=True)
+        os.utime(built, (number, number))
+    arc = LmEval("a", Config(task="arc_challenge", fewshot=25))
+    assert arc.problems(None) == []
+    assert arc.fingerprint(None)["data"] == {"source": "hub", "digest": "2" * 40}
+
+
+def test_data_on_the_hub_is_known_by_its_commit(small_hub):
+    small_hub.add("datasets", "openai/gsm8k", "1" * 40)
+    gsm8k = LmEval("gsm8k", Config(task="gsm8k", data="gsm8k", fewshot=8))
+    before = gsm8k.fingerprint(None)
+    assert before["data"] == {"source": "hub", "digest": "1" * 40}
+    small_hub.add("datasets", "openai/gsm8k", "2" * 40)
+    assert gsm8k.fingerprint(None) == before, "within a process the plan stays as it was resolved"
+    small_hub.forget()
+    assert gsm8k.fingerprint(None)["data"]["digest"] == "2" * 40
+
+
+@pytest.mark.parametrize(
+    ("task", "found"),
+    [
+        ("gsm8k", {"openai/gsm8k"}),
+        ("mmlu", {"cais/mmlu"}),  # a group of groups
+        ("mmlu_stem_tasks", {"cais/mmlu"}),  # a tag
+        ("ai2_arc", {"allenai/ai2_arc"}),
+        ("openllm", {"allenai/ai2_arc", "Rowan/hellaswag", "truthfulqa/truthful_qa", "cais/mmlu", "openai/gsm8k",
+                     "allenai/winogrande"}),
+    ],
+)  # fmt: skip
+def test_the_data_sets_of_any_task_group_or_tag_are_found(task, found):
+    assert {name.lower() for name in lm_eval_tasks.repositories(task)} == {name.lower() for name in found}
+
+
+def test_lm_eval_loads_its_data_at_the_commit(small_hub, monkeypatch):
+    import datasets
+
+    from harness.accuracy.datasets import pinned
+
+    small_hub.add("datasets", "openai/gsm8k", "1" * 40)
+    small_hub.add("datasets", "openai/gsm8k", "3" * 40, revision="v1")
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, *more, **how: asked.append((path, more, how)))
+    before = datasets.load_dataset
+    with pinned():
+        datasets.load_dataset(path="openai/gsm8k", name="main")
+        datasets.load_dataset("openai/gsm8k", "main", revision="v1")
+        datasets.load_dataset("json", data_files={})
+    assert [how.get("revision") for _, _, how in asked] == ["1" * 40, "3" * 40, None]
+    assert datasets.load_dataset is before
