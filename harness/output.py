@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from harness.known_secrets import learn_command_line, learn_environment
 from harness.masking import mask
+from harness.records import Damage
 
 PIPE_CLOSED = 128 + signal.SIGPIPE
 
@@ -77,6 +79,12 @@ def masked_main(main: Callable[[], int]) -> int:
         return main()
     finally:
         sys.stdout.flush()  # here and not at the interpreter's end, which would complain of a closed pipe
+
+
+def warn_of_damage(results: Path, damages: Iterable[Damage], then: str) -> None:
+    """Say on standard error what of a results folder is damaged, a line each, and what follows from it."""
+    for damage in damages:
+        print(f"warning: {results}/{damage}; {then}", file=sys.stderr)
 
 
 def hide_arguments() -> None:

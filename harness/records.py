@@ -7,7 +7,8 @@ Record keys: `schema`, `cell` (see Cell in plan.py: kind, variant, suite | scena
 log, and what its log names: schemes, kernels, attention, kv_cache_dtype, quantization; see vllm_log.py), `usage`
 ({requests, prompt_tokens, completion_tokens} that the server answered and counted), `cost` (where its tokens have a
 price: {amount, currency, per_million_prompt_tokens, per_million_completion_tokens, date, source}), `host` (machine
-facts), `telemetry`, `started_at` (ISO 8601, UTC), `duration_s`, `harness` (version).
+facts), `telemetry`, `started_at` (ISO 8601, UTC), `duration_s`, `harness` (version). Since schema 2 `files` ({name of a
+file beside the record: {"count": rows, "blake3": digest of its bytes}}) and, at the end, `blake3` (stored_json.py).
 
 `result` of an accuracy or judge cell:
     primary   name of the score that stands for the suite ("acc", "exact_match_flexible", "pass@1", "win_rate")
@@ -88,7 +89,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2  # 2: digests (see store.py); 1: none
 WHOLE_VARIANT = "variant"  # LeftOut.part
 
 
@@ -109,6 +110,17 @@ class LeftOut:
     variant: str
     label: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A stored file or cell that is not as it was written, and is not used."""
+
+    path: str  # within the results folder
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged ({self.reason})"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ from harness.gemm import GEMM
 from harness.masking import mask
 from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
 from harness.progress import Progress
-from harness.records import SCHEMA, Flag, Outcome, Window, flag_dicts
+from harness.record_check import result_fault
+from harness.records import Flag, Outcome, Window, flag_dicts
 from harness.store import DiskFull, Store, slug
 from harness.telemetry.sampler import Sampler, Seen, sampling
 from harness.telemetry.sessions import devices
@@ -189,6 +190,8 @@ class Run:
         started_at, began = datetime.now(UTC), time.monotonic()
         try:
             outcome = self._measure(cell, server)
+            if wrong := result_fault(cell.kind, outcome.result):
+                raise CellError(f"the measurement gave what cannot be: {wrong}; it is not stored")
         except BaseException as error:  # one cell's failure must not take the others with it
             self._spent_beside(cell.key, self._spend(cell, server))
             if not isinstance(error, Exception):
@@ -238,7 +241,6 @@ class Run:
     ) -> None:
         seen = seen or Seen()
         record = {
-            "schema": SCHEMA,
             "cell": cell.as_dict(),
             "fingerprint": cell.fingerprint,
             "inputs": cell.inputs,

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from harness.errors import ConfigError, HarnessError
-from harness.output import masked_main
+from harness.output import masked_main, warn_of_damage
 
 DEFAULT_URI, DEFAULT_EXPERIMENT = "sqlite:///mlflow.db", "harness"
 
@@ -33,6 +33,7 @@ def main() -> int:
         if arguments.report is not None and not (arguments.report / "index.html").is_file():
             raise ConfigError(f"{arguments.report} has no index.html; leave --report out to have the report made again")
         study = load_study(arguments.results)
+        warn_of_damage(arguments.results, study.damaged, "not logged; the sweep's command repairs it")
         asked = study.config.get("mlflow") or {}
         uri = arguments.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or asked.get("tracking_uri")
         uri, experiment = uri or DEFAULT_URI, arguments.experiment or asked.get("experiment") or DEFAULT_EXPERIMENT

@@ -195,6 +195,7 @@ def _pair(a: Side, b: Side, cells: dict, suites, scenarios, margin: float, comma
         measured=(*cells[A], *cells[B]),
         missing=tuple(missing),
         failures=tuple(failures),
+        damaged=tuple(replace(d, path=f"{side.place}: {d.path}") for side in (a, b) for d in side.study.damaged),
     )
 
 

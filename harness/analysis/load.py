@@ -3,20 +3,28 @@
 from pathlib import Path
 
 from harness.analysis.study import Study, build_study
+from harness.errors import ConfigError
+from harness.manifest_check import manifest_fault
 from harness.store import Store
 
 
 def load_study(results: Path) -> Study:
-    """Raises ConfigError when `results` is not the folder of a sweep."""
+    """Return the study of all that is stored and not damaged; `Study.damaged` names the rest.
+
+    Raises ConfigError when `results` is not the folder of a sweep, or one that this version cannot read.
+    """
     store = Store(results)
     manifest = store.manifest()
-    wanted = {cell["key"]: cell["fingerprint"] for cell in manifest["cells"]}
-    records = [store.record(fingerprint) for fingerprint in wanted.values() if fingerprint in store]
+    if wrong := manifest_fault(manifest):
+        raise ConfigError(f"{results}/sweep.json is damaged ({wrong}); run the sweep again to write it anew")
+    wanted = {cell["key"]: cell.get("fingerprint") for cell in manifest["cells"]}
+    records = store.records(wanted.values())
     measured = {record["cell"]["key"] for record in records}
     for record in records:  # the size of what was served is known once it was
-        variant = manifest["variants"].get(record["cell"]["variant"], {})
-        served = record["engine"].get("checkpoint", {})
-        if served.get("reference") == variant.get("checkpoint") and record["cell"]["kind"] != "judge":
+        variant = manifest["variants"].get(record["cell"].get("variant"), {})
+        served = (record.get("engine") or {}).get("checkpoint") or {}
+        if served.get("reference") == variant.get("checkpoint") and record["cell"].get("kind") != "judge":
             variant["checkpoint_bytes"] = served.get("size_bytes")
     failures = [f for f in store.failures() if f["key"] in wanted and f["key"] not in measured]
-    return build_study(manifest, records, store.rows, failures, store.spent())
+    spent = store.spent()
+    return build_study(manifest, records, store.rows, failures, spent, store.damages)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.analysis.settings import Checks, Settings, read_checks, read_settings
-from harness.records import LeftOut
+from harness.records import Damage, LeftOut
 
 Rows = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
@@ -133,6 +133,7 @@ class Study:
     checks: Checks = field(default_factory=Checks)
     left_out: tuple[LeftOut, ...] = ()  # not supported on this machine
     spent: tuple[dict[str, Any], ...] = ()  # what an endpoint took for no record: {what, usage, cost}
+    damaged: tuple[Damage, ...] = ()  # stored, and left out
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -178,6 +179,7 @@ def build_study(
     rows: Rows,
     failures: list[dict[str, Any]],
     spent: Sequence[dict[str, Any]] = (),
+    damaged: Sequence[Damage] = (),
 ) -> Study:
     """`rows(record)` loads a record's rows; it is called only for the cells whose rows an analysis needs."""
     cells = [_cell(cell) for cell in manifest["cells"]]
@@ -216,6 +218,7 @@ def build_study(
         checks=read_checks(manifest.get("checks")),
         left_out=tuple(LeftOut(**entry) for entry in manifest.get("left_out") or ()),
         spent=tuple(spent),
+        damaged=tuple(damaged),
     )
 
 

@@ -11,13 +11,14 @@ from harness.analysis.judge import WinRate
 from harness.analysis.study import Measured, Study
 
 LEVELS = ("invalid", "caution", "note")
+DAMAGES_NAMED = 4
 
 
 @dataclass(frozen=True)
 class Mark:
     """A word that stands across the page, and why."""
 
-    word: str  # PARTIAL | EMULATED | SIMULATED
+    word: str  # DAMAGED | PARTIAL | EMULATED | SIMULATED
     reason: str
 
 
@@ -113,6 +114,8 @@ def marks(
     study: Study, suites: dict[tuple[str, str], SuiteResult], win_rates: dict[tuple[str, str], WinRate]
 ) -> tuple[Mark, ...]:
     found = []
+    if study.damaged:
+        found.append(Mark("DAMAGED", damage_words(study)))
     if study.missing or study.failures:
         parts = [f"{len(study.missing)} not measured" if study.missing else ""]
         parts.append(f"{len(study.failures)} failed" if study.failures else "")
@@ -130,6 +133,13 @@ def marks(
     if simulated(study):
         found.append(Mark("SIMULATED", "a simulated engine answered: no model was measured"))
     return tuple(found)
+
+
+def damage_words(study: Study) -> str:
+    """What of the store is damaged, and what repairs it."""
+    named = "; ".join(map(str, study.damaged[:DAMAGES_NAMED]))
+    more = f"; and {len(study.damaged) - DAMAGES_NAMED} more" if len(study.damaged) > DAMAGES_NAMED else ""
+    return f"{named}{more}. Run the sweep's command again: it measures damaged cells again and writes other files anew."
 
 
 def flag_groups(study: Study, suites: dict[tuple[str, str], SuiteResult]) -> tuple[FlagGroup, ...]:

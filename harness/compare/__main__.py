@@ -65,20 +65,14 @@ def compare(arguments: argparse.Namespace, command: str) -> bool:
     """Prints the comparison, writes the files; True when a gate failed. Raises ConfigError."""
     from harness.analysis.comparison import compare_sides
     from harness.analysis.gates import Gates, checks
-    from harness.compare.sides import damage, pairs
+    from harness.compare.sides import pairs
     from harness.compare.text import comparison_text, plain
 
     gates = Gates(**{name: getattr(arguments, name) for name in Gates.__dataclass_fields__})
     margin = None if gates.min_recovery is None else max(0.0, 1 - gates.min_recovery)
     compared = []
     for a, b in pairs(arguments.a, arguments.b, arguments.results):
-        try:
-            comparison = compare_sides(a, b, margin, command)
-        except Exception as error:  # rows are read where they are needed: is it one of them?
-            found = [damage(Path(side.place.rpartition(":")[0])) for side in (a, b)]
-            if any(found):
-                raise ConfigError("; ".join(text for text in found if text)) from error
-            raise
+        comparison = compare_sides(a, b, margin, command)
         compared.append((comparison, checks(comparison, gates)))
     made = [check for _, found in compared for check in found]
     failing = [check for check in made if check.failed(arguments.strict)]

@@ -1,14 +1,12 @@
 """From what the user wrote, ``results/NAME`` or ``results/NAME:VARIANT``, to the pairs of variants to compare."""
 
-import gzip
-import json
-import zlib
 from pathlib import Path
 
 from harness.analysis.comparison import Side
 from harness.analysis.load import load_study
 from harness.analysis.study import Study
 from harness.errors import ConfigError, did_you_mean
+from harness.output import warn_of_damage
 
 
 def pairs(a: str, b: str, results: Path | None = None) -> list[tuple[Side, Side]]:
@@ -72,26 +70,14 @@ def _split(text: str) -> tuple[Path, str | None]:
 
 
 def _study(path: Path) -> Study:
-    try:
-        study = load_study(path)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise ConfigError(damage(path) or f"{path} cannot be read ({type(error).__name__}: {error})") from None
+    study = load_study(path)
+    cells = [damage for damage in study.damaged if damage.path.startswith("cells/")]
+    if cells:
+        said = "; ".join(f"{path}/{damage}" for damage in cells)
+        raise ConfigError(
+            f"{said}; run the sweep again: it measures {'this cell' if len(cells) == 1 else 'these'} alone"
+        )
+    warn_of_damage(path, study.damaged, "not used")
     if not study.measured:
         raise ConfigError(f"{path} has no measured cell; run its sweep first: {study.command}")
     return study
-
-
-def damage(path: Path) -> str | None:
-    """What is wrong with the first cell of a sweep's folder that cannot be read, and what to do; None if all can."""
-    for cell in sorted(path.glob("cells/*")):
-        try:
-            json.loads((cell / "record.json").read_text())["cell"]["key"]
-            with gzip.open(cell / "rows.jsonl.gz", "rt") as rows:
-                for line in rows:
-                    json.loads(line).keys()
-        except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zlib.error) as error:
-            return (
-                f"{cell} is damaged ({type(error).__name__}: {error}); delete that folder and run the sweep again: it "
-                "measures this cell alone"
-            )
-    return None

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.output import masked_main
+from harness.output import masked_main, warn_of_damage
 
 
 def main() -> int:
@@ -18,6 +18,7 @@ def main() -> int:
 
     try:
         study = load_study(arguments.results)
+        warn_of_damage(arguments.results, study.damaged, "left out of the report; the sweep's command repairs it")
         print(write_report(study, arguments.out or Path("reports") / study.name))
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -24,7 +24,7 @@ from harness.report.provenance_tables import checkpoints_table, host_table, kern
 from harness.report.reading_tables import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
 from harness.report.recommendation import recommendation
 from harness.report.tables import Table
-from harness.report.validity_tables import failures_table, flags_table
+from harness.report.validity_tables import damage_table, failures_table, flags_table
 from harness.report.words import verdicts
 
 __all__ = ["markdown", "release_notes"]
@@ -57,6 +57,7 @@ def release_notes(findings: Findings, charts: dict[str, tuple[Figure, str]] | No
     parts += [_section(gemm_table(findings)), *_pictures(figures, "gemm_")]
     parts += [_section(published_table(findings))] if study.published and not simulated(study) else []
     parts += [_section(flags_table(findings)), _section(failures_table(findings))]
+    parts += [_section(damage_table(findings))]
     if study.missing:
         parts += ["## Not measured", "\n".join(f"- {markdown(cell.title)}" for cell in study.missing)]
     parts += [_section(host_table(findings)), _section(kernels_table(findings)), _section(checkpoints_table(findings))]

@@ -1,4 +1,4 @@
-"""Tables of what limits the numbers: flags and failures."""
+"""Tables of what limits the numbers: flags, failures and damage."""
 
 from harness.analysis import Findings
 from harness.report.tables import Table, Td, table
@@ -26,3 +26,8 @@ def failures_table(findings: Findings) -> Table:
         for failure in findings.study.failures
     ]
     return table("Failed cells", ["Cell", "Error", "Log"], rows)
+
+
+def damage_table(findings: Findings) -> Table:
+    rows = [[Td(damage.path, "code"), Td(damage.reason, "bad")] for damage in findings.study.damaged]
+    return table("Damaged files", ["File or cell", "What is wrong"], rows)

@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 
 import pytest
@@ -68,15 +67,15 @@ def test_the_manifest_is_replaced_whole(tmp_path):
     store = Store(tmp_path)
     store.write_manifest({"name": "a"})
     store.write_manifest({"name": "b"})
-    assert json.loads((tmp_path / "sweep.json").read_text()) == {"name": "b"}
+    assert store.manifest() == {"name": "b"}
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
 
 
 def test_what_was_spent_for_no_record_outlives_a_crash_in_the_middle_of_a_line(tmp_path):
     store = Store(tmp_path)
     assert store.spent() == []
-    store.note_spent("a, warm-up", {"cost": {"amount": 1.0}})
+    store.note_spent("a, warm-up", {"cost": {"amount": 1.0, "currency": "USD"}})
     with (tmp_path / "spent.jsonl").open("a") as file:
         file.write('\n{"what": "b", "co')
-    store.note_spent("c", {"cost": {"amount": 2.0}})
+    store.note_spent("c", {"cost": {"amount": 2.0, "currency": "USD"}})
     assert [(one["what"], one["cost"]["amount"]) for one in store.spent()] == [("a, warm-up", 1.0), ("c", 2.0)]

@@ -1,0 +1,48 @@
+"""What a sweep's manifest (sweep.json) must be: the form that reports rely on."""
+
+from typing import Any
+
+from harness.record_check import CELL
+from harness.shapes import NUMBER, Maybe, mismatch
+
+OBJECT, TEXT = Maybe(dict), Maybe(str)
+VARIANT = {
+    **{"label": TEXT, "checkpoint": TEXT, "checkpoint_bytes": Maybe(NUMBER), "gpus": Maybe(int)},
+    "scheme": Maybe({"weights": TEXT, "activations": TEXT, "sparsity": TEXT}),
+    **{"deployment_of": TEXT, "deployment": OBJECT, "load_checkpoint": TEXT, "accuracy_of": TEXT, "emulated": TEXT},
+}
+METRIC = {"variant": TEXT, "metric": TEXT, "value": NUMBER, "tolerance": NUMBER, "source": TEXT}
+MANIFEST = {
+    "name": str,
+    "description": TEXT,
+    "baseline": str,
+    "variants": {str: VARIANT},
+    "suites": [str],
+    "scenarios": {str: {"prompt_tokens": int, "output_tokens": int, "slo": Maybe({str: Maybe(NUMBER)})}},
+    "margin": Maybe(NUMBER),
+    "published": Maybe([{"value": NUMBER, "variant": TEXT, "suite": TEXT, "metric": TEXT, "source": TEXT}]),
+    "report": Maybe(
+        {
+            "price": Maybe({"per_gpu_hour": Maybe(NUMBER), "currency": TEXT, "date": TEXT, "source": TEXT}),
+            "attribution": Maybe([{"variant": str, "adds": TEXT}]),
+            "cutoffs_ms": Maybe({str: [NUMBER]}),
+        }
+    ),
+    "checks": Maybe({"metrics": Maybe([METRIC]), "schemes": Maybe({str: str})}),
+    "left_out": Maybe([{"part": str, "variant": str, "label": str, "reason": str}]),
+    "command": TEXT,
+    "config": Maybe({"seed": Maybe(int), "engine": OBJECT, "mlflow": OBJECT}),
+    "cells": [{**CELL, "kind": str, "variant": str}],
+    "host": OBJECT,
+    "harness": TEXT,
+    "data": TEXT,
+}
+
+
+def manifest_fault(manifest: dict[str, Any]) -> str | None:
+    """Return what a manifest cannot be: ``suites is missing``. None if it can."""
+    if wrong := mismatch(manifest, MANIFEST):
+        return wrong
+    if manifest["baseline"] not in manifest["variants"]:
+        return f"the baseline {manifest['baseline']!a} is none of its variants"
+    return None
