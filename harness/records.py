@@ -39,11 +39,13 @@ is None. {..} is {mean,p50,p90,p95,p99}.
     goodput_share   requests that met the SLO / requests sent
     time            duration_s (first intended send to last token), arrival_span_s (last minus first intended send)
     books           requests_sent = requests_completed + requests_failed + requests_cancelled; requests_unsent, of
-                    which turns_dropped because their conversation broke off; errors {kind: count}
+                    which turns_dropped because their conversation broke off; errors {kind: count}; implausible
+                    {what cannot be of one answer: completed requests}, see client/sse.py
     tokens          prompt_tokens, completion_tokens (sums over completed requests), token_events, merged_events
     the client      send_lag_ms_p50, send_lag_ms_p99, event_loop_lag_ms_p99, event_loop_lag_ms_max, client_cpu_s,
                     client_cpu_share_max (CPU / wall seconds of the busiest process), client_workers,
-                    connections_opened, reads, timestamps (kernel | user | mixed)
+                    connections_opened, reads, unasked_reads (of bytes that no request waited for), timestamps (kernel
+                    | user | mixed), rejected_stamps, clock_steps, clock_step_ms_max (of the system's clock)
     the server      prefix_cache_hit_rate, preemptions, server_running_max, server_waiting_max, server_kv_cache_use_max
                     (0 to 1), server_generation_tokens, server_prompt_tokens, server_requests_succeeded, server_series
                     [[t_s, running, waiting, kv_cache_use], ...] about every second; of speculative decoding

@@ -182,8 +182,11 @@ class Run:
         scenario = self.config.scenarios[first.scenario]
         try:
             warm_up(server, self._tokenizer(), first.scenario, scenario, self.config.load, self.config.seed)
-        except CellError as error:
-            log.warning("%s: warm-up failed: %s", session.name, error)  # the cells will say it themselves
+        except DiskFull:
+            raise
+        except Exception as error:  # it is no measurement: the cells themselves say what is wrong
+            why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            log.warning("%s: warm-up failed, its cells are measured all the same: %s", session.name, why)
 
     def _cell(self, cell: Cell, server: Server, checkpoint: Checkpoint, server_log: Path, sampler: Sampler) -> None:
         self.progress.cell(cell.key, self.seconds(cell))

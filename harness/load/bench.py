@@ -141,4 +141,7 @@ def _client_columns(client: ClientFacts) -> dict[str, Any]:
         "client_workers": client.workers,
         "connections_opened": client.connections_opened,
         "reads": client.reads,
+        "unasked_reads": client.unasked_reads,
+        "clock_steps": client.clock_steps,
+        "clock_step_ms_max": 1e3 * client.clock_step_s_max,
     }

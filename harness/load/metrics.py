@@ -172,6 +172,8 @@ def summarize(samples: list[Sample], *, point: LoadPoint, slo: Slo) -> dict[str,
         "token_events": sum(len(s.token_s) for s in completed),
         "merged_events": sum(s.merged_events for s in completed),
         "timestamps": _timestamps(completed),
+        "rejected_stamps": sum(s.rejected_stamps for s in completed),
+        "implausible": dict(Counter(oddity for s in completed for oddity in s.oddities)),
         "errors": dict(Counter(s.error.kind for s in samples if s.error is not None and s.failed)),
         **vllm_columns(samples, pooled_itl, slo),
         **aiperf_columns(samples),
@@ -253,4 +255,6 @@ def _dropped(turns: list[Sample]) -> int:
 
 def _timestamps(completed: list[Sample]) -> str | None:
     kinds = {"kernel" if s.kernel_stamps else "user" for s in completed}
+    if kinds == {"kernel"} and any(s.rejected_stamps for s in completed):
+        return "mixed"
     return "mixed" if len(kinds) > 1 else next(iter(kinds), None)

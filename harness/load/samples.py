@@ -9,6 +9,8 @@ import numpy as np
 from harness.load.client.sse import parse
 from harness.load.client.trace import Asked, Failure, Trace
 
+MOST_TIMES, LEEWAY = 4, 64  # so many times what was asked, and so many tokens more, no server can have counted
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
@@ -25,7 +27,9 @@ class Sample:
     prompt_tokens: int | None  # by the server's usage
     completion_tokens: int | None
     error: Failure | None
-    kernel_stamps: bool = True
+    kernel_stamps: bool = True  # every read had one
+    rejected_stamps: int = 0  # of those: stamps that cannot be
+    oddities: tuple[str, ...] = ()  # what cannot be of one answer: sse.ODDITIES
 
     @property
     def completed(self) -> bool:
@@ -57,6 +61,10 @@ class Sample:
 
 def sample(trace: Trace, asked: Asked) -> Sample:
     stream = parse(trace) if trace.sent_s is not None else None
+    counts = {"prompt_tokens": asked.prompt_tokens, "completion_tokens": asked.output_tokens}
+    said = {name: getattr(stream, name, None) for name in counts}
+    impossible = [name for name in counts if said[name] is not None and said[name] > MOST_TIMES * counts[name] + LEEWAY]
+    said |= dict.fromkeys(impossible)
     return Sample(
         index=trace.index,
         asked=asked,
@@ -66,10 +74,11 @@ def sample(trace: Trace, asked: Asked) -> Sample:
         end_s=trace.end_s,
         token_s=np.array(stream.token_s if stream else [], dtype=np.float64),
         merged_events=stream.merged_events if stream else 0,
-        prompt_tokens=stream.prompt_tokens if stream else None,
-        completion_tokens=stream.completion_tokens if stream else None,
+        **said,
         error=stream.error if stream else trace.error,
         kernel_stamps=trace.kernel_stamps,
+        rejected_stamps=trace.rejected_stamps,
+        oddities=(*(stream.oddities if stream else ()), *(["impossible_usage"] if impossible else [])),
     )
 
 

@@ -8,6 +8,7 @@ server that does not keep up with the offered rate; a client that does not is at
 from typing import Any
 
 from harness.load import LoadPoint
+from harness.load.client.sse import ODDITIES
 from harness.load.metrics import stretch
 from harness.load.samples import Sample, conversations
 from harness.load.spread import percentile_ms
@@ -25,6 +26,8 @@ CONNECT_SHARE = 0.10
 MERGED_SHARE = 0.01
 CACHE_SHARE = 0.05
 SERVER_SHARE = 0.01
+IMPLAUSIBLE_SHARE = 0.01
+REJECTED_SHARE = 0.05
 P99_REQUESTS = 100
 
 
@@ -47,7 +50,9 @@ def flags(
         *_arrivals(sent, point),
         *_client_load(result, workers),
         *_time_stamps(result),
+        *_clock(result),
         *_errors(result),
+        *_implausible(result),
         *_connecting(result, sent),
         *_cut_short(result),
         *_dropped_turns(result),
@@ -124,12 +129,48 @@ def _time_stamps(result: dict[str, Any]) -> list[Flag]:
     """
     if result["timestamps"] in ("kernel", None):
         return []
-    found = [Flag("user_timestamps", "note", "token times were taken in user space, as TLS makes necessary")]
+    if result.get("rejected_stamps") and result["timestamps"] != "user":  # _clock tells of those
+        return []
+    message = "token times were taken in user space: TLS, or a kernel that does not stamp packets, makes that necessary"
+    found = [Flag("user_timestamps", "note", message)]
     loop_ms, itl_ms = result.get("event_loop_lag_ms_p99"), result["itl_ms_p50"]
     if loop_ms is not None and itl_ms is not None and loop_ms > max(1.0, LAG_SHARE * itl_ms):
         message = f"user-space time stamps and an event loop {loop_ms:.1f} ms late at p99: token times are smeared"
         found.append(Flag("event_loop_lag", "caution", message))
     return found
+
+
+def _clock(result: dict[str, Any]) -> list[Flag]:
+    """Kernel stamps are of the system's clock. A stamp that cannot be is replaced by the time at which it was read; one
+    that a step moved by less than the distance to its neighbours goes unseen. Steps fall on few of the reads.
+    """
+    steps, rejected = result.get("clock_steps"), result.get("rejected_stamps")
+    if not steps and not rejected:
+        return []
+    said = []
+    if steps:
+        said.append(f"the system's clock was set {steps} times, by {result['clock_step_ms_max']:.1f} ms at most")
+    if rejected:
+        said.append(f"{rejected} kernel time stamps cannot be and are replaced by the time of reading, which is later")
+    message = "; ".join(said)
+    level = "invalid" if (rejected or 0) > REJECTED_SHARE * result["token_events"] else "caution"
+    return [Flag("clock_step" if steps else "rejected_stamps", level, message)]
+
+
+def _implausible(result: dict[str, Any]) -> list[Flag]:
+    """What a server cannot mean is not averaged in silence. In up to 1 % of the requests it moves no percentile but the
+    last."""
+    counts, sent = dict(result.get("implausible") or {}), result["requests_sent"]
+    if unasked := result.get("unasked_reads"):
+        counts["excess_bytes"] = counts.get("excess_bytes", 0) + unasked
+    return [
+        Flag(
+            oddity,
+            "invalid" if count > IMPLAUSIBLE_SHARE * sent else "caution",
+            f"{count} of {sent} requests {ODDITIES[oddity]}",
+        )
+        for oddity, count in sorted(counts.items())
+    ]
 
 
 def _errors(result: dict[str, Any]) -> list[Flag]:

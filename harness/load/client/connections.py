@@ -11,8 +11,12 @@ from harness.load.client.sockets import ANCILLARY_BYTES, SO_TIMESTAMPNS, TIMESPE
 from harness.load.client.spool import Planned
 
 READ_BYTES = 64 << 10
-# Stamps beyond these bounds mean that the clock was set. A token may arrive while those before it are being read.
-MAX_AGE_NS, MAX_AHEAD_NS = 60 * 10**9, 10**8
+AHEAD_NS = 10**6  # a token may arrive so long after the clock was read; beyond that it is read again
+STEP_NS = 10**6  # a change of the offset between the clocks that is no slewing: the clock was set
+SUSPECT_NS = 50_000  # a change of the offset that makes us read both clocks again: 500 ppm slew 10 us in a tick
+READINGS = 5
+NEVER_S = float("-inf")
+JITTER_S = 1e-4  # by so much two readings of the offset may differ, where this process lost its core between the clocks
 INTO = bytearray(READ_BYTES)  # every connection of a process reads through the same buffer
 VIEW, BUFFERS = memoryview(INTO), [INTO]
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -25,10 +29,12 @@ class Exchange:
         "body",
         "connect_s",
         "data",
+        "floor_s",
         "framing",
         "intended_s",
         "lengths",
         "planned",
+        "rejected",
         "reused",
         "sent_s",
         "stamped",
@@ -40,32 +46,71 @@ class Exchange:
         self.intended_s = intended_s
         self.body = body
         self.sent_s: float | None = None
+        self.floor_s = 0.0  # the latest moment that is known to be before the next read: the send, the last stamp
         self.connect_s = 0.0
         self.reused = False  # it goes out on a connection that has brought an answer before
         self.data = bytearray()
         self.framing = Framing(planned.max_bytes)
         self.lengths = array("I")
         self.times = array("d")
-        self.stamped = True
+        self.stamped = True  # every read has a stamp
+        self.rejected = 0  # stamps that cannot be
 
 
 class Clock:
-    """Seconds since the cell's start, on the monotonic clock that all processes of a machine share."""
+    """Seconds since the cell's start, on the monotonic clock that all processes of a machine share.
 
-    __slots__ = ("read_ns", "start_ns", "to_monotonic_ns")
+    Stamps are CLOCK_REALTIME, which somebody may set (NTP, a resumed machine). The offset between the clocks is taken
+    before every few reads, so that slewing through a long cell cannot bend the time line. After a step the stamps of
+    the reads at hand may be of the clock before it or after it, and none is taken.
+    """
+
+    __slots__ = ("latest_s", "start_ns", "step_ns_max", "steps", "to_monotonic_ns")
 
     def __init__(self, start_ns: int):
         self.start_ns = start_ns
+        self.steps, self.step_ns_max = 0, 0
+        _, self.to_monotonic_ns = _clocks()
         self.set()
 
     def now(self) -> float:
         return (time.monotonic_ns() - self.start_ns) / 1e9
 
     def set(self) -> None:
-        """Stamps are CLOCK_REALTIME. The offset to the monotonic clock is taken before every few reads, so that NTP
-        slewing through a long cell cannot bend the time line."""
-        self.read_ns = time.monotonic_ns()
-        self.to_monotonic_ns = self.read_ns - time.time_ns()
+        read_ns = time.monotonic_ns()
+        change = read_ns - time.time_ns() - self.to_monotonic_ns
+        if -SUSPECT_NS < change < SUSPECT_NS:
+            self.to_monotonic_ns += change
+            self.latest_s = (read_ns + AHEAD_NS - self.start_ns) / 1e9
+        else:
+            self._reread()
+
+    def _reread(self) -> None:
+        read_ns, offset = _clocks()
+        step_ns = abs(offset - self.to_monotonic_ns)
+        self.to_monotonic_ns = offset
+        self.latest_s = (read_ns + AHEAD_NS - self.start_ns) / 1e9
+        if step_ns > STEP_NS:
+            self.latest_s = NEVER_S
+            self.steps += 1
+            self.step_ns_max = max(self.step_ns_max, step_ns)
+
+    def second_look(self, moment: float, floor_s: float) -> float | None:
+        """A stamp that is not between `floor_s` and `latest_s`: the moment to take it for; None where it cannot be."""
+        if self.latest_s == NEVER_S or moment > self.now() + JITTER_S or moment < floor_s - JITTER_S:
+            return None
+        return max(moment, floor_s)
+
+
+def _clocks() -> tuple[int, int]:
+    """(monotonic, its offset to real time): of a few readings the one that took the shortest."""
+    best: tuple[int, int, int] | None = None
+    for _ in range(READINGS):
+        before, real, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        if best is None or after - before < best[0]:
+            best = (after - before, after, (before + after) // 2 - real)
+    assert best is not None
+    return best[1], best[2]
 
 
 class PlainConnection:
@@ -117,11 +162,16 @@ class PlainConnection:
         exchange.lengths.append(length)
         if ancillary and ancillary[0][1] == SO_TIMESTAMPNS:
             seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
-            stamp_ns = seconds * 1_000_000_000 + nanoseconds + clock.to_monotonic_ns
-            if -MAX_AHEAD_NS < clock.read_ns - stamp_ns < MAX_AGE_NS:
-                exchange.times.append((stamp_ns - clock.start_ns) / 1e9)
+            moment = (seconds * 1_000_000_000 + nanoseconds + clock.to_monotonic_ns - clock.start_ns) / 1e9
+            if not exchange.floor_s <= moment <= clock.latest_s:
+                moment = clock.second_look(moment, exchange.floor_s)
+            if moment is not None:
+                exchange.floor_s = moment
+                exchange.times.append(moment)
                 return length
-        exchange.stamped = False
+            exchange.rejected += 1
+        else:
+            exchange.stamped = False
         exchange.times.append(clock.now())
         return length
 

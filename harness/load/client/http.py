@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from harness.masking import excerpt
 
 HEAD_END = b"\r\n\r\n"
+LAST_CHUNK = b"\r\n0\r\n"
+CHUNK_ENDS = (b"\r\n", b"\r", b"")  # whole, or cut off
+MOST_DIGITS = 15  # of a length
 MAX_HEAD_BYTES = 64 << 10
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: [^\r\n]*)?\r\n")
 
@@ -52,7 +55,7 @@ class Target:
 class Framing:
     """Finds the end of one response in bytes that grow."""
 
-    __slots__ = ("_position", "_until", "head_end", "keep_alive", "max_bytes")
+    __slots__ = ("_position", "_seen", "_until", "head_end", "keep_alive", "max_bytes")
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes  # of a response that is looked at no further
@@ -60,18 +63,30 @@ class Framing:
         self.keep_alive = True
         self._until: int | None = None  # length of the whole response where it is known, else None
         self._position = -1  # of the next chunk's size; -1: not chunked
+        self._seen = 0  # bytes that more_to_come() has looked at
 
     def more_to_come(self, data: bytearray) -> bool:
-        """Cheap, never wrongly True: `complete` need not be asked. Chunked responses end with an empty line."""
-        return self._position >= 0 and len(data) < self.max_bytes and not data.endswith(HEAD_END)
+        """Cheap: where True, `complete` need not be asked. Chunked responses end with an empty line, or the read that
+        holds their last chunk brings bytes beyond it."""
+        if self._position < 0 or len(data) >= self.max_bytes or data.endswith(HEAD_END):
+            return False
+        seen, self._seen = self._seen, len(data)
+        return data.find(LAST_CHUNK, seen - 4 if seen > 4 else 0) < 0
 
     def complete(self, data: bytearray) -> bool:
         """Raises BadHttp."""
         if not self.head_end and not self._read_head(data):
             return False
-        if self._until is not None:
-            return len(data) >= self._until
-        return self._position >= 0 and self._skip_chunks(data)
+        if self._until is None:
+            self._until = self._skip_chunks(data) if self._position >= 0 else None
+        if self._until is None or len(data) < self._until:
+            return False
+        self.keep_alive = self.keep_alive and len(data) == self._until  # what follows belongs to no request
+        return True
+
+    def beyond(self, data: bytearray) -> int:
+        """How many bytes came after the end of a complete response: they are no part of it."""
+        return 0 if self._until is None else max(0, len(data) - self._until)
 
     def complete_at_eof(self, data: bytearray) -> bool:
         """Whether a connection that closes here has delivered everything: a body without a length ends so."""
@@ -86,29 +101,30 @@ class Framing:
         self.head_end = head.length
         connection = head.headers.get("connection", "").lower()
         self.keep_alive = "close" not in connection and (head.minor == 1 or "keep-alive" in connection)
-        length = head.headers.get("content-length")
-        if "chunked" in head.headers.get("transfer-encoding", "").lower():
+        if head.chunked:
             self._position = self.head_end
-        elif head.status in (204, 304):
-            self._until = self.head_end
-        elif length is not None:
-            if not length.isdecimal():
-                raise BadHttp(f"Content-Length: {length!r}")
-            self._until = self.head_end + int(length)
+        elif (length := head.body_bytes) is not None:
+            if length > self.max_bytes:
+                raise BadHttp(f"Content-Length: {length}, the limit of this response is {self.max_bytes}")
+            self._until = self.head_end + length
         else:
             self.keep_alive = False
         return True
 
-    def _skip_chunks(self, data: bytearray) -> bool:
+    def _skip_chunks(self, data: bytearray) -> int | None:
+        """Where the response ends; None where that has not come yet."""
         while (line_end := data.find(b"\r\n", self._position)) >= 0:
             size = chunk_size(data[self._position : line_end])
             if size == 0:  # trailers follow, or at once the empty line
-                return data.find(HEAD_END, line_end) >= 0
+                end = data.find(HEAD_END, line_end)
+                return None if end < 0 else end + len(HEAD_END)
+            if size > self.max_bytes:
+                raise BadHttp(f"a chunk of {size} bytes, the limit of this response is {self.max_bytes}")
             after = line_end + 2 + size + 2
             if after > len(data):
-                return False
+                return None
             self._position = after
-        return False
+        return None
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,22 @@ class Head:
     status: int
     headers: dict[str, str]  # lower-case names
     length: int  # bytes up to the body, with interim heads and the empty line
+
+    @property
+    def chunked(self) -> bool:
+        return "chunked" in self.headers.get("transfer-encoding", "").lower()
+
+    @property
+    def body_bytes(self) -> int | None:
+        """The body's length, chunked ones aside; None: it lasts until the connection closes. Raises BadHttp."""
+        if self.status in (204, 304):
+            return 0
+        said = self.headers.get("content-length")
+        if said is None:
+            return None
+        if len(said) > MOST_DIGITS or not (said.isascii() and said.isdecimal()):
+            raise BadHttp(f"Content-Length: {excerpt(repr(said), 80)}")
+        return int(said)
 
 
 def parse_head(data: bytes | bytearray) -> Head:
@@ -150,10 +182,14 @@ def _shown(data: bytes | bytearray) -> str:
 
 
 def _headers(lines: bytes | bytearray) -> dict[str, str]:
-    headers = {}
+    """Raises BadHttp where two lengths are given."""
+    headers: dict[str, str] = {}
     for line in bytes(lines).decode("latin-1").split("\r\n"):
         name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
+        name, value = name.strip().lower(), value.strip()
+        if name == "content-length" and headers.get(name, value) != value:
+            raise BadHttp(f"Content-Length: {excerpt(repr(headers[name]), 40)} and {excerpt(repr(value), 40)}")
+        headers[name] = value
     return headers
 
 
@@ -161,7 +197,7 @@ def chunk_size(line: bytes | bytearray) -> int:
     """Of a chunk's first line, extensions aside. Raises BadHttp."""
     digits = line if line.isalnum() else bytes(line).partition(b";")[0].strip()
     try:
-        if digits.isalnum():  # int() would take a sign, too
+        if digits.isalnum() and len(digits) <= MOST_DIGITS:  # int() would take a sign, too
             return int(digits, 16)
     except ValueError:
         pass
@@ -170,8 +206,9 @@ def chunk_size(line: bytes | bytearray) -> int:
 
 def body_spans(data: bytes, head: Head) -> Iterator[tuple[int, int]]:
     """[start, end) of each piece of body in a response's bytes, as far as they came. Raises BadHttp."""
-    if "chunked" not in head.headers.get("transfer-encoding", "").lower():
-        yield head.length, len(data)
+    if not head.chunked:
+        length = head.body_bytes
+        yield head.length, len(data) if length is None else min(len(data), head.length + length)
         return
     position = head.length
     while (line_end := data.find(b"\r\n", position)) >= 0:
@@ -181,6 +218,8 @@ def body_spans(data: bytes, head: Head) -> Iterator[tuple[int, int]]:
         start = line_end + 2
         yield start, min(start + size, len(data))
         position = start + size + 2
+        if data[position - 2 : position] not in CHUNK_ENDS:
+            raise BadHttp(f"a chunk of {size} bytes that ends in {data[position - 2 : position]!r}")
 
 
 def body_reads(data: bytes, head: Head, lengths: Sequence[int], times: Sequence[float]) -> list[tuple[float, bytes]]:

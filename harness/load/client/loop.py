@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.engines.replies import shown
 from harness.load.client.agenda import Agenda
 from harness.load.client.connections import READ, Clock, Exchange, PlainConnection
 from harness.load.client.http import BadHttp, Target
@@ -47,11 +48,17 @@ class Loop:
         self._in_flight = 0
         self.done = 0
         self.reads = 0
+        self.unasked = 0  # reads of bytes that no request was waiting for
         self.loop_lag_s: list[float] = []
 
     @property
     def connections_opened(self) -> int:
         return self._pool.opened
+
+    @property
+    def clock_steps(self) -> tuple[int, float]:
+        """How often the system's clock was set, and the largest step in seconds."""
+        return self._clock.steps, self._clock.step_ns_max / 1e9
 
     def open_connections(self) -> None:
         """What the first moments need, so that nothing is measured on a cold connection. Failures show later."""
@@ -125,6 +132,7 @@ class Loop:
     def _received(self, connection: PlainConnection, length: int) -> None:
         exchange = connection.exchange
         if exchange is None:  # the server closed an idle connection, or sent what nobody asked for
+            self.unasked += bool(length)
             self._pool.drop(connection)
             return
         self.reads += 1
@@ -139,8 +147,9 @@ class Loop:
             if exchange.framing.complete(exchange.data):
                 self._end(connection, None, reusable=exchange.framing.keep_alive)
                 return
-        except BadHttp as error:
-            self._end(connection, Failure("bad_http", str(error)), reusable=False)
+        except Exception as error:  # the boundary: whatever came, it costs this request and no other
+            message = str(error) if isinstance(error, BadHttp) else f"{error!r}: {shown(exchange.data)}"
+            self._end(connection, Failure("bad_http", message), reusable=False)
             return
         limit = exchange.planned.max_bytes
         if len(exchange.data) > limit:
@@ -182,7 +191,7 @@ class Loop:
             self._write(connection, exchange)
 
     def _write(self, connection: PlainConnection, exchange: Exchange) -> None:
-        exchange.sent_s = self._clock.now()
+        exchange.sent_s = exchange.floor_s = self._clock.now()
         try:
             connection.write(b"%b%d\r\n\r\n%b" % (self._head, len(exchange.body), exchange.body))
             self._pool.rearm(connection)
@@ -249,6 +258,8 @@ class Loop:
             end_s=now,
             error=error,
             stamped=exchange.stamped,
+            rejected=exchange.rejected,
+            beyond=exchange.framing.beyond(exchange.data),
             data=bytes(exchange.data),
             lengths=exchange.lengths,
             times=exchange.times,
@@ -267,7 +278,7 @@ class Loop:
         ids = token_ids(answer)
         if ids is None:
             message = "the server gives no token ids of its answers (vLLM: return_token_ids), so none can be continued"
-            self._out.write(Raw(turn.index, now, None, 0.0, None, Failure("no_token_ids", message), True, b"", [], []))
+            self._out.write(Raw(turn.index, now, None, 0.0, None, Failure("no_token_ids", message)))
             return False
         template = bytes(self._bodies[turn.start : turn.start + turn.length])
         self._agenda.go_on(exchange.planned, exchange.body, template, ids, now)

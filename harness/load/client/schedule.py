@@ -132,6 +132,9 @@ def _client_facts(done: list[dict[str, Any]]) -> ClientFacts:
         loop_lag_s=[lag for facts in done for lag in facts["loop_lag_s"]],
         connections_opened=sum(facts["connections"] for facts in done),
         reads=sum(facts["reads"] for facts in done),
+        unasked_reads=sum(facts["unasked"] for facts in done),
+        clock_steps=max(facts["clock_steps"] for facts in done),
+        clock_step_s_max=max(facts["clock_step_s_max"] for facts in done),
     )
 
 

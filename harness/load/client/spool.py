@@ -5,11 +5,12 @@ The two sides are processes of one run on one machine, so the format is whatever
 
 import mmap
 import pickle
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
+from harness.engines.replies import shown
 from harness.engines.urls import REDIRECTS, redirect_words
 from harness.load.client.http import BadHttp, Head, body_reads, parse_head
 from harness.load.client.requests import PATH
@@ -49,10 +50,12 @@ class Raw:
     connect_s: float
     end_s: float | None
     error: Failure | None
-    stamped: bool  # every time is the kernel's
-    data: bytes
-    lengths: array  # bytes of each read
-    times: array  # of each read
+    stamped: bool = True  # every read had a kernel's stamp
+    rejected: int = 0  # stamps that cannot be (connections.py)
+    beyond: int = 0  # bytes at the end of `data` that came after the response's end
+    data: bytes = b""
+    lengths: Sequence[int] = ()  # bytes of each read
+    times: Sequence[float] = ()  # of each read
 
 
 class RequestFile:
@@ -134,18 +137,25 @@ class Traces:
 
 
 def trace(raw: Raw) -> Trace:
-    """The response's status and body out of its bytes."""
+    """The response's status and body out of its bytes. A response that cannot be read is a failure of its request."""
     found = Trace(raw.index, raw.intended_s, raw.sent_s, raw.connect_s, [], raw.end_s, None, raw.error, raw.stamped)
+    found.rejected_stamps = raw.rejected
     if not raw.data:
         return found
+    data, times = raw.data, raw.times
+    if raw.beyond:
+        data, found.beyond = data[: -raw.beyond], data[-raw.beyond :]
+    if raw.rejected or not raw.stamped:  # times of both kinds: one of ours may be later than a stamp after it
+        times = list(accumulate(times, max))
     try:
-        head = parse_head(raw.data)
-        chunks = body_reads(raw.data, head, raw.lengths, raw.times)
-    except BadHttp as error:
-        return replace(found, error=raw.error or Failure("bad_http", str(error)))
-    found.status, found.chunks = head.status, chunks
+        head = parse_head(data)
+        found.chunks = body_reads(data, head, raw.lengths, times)
+    except Exception as error:  # the boundary: whatever came, it costs this request and no other
+        message = str(error) if isinstance(error, BadHttp) else f"{error!r}: {shown(data)}"
+        return replace(found, error=raw.error or Failure("bad_http", message))
+    found.status = head.status
     if head.status != 200 and raw.error is None:
-        found.error = Failure(f"http_{head.status}", _refusal(head, b"".join(data for _, data in chunks)))
+        found.error = Failure(f"http_{head.status}", _refusal(head, b"".join(data for _, data in found.chunks)))
     return found
 
 

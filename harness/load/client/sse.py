@@ -7,22 +7,37 @@ split over reads, or many share one.
 A stream that ends in an error is a failed request, however the server says it: an event named error, a chunk that is
 an error object, a line of JSON that is no event, a choice that was aborted (engines/failures.py). A chunk that has only
 a message, like `{"message": "keep-alive"}`, is an error if no token and no finish_reason follows.
+
+A stream that ends well may still say what cannot be: `oddities` (ODDITIES) names it, and validity.py flags it.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import orjson
 
 from harness.engines.failures import bare_message, explicit_error, failed_choice, stated_error
+from harness.engines.replies import BadReply, a_count, a_list, parse_json, shown
 from harness.load.client.trace import Failure, Trace
 from harness.masking import excerpt
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 ERROR_NAMES = (b"error", b"failed", b"failure", b"exception")  # ends of the names of events that are errors
+FEWEST_RUNS = 4  # of equal events, from which on runs of two and four alone are no chance
 BARE_ERROR = re.compile(rb'\s*\{\s*"(error|errors|detail|object"\s*:\s*"error)"')  # a line outside the protocol
+
+ODDITIES = {  # what cannot be of one answer, in the words of a flag
+    "extra_tokens": "had more token events than the server counted tokens",
+    "repeated_tokens": "brought the same token event twice",
+    "late_tokens": "brought tokens after the answer's end (finish_reason or [DONE])",
+    "mixed_answers": "brought token events of several answers (ids or choices differ)",
+    "excess_bytes": "brought bytes beyond the response's end",
+    "impossible_usage": "have a usage far above what was asked, which is not counted",
+    "second_answer": "brought a second response in one read with the first",
+}
 
 
 class ErrorEvent(bytes):
@@ -38,6 +53,7 @@ class Stream:
     prompt_tokens: int | None  # by the server's usage
     completion_tokens: int | None
     error: Failure | None
+    oddities: tuple[str, ...] = ()
 
 
 class _Event(NamedTuple):
@@ -48,10 +64,20 @@ class _Event(NamedTuple):
 
 def parse(trace: Trace) -> Stream:
     """The token events of a response. A failure of the connection stands, unless the server itself said why."""
+    try:
+        return _parse(trace)
+    except Exception as error:  # the boundary: whatever a server sent, it costs this request and no other
+        body = b"".join(data for _, data in trace.chunks)
+        return Stream([], 0, None, None, Failure("unreadable", f"{error!r} while reading {shown(body)}"))
+
+
+def _parse(trace: Trace) -> Stream:
     reads = [data for _, data in trace.chunks]
     events: list[_Event] = []
+    said: list[bytes] = []  # the events with text, up to the answer's end
+    names: list[Any] = []  # of each event with text the id of its answer
     usage: dict[str, Any] = {}
-    done = finished = False  # finished: a choice had a finish_reason
+    done = finished = late = mixed = False  # finished: a choice had a finish_reason
     bare: tuple[int, str] | None = None  # the last chunk with a message alone: (events before it, message)
     error = None
     for read, data in sse_events(reads):
@@ -65,8 +91,19 @@ def parse(trace: Trace) -> Stream:
             if not choices and (message := bare_message(chunk)):
                 bare = (len(events), message)
             for choice in choices:
-                event = _event(read, choice)
+                try:
+                    event = _event(read, choice)
+                except BadReply as reason:
+                    problem = _no_chunk(str(reason), data)
+                    continue
                 if event is not None:
+                    if event.has_text:
+                        if finished or done:
+                            late = True
+                        else:
+                            said.append(data)
+                        mixed = mixed or bool(choice.get("index"))
+                        names.append(chunk.get("id"))
                     finished = finished or event.is_last
                     events.append(event)
                 if (event is None or event.is_last or not event.has_text) and (why := failed_choice(choice)):
@@ -77,30 +114,69 @@ def parse(trace: Trace) -> Stream:
     if error is None and bare and bare[0] == len(events) and not (finished or waited):
         error = Failure("server_error_object", bare[1])
     done = done or finished
-    tokens = _token_events(events, usage.get("completion_tokens"))
+    try:
+        prompt_tokens, completion_tokens = _counts(usage)
+    except BadReply as reason:
+        prompt_tokens = completion_tokens = None
+        error = error or Failure("invalid_json", str(reason))
+    tokens = _token_events(events, completion_tokens)
     if error is None and trace.error is None and not (done and tokens):
         error = _unstreamed(reads) or Failure("incomplete_stream", f"it ended after {len(tokens)} tokens")
     said_why = error is not None and error.kind == "server_error_object"
     refused = trace.error is not None and trace.error.kind.startswith("http_")  # its status decides the advice
     if trace.error is not None and (refused or not said_why):
         error = trace.error
+    found = {"late_tokens": late, "mixed_answers": mixed or _several(names), **_surplus(said, completion_tokens)}
+    found |= {"excess_bytes": bool(trace.beyond), "second_answer": trace.beyond.startswith(b"HTTP/1.")}
     return Stream(
         token_s=[trace.chunks[event.read][0] for event in tokens],
         merged_events=len(tokens) - len({event.read for event in tokens}),
-        prompt_tokens=usage.get("prompt_tokens"),
-        completion_tokens=usage.get("completion_tokens"),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
         error=error,
+        oddities=tuple(name for name, is_so in found.items() if is_so),
     )
 
 
+def _counts(usage: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Raises BadReply."""
+    return tuple(a_count(usage.get(name), f"usage.{name}") for name in ("prompt_tokens", "completion_tokens"))
+
+
+def _several(names: list[Any]) -> bool:
+    """Whether the ids of token events differ, and not because each chunk has an id of its own: several answers."""
+    last, found = None, set()
+    for name in names:
+        if name != last:
+            last = name
+            if name and isinstance(name, str):
+                found.add(name)
+    return 1 < len(found) < len(names)
+
+
+def _surplus(said: list[bytes], completion_tokens: int | None) -> dict[str, bool]:
+    """`said`: the events with text. Two equal ones in a row may be two equal tokens: the server's count decides. Where
+    it gives none, events that come in runs of 2, 4, .. alone are sent twice."""
+    if completion_tokens is None:
+        runs = [len(list(run)) for _, run in groupby(said)] if len(said) >= 2 * FEWEST_RUNS else []
+        return {"repeated_tokens": len(runs) >= FEWEST_RUNS and not any(length % 2 for length in runs)}
+    extra = len(said) > completion_tokens
+    twice = extra and any(one == other for one, other in pairwise(said))
+    return {"repeated_tokens": twice, "extra_tokens": extra and not twice}
+
+
 def token_ids(trace: Trace) -> list[int] | None:
-    """The ids of the answer's tokens, from a server that was asked for them; None if it gives none."""
+    """The ids of the answer's tokens, from a server that was asked for them; None if it gives none that can be sent
+    again."""
     ids: list[int] = []
     for _, data in sse_events(data for _, data in trace.chunks):
         chunk, problem = _chunk(data) if data.strip() != b"[DONE]" else ({}, None)
         if problem is None:
             for choice in chunk.get("choices") or []:
-                ids += choice.get("token_ids") or []
+                found = choice.get("token_ids") or []
+                if not isinstance(found, list) or not all(type(one) is int and one >= 0 for one in found):
+                    return None
+                ids += found
     return ids or None
 
 
@@ -165,17 +241,24 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
         chunk = orjson.loads(data)
     except ValueError:
         try:
-            chunk = orjson.loads(data.decode("utf-8", "replace"))  # a broken character is a token all the same
-        except ValueError:
-            return {}, Failure("invalid_json", excerpt(repr(data[:4096]), 200))
+            chunk = parse_json(data)  # a broken character is a token all the same
+        except BadReply as error:
+            return {}, Failure("invalid_json", str(error))
     if not isinstance(chunk, dict):
-        return {}, Failure("invalid_json", f"not an object: {excerpt(repr(data[:4096]), 200)}")
+        return {}, _no_chunk("not an object", data)
     suspect = chunk.get("error") or chunk.get("errors") or not chunk.get("choices")
     if suspect and (error := explicit_error(chunk)):
         return chunk, Failure("server_error_object", error)
-    if not (_are_dicts(chunk.get("choices") or ()) and isinstance(chunk.get("usage") or {}, dict)):
-        return {}, Failure("invalid_json", f"not a completion chunk: {excerpt(repr(data[:4096]), 200)}")
-    return chunk, None
+    try:
+        if _are_dicts(a_list(chunk.get("choices"), "choices")) and isinstance(chunk.get("usage") or {}, dict):
+            return chunk, None
+    except BadReply as error:
+        return {}, _no_chunk(str(error), data)
+    return {}, _no_chunk("choices or usage are not objects", data)
+
+
+def _no_chunk(why: str, data: bytes) -> Failure:
+    return Failure("invalid_json", f"not a completion chunk ({why}): {shown(data)}")
 
 
 def _said(data: bytes) -> str:
@@ -192,14 +275,18 @@ def _are_dicts(choices: Any) -> bool:
 
 
 def _event(read: int, choice: dict[str, Any]) -> _Event | None:
-    """None for chat's first chunk, which announces the role and is never a token."""
-    finished = choice.get("finish_reason") is not None
-    if choice.get("text"):
-        return _Event(read, True, finished)
-    delta = choice.get("delta") or {}
-    text = delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
-    if not text and delta.get("role"):
-        return None
+    """None for chat's first chunk, which announces the role and is never a token. Raises BadReply."""
+    finished = bool(choice.get("finish_reason"))
+    text = choice.get("text")
+    if not text:
+        delta = choice.get("delta") or {}
+        if type(delta) is not dict:
+            raise BadReply(f"delta is {shown(delta)}, not an object")
+        text = delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
+        if not text and delta.get("role"):
+            return None
+    if text and type(text) is not str and type(text) is not list:  # a list of parts: Mistral's reasoning
+        raise BadReply(f"the text is {shown(text)}, not a text")
     return _Event(read, bool(text), finished)
 
 

@@ -12,7 +12,8 @@ class Failure:
     """Why a request did not complete.
 
     kind: connect | reset | timeout | cancelled | http_<status> | too_large | bad_http | server_error_object |
-    invalid_json | incomplete_stream | no_token_ids (a conversation that cannot be continued)
+    invalid_json | incomplete_stream | no_token_ids (a conversation that cannot be continued) | unreadable (a parser of
+    ours gave up: report it)
     """
 
     kind: str
@@ -51,7 +52,9 @@ class Trace:
     end_s: float | None = None  # when it ended, well or not
     status: int | None = None  # HTTP
     error: Failure | None = None
-    kernel_stamps: bool = True  # every receive time is the kernel's, not this process's
+    kernel_stamps: bool = True  # every read had a kernel's stamp
+    rejected_stamps: int = 0  # of those: stamps that cannot be, in whose place stands this process's time
+    beyond: bytes = b""  # what came after the response's end, in the same read
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class ClientFacts:
     loop_lag_s: list[float]  # how late a worker's loop came to each of its 20 ms ticks
     connections_opened: int
     reads: int
+    unasked_reads: int = 0  # of bytes that no request was waiting for
+    clock_steps: int = 0  # how often the system's clock was set
+    clock_step_s_max: float = 0.0
 
 
 @dataclass(frozen=True)

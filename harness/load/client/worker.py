@@ -58,6 +58,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
         return 1
     out.close()
+    steps, step_s_max = loop.clock_steps
     tell(
         "done",
         done=loop.done,
@@ -66,6 +67,9 @@ def main() -> int:
         loop_lag_s=loop.loop_lag_s,
         connections=loop.connections_opened,
         reads=loop.reads,
+        unasked=loop.unasked,
+        clock_steps=steps,
+        clock_step_s_max=step_s_max,
     )
     return 0
 

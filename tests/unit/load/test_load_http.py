@@ -122,3 +122,56 @@ def test_a_request_head_names_the_host():
     secure = Target.of("https://example.org/api/", "/v1/completions")
     assert (secure.tls, secure.port, secure.path) == (True, 443, "/api/v1/completions")
     assert b"Host: example.org\r\n" in secure.head({})
+
+
+def ended(response: bytes, cut: int) -> tuple[int, bool]:
+    """(bytes beyond its end, whether its connection is kept) of a response in two reads."""
+    framing, data = Framing(1 << 20), bytearray()
+    for part in filter(None, (response[:cut], response[cut:])):
+        data += part
+        if not framing.more_to_come(data) and framing.complete(data):
+            break
+    else:
+        raise AssertionError(f"cut at {cut}: the end was not seen")
+    return framing.beyond(data), framing.keep_alive
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+@pytest.mark.parametrize("extra", [b"data: late\n\n", RESPONSES["chunked"], RESPONSES["a length"]])
+def test_bytes_beyond_the_end_are_seen_and_end_the_connection(name, extra):
+    response = RESPONSES[name]
+    for cut in range(len(response) + len(extra)):
+        beyond, kept = ended(response + extra, cut)
+        assert beyond == (0 if cut == len(response) else len(extra) if cut < len(response) else cut - len(response))
+        assert kept == (beyond == 0)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: " + b"9" * 5000,
+        b"Content-Length: " + b"9" * 15,  # more than any response may have
+        b"Content-Length: -5",
+        b"Content-Length: +5",
+        b"Content-Length: 5, 5",
+        b"Content-Length: 0x10",
+        "Content-Length: \xb2".encode("latin-1"),
+        b"Content-Length: 5\r\nContent-Length: 6",
+    ],
+)
+def test_a_length_that_is_none_is_bad_http(head):
+    with pytest.raises(BadHttp, match="Content-Length"):
+        Framing(1 << 20).complete(bytearray(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\nhello"))
+
+
+@pytest.mark.parametrize("size", [b"f" * 5000, b"f" * 15, b"-5", b"5_0", b"", b"zz"])
+def test_a_chunk_size_that_is_none_is_bad_http(size):
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with pytest.raises(BadHttp, match="chunk"):
+        Framing(1 << 20).complete(bytearray(head + size + b"\r\nhello"))
+
+
+def test_a_chunk_that_does_not_end_where_its_size_says_is_bad_http():
+    response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n"
+    with pytest.raises(BadHttp, match="ends in"):
+        body_reads(response, parse_head(response), [len(response)], [0.0])

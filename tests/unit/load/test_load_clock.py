@@ -1,0 +1,106 @@
+"""The kernel's stamps on the monotonic clock, while somebody sets the system's clock."""
+
+import pytest
+
+from harness.load.client import connections
+from harness.load.client.connections import Clock
+
+MS = 1_000_000
+
+
+class TwoClocks:
+    """In place of the module `time`: a monotonic clock, and a real one that can be set."""
+
+    def __init__(self):
+        self.monotonic, self.real_ahead = 10**12, 7 * 10**17
+
+    def monotonic_ns(self):
+        self.monotonic += 100
+        return self.monotonic
+
+    def time_ns(self):
+        self.monotonic += 100
+        return self.monotonic + self.real_ahead
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    clocks = TwoClocks()
+    monkeypatch.setattr(connections, "time", clocks)
+    return clocks
+
+
+def stamped(clock, realtime_ns, floor_s=0.0):
+    """As a connection takes a stamp."""
+    moment = (realtime_ns + clock.to_monotonic_ns - clock.start_ns) / 1e9
+    return moment if floor_s <= moment <= clock.latest_s else clock.second_look(moment, floor_s)
+
+
+def test_a_stamp_is_the_moment_of_arrival(clocks):
+    clock = Clock(clocks.monotonic)
+    clocks.monotonic += 50 * MS
+    arrived = clocks.time_ns()
+    clocks.monotonic += 200 * MS
+    assert stamped(clock, arrived) == pytest.approx(0.050, abs=1e-5)  # however late it is read
+    clock.set()
+    assert stamped(clock, arrived) == pytest.approx(0.050, abs=1e-5)
+
+
+def test_slewing_is_followed_and_is_no_step(clocks):
+    clock = Clock(clocks.monotonic)
+    for _ in range(1000):
+        clocks.monotonic += 20 * MS
+        clocks.real_ahead += 10_000
+        clock.set()
+    assert clock.steps == 0
+    assert stamped(clock, clocks.time_ns()) == pytest.approx(20.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("step_ms", [5000, 40, 2, -2, -40, -5000])
+def test_after_a_step_no_stamp_of_the_reads_at_hand_is_taken(clocks, step_ms):
+    clock = Clock(clocks.monotonic)
+    clocks.monotonic += 100 * MS
+    before = clocks.time_ns()
+    clocks.real_ahead += step_ms * MS
+    after = clocks.time_ns()
+    clock.set()
+    assert clock.steps == 1 and clock.step_ns_max == pytest.approx(abs(step_ms) * MS, rel=0.01)
+    assert stamped(clock, before) is None and stamped(clock, after) is None
+    clock.set()
+    assert clock.steps == 1
+    assert stamped(clock, clocks.time_ns()) == pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_clock_that_is_set_while_reads_are_served_gives_no_time_to_come_and_none_before_the_floor(clocks):
+    clock = Clock(clocks.monotonic)
+    clocks.monotonic += 100 * MS
+    clock.set()
+    clocks.real_ahead += 30 * MS  # unseen until the clock is read again
+    assert stamped(clock, clocks.time_ns(), 0.09) is None
+    clocks.real_ahead -= 60 * MS
+    assert stamped(clock, clocks.time_ns(), 0.09) is None
+
+
+def test_a_reading_that_lost_its_core_between_the_clocks_is_no_step(clocks, monkeypatch):
+    clock = Clock(clocks.monotonic)
+    reading, late = clocks.time_ns, [True]
+
+    def time_ns():
+        if late:
+            late.pop()
+            clocks.monotonic += 8 * MS
+        return reading()
+
+    monkeypatch.setattr(clocks, "time_ns", time_ns)
+    clock.set()
+    assert clock.steps == 0
+    assert stamped(clock, clocks.time_ns()) == pytest.approx(0.008, abs=1e-4)
+
+
+def test_two_readings_of_the_offset_may_differ_a_little(clocks):
+    clock = Clock(clocks.monotonic)
+    clocks.monotonic += 10 * MS
+    arrived = clocks.time_ns()
+    floor_s = stamped(clock, arrived) + 5e-5
+    assert stamped(clock, arrived, floor_s) == floor_s
+    assert stamped(clock, arrived, floor_s + 1e-3) is None
