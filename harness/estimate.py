@@ -7,6 +7,7 @@ from harness.accuracy import Suite
 from harness.config import Config
 from harness.engines import Engine
 from harness.gemm import GEMM
+from harness.load.traffic.replay import replayed
 from harness.plan import Cell, Plan
 from harness.store import Store
 
@@ -49,6 +50,9 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
         if cell.point.profile == "capacity":
             search = config.load.capacity
             return search.probes * (max(search.duration_s, search.requests * per_token) + tokens * per_token)
+        if cell.point.trace_sha256 is not None:  # the last answer to end, not the last request, ends the replay
+            speed, arrivals = cell.point.trace_speed, replayed(cell.point, config.load)
+            return max(arrival.at_s / speed + arrival.output_tokens * per_token for arrival in arrivals)
         if cell.point.rate_rps:
             return cell.point.requests / cell.point.rate_rps + tokens * per_token
         streams = cell.point.concurrency or 8

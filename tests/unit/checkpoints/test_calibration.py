@@ -134,3 +134,20 @@ def test_rows_of_a_dataset_are_read_as_those_of_a_file(tokenizer, system, monkey
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=lambda *_, **__: rows))
     spec = {"dataset": "org/d", "split": "train", "samples": 9, "seed": 0}
     assert runpy.run_path(str(WORKER))["texts"](spec, tokenizer) == [f"{system}user: Add 2 and 3."] * 2
+
+
+def of_dataset(rows: list[dict], monkeypatch) -> list[str]:
+    """The texts that the worker calibrates on, of the rows of a dataset."""
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=lambda *_, **__: rows))
+    spec = {"dataset": "org/chats", "split": "train", "samples": 9, "seed": 0}
+    return runpy.run_path(str(WORKER))["texts"](spec, Tokenizer())
+
+
+def test_a_dataset_row_without_messages_is_left_out(monkeypatch):
+    assert of_dataset([{"messages": None}, {"messages": MESSAGES}], monkeypatch) == ["user: Add 2 and 3.|assistant: 5."]
+
+
+@pytest.mark.parametrize("row", [{"messages": 5}, {"messages": [7]}, {"messages": [{"role": "user"}]}, {"other": []}])
+def test_a_dataset_row_of_another_form_is_one_line(row, monkeypatch):
+    with pytest.raises(SystemExit, match=r"calibration: row 1 of org/chats is not .*set another dataset"):
+        of_dataset([{"messages": MESSAGES}, row], monkeypatch)

@@ -22,7 +22,7 @@ def texts(calibration: dict, tokenizer) -> list[str]:
             columns = ", ".join(rows[0])
             raise SystemExit(f"calibration.dataset={calibration['dataset']} has {columns} and no messages: set another "
                              "dataset, or calibration.file to its rows as JSON lines")  # fmt: skip
-    dialogues = [SHARED["dialogue"](SHARED["messages_of"](row), whole=True) for row in rows]
+    dialogues = [_dialogue(number, row, calibration) for number, row in enumerate(rows)]
     dialogues, count = [dialogue for dialogue in dialogues if dialogue], len(dialogues)
     if not dialogues:
         raise SystemExit("calibration: none of its dialogues starts with a user's text; set another dataset or file")
@@ -35,6 +35,15 @@ def texts(calibration: dict, tokenizer) -> list[str]:
     if tokenizer.chat_template is None:  # a base model: what was said, without a form that it has never seen
         return ["\n\n".join(message["content"] for message in dialogue) for dialogue in dialogues]
     return [_templated(dialogue, tokenizer) for dialogue in dialogues]
+
+
+def _dialogue(number: int, row: dict, calibration: dict) -> list[dict]:
+    """Return a row's messages, empty where it has none (null). Rows of another form end the worker with one line."""
+    try:
+        return SHARED["dialogue"](SHARED["messages_of"](row) or (), whole=True)
+    except (KeyError, TypeError, AttributeError):
+        data = calibration.get("file") or calibration.get("dataset")
+        raise SystemExit(f"calibration: row {number} of {data} is not {SHARED['FORMS']}; set another dataset") from None
 
 
 def _templated(dialogue: list[dict], tokenizer) -> str:
