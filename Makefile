@@ -19,11 +19,13 @@ system:
 	-dpkg -s $$(cat tests/system-packages.txt) >/dev/null 2>&1 || \
 		(apt-get update -q && apt-get install -q -y --no-install-recommends $$(cat tests/system-packages.txt))
 
-# Unit tests two at a time; the others start servers and measure, and have the machine to themselves.
+# Tests that measure no times run two at a time; the others start servers, measure, and have the machine to themselves.
+PARALLEL := tests/unit tests/fuzz $(wildcard $(addprefix tests/integration/,accuracy checkpoints hub leaks report))
+
 test: $(VENV)/installed $(if $(CI),system)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest tests/unit tests/fuzz -n 2 --dist loadfile
-	$(BIN)/python -m pytest tests/integration tests/e2e
+	$(BIN)/python -m pytest $(PARALLEL) -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/integration tests/e2e $(addprefix --ignore=,$(PARALLEL))
 
 test-fast: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not engine"
