@@ -26,7 +26,7 @@ LARGE_BYTES = 16 << 20  # smaller files are not remembered
 ENTRIES = 4096  # at most so many are remembered, ...
 KEPT = 3072  # ... then the oldest are removed until so many are left
 SETTLED_S = 2.0  # the coarsest clock of a file system in use (FAT)
-BUFFER_BYTES = 8 << 20
+BUFFER_BYTES = 1 << 20
 THREADS = 4
 SAY_AFTER_S, SAY_EVERY_S = 2.0, 10.0
 

@@ -15,7 +15,7 @@ from typing import Any
 from harness.checkpoints import Checkpoint, source
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.gguf_types import ASYMMETRIC, bits, elements_by_type, main_type
-from harness.checkpoints.identity import gguf_content
+from harness.checkpoints.identity import confirm_as_made, gguf_content
 from harness.checkpoints.prepare import WORKERS, Workshop, digest
 from harness.checkpoints.sources import GgufFile, Pypi
 from harness.config import Variant
@@ -116,10 +116,14 @@ class GgufWorkshop(Workshop):
 
     def prepare(self, reference: str, recipe: dict[str, Any] | None) -> Checkpoint:
         path = self._file(reference)
+        made = recipe is not None or not isinstance(source(reference), GgufFile)
         if recipe is not None:
             spec = {"model": str(path), "tool": self.quantizer(), "scheme": scheme_of(recipe)}
             path = self._make(self._key(reference, recipe), WORKER, spec, reference) / MODEL
-        return Checkpoint(reference, str(path), None, path.stat().st_size, gguf_content(path, self.digests))
+        digest = gguf_content(path, self.digests)
+        if made:
+            confirm_as_made(path.parent, digest)
+        return Checkpoint(reference, str(path), None, path.stat().st_size, digest)
 
     def _file(self, reference: str) -> Path:
         origin = source(reference)

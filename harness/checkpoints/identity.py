@@ -5,6 +5,7 @@ what a training run leaves behind, hidden files. A new kind of file that an engi
 start. Names count beside the bytes; where the folder is, its times and its links do not.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoints.file_digests import Digests, blake3_of
-from harness.errors import ConfigError
+from harness.errors import ConfigError, HarnessError
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 DOCUMENTS = re.compile(
@@ -29,6 +30,7 @@ TRAINING = re.compile(
 )
 OTHER_FOLDERS = re.compile(r"original|metal|onnx|coreml|openvino|runs|wandb|checkpoint-\d+|global_step\d+|__pycache__")
 SPLIT_GGUF = re.compile(r"(.*)-\d{5}-of-(\d{5})\.gguf")
+MADE = ".content"  # in a made checkpoint: its digest when it was first used
 MARKERS = ("config.json", "adapter_config.json", "tokenizer_config.json")  # of a folder that an argument names
 NO_TOKENIZER = re.compile(r"generation_config\.json|adapter_config\.json|.*\.index\.json")
 
@@ -50,6 +52,16 @@ def tokenizer_only(name: str) -> bool:
 def content(folder: Path, digests: Digests, part: Callable[[str], bool] = everything) -> str:
     """Return one digest of the files in `folder` that are read, restricted to `part`. Raise ConfigError."""
     files = {name: path for name, path in read_files(folder) if part(name)}
+    return _combined(files, digests)
+
+
+def data_content(folder: Path, digests: Digests) -> str:
+    """Return one digest of all files in a folder of data."""
+    paths = (path for path in folder.rglob("*") if _is_regular(path))
+    return _combined({path.relative_to(folder).as_posix(): path for path in paths}, digests)
+
+
+def _combined(files: dict[str, Path], digests: Digests) -> str:
     found = digests.of(files.values())
     lines = (os.fsencode(name) + b"\0" + found[path].encode() + b"\n" for name, path in sorted(files.items()))
     return blake3_of(b"".join(lines))
@@ -64,6 +76,25 @@ def gguf_content(file: Path, digests: Digests) -> str:
         parts = [part for part in named if part.is_file()]
     found = digests.of(parts)
     return found[file] if len(parts) == 1 else blake3_of("".join(found[part] for part in parts).encode())
+
+
+def confirm_as_made(folder: Path, digest: str) -> None:
+    """Raise HarnessError where a checkpoint that was made here is not as it was when it was first used.
+
+    Its cells are known by what it was made from, so it must not be edited in place.
+    """
+    noted = folder / MADE
+    try:
+        before = noted.read_text()
+    except OSError:
+        with contextlib.suppress(OSError):  # a cache that cannot be written to
+            noted.write_text(digest)
+        return
+    if before != digest:
+        raise HarnessError(
+            f"checkpoint {folder} has changed since it was made; remove the folder to make it again, or copy it and "
+            "name the copy as the variant's checkpoint"
+        )
 
 
 def argument_files(arguments: Iterable[str], digests: Digests) -> dict[str, str]:

@@ -16,7 +16,7 @@ from harness import dialogues, host
 from harness.checkpoints import Checkpoint, Source, hub, recipes, source
 from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.file_digests import FOLDER, Digests
-from harness.checkpoints.identity import content
+from harness.checkpoints.identity import confirm_as_made, content, data_content
 from harness.checkpoints.sources import Hub, Pypi, size_bytes
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
@@ -37,7 +37,7 @@ def identity(
     if recipe is None:
         return origin
     tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS, PORTABLE, DIALOGUES)}
-    found = {"from": origin, "recipe": _portable(recipe), "tools": tools}
+    found = {"from": origin, "recipe": _portable(recipe, digests), "tools": tools}
     return found if (dtype := calibration_dtype(recipe)) == "bfloat16" else {**found, "calibration_dtype": dtype}
 
 
@@ -71,10 +71,14 @@ def pinned(recipe: dict[str, Any]) -> dict[str, Any]:
     return {**recipe, "calibration": {**calibration, "revision": commit}} if commit else recipe
 
 
-def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
+def _portable(recipe: dict[str, Any], digests: Digests | None) -> dict[str, Any]:
     """The recipe with its calibration data named by content or commit, so that a checkout may lie anywhere."""
     calibration = recipe.get("calibration")
     if not calibration or not calibration.get("file"):
+        folder = Path((calibration or {}).get("dataset") or "")
+        if calibration and calibration.get("dataset") and folder.is_dir():
+            digest_of_data = data_content(folder, digests or Digests())
+            return {**recipe, "calibration": {**calibration, "content": digest_of_data}}
         return pinned(recipe)
     file = Path(calibration["file"])
     digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else f"missing {file}"  # preflight says so
@@ -119,7 +123,10 @@ class Workshop:
         path = Path(location)
         if not path.is_dir():
             return Checkpoint(reference, location, revision)
-        return Checkpoint(reference, location, None, size_bytes(path), content(path, self.digests))
+        digest = content(path, self.digests)
+        if recipe is not None or origin.import_spec() is not None:
+            confirm_as_made(path, digest)
+        return Checkpoint(reference, location, None, size_bytes(path), digest)
 
     def tokenizer(self, reference: str) -> Checkpoint:
         """The dense model's directory, for its tokenizer, whatever form the engine serves.

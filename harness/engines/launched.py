@@ -6,6 +6,7 @@ it, and how its prefix cache is emptied.
 
 import contextlib
 import json
+import os
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from harness.engines.process import ServerProcess, free_port, port_in_use
 from harness.engines.releases import Release
 from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
+from harness.hub_commits import MODEL, commit_of
 
 RESET_TIMEOUT_S = 10.0
 
@@ -159,6 +161,15 @@ def speculation(asked: dict[str, Any], label: str, methods: Sequence[str]) -> tu
         names = ", ".join(sorted(unknown))
         raise ConfigError(f"speculative: {label} has no {names}; it knows {', '.join(sorted(known))}")
     return method, asked.get("model"), int(asked["num_speculative_tokens"])
+
+
+def pinned_draft(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return vLLM's speculative settings with the commit of a draft model that is on the hub."""
+    model = asked.get("model")
+    if not isinstance(model, str) or "revision" in asked or os.path.exists(model) or "/" not in model:
+        return asked
+    commit = commit_of(MODEL, model)
+    return {**asked, "revision": commit} if commit else asked
 
 
 def ask(

@@ -19,7 +19,16 @@ from harness.deployments import Axes
 from harness.engines import Deployment, Server, hf_overrides
 from harness.engines.dialect import VLLM
 from harness.engines.environment import EnvironmentConfig
-from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json, axis_args, check_axis
+from harness.engines.launched import (
+    RESET_TIMEOUT_S,
+    Launched,
+    LaunchedConfig,
+    ask,
+    ask_json,
+    axis_args,
+    check_axis,
+    pinned_draft,
+)
 from harness.engines.releases import Release, vllm_release
 from harness.engines.vllm_log import read_log, write_logging_config
 from harness.errors import ConfigError
@@ -101,7 +110,7 @@ class Vllm(Launched):
         if axes.chunked_prefill is not None:
             args.append("--enable-chunked-prefill" if axes.chunked_prefill else "--no-enable-chunked-prefill")
         if axes.speculative is not None:
-            args += ["--speculative-config", json.dumps(axes.speculative, sort_keys=True)]
+            args += ["--speculative-config", json.dumps(pinned_draft(axes.speculative), sort_keys=True)]
         return args
 
     def command(self, deployment: Deployment, port: int | None = None) -> list[str]:

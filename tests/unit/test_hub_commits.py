@@ -8,6 +8,7 @@ import pytest
 from harness import compose, preflight
 from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop, identity
+from harness.deployments import Axes
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.hub_commits import DATASET, MODEL, commit_of, resolve
@@ -140,3 +141,14 @@ def test_calibration_data_is_its_commit(small_hub):
     assert json.dumps(found) == json.dumps(
         identity("pypi:m==1", {"calibration": {**recipe["calibration"], "revision": ONE}}, tools)
     )
+
+
+def test_a_draft_model_is_its_commit(small_hub):
+    small_hub.add("models", "org/draft", ONE)
+    asked = {"method": "draft_model", "model": "org/draft", "num_speculative_tokens": 4}
+    engine = engine_class("vllm")(engine_class("vllm").Config(version="0.32.0"), Path("/nowhere"))
+    assert json.loads(engine.deployment_args(Axes(speculative=asked))[-1]) == asked | {"revision": ONE}
+    named = asked | {"revision": "v2"}
+    assert json.loads(engine.deployment_args(Axes(speculative=named))[-1]) == named
+    without = {"method": "ngram", "num_speculative_tokens": 4}
+    assert json.loads(engine.deployment_args(Axes(speculative=without))[-1]) == without

@@ -1,5 +1,6 @@
 """What changes the identity of a checkpoint, and so the fingerprint of its cells, and what does not."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,10 +14,17 @@ from harness import compose
 from harness.checkpoints import source
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import argument_files, content
+from harness.checkpoints.prepare import Workshop, identity
 from harness.engines import engine_class
+from harness.engines.environment import EnvironmentConfig
+from harness.errors import HarnessError
 from harness.plan import build_plan
+from harness.progress import make_progress
+from harness.run import Run
+from harness.store import Store
 
 SHAPE = [256, 256]
+RECIPE = {"quantization": {"method": "rtn", "scheme": "FP8_DYNAMIC"}, "ignore": []}
 
 
 def safetensors(path: Path, values: dict[str, int]) -> None:
@@ -246,14 +254,74 @@ def test_other_checkpoints_depend_on_the_dense_models_tokenizer_alone(checkpoint
 
 def test_what_a_compressed_checkpoint_is_made_from_counts(checkpoint, tmp_path):
     """The key of the compression cache: a merged adapter must not meet the checkpoint made before it was merged."""
-    from harness.checkpoints.prepare import Workshop
-    from harness.engines.environment import EnvironmentConfig
-
     workshop = Workshop(EnvironmentConfig("none"), tmp_path / "cache", tmp_path / "log", print)
-    recipe = {"quantization": {"method": "rtn", "scheme": "FP8_DYNAMIC"}, "ignore": []}
-    before = workshop.location(str(checkpoint), recipe)
+    before = workshop.location(str(checkpoint), RECIPE)
     CHANGES["weights in the middle of a file"](checkpoint)
-    assert workshop.location(str(checkpoint), recipe) != before
+    assert workshop.location(str(checkpoint), RECIPE) != before
+
+
+@pytest.fixture
+def fake_tool(tmp_path):
+    """Stands for the compression environment's Python: writes a checkpoint."""
+    tool = tmp_path / "tool"
+    tool.write_text('#!/bin/sh\necho "{}" > "$3/config.json"; head -c 64 /dev/zero > "$3/model.safetensors"\n')
+    tool.chmod(0o755)
+    return EnvironmentConfig(python=str(tool))
+
+
+def test_a_made_checkpoint_that_somebody_edits_is_refused(checkpoint, tmp_path, fake_tool):
+    """Its cells are known by what it was made from."""
+
+    def prepare():
+        return Workshop(fake_tool, tmp_path / "cache", tmp_path / "log", print).prepare(str(checkpoint), RECIPE)
+
+    made = prepare()
+    assert prepare() == made
+    overwrite(Path(made.location) / "model.safetensors", 32, b"\1")
+    with pytest.raises(HarnessError, match=r"has changed since it was made; remove the folder"):
+        prepare()
+    shutil.rmtree(made.location)
+    assert prepare() == made
+
+
+def test_local_calibration_data_counts_by_content(checkpoint, tmp_path, digests):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train.jsonl").write_text("{}")
+    recipe = RECIPE | {"calibration": {"dataset": str(data), "samples": 8}}
+    before = identity(str(checkpoint), recipe, EnvironmentConfig("none"), digests())
+    assert identity(str(checkpoint), recipe, EnvironmentConfig("none"), digests()) == before
+    (data / "train.jsonl").write_text("{ }")
+    assert identity(str(checkpoint), recipe, EnvironmentConfig("none"), digests()) != before
+
+
+def test_a_checkpoint_that_changes_after_planning_is_not_measured(composed, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    config = replace(composed, model=str(checkpoint), cache_dir=str(tmp_path / "cache"), suites={})
+    engine = engine_class(config.engine.kind)(config.engine, tmp_path / "cache")
+    workshop = Workshop(config.compression, tmp_path / "cache", tmp_path / "log", print)
+    plan = build_plan(config, engine, {}, workshop.digests)
+    session = next(session for session in plan.sessions if session.variant == "bf16")
+    monkeypatch.setattr(Run, "_ready_environment", lambda run: None)
+    monkeypatch.setattr("harness.run.admitted", lambda *_: None)
+    store, progress = Store(tmp_path / "results"), make_progress("plain")
+    run = Run(config, plan, {}, engine, store, workshop, progress, lambda cell: 1.0)
+    assert run._prepare(session).digest == session.cells[0].inputs["weights"]["content"]
+    started = []
+
+    @contextlib.contextmanager
+    def serve(*_):
+        started.append(checkpoint)
+        CHANGES["tokenizer"](checkpoint)  # while the engine loads
+        yield None
+
+    monkeypatch.setattr(Run, "_serve", serve)
+    for _ in range(2):  # and before it is started
+        with store.locked():
+            failed = run.execute()
+        assert all("has changed since the sweep was planned; run the command again" in said for said in failed.values())
+        assert failed.keys() == {cell.key for cell in plan.cells} and len(started) == 1
+        run.failed = {}
 
 
 def test_files_that_arguments_name_count(checkpoint, tmp_path, digests):
