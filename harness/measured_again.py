@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.errors import HarnessError
 from harness.masking import mask_data
 from harness.plan import Cell
 from harness.store import Store
@@ -40,15 +39,8 @@ def measured_again(cells: Iterable[Cell], store: Store) -> list[str]:
 
 def _latest(key: str, store: Store) -> Mapping[str, Any] | None:
     """Return what was fingerprinted of the last cell of this key; None for none that can be read."""
-    found = []
-    for fingerprint in store.of_key(key):
-        try:
-            record = store.record(fingerprint)
-            found.append((str(record.get("started_at")), record["inputs"]))
-        except (HarnessError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue  # damaged: the store itself says so
-    inputs = max(found, key=lambda pair: pair[0])[1] if found else None
-    return inputs if isinstance(inputs, Mapping) else None
+    records = [record for record in store.of_key(key) if isinstance(record.get("inputs"), Mapping)]
+    return max(records, key=lambda record: str(record.get("started_at")))["inputs"] if records else None
 
 
 def _reasons(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:

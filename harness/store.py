@@ -97,9 +97,14 @@ class Store:
             self._checked.add(fingerprint)
         return _masked(record)
 
-    def of_key(self, key: str) -> list[str]:
-        """Return the fingerprints under which cells of this key are stored."""
-        return [found for found, path in self._index.items() if path.name == f"{slug(key)}--{found}"]
+    def of_key(self, key: str) -> list[dict[str, Any]]:
+        """Return the records of a key, whatever their fingerprints; their rows are not read, damaged ones left out."""
+        found = []
+        for fingerprint, folder in self._index.items():
+            if folder.name == f"{slug(key)}--{fingerprint}":
+                with contextlib.suppress(HarnessError, OSError):
+                    found.append(_masked(read_record(folder)))
+        return found
 
     def rows(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """The items or requests of a record."""

@@ -50,16 +50,16 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     left_out += products_left_out(config, engine)
     suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
     store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
-    store.survey(cell.fingerprint for cell in plan.cells)
-    for damage in store.damages:
-        what = "measured again" if damage.path.startswith("cells/") else "written anew"
-        aside = "" if damage.path == "sweep.json" else "set aside in cells/.damaged and "
-        print(f"warning: {store.root}/{damage}; {aside}{what}", file=sys.stderr)
     progress = make_progress(config.progress)
     workshop = Workshop(config.compression, cache_dir, store.logs / "setup.log", progress.say)
     if engine.weights == gguf.FORM:
         workshop = gguf.GgufWorkshop(workshop, lambda: engine.tool(gguf.TOOL), engine.tools())
     plan = build_plan(config, engine, suites, workshop.digests)
+    store.survey(cell.fingerprint for cell in plan.cells)
+    for damage in store.damages:
+        what = "measured again" if damage.path.startswith("cells/") else "written anew"
+        aside = "" if damage.path == "sweep.json" else "set aside in cells/.damaged and "
+        print(f"warning: {store.root}/{damage}; {aside}{what}", file=sys.stderr)
     again = measured_again(plan.cells, store)
     found = preflight.problems(config, plan, engine, suites, workshop)
     seconds = estimator(config, plan, suites, store)

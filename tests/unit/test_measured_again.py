@@ -48,8 +48,10 @@ def stored(root, plan, change=lambda inputs: inputs, keep=lambda cell: True) -> 
     store = Store(root / "results")
     for cell in filter(keep, plan.cells):
         inputs = change(json.loads(json.dumps(cell.inputs)))
-        record = {"cell": cell.as_dict(), "fingerprint": fingerprint(inputs), "inputs": inputs, "result": {},
-                  "started_at": "2026-01-01", "engine": {}}  # fmt: skip
+        result = {"primary": "x", "scores": {}} if cell.kind == "accuracy" else {}
+        facts = {"flags": [], "engine": {}, "host": {}, "started_at": "2026-01-01", "duration_s": 1.0, "harness": "0"}
+        named = {"cell": cell.as_dict() | {"fingerprint": fingerprint(inputs)}, "fingerprint": fingerprint(inputs)}
+        record = {"schema": 1, **named, "inputs": inputs, "result": result, **facts}
         store.write(record, [])
     return store
 
@@ -132,7 +134,7 @@ def test_the_cells_stay_valid_for_a_report_of_the_store(planned, tmp_path):
     store = stored(tmp_path, plan, older, keep=lambda cell: cell.kind == "accuracy")
     records = [json.loads(path.read_text()) for path in store.cells.glob("*/record.json")]
     old = [record["cell"] | {"fingerprint": record["fingerprint"]} for record in records]
-    variants = {name: {"label": name, "checkpoint": None, "scheme": ""} for name in ("bf16", "fp16")}
+    variants = {name: {"label": name, "checkpoint": None, "scheme": {}} for name in ("bf16", "fp16")}
     manifest = {"name": "old", "baseline": "bf16", "variants": variants, "suites": ["gsm8k", "perplexity"],
                 "scenarios": {}, "cells": old, "margin": 0.01}  # fmt: skip
     store.write_manifest(manifest)
