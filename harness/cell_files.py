@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from harness.masking import mask_row
 from harness.record_check import record_fault, rows_fault
 from harness.stored_json import Damaged, file_digest, parse_object, read_bytes, read_json, with_digest
@@ -65,7 +67,14 @@ def check_cell(folder: Path, record: dict[str, Any]) -> None:
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
     with gzip.open(folder / ROWS, "rt") as file:
-        return [mask_row(json.loads(line), line) for line in file]
+        return [mask_row(_parsed(line), line) for line in file]
+
+
+def _parsed(line: str | bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except ValueError:  # NaN and lone surrogates, which Python writes
+        return json.loads(line)
 
 
 def _check_digest(folder: Path, record: dict[str, Any], name: str) -> None:
@@ -78,11 +87,13 @@ def _check_digest(folder: Path, record: dict[str, Any], name: str) -> None:
 
 def _rows(path: Path) -> Iterable[dict[str, Any]]:
     try:
-        text = gzip.decompress(read_bytes(path)).decode()
-    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
+        lines = gzip.decompress(read_bytes(path)).split(b"\n")
+    except (EOFError, OSError, zlib.error) as error:
         raise Damaged(f"{path.name} cannot be unpacked ({error})") from None
-    for number, line in enumerate(text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"), 1):
-        if line or number > 1:
+    for number, line in enumerate(lines[:-1] if lines[-1] == b"" else lines, 1):
+        try:
+            yield orjson.loads(line)
+        except ValueError:
             yield parse_object(line, f"{path.name}, row {number},")
 
 

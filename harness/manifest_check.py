@@ -45,4 +45,17 @@ def manifest_fault(manifest: dict[str, Any]) -> str | None:
         return wrong
     if manifest["baseline"] not in manifest["variants"]:
         return f"the baseline {manifest['baseline']!a} is none of its variants"
+    for cell in manifest["cells"]:
+        if wrong := _cell_fault(cell, manifest):
+            return f"the cell {cell['key']!a} {wrong}"
+    return None
+
+
+def _cell_fault(cell: dict[str, Any], manifest: dict[str, Any]) -> str | None:
+    if cell["variant"] not in manifest["variants"]:
+        return "is of none of its variants"
+    if cell["kind"] in ("accuracy", "judge") and cell.get("suite") not in manifest["suites"]:
+        return "is of none of its suites"
+    if cell["kind"] == "load" and (cell.get("scenario") not in manifest["scenarios"] or cell.get("point") is None):
+        return "is of none of its scenarios, or has no load point"
     return None

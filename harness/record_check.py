@@ -115,6 +115,8 @@ def record_fault(record: dict[str, Any]) -> str | None:
                 return f"{name} is missing"
     if record["cell"].get("fingerprint", record["fingerprint"]) != record["fingerprint"]:
         return "its cell has another fingerprint than the record"
+    if record.get("cost") and not record.get("usage"):
+        return "cost is given and usage is missing"
     return result_fault(record["cell"].get("kind"), record.get("result") or {})
 
 
@@ -175,6 +177,12 @@ def _items_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | No
         return f"{len(rows)} rows for {items} items"
     if result["primary"] == "perplexity":
         return _windows_fault(result, rows)
+    for name in ("response", "finish_reason", "doc_hash", "prompt_hash"):
+        if 0 < (having := sum(name in row for row in rows)) < len(rows):
+            return f"{len(rows) - having} of {len(rows)} rows have no {name}"
+    scored = {name for row in rows for name, value in (row.get("scores") or {}).items() if value is not None}
+    if rows and scored != set(result["scores"]):
+        return f"the rows have the scores {sorted(scored)}, the record {sorted(result['scores'])}"
     for name, score in result["scores"].items():
         if wrong := _mean_fault(rows, name, score, repr(name)):
             return wrong
@@ -238,14 +246,12 @@ def _requests_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str |
         return None
     if ended != result["requests_completed"]:
         return f"{ended} rows of completed requests, the record says {result['requests_completed']}"
-    found = {"itl": np.concatenate(gaps) if gaps else (), **times}
-    for name, values in found.items():
-        for part in ("p50", "p99"):
+    for name, values in {"itl": np.concatenate(gaps) if gaps else (), **times}.items():
+        ours = 1e3 * np.percentile(values, (50, 99)) if len(values) else ()
+        for part, value in zip(("p50", "p99"), ours, strict=False):
             told = result.get(f"{name}_ms_{part}")
-            if told is not None and len(values):
-                ours = 1e3 * float(np.percentile(values, float(part[1:])))
-                if abs(ours - told) > 0.01 + 1e-3 * abs(told):  # rows are rounded to a microsecond
-                    return f"the rows give {name}_ms_{part} = {ours:.4f}, the record says {told:.4f}"
+            if told is not None and abs(value - told) > 0.01 + 1e-3 * abs(told):  # rows are rounded to a microsecond
+                return f"the rows give {name}_ms_{part} = {value:.4f}, the record says {told:.4f}"
     return None
 
 

@@ -12,10 +12,10 @@ from blake3 import blake3
 
 from harness.record_check import COST, USAGE
 from harness.records import SCHEMA
-from harness.shapes import Maybe, mismatch
+from harness.shapes import mismatch
 from harness.stored_json import Damaged, parse_object
 
-LINE = {"what": str, "usage": Maybe(USAGE), "cost": Maybe(COST)}
+LINE = {"what": str, "usage": USAGE, "cost": COST}
 
 
 def spent_text(lines: Sequence[dict[str, Any]]) -> str:

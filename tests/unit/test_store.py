@@ -11,6 +11,11 @@ def record(fingerprint="f" * 16, key="bf16/mmlu"):
     return {"schema": 1, "cell": {"key": key}, "fingerprint": fingerprint, "result": {"x": 1}}
 
 
+def used(amount):
+    usage = {"requests": 1, "prompt_tokens": 10, "completion_tokens": 5}
+    return {"usage": usage, "cost": {"amount": amount, "currency": "USD"}}
+
+
 def test_what_is_written_is_read_back(tmp_path):
     Store(tmp_path).write(record(), [{"id": 1, "response": "ü"}, {"id": 2}])
     again = Store(tmp_path)
@@ -74,8 +79,8 @@ def test_the_manifest_is_replaced_whole(tmp_path):
 def test_what_was_spent_for_no_record_outlives_a_crash_in_the_middle_of_a_line(tmp_path):
     store = Store(tmp_path)
     assert store.spent() == []
-    store.note_spent("a, warm-up", {"cost": {"amount": 1.0, "currency": "USD"}})
+    store.note_spent("a, warm-up", used(1.0))
     with (tmp_path / "spent.jsonl").open("a") as file:
         file.write('\n{"what": "b", "co')
-    store.note_spent("c", {"cost": {"amount": 2.0, "currency": "USD"}})
+    store.note_spent("c", used(2.0))
     assert [(one["what"], one["cost"]["amount"]) for one in store.spent()] == [("a, warm-up", 1.0), ("c", 2.0)]
