@@ -92,7 +92,7 @@ def _texts(config: Config) -> list[str]:
             if is_on_hub(scenario.text):
                 asked = parse(scenario.text)
                 lacking = hub.missing_dataset(asked.dataset, asked.revision)
-                found += [f"scenarios.{name}.text: {lacking}; connect, or name a local file"] if lacking else []
+                found += [f"scenarios.{name}.text: {lacking}, or name a local file"] if lacking else []
             else:
                 load_corpus(scenario.text)
         except ConfigError as error:
@@ -204,7 +204,7 @@ def _calibration(session: Session) -> list[str]:
         return calibration_file.problems(file, calibration.get("samples") or 1)
     lacking = hub.missing_dataset(calibration["dataset"], calibration.get("revision"))
     instead = "set calibration.file to JSON lines with `messages`, as scenarios/corpus/chat.jsonl"
-    return [f"calibration: {lacking}; {instead}"] if lacking else []
+    return [f"calibration: {lacking}, or {instead}"] if lacking else []
 
 
 def _contents(config: Config, session: Session, workshop: Workshop) -> list[str]:

@@ -23,6 +23,9 @@ from harness.accuracy.reasoning import answer_flags, mark
 from harness.accuracy.text_prompts import end_of, sendable
 from harness.config import Judge
 from harness.errors import CellError, ConfigError, did_you_mean
+from harness.hub import access, cache
+from harness.hub.failures import Place
+from harness.hub.waiting import bound
 from harness.hub_commits import DATASET, commit_of
 from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Flag, Outcome
@@ -78,7 +81,7 @@ class AlpacaEval:
             known = did_you_mean(self.config.reference, list(HUB_REFERENCES))
             found = [f"unknown reference {self.config.reference!r}{known}"]
         if data.directory is None and (reason := unreachable_hub(HUB) or _not_cached()):
-            found.append(f"{reason}; set data.root to a mirror or to pocket")
+            found.append(f"{reason}, or set data.root to a mirror or to pocket")
         return [f"suite {self.name}: {problem}" for problem in found]
 
     def planned_items(self) -> int | None:
@@ -286,23 +289,23 @@ def _files(data: Source) -> list[tuple[Path, list[dict[str, Any]]]]:
 
 
 def _not_cached() -> str | None:
-    """Say which file is missing where the hub cannot be reached."""
+    """Say why where a file is in no cache and the hub cannot be asked."""
     from huggingface_hub import try_to_load_from_cache
 
-    from harness.checkpoints.hub import offline_reason
-
     commit = commit_of(DATASET, HUB)
-    for name in HUB_FILES:
-        found = try_to_load_from_cache(HUB, name, repo_type="dataset", revision=commit)
-        if not isinstance(found, str) and (reason := offline_reason()):
-            return f"{name} of {HUB} is not in the local hub cache and {reason}"
-    return None
+    cached = [try_to_load_from_cache(HUB, name, repo_type="dataset", revision=commit) for name in HUB_FILES]
+    if all(isinstance(found, str) for found in cached) or not access.unreachable():
+        return None
+    return access.problem(Place(HUB))
 
 
 def _hub_file(name: str) -> Path:
     from huggingface_hub import hf_hub_download
 
+    bound()
     try:
-        return Path(hf_hub_download(HUB, name, repo_type="dataset", revision=commit_of(DATASET, HUB)))
-    except Exception as error:  # huggingface_hub raises its own, httpx's and OSError
-        raise CellError(f"cannot download {name} of {HUB}: {error}; set data.root") from error
+        found = Path(hf_hub_download(HUB, name, repo_type="dataset", revision=commit_of(DATASET, HUB)))
+    except Exception as error:  # huggingface_hub raises its own, its HTTP library's and OSError
+        raise CellError(f"{access.why(error, Place(HUB))}, or set data.root to a mirror or to pocket") from error
+    cache.check(Place(HUB), [found])
+    return found

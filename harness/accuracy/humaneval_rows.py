@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from harness.accuracy import humaneval_download
 from harness.accuracy.data_files import DataError, read_json_lines
-from harness.accuracy.datasets import Source, reachable
+from harness.accuracy.datasets import Source
+from harness.accuracy.humaneval_download import RELEASE, cached
 from harness.errors import CellError
 
-RELEASE = "HumanEvalPlus v0.1.10"  # what evalplus 0.3.1 downloads
-URL = "https://github.com/evalplus/humanevalplus_release/releases"
+URL = humaneval_download.RELEASES
 FILES = "HumanEvalPlus.jsonl*"
 TEXTS = ("task_id", "prompt", "entry_point", "canonical_solution")
 FIELDS = (*TEXTS, "base_input", "plus_input", "atol")
@@ -19,8 +20,8 @@ def row_problems(data: Source) -> list[str]:
     if missing := data.problems(FILES):
         return missing
     if data.directory is None and not cached().exists():
-        where = f"{RELEASE} is not in {cached().parent} and github.com cannot be reached; set data.root to a mirror or "
-        return [] if reachable("github.com") else [f"{where}to pocket, or put the file there from {URL}"]
+        reason = humaneval_download.unreachable()
+        return [reason] if reason else []
     try:
         read_problems(cached() if data.directory is None else _file(data))
     except DataError as error:
@@ -67,16 +68,6 @@ def _file(data: Source) -> Path:
         if not found:
             raise CellError(f"{data.directory} has no {FILES}")
         return found[0]
-    from evalplus.data import humaneval
-
-    try:
-        return Path(humaneval._ready_human_eval_plus_path())  # downloads to evalplus's own cache
-    except Exception as error:
-        raise CellError(f"evalplus cannot download {RELEASE}: {error}; set data.root") from error
-
-
-def cached() -> Path:
-    """Where evalplus keeps its download, without importing it (evalplus/data/utils.py)."""
-    from appdirs import user_cache_dir
-
-    return Path(user_cache_dir("evalplus")) / f"HumanEvalPlus-{RELEASE.split()[1]}.jsonl"
+    if not cached().exists():
+        humaneval_download.download(cached())
+    return cached()

@@ -19,6 +19,10 @@ from harness.accuracy import lm_eval_data
 from harness.accuracy.data_files import write_json_lines
 from harness.accuracy.datasets import Source, pinned, unreachable_hub
 from harness.errors import CellError, did_you_mean
+from harness.hub import access, cache
+from harness.hub.failures import Place, first_line
+from harness.hub.waiting import bound
+from harness.hub_commits import built_folders
 
 NAME = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([\w.+-]+)["']?[ \t]*$""", re.MULTILINE)
 LISTED = re.compile(r"""^["']?tag["']?:[ \t]*\n((?:[ \t]*-[ \t]*.+\n)+)""", re.MULTILINE)
@@ -142,8 +146,8 @@ def problems(task: str, data: str | None, fewshot: int, source: Source) -> list[
     if source.directory is None:
         repository = lm_eval_data.DATA[data].hub if data else hub_repository(names[task])
         missing = unreachable_hub(repository) if repository else None
-        advice = "set data.root to a mirror, or to pocket" if data else "connect, or download it first"
-        return [f"data: {missing}; {advice}"] if missing else []
+        advice = ", or set data.root to a mirror or to pocket" if data else ""
+        return [f"data: {missing}{advice}"] if missing else []
     if data != "mmlu":
         return lm_eval_data.row_problems(lm_eval_data.DATA[data], source, fewshot)
     if missing := source.problems("test/*_test.csv"):
@@ -163,15 +167,20 @@ def load_tasks(task: str, data: str | None, source: Source, work_dir: Path) -> t
         names, folder = write_mirror(task, data, source.directory, folder, work_dir)
     else:
         names = [task]
+    bound()
     manager = TaskManager(include_path=str(folder), include_defaults=False) if data else TaskManager()
     try:
         with pinned():
-            return manager, manager.load(names)["tasks"]
+            tasks = manager.load(names)["tasks"]
     except Exception as error:  # datasets raises ConnectionError, ValueError, FileNotFoundError, ...
-        advice = "" if source.directory else "; without a hub, set data.root to a mirror or to pocket"
-        raise CellError(
-            f"lm-eval task {task}: its data cannot be loaded ({type(error).__name__}: {error}){advice}"
-        ) from error
+        if source.directory is None:
+            said = f"{access.why(error, Place(source.name))}, or set data.root to a mirror or to pocket"
+        else:
+            said = f"its data cannot be loaded ({type(error).__name__}: {first_line(error)})"
+        raise CellError(f"lm-eval task {task}: {said}") from error
+    if source.directory is None and "/" in source.name:
+        cache.check(Place(source.name), built=built_folders(source.name))
+    return manager, tasks
 
 
 def write_mirror(task: str, data: str, mirror: Path, folder: Path, work_dir: Path) -> tuple[list[str], Path]:

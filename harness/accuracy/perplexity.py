@@ -182,7 +182,7 @@ class Text:
         self.digest()  # raises ConfigError for a name that is neither a corpus nor a file
         asked = hub.parse(self.corpus) if self.corpus.startswith(hub.PREFIX) else None
         if asked and (reason := unreachable_hub(asked.dataset, asked.revision)):
-            return [f"{reason}; set data.root to a mirror or to pocket, or text= to a file"]
+            return [f"{reason}, or set data.root to a mirror or to pocket, or text= to a file"]
         return []
 
     def read(self) -> str:

@@ -1,4 +1,4 @@
-"""Is a checkpoint on the Hugging Face hub within reach? Asked once a process: an offline machine says so quickly."""
+"""Checkpoints on the Hugging Face hub and in its local cache."""
 
 import json
 from functools import lru_cache
@@ -7,7 +7,10 @@ from typing import Any
 
 from harness.checkpoints.identity import WEIGHTS
 from harness.errors import HarnessError
-from harness.hub_commits import DATASET, resolve
+from harness.hub import access
+from harness.hub.failures import Place
+from harness.hub.waiting import bound
+from harness.hub_commits import DATASET, MODEL, resolve
 
 TIMEOUT_S = 5.0
 NO_TOKENIZER = [*(f"*{suffix}" for suffix in WEIGHTS), "*.h5", "*.msgpack", "*.onnx", "original/*", "onnx/*"]
@@ -44,23 +47,7 @@ def _config(repository: str, revision: str | None) -> dict[str, Any]:
     return json.loads(fetch_config(repository, revision).read_text())
 
 
-@lru_cache(maxsize=1)
-def offline_reason() -> str | None:
-    """None when the hub answers."""
-    import urllib.error
-    import urllib.request
-
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    try:
-        urllib.request.urlopen(constants.ENDPOINT, timeout=TIMEOUT_S).close()
-    except urllib.error.HTTPError:
-        return None  # it answered
-    except OSError as error:
-        return f"{constants.ENDPOINT} cannot be reached ({getattr(error, 'reason', error)})"
-    return None
+offline_reason = access.unreachable
 
 
 def missing_dataset(name: str, revision: str | None = None) -> str | None:
@@ -68,55 +55,33 @@ def missing_dataset(name: str, revision: str | None = None) -> str | None:
     return None if Path(name).is_dir() else resolve(DATASET, name, revision).problem
 
 
-@lru_cache(maxsize=256)
 def missing(repository: str, revision: str | None = None) -> list[str]:
-    if cached(repository, revision):
-        return []
-    if reason := offline_reason():
-        return [
-            f"checkpoint {repository} is not in the local hub cache and {reason}; "
-            "connect, or download it elsewhere and name its directory"
-        ]
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
-
-    try:
-        HfApi().model_info(repository, revision=revision, timeout=TIMEOUT_S)
-    except GatedRepoError:
-        return [f"checkpoint {repository} is gated; accept its terms on the hub and set HF_TOKEN"]
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "?"
-        return [
-            f"checkpoint {repository}@{revision or 'main'}: the hub answers {status}; correct the id or set HF_TOKEN"
-        ]
-    except OSError as error:
-        return [f"checkpoint {repository}: the hub did not answer ({error}); try again"]
-    return []
+    """Return why a checkpoint cannot be had; also where its commit is known and config.json cannot be fetched."""
+    found = resolve(MODEL, repository, revision)
+    reason = found.problem
+    if reason is None and offline_reason() and not cached(repository, found.commit):
+        reason = access.problem(Place(repository, MODEL, revision))
+    return [reason] if reason else []
 
 
 def fetch_config(repository: str, revision: str | None = None) -> Path:
     """config.json of a model on the hub, or of its local cache. Raises HarnessError."""
     from huggingface_hub import hf_hub_download
 
+    bound()
     try:
         return Path(hf_hub_download(repository, "config.json", revision=revision, etag_timeout=TIMEOUT_S))
     except (OSError, ValueError) as error:  # its own errors are among these
-        raise HarnessError(f"checkpoint {repository}: no config.json ({_first_line(error)})") from None
+        raise HarnessError(access.why(error, Place(repository, MODEL, revision))) from None
 
 
 def tokenizer_folder(repository: str, revision: str | None) -> Path:
     """Return the local snapshot with the tokenizer's files, downloaded where they lack. Raises HarnessError."""
     from huggingface_hub import snapshot_download
 
+    bound()
     try:
         found = snapshot_download(repository, revision=revision, ignore_patterns=NO_TOKENIZER, etag_timeout=TIMEOUT_S)
     except (OSError, ValueError) as error:  # its own errors are among these
-        raise HarnessError(
-            f"checkpoint {repository}: its tokenizer cannot be downloaded ({_first_line(error)}); check the connection "
-            "and HF_TOKEN, or name a local directory"
-        ) from None
+        raise HarnessError(access.why(error, Place(repository, MODEL, revision))) from None
     return Path(found)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

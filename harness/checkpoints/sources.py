@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import content, gguf_content, tokenizer_only
-from harness.hub_commits import MODEL, commit_of, resolve
+from harness.hub_commits import MODEL, commit_of
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -48,9 +48,7 @@ class Hub:
             ]
         from harness.checkpoints.hub import missing
 
-        unresolved = resolve(MODEL, self.repository, self.revision).problem
-        instead = "connect, or name a local directory"
-        return missing(self.repository, self.revision) or ([f"{unresolved}; {instead}"] if unresolved else [])
+        return missing(self.repository, self.revision)
 
     def import_spec(self) -> dict | None:
         return None

@@ -3,6 +3,9 @@
 import time
 
 from harness.errors import HarnessError
+from harness.hub import access
+from harness.hub.failures import Place
+from harness.hub.waiting import bound
 
 TIMEOUT_S = 20.0
 TRIES = 3
@@ -15,20 +18,17 @@ class HubFiles:
 
     def __init__(self, repository: str, revision: str | None = None):
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError
         from huggingface_hub.utils import build_hf_headers
 
         self.place = f"{repository}@{revision}" if revision else repository
         self.repository = repository
+        bound()
+        if reason := access.problem(Place(repository, "model", revision)):  # with retries, and before the files' sizes
+            raise HarnessError(reason)
         try:
             info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=TIMEOUT_S)
-        except HfHubHTTPError as error:
-            status = error.response.status_code if error.response is not None else "?"
-            raise HarnessError(f"checkpoint {self.place}: the hub answers {status}; correct the id, or accept its "
-                               "terms and set HF_TOKEN") from None  # fmt: skip
-        except Exception as error:
-            raise HarnessError(f"checkpoint {self.place}: the hub cannot be reached ({error}); connect, or name a "
-                               "directory") from None  # fmt: skip
+        except Exception as error:  # huggingface_hub raises its own, its HTTP library's and OSError
+            raise HarnessError(access.why(error, Place(repository, "model", revision))) from None
         self.commit = info.sha or revision or "main"
         self._sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
         self._headers = build_hf_headers()

@@ -4,6 +4,12 @@ DATASET is org/name, org/name/CONFIG where a dataset has several, or a directory
 The planner imports this file: nothing heavy.
 """
 
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -11,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError
+from harness.hub import access
+from harness.hub.failures import Place
+from harness.hub.waiting import bound
 from harness.hub_commits import DATASET, commit_of
 
 PREFIX = "hub:"
+COMMIT = re.compile(r"@([0-9a-f]{40}):")  # in an identity
 FIELDS = ("text", "messages", "conversations", "prompt")  # the first that a dataset has
 ROWS = 5000  # at most so many are read, ...
 CHARS = 8_000_000  # ... and no more once they have so much text
@@ -53,15 +63,45 @@ def identity(name: str) -> str:
 
 
 def read_values(name: str) -> list[Any]:
-    """The field's value in each of the first rows. Raises ConfigError: unreachable, no such dataset, split or field."""
+    """Return the field's value in each of the first rows; of a known commit they are kept, and read again offline.
+
+    Raises ConfigError: unreachable, no such dataset, split or field.
+    """
+    kept = _kept(name)
+    if kept is not None and kept.is_file():
+        return json.loads(gzip.decompress(kept.read_bytes()))
+    values = _read(name)
+    if kept is not None:
+        with contextlib.suppress(OSError, TypeError):  # a cache that cannot be written; values that are not JSON
+            part = kept.with_suffix(f".{os.getpid()}.part")
+            part.write_bytes(gzip.compress(json.dumps(values).encode()))
+            part.replace(kept)
+    return values
+
+
+def _kept(name: str) -> Path | None:
+    """Return where the values of a dataset's commit are kept: among the hub's own assets; None where it is unknown."""
+    from huggingface_hub import cached_assets_path
+
+    known = identity(name)
+    if not COMMIT.search(known):
+        return None
+    key = hashlib.sha256(f"{known} {ROWS} {CHARS} {FIELDS}".encode()).hexdigest()
+    try:
+        return cached_assets_path("harness", namespace=parse(name).dataset, subfolder="text") / f"{key}.json.gz"
+    except OSError:
+        return None
+
+
+def _read(name: str) -> list[Any]:
+    """Stream them. Raises ConfigError."""
     from datasets import load_dataset
 
     asked = parse(name)
-    revision = asked.revision
-    if not Path(asked.dataset).is_dir():
-        revision = commit_of(DATASET, asked.dataset, asked.revision) or asked.revision
+    commit = COMMIT.search(identity(name))
+    bound()
     try:
-        found = {"split": asked.split, "revision": revision, "streaming": True}
+        found = {"split": asked.split, "revision": commit[1] if commit else asked.revision, "streaming": True}
         rows = load_dataset(asked.dataset, asked.config, **found)
         values: list[Any] = []
         chars = 0
@@ -73,11 +113,8 @@ def read_values(name: str) -> list[Any]:
     except ConfigError:
         raise
     except Exception as error:  # datasets and its transports raise whatever they meet
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(
-            f"corpus {name}: the dataset cannot be read: {reason}; check its name and split, or the network "
-            "(HF_TOKEN for a gated one), or name a local file instead"
-        ) from error
+        reason = access.why(error, Place(asked.dataset, "dataset", asked.revision))
+        raise ConfigError(f"corpus {name}: {reason}, or name a local file") from error
     return values
 
 

@@ -19,6 +19,9 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from harness.errors import CellError, ConfigError
+from harness.hub import access
+from harness.hub.failures import Place, first_line
+from harness.hub.waiting import bound
 from harness.load.traffic.corpora import Corpus, Messages
 from harness.load.traffic.replay import BLOCK_TOKENS, Arrival
 
@@ -33,10 +36,13 @@ def load_tokenizer(model: str, revision: str | None = None) -> Any:
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that torch is absent is meant
     from transformers import AutoTokenizer
 
+    bound()
     try:
         return AutoTokenizer.from_pretrained(model, revision=revision)
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, ... for a broken one
-        raise CellError(f"the tokenizer of {model} cannot be loaded: {error}") from error
+        local = os.path.isdir(model)
+        said = first_line(error) if local else access.why(error, Place(model, "model", revision))
+        raise CellError(f"the tokenizer of {model} cannot be loaded: {said}") from error
 
 
 def make_prompts(

@@ -112,7 +112,11 @@ def test_what_the_hub_does_not_give_is_said(trouble, hub, tmp_path):
     name = "org/other" if trouble == "no such repository" else "org/small"
     done = inspect("http://127.0.0.1:9" if trouble == "no hub" else endpoint, tmp_path, name)
     assert done.returncode == 2
-    said = {"no such repository": "answers 404", "no range requests": "range request", "no hub": "cannot be reached"}
+    said = {
+        "no such repository": "does not exist on the hub",
+        "no range requests": "range request",
+        "no hub": "cannot be reached",
+    }
     assert said[trouble] in done.stderr and "Traceback" not in done.stderr
 
 

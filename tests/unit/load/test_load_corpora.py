@@ -148,7 +148,7 @@ except Exception as error:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     first, second = done.stdout.splitlines()
     assert first == "True"
-    assert second.startswith("ConfigError corpus hub:nobody/nothing: the dataset cannot be read")
+    assert second.startswith("ConfigError corpus hub:nobody/nothing: dataset nobody/nothing is not in the hub's cache")
 
 
 def test_a_hub_directory_is_fingerprinted_by_its_files(dataset):

@@ -5,7 +5,8 @@ import random
 import runpy
 from pathlib import Path
 
-SHARED = runpy.run_path(str(Path(__file__).resolve().parents[3] / "dialogues.py"))  # harness is not installed here
+HARNESS = Path(__file__).resolve().parents[3]
+SHARED = runpy.run_path(str(HARNESS / "dialogues.py"))  # harness is not installed here
 
 
 def texts(calibration: dict, tokenizer) -> list[str]:
@@ -14,10 +15,7 @@ def texts(calibration: dict, tokenizer) -> list[str]:
         lines = Path(calibration["file"]).read_text(encoding="utf-8").split("\n")  # a string may hold U+2028
         rows = [json.loads(line) for line in lines if line.strip()]
     else:
-        from datasets import load_dataset
-
-        hub = {"split": calibration["split"], "revision": calibration.get("revision")}
-        rows = list(load_dataset(calibration["dataset"], **hub))
+        rows = _dataset_rows(calibration)
         if rows and not {"messages", "conversations"} & set(rows[0]):
             columns = ", ".join(rows[0])
             raise SystemExit(f"calibration.dataset={calibration['dataset']} has {columns} and no messages: set another "
@@ -44,6 +42,20 @@ def _dialogue(number: int, row: dict, calibration: dict) -> list[dict]:
     except (KeyError, TypeError, AttributeError):
         data = calibration.get("file") or calibration.get("dataset")
         raise SystemExit(f"calibration: row {number} of {data} is not {SHARED['FORMS']}; set another dataset") from None
+
+
+def _dataset_rows(calibration: dict) -> list[dict]:
+    """Raise SystemExit with one line where the hub does not give them: a traceback hides which token and which page."""
+    from datasets import load_dataset
+
+    hub = {"split": calibration["split"], "revision": calibration.get("revision")}
+    try:
+        return list(load_dataset(calibration["dataset"], **hub))
+    except Exception as error:  # datasets and its transports raise whatever they meet
+        failures = runpy.run_path(str(HARNESS / "hub" / "failures.py"))
+        place = failures["Place"](calibration["dataset"], "dataset", calibration.get("revision"))
+        said = failures["explain"](error, place)
+        raise SystemExit(f"calibration: {said}, or set calibration.file to JSON lines with `messages`") from None
 
 
 def _templated(dialogue: list[dict], tokenizer) -> str:
