@@ -1,14 +1,15 @@
 """python -m harness +sweep=NAME [KEY=VALUE ...]: Hydra in, exit code out.
 
 Exit codes: 0 complete, 1 some cells or checks failed (the report is written all the same), 2 configuration or
-preflight, 130 interrupted. Running the same command again measures only what is missing.
+preflight, 130 interrupted (SIGINT, SIGTERM), 129 hung up (SIGHUP). Running the same command again measures only what
+is missing.
 """
 
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
+from harness import interrupts
 from harness.errors import ConfigError, HarnessError, PreflightError
 from harness.output import masked_main
 
@@ -46,15 +47,15 @@ def compose_and_run() -> None:
 
 def main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # we explain errors ourselves
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         compose_and_run()
         for failure in outcomes:
             if isinstance(failure, Exception):
                 raise failure
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        interrupts.finish()
         print("\ninterrupted; what was measured is stored: the same command goes on from there", file=sys.stderr)
-        return 130
+        return interrupts.exit_code(error)
     except (ConfigError, PreflightError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -30,6 +30,10 @@ class EngineError(HarnessError):
     """An engine did not start, died or stopped answering."""
 
 
+class DiskFull(HarnessError):
+    """Nothing more can be written: the run stops, what is stored stays."""
+
+
 class CellError(HarnessError):
     """One cell could not be measured; the rest of the sweep goes on."""
 

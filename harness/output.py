@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from harness import disk, interrupts, scratch
+from harness.errors import DiskFull
 from harness.known_secrets import learn_command_line, learn_environment
 from harness.masking import mask
 from harness.records import Damage
@@ -57,6 +59,9 @@ class MaskedStream:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # for what is left in its buffer
             if self._stream is not sys.__stderr__:  # without its log a command goes on
                 raise SystemExit(PIPE_CLOSED) from None
+        except OSError as error:  # `2> FILE` on a disk that is full
+            if self._stream is not sys.__stderr__ or error.errno not in disk.CODES:
+                raise
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -75,10 +80,31 @@ def masked_main(main: Callable[[], int]) -> int:
     learn_command_line(sys.argv[1:])
     hide_arguments()
     sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
+    scratch.use_everywhere()
+    interrupts.install()
+    try:
+        return _ended(main)
+    finally:
+        interrupts.finish()
+        sys.stdout.flush()  # here and not at the interpreter's end, which would complain of a closed pipe
+
+
+def _ended(main: Callable[[], int]) -> int:
+    """The exit code of `main`, and one line in place of the traceback of an interrupt or a full disk."""
     try:
         return main()
-    finally:
-        sys.stdout.flush()  # here and not at the interpreter's end, which would complain of a closed pipe
+    except KeyboardInterrupt as error:
+        interrupts.finish()
+        print("\ninterrupted", file=sys.stderr)
+        return interrupts.exit_code(error)
+    except DiskFull as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if (full := disk.explain(error, Path.cwd(), scratch.root())) is None:
+            raise
+        print(f"error: {full}", file=sys.stderr)
+        return 1
 
 
 def warn_of_damage(results: Path, damages: Iterable[Damage], then: str) -> None:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness import capabilities, host
+from harness import capabilities, host, scratch
 from harness.accuracy import Suite
 from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
@@ -51,7 +51,7 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     found += _proxies(plan, engine)
     found += _texts(config)
     found += _lengths(config, suites)
-    found += _disk(config, engine)
+    found += _disk(config, engine) + scratch.problems()
     return list(dict.fromkeys(map(mask, found)))
 
 

@@ -8,19 +8,22 @@ import json
 import shlex
 import sys
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from harness.compose import compose_sweep
-from harness.config import Config
 from harness.errors import HarnessError
 from harness.output import masked_main
 from harness.paths import conf_dir
 
+if TYPE_CHECKING:
+    from harness.config import Config
+
 
 def rehearsal(given: list[str]) -> list[str]:
     """`given` as the command line of its rehearsal. Raises ConfigError for what does not compose."""
+    import yaml  # here: these take long to import, and an interrupt meanwhile needs the handlers of masked_main
+
+    from harness.compose import compose_sweep
+
     settings = yaml.safe_load((conf_dir() / "rehearsal.yaml").read_text())
     keep, items = settings.pop("scenarios"), settings.pop("items")
     said = {_key(override) for override in given}
@@ -29,7 +32,7 @@ def rehearsal(given: list[str]) -> list[str]:
     return [*always, *_smaller(config, keep, items, said), *given]
 
 
-def _smaller(config: Config, keep: int, items: int, said: set[str]) -> list[str]:
+def _smaller(config: "Config", keep: int, items: int, said: set[str]) -> list[str]:
     """What depends on the sweep: its name, its shortest scenarios without their own ladders, its suites' items."""
     settings: dict[str, Any] = {"name": f"{config.name}_rehearsal"}
     order = sorted(config.scenarios, key=lambda name: config.scenarios[name].output_tokens)[:keep]

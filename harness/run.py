@@ -1,7 +1,6 @@
 """Runs a plan: per session environment, checkpoint and engine up; per cell measure and store; engine down."""
 
 import logging
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness import host
+from harness import disk, host, scratch
 from harness.accuracy import Context, Suite
 from harness.budget import Budget
 from harness.checkpoints import Checkpoint, gguf
@@ -27,14 +26,14 @@ from harness.credentials import split_url
 from harness.engine_flags import engine_flags
 from harness.engines import Engine, Server
 from harness.engines.model_list import is_served
-from harness.errors import CellError, HarnessError
+from harness.errors import CellError, DiskFull, HarnessError
 from harness.gemm import GEMM
 from harness.masking import mask
 from harness.plan import JUDGE, Cell, Plan, Session, engine_concurrency
 from harness.progress import Progress
 from harness.record_check import result_fault
 from harness.records import Flag, Outcome, Window, flag_dicts
-from harness.store import DiskFull, Store, slug
+from harness.store import Store, slug
 from harness.telemetry.sampler import Sampler, Seen, sampling
 from harness.telemetry.sessions import devices
 
@@ -73,10 +72,14 @@ class Run:
             except DiskFull:
                 raise
             except HarnessError as error:
-                self.store.check_space()  # an engine whose log cannot be written dies of something else
+                self._check_space()  # an engine whose log cannot be written dies of something else
                 for cell in self._pending(session):
                     self._fail(cell, str(error), self._log_of(session))
         return self.failed
+
+    def _check_space(self) -> None:
+        """Raise DiskFull where no space is left: what failed meanwhile failed of that, whatever it said."""
+        disk.check(self.store.root, scratch.root())
 
     def _pending(self, session: Session) -> list[Cell]:
         return [c for c in session.cells if c.fingerprint not in self.store and c.key not in self.failed]
@@ -197,8 +200,11 @@ class Run:
                 raise CellError(f"the measurement gave what cannot be: {wrong}; it is not stored")
         except BaseException as error:  # one cell's failure must not take the others with it
             self._spent_beside(cell.key, self._spend(cell, server))
-            if not isinstance(error, Exception):
+            if not isinstance(error, Exception) or isinstance(error, DiskFull):
                 raise  # Ctrl-C
+            if full := disk.explain(error, self.store.root, scratch.root()):
+                raise full from None
+            self._check_space()
             if not isinstance(error, HarnessError):
                 log.exception("%s", cell.key)
             message = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
@@ -268,14 +274,14 @@ class Run:
             scenario = self.config.scenarios[cell.scenario]
             arguments = (server, self._tokenizer(), cell.scenario, scenario, cell.point, self.config.load)
             return measure(*arguments, self.config.seed, self.progress.advance)
-        with tempfile.TemporaryDirectory(prefix="harness-") as work_dir:
+        with scratch.scratch("suite") as work_dir:
             context = Context(
                 server=server,
                 tokenizer=self._tokenizer_location(),
                 data_root=self.config.data.root,
                 seed=self.config.seed,
                 concurrency=engine_concurrency(self.config, self.engine),
-                work_dir=Path(work_dir),
+                work_dir=work_dir,
                 progress=self.progress.advance,
             )
             if cell.kind == "accuracy":

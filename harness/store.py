@@ -28,8 +28,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from harness import disk
 from harness.cell_files import check_cell, check_rows, read_record, read_rows, sync_folder, write_cell, write_synced
-from harness.errors import ConfigError, HarnessError
+from harness.errors import ConfigError
 from harness.manifest_check import manifest_fault
 from harness.masking import mask_data
 from harness.records import Damage
@@ -37,7 +38,6 @@ from harness.shapes import Maybe, mismatch
 from harness.spent import spent_lines, spent_text
 from harness.stored_json import Damaged, read_bytes, read_json, with_digest
 
-FULL_BYTES = 64 << 10
 IDENTITY = ("cell", "cells", "fingerprint", "key", "files")  # of a record, a manifest and a failure
 CHANGED = "it was changed after it was written: it does not match its digest"
 FAILURE = {"key": str, "error": Maybe(str), "log": Maybe(str)}
@@ -175,7 +175,7 @@ class Store:
     def write(
         self, record: dict[str, Any], rows: Iterable[dict[str, Any]], telemetry: list[dict[str, Any]] | None = None
     ) -> None:
-        """Raises HarnessError when the disk is full; nothing is left behind then."""
+        """Raises DiskFull; nothing is left behind then."""
         cell, fingerprint = record["cell"], record["fingerprint"]
         home = self.cells / f"{slug(cell['key'])}--{fingerprint}"
         work = self.root / f".cell-{uuid.uuid4().hex}"
@@ -196,8 +196,7 @@ class Store:
 
     def check_space(self) -> None:
         """Raises DiskFull when not even a log line fits."""
-        if shutil.disk_usage(self.root).free < FULL_BYTES:
-            raise DiskFull(_full(self.root))
+        disk.check(self.root)
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         with _disk_errors(self.root):
@@ -289,23 +288,15 @@ def _masked(stored: dict[str, Any]) -> dict[str, Any]:
     return mask_data(stored) | {name: stored[name] for name in IDENTITY if name in stored}
 
 
-def _full(root: Path) -> str:
-    return f"no space left for {root}; free some, then run the same command again: what was measured is stored"
-
-
 @contextlib.contextmanager
 def _disk_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(_full(root)) from None
+        if error.errno in disk.CODES:
+            raise disk.full(root, error.strerror) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise ConfigError(
                 f"cannot write to {root}: {error.strerror}; set results_dir= to a folder you own"
             ) from None
         raise
-
-
-class DiskFull(HarnessError):
-    """Nothing more can be stored: the run stops, what is stored stays."""

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 import harness
-from harness import compose, host, preflight
+from harness import compose, disk, host, preflight, scratch
 from harness.accuracy import suite_class
 from harness.budget import budget
 from harness.checkpoints import gguf
@@ -20,7 +20,7 @@ from harness.checkpoints.prepare import Workshop
 from harness.config import Config
 from harness.deployments import axes_of, gpus_of, stands_for
 from harness.dry_run import print_plan
-from harness.engines import engine_class
+from harness.engines import engine_class, leftovers
 from harness.errors import HarnessError, PreflightError
 from harness.estimate import estimator, judging, total
 from harness.gemm.plan import products_left_out
@@ -28,7 +28,7 @@ from harness.masking import mask
 from harness.measured_again import measured_again
 from harness.output import MaskedFormatter
 from harness.plan import Plan, build_plan, checkpoint_of
-from harness.progress import make_progress
+from harness.progress import Progress, make_progress
 from harness.records import LeftOut
 from harness.run import Run
 from harness.schemes import scheme_words
@@ -61,6 +61,8 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         aside = "" if damage.path == "sweep.json" else "set aside in cells/.damaged and "
         print(f"warning: {store.root}/{damage}; {aside}{what}", file=sys.stderr)
     again = measured_again(plan.cells, store)
+    if not config.dry_run:
+        _clean_up_after_killed_runs(store.root.parent, progress)
     found = preflight.problems(config, plan, engine, suites, workshop)
     seconds = estimator(config, plan, suites, store)
     money = budget(config, plan, suites, store)
@@ -72,7 +74,8 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     if found and missing:  # a complete sweep reports anywhere
         raise PreflightError(found)
     with store.locked():
-        _start_log(store, config.log_level)
+        with disk.naming(store.root):
+            _start_log(store, config.log_level)
         store.set_aside()
         manifest = make_manifest(config, compose.plain(composed), plan, argv, left_out)
         store.write_manifest(manifest)
@@ -138,6 +141,18 @@ def make_manifest(
     }
 
 
+def _clean_up_after_killed_runs(results_dir: Path, progress: Progress) -> None:
+    """Before preflight, which looks at ports and at memory."""
+    scratch.remove_abandoned()
+    for left in leftovers.find(results_dir):
+        if left.marked:
+            progress.say(f"stopping {left.words}")
+            leftovers.stop(left)
+        else:
+            still = "still runs and does not carry its run's mark; check it, and stop it with"
+            progress.say(f"{left.words} {still}: kill {left.pid}")
+
+
 def _start_log(store: Store, level: str) -> None:
     store.logs.mkdir(parents=True, exist_ok=True)
     logging.raiseExceptions = False  # a log that cannot be written must not print a traceback over the real reason
@@ -171,7 +186,8 @@ def _report(store: Store, config: Config, command: str) -> tuple[Path | None, st
         report = write_report(study, out, findings)
     except OSError as error:
         again = f"python -m harness.report {shlex.quote(str(store.root))}"
-        print(f"the report could not be written ({mask(str(error))}); repeat it with: {again}", file=sys.stderr)
+        why = f"no space left for {out}; free some" if disk.is_full(error) else mask(str(error))
+        print(f"the report could not be written ({why}); repeat it with: {again}", file=sys.stderr)
         return None, None, True
     results = check_results(findings)
     if results:

@@ -6,7 +6,6 @@ Exit codes: 0 logged, 1 MLflow did not take it (the message has the command that
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from harness.errors import ConfigError, HarnessError
@@ -27,6 +26,7 @@ def main() -> int:
     from harness.analysis.load import load_study
     from harness.masking import mask
     from harness.report import write_report
+    from harness.scratch import scratch
     from harness.tracking import track
 
     try:
@@ -38,8 +38,8 @@ def main() -> int:
         uri = arguments.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or asked.get("tracking_uri")
         uri, experiment = uri or DEFAULT_URI, arguments.experiment or asked.get("experiment") or DEFAULT_EXPERIMENT
         findings = analyse(study)
-        with tempfile.TemporaryDirectory(prefix="harness-report-") as work:
-            report = arguments.report or write_report(study, Path(work), findings).parent
+        with scratch("report") as work:
+            report = arguments.report or write_report(study, work, findings).parent
             compare = track(study, report, uri, experiment, findings, arguments.results)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,15 +4,20 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from harness import disk
+from harness.engines import leftovers
 from harness.engines.urls import no_proxy_for_loopback
 from harness.errors import EngineError
+from harness.interrupts import held
 from harness.masking import excerpt, known_values, mask
 
 WATCHDOG = Path(__file__).with_name("watchdog.py")
@@ -52,21 +57,27 @@ class ServerProcess:
     is for us."""
 
     def __init__(self, command: list[str], env: dict[str, str], log: Path, grace_s: float, talks: bool = False):
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self.log, self.grace_s = log, grace_s
-        with log.open("ab") as output:
+        self.log, self.grace_s, self._mark = log, grace_s, uuid.uuid4().hex
+        with held(), disk.naming(log.parent):
+            self._start(command, env, talks)
+
+    def _start(self, command: list[str], env: dict[str, str], talks: bool) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        marked = {leftovers.MARK: self._mark}
+        with self.log.open("ab") as output:
             output.write(mask(f"\n$ {' '.join(command)}\n").encode())
             output.flush()
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(WATCHDOG), str(grace_s), *command],
+                [sys.executable, "-I", "-S", str(WATCHDOG), str(self.grace_s), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if talks else output,
                 stderr=output,
-                env={**os.environ, **no_proxy_for_loopback(os.environ), **env},  # engines ask themselves, too
+                env={**os.environ, **no_proxy_for_loopback(os.environ), **env, **marked},  # engines ask themselves, too
                 start_new_session=True,  # Ctrl-C is ours to handle, not the engine's
             )
         with contextlib.suppress(OSError):  # it died at once: exit_code() tells
-            self._process.stdin.write(json.dumps(known_values()).encode() + b"\n")
+            setup = {"secrets": known_values(), **leftovers.record_of(self.log, self._mark)}
+            self._process.stdin.write(json.dumps(setup).encode() + b"\n")
             self._process.stdin.flush()
 
     def exit_code(self) -> int | None:
@@ -105,12 +116,23 @@ class ServerProcess:
         )
 
     def stop(self) -> None:
-        """Close the pipe: SIGTERM, then SIGKILL after the grace period. Returns when nothing is left."""
+        """Close the pipe: SIGTERM, then SIGKILL after the grace period. Returns when nothing is left.
+
+        A watchdog that was killed, or does not answer, is stood in for.
+        """
+        with held():
+            self._stop()
+
+    def _stop(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe and not pipe.closed:
                 pipe.close()
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
         try:
-            self._process.wait(self.grace_s + 15)
+            code = self._process.wait(self.grace_s + 15)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            code = self._process.wait()
+        if code < 0:
+            leftovers.stop_marked(self.log, self._mark, self.grace_s)

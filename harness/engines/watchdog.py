@@ -4,13 +4,17 @@
 
 The harness holds the other end of our standard input. When it closes, because the harness is done or because it was
 killed with SIGKILL, the command's whole tree gets SIGTERM and, GRACE_S seconds later, SIGKILL. As child subreaper
-(prctl 36) we also inherit what the command leaves behind.
+(prctl 36) we also inherit what the command leaves behind. When we are killed ourselves, the kernel sends the command
+SIGTERM, and the harness stops what is left of its tree; where that was killed as well, its next start does, which
+finds the command in the record that we write (leftovers.py).
 
-What the command prints passes through here, so that no secret reaches its log: the harness sends the values that it
-knows as a line of JSON on our standard input, before anything else. Standard output is left alone where it is not the
-log. Standard library only: it starts in milliseconds.
+What the command prints passes through here, so that no secret reaches its log. The harness sends one line of JSON on
+our standard input before anything else: `secrets`, the values that it knows; `record`, the file for the record; and
+`facts`, which the record repeats. Standard output is left alone where it is not the log. Standard library only: it
+starts in milliseconds.
 """
 
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -23,9 +27,19 @@ import threading
 import time
 from pathlib import Path
 
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 LONGEST_LINE = 1 << 20
 DRAIN_S = 5.0
+
+
+def started_at(pid: int) -> int | None:
+    """Clock ticks from the machine's start to the process's: with the pid it names one process. None: it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if state in (b"Z", b"X") else int(fields[18])
 
 
 def descendants(pid: int) -> list[int]:
@@ -124,25 +138,32 @@ def write(into: int, text: str) -> None:
 
 def main() -> int:
     grace_s, command = float(sys.argv[1]), sys.argv[2:]
-    mask = masker(json.loads(read_line(0) or "[]"))
+    setup = json.loads(read_line(0) or "{}")
+    mask = masker(setup.get("secrets", []))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the harness decides, through the pipe
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     source, sink = os.pipe()
     output = sink if os.path.samestat(os.fstat(1), os.fstat(2)) else None  # None: it is not the log
     try:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=sink, start_new_session=True,
-            preexec_fn=restore_signals,
+            preexec_fn=lambda: prepare_child(libc),
         )  # fmt: skip
     finally:
         os.close(sink)
+    record = setup.get("record")
+    if record:
+        write_record(record, {**setup["facts"], "command": mask(" ".join(command)), **identity("", child.pid)})
     log = threading.Thread(target=copy_masked, args=(source, 2, mask), daemon=True)
     log.start()
     try:
         return watch(child, grace_s)
     finally:
         log.join(DRAIN_S)
+        if record:
+            remove_record(record)
 
 
 def watch(child: subprocess.Popen, grace_s: float) -> int:
@@ -156,7 +177,28 @@ def watch(child: subprocess.Popen, grace_s: float) -> int:
     return code if code >= 0 else 128 - code
 
 
-def restore_signals() -> None:
+def identity(prefix: str, pid: int) -> dict:
+    return {f"{prefix}pid": pid, f"{prefix}started": started_at(pid)}
+
+
+def write_record(path: str, facts: dict) -> None:
+    """A disk without space for it is no reason not to start."""
+    try:
+        with open(f"{path}.new", "w") as file:
+            json.dump({**facts, **identity("watchdog_", os.getpid())}, file)
+        os.replace(f"{path}.new", path)
+    except OSError:
+        remove_record(f"{path}.new")
+
+
+def remove_record(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def prepare_child(libc: ctypes.CDLL) -> None:
+    """Between fork and exec: signals as they are by default, and SIGTERM from the kernel when we die."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 

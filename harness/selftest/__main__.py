@@ -6,7 +6,6 @@ Exit codes: 0 this machine can measure what is asked, 1 it cannot, 2 a wrong com
 import argparse
 import json
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,14 +30,12 @@ def main() -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from harness import host
     from harness.errors import ConfigError
+    from harness.scratch import scratch
     from harness.selftest.checks import run_checks
     from harness.selftest.needs import Needs
 
@@ -51,8 +48,8 @@ def _run(arguments: argparse.Namespace) -> int:
     workers = workers if arguments.workers is None else arguments.workers
     if workers < 1:
         raise ConfigError(f"--workers {workers}: at least 1")
-    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        checks = run_checks(needs, workers, Path(folder) / "server.log", lambda text: print(text, file=sys.stderr))
+    with scratch("selftest") as folder:
+        checks = run_checks(needs, workers, folder / "server.log", lambda text: print(text, file=sys.stderr))
     _print(checks)
     able = all(check.ok for check in checks)
     if arguments.json:

@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from harness.interrupts import held
 from harness.records import Flag, Window
+from harness.scratch import scratch
 from harness.telemetry import nvml as access
 from harness.telemetry.devices import Device, visible
 from harness.telemetry.processes import strangers
@@ -45,9 +46,9 @@ def sampling(devices: tuple[Device, ...], interval_s: float = INTERVAL_S) -> Ite
     if not devices:
         yield Sampler(None, interval_s)
         return
-    with tempfile.TemporaryDirectory(prefix="harness-telemetry-") as name:
+    with scratch("telemetry") as folder:
         job = {"devices": [asdict(device) for device in devices], "interval_s": interval_s, "harness_pid": os.getpid()}
-        output, errors = Path(name) / "samples", Path(name) / "errors"
+        output, errors = folder / "samples", folder / "errors"
         with output.open("wb") as into, errors.open("wb") as wrong:
             process = subprocess.Popen(
                 [sys.executable, "-m", "harness.telemetry.worker", json.dumps(job)],
@@ -60,11 +61,12 @@ def sampling(devices: tuple[Device, ...], interval_s: float = INTERVAL_S) -> Ite
             with output.open("r") as lines:
                 yield Sampler(_Worker(process, lines, errors), interval_s)
         finally:
-            process.stdin.close()  # the worker ends when its input does
-            try:
-                process.wait(GRACE_S)
-            except subprocess.TimeoutExpired:  # it hangs in the driver
-                process.kill()
+            with held():
+                process.stdin.close()  # the worker ends when its input does
+                try:
+                    process.wait(GRACE_S)
+                except subprocess.TimeoutExpired:  # it hangs in the driver
+                    process.kill()
 
 
 def used_devices(environment: Mapping[str, str], count: int) -> tuple[Device, ...]:

@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from harness.errors import ConfigError
-from harness.store import DiskFull, Store
+from harness.errors import ConfigError, DiskFull
+from harness.store import Store
 
 
 def record(fingerprint="f" * 16, key="bf16/mmlu"):

@@ -13,13 +13,14 @@ as root drops to an unused user id in the stage.
 What remains is the kernel itself: an exploit of one of its faults is not stopped here. A virtual machine does that.
 """
 
+import contextlib
 import functools
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from harness.accuracy.sandbox import bubblewrap, container, unshare
 from harness.accuracy.sandbox.bounded import DEFAULT_LIMITS, Finished, Launch, Limits, run_bounded
 from harness.accuracy.sandbox.request import ENVIRONMENT, Request, visible_paths
 from harness.errors import HarnessError
+from harness.scratch import scratch
 
 __all__ = ["Finished", "Limits", "Sandbox", "find", "problems"]
 
@@ -58,11 +60,11 @@ class Sandbox:
         staged = self._staged(command, limits, work_dir)
         if not self.isolates:
             return run_bounded(Launch(staged, ENVIRONMENT), limits, cwd=work_dir)
-        visible = [(path, path) for path in visible_paths()] + [
-            (str(host), path) for path, host in (files or {}).items()
-        ]
-        request = Request(self.program, self.options, staged, visible, limits, work_dir)
-        return run_bounded(KINDS[self.kind].launch(request), limits)
+        with _readable(files or {}) as readable:
+            visible = [(path, path) for path in visible_paths()]
+            visible += [(str(host), path) for path, host in readable.items()]
+            request = Request(self.program, self.options, staged, visible, limits, work_dir)
+            return run_bounded(KINDS[self.kind].launch(request), limits)
 
     @property
     def isolates(self) -> bool:
@@ -134,19 +136,54 @@ def _find() -> tuple[Sandbox | None, list[str]]:
     return None, reasons or ["none of bwrap, unshare, podman, docker is installed"]
 
 
+# The exit status of a child, and the packages that the user inside cannot read.
+_CHECK = """
+import os, sys
+if not (pid := os.fork()): os._exit(0)
+print(os.waitpid(pid, 0)[1])
+for folder in filter(os.path.isdir, sys.path):
+    entries = [e.path for e in os.scandir(folder) if e.is_dir()] if os.access(folder, os.R_OK | os.X_OK) else [folder]
+    print(*[path for path in entries if not os.access(path, os.R_OK | os.X_OK)], sep="\\n", end="")
+"""
+
+
 def trial(sandbox: Sandbox) -> str | None:
-    """None when a child process of this Python runs in it; else what was said."""
-    check = "import os; pid = os.fork(); pid or os._exit(0); print(os.waitpid(pid, 0)[1])"
+    """None when a child process of this Python runs in it and finds its packages; else the reason."""
     limits = Limits(wall_s=20.0)
-    with tempfile.TemporaryDirectory(prefix="harness-sandbox-") as folder:
+    with scratch("sandbox") as folder:
         try:
-            done = sandbox.run([sys.executable, "-c", check], limits=limits, work_dir=Path(folder))
+            done = sandbox.run([sys.executable, "-c", _CHECK], limits=limits, work_dir=folder)
         except (OSError, subprocess.SubprocessError) as error:
             return str(error)
-    if done.returncode == 0 and done.stdout.strip() == b"0":
-        return None
+    status, *hidden = done.stdout.decode(errors="replace").split("\n")
+    if done.returncode == 0 and status == "0":
+        hidden = [path for path in hidden if path]
+        more = f" and {len(hidden) - 1} others" if hidden[1:] else ""
+        return _not_readable(hidden[0], more) if hidden else None
     said = done.stderr.decode(errors="replace").strip().splitlines()
-    return said[-1][:200] if said else f"exit code {done.returncode} ({done.ended})"
+    return said[-1][:400] if said else f"exit code {done.returncode} ({done.ended})"
+
+
+def _not_readable(path: str, more: str) -> str:
+    return (
+        f"{path}{more} cannot be read by the user that the command runs as; make the packages readable: "
+        f"chmod -R o+rX {sys.prefix}"
+    )
+
+
+@contextlib.contextmanager
+def _readable(files: dict[str, Path]) -> Iterator[dict[str, Path]]:
+    """`files`, with copies of those that only their owner may read: the command may run as another user."""
+    private = [path for path, host in files.items() if not host.stat().st_mode & stat.S_IROTH]
+    if not private:
+        yield files
+        return
+    with scratch("sandbox") as folder:
+        copies = {path: folder / str(number) for number, path in enumerate(private)}
+        for path, copy in copies.items():
+            shutil.copyfile(files[path], copy)
+            copy.chmod(0o644)
+        yield {**files, **copies}
 
 
 def _counts_per_namespace() -> bool:

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import resource
+import stat
 import struct
 import sys
 
@@ -54,7 +55,25 @@ def main() -> None:
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (value, value))
     refuse_calls(libc)
-    os.execve(command[0], command, settings["environment"])
+    try:
+        os.execve(command[0], command, settings["environment"])
+    except PermissionError as error:
+        sys.exit(hidden(command[0]) or str(error))
+
+
+def hidden(path: str) -> str | None:
+    """What on the way to `path` keeps this user from it: files made by root under a umask of 077, for one."""
+    for way in (os.path.abspath(path), os.path.realpath(path)):
+        parts = way.split("/")
+        for step in ["/".join(parts[:end]) or "/" for end in range(1, len(parts) + 1)]:
+            if not os.access(step, os.X_OK):
+                with contextlib.suppress(OSError):
+                    mode = stat.S_IMODE(os.stat(step).st_mode)
+                    return (
+                        f"{step} has mode {mode:04o}, and the command runs as another user, for safety; make it "
+                        f"readable: chmod -R o+rX {step}"
+                    )
+    return None
 
 
 def refuse_calls(libc: ctypes.CDLL) -> None:

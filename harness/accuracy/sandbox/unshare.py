@@ -9,8 +9,9 @@ from harness.accuracy.sandbox.request import ENVIRONMENT, Request
 PROGRAMS = [("unshare", ())]
 
 # Arguments: an empty folder, bytes of /tmp, then "source target" pairs up to "--", then the command.
-_MOUNTS = """
+_MOUNTS = r"""
 set -e
+umask 022  # the command runs as another user, who has to pass through the folders made here
 PATH=$PATH:/usr/sbin:/sbin
 root=$1; size=$2; shift 2
 mount -t tmpfs -o mode=755,size=1m tmpfs "$root"
@@ -26,8 +27,12 @@ while [ "$1" != "--" ]; do
     else
         if [ -d "$1" ]; then mkdir -p "$root$2"; else mkdir -p "$(dirname "$root$2")"; : > "$root$2"; fi
         mount --rbind "$1" "$root$2"
-        awk -v at="$root$2" '$5 == at || index($5, at "/") == 1 {sub("^rw", "ro", $6); print $6, $5}' \\
-            /proc/self/mountinfo | while read -r options at; do mount -o "remount,bind,$options" "$at"; done
+        # as mountinfo has it: a space is \040
+        at=$(printf %s "$root$2" | sed 's/ /\\040/g') awk '
+            $5 == ENVIRON["at"] || index($5, ENVIRON["at"] "/") == 1 {sub("^rw", "ro", $6); print $6, $5}
+        ' /proc/self/mountinfo | while read -r options at; do
+            mount -o "remount,bind,$options" "$(printf %b "$at")"
+        done
     fi
     shift 2
 done

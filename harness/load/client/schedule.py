@@ -9,23 +9,26 @@ import json
 import os
 import pickle
 import selectors
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness import disk
 from harness.engines import Server
 from harness.errors import CellError
+from harness.interrupts import held
 from harness.load.client.http import Target
 from harness.load.client.requests import PATH
 from harness.load.client.sockets import stamping
 from harness.load.client.spool import Planned, RequestFile, Shard, Traces
 from harness.load.client.trace import ClientFacts, Recording, Request
+from harness.scratch import scratch
 
 LEAD_S = 0.05  # from the word that everyone is ready to the cell's time zero
 START_TIMEOUT_S = 120.0  # of a worker: imports, opening its connections
@@ -48,18 +51,19 @@ def run_schedule(
 
     concurrency: None is an open loop (nothing waits for an earlier request); n is a closed loop with at most n
     conversations in flight. After `cell_timeout_s` what is open is cancelled and what was not sent stays so. No
-    failure of a request raises: it is in its trace. CellError when a worker process dies.
+    failure of a request raises: it is in its trace. CellError when a worker process dies, DiskFull when the requests
+    or the answers do not fit into the temporary folder.
 
     The requests are the same for any number of workers: conversations are dealt out in turn, and all workers share
     one clock.
     """
-    with tempfile.TemporaryDirectory(prefix="harness-load-") as name, stamping():
-        folder = Path(name)
-        file = RequestFile(folder)
-        planned = file.write(requests)
-        shards = deal(planned, concurrency, workers)
-        for number, shard in enumerate(shards):
-            (folder / f"shard-{number}").write_bytes(pickle.dumps(shard))
+    with scratch("load") as folder, stamping():
+        with disk.naming(folder):
+            file = RequestFile(folder)
+            planned = file.write(requests)
+            shards = deal(planned, concurrency, workers)
+            for number, shard in enumerate(shards):
+                (folder / f"shard-{number}").write_bytes(pickle.dumps(shard))
         job = _job(server, request_timeout_s, cell_timeout_s)
         with _Crew(folder, len(shards)) as crew:
             crew.say(json.dumps(job))
@@ -148,21 +152,33 @@ class _Crew:
         self._selector = selectors.DefaultSelector()
 
     def __enter__(self) -> "_Crew":
-        for number in range(self._count):
-            with (self._folder / f"errors-{number}").open("wb") as errors:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.load.client.worker", str(self._folder), str(number)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    start_new_session=True,  # Ctrl-C is the parent's to handle
-                )
-            self._processes.append(process)
-            self._heard.append(b"")
-            self._selector.register(process.stdout, selectors.EVENT_READ, number)
+        try:
+            with held(), disk.naming(self._folder):
+                for number in range(self._count):
+                    self._start(number)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
+    def _start(self, number: int) -> None:
+        with (self._folder / f"errors-{number}").open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "harness.load.client.worker", str(self._folder), str(number)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is the parent's to handle
+            )
+        self._processes.append(process)
+        self._heard.append(b"")
+        self._selector.register(process.stdout, selectors.EVENT_READ, number)
+
     def __exit__(self, *_exception) -> None:
+        with held():
+            self._stop()
+
+    def _stop(self) -> None:
         self._selector.close()
         for process in self._processes:
             with contextlib.suppress(OSError):
@@ -196,6 +212,8 @@ class _Crew:
                 raise CellError(f"a load worker did not say {event!r} within {timeout_s:.0f} s")
             for key, _ in self._selector.select(0.5):
                 for said in self._hear(key.fd, key.data):
+                    if said["event"] == "full":
+                        raise disk.full(self._folder, said["why"])
                     if "done" in said:
                         done[key.data] = said["done"]
                         progress(sum(done))
@@ -214,6 +232,12 @@ class _Crew:
 
     def _died(self, number: int) -> None:
         code = self._processes[number].wait()
+        disk.check(self._folder)
         errors = (self._folder / f"errors-{number}").read_text(errors="replace").strip().splitlines()
-        reason = errors[-1] if errors else "without a word"
+        if errors:
+            reason = errors[-1]
+        elif code == -signal.SIGKILL:
+            reason = "it was killed; where nobody did, the kernel did for want of memory (see dmesg)"
+        else:
+            reason = "it printed nothing; run the same command again"
         raise CellError(f"load worker {number} ended with exit code {code}: {reason}")

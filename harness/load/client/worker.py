@@ -5,7 +5,7 @@
 The parent (schedule.py) has written FOLDER/bodies and FOLDER/shard-NUMBER. It speaks through our standard input, one
 line each: the job as JSON, with the HTTP headers (which hold the API key and so are never on disk); "open" when every
 worker has loaded; the start of the clock in nanoseconds when every worker is ready. The end of our input ends us. We
-answer with JSON lines: loaded, ready, progress, done.
+answer with JSON lines: loaded, ready, progress, done; full when FOLDER has no space left.
 """
 
 import gc
@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from harness.disk import CODES as FULL
 from harness.load.client.agenda import Agenda
 from harness.load.client.http import Target
 from harness.load.client.loop import Job, Loop
@@ -32,7 +33,16 @@ def tell(event: str, **facts: Any) -> None:
 
 
 def main() -> int:
-    folder, number = Path(sys.argv[1]), int(sys.argv[2])
+    try:
+        return work(Path(sys.argv[1]), int(sys.argv[2]))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        tell("full", why=error.strerror)  # standard error is a file in FOLDER, and may stay empty
+        return 1
+
+
+def work(folder: Path, number: int) -> int:
     said = json.loads(sys.stdin.readline())
     family, kind, proto, name, where = said["address"]
     address = (socket.AddressFamily(family), socket.SocketKind(kind), proto, name, tuple(where))
