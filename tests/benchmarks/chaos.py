@@ -54,10 +54,15 @@ def main() -> int:
             if _clean(verdict):
                 shutil.rmtree(root)
 
+        chosen = itertools.islice(itertools.cycle(kinds), arguments.trials)
         with ThreadPoolExecutor(arguments.jobs) as pool:
-            chosen = itertools.islice(itertools.cycle(kinds), arguments.trials)
-            for future in [pool.submit(run, number, kind) for number, kind in enumerate(chosen)]:
-                future.result()
+            futures = [pool.submit(run, number, kind) for number, kind in enumerate(chosen)]
+            try:
+                for future in futures:
+                    future.result()
+            except KeyboardInterrupt:
+                print("interrupted: the trials under way are ended, and the table is of those so far", file=sys.stderr)
+                pool.shutdown(cancel_futures=True)
     print(table(found))
     return 0 if all(map(_clean, found)) else 1
 

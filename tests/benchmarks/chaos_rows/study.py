@@ -17,7 +17,6 @@ from transformers import PreTrainedTokenizerFast
 NAME = "chaos"
 CELLS = 2 * 3  # variants x (single stream, throughput, one rate)
 MARK = "HARNESS_CHAOS"  # in the environment of everything that a trial starts
-ENDS_S = 180.0  # a run of some ten seconds that has not ended by then hangs
 FOLDERS = ("results", "reports", "cache", "tmp")
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -107,7 +106,7 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def ended(process: subprocess.Popen, within_s: float = ENDS_S) -> bool:
+def ended(process: subprocess.Popen, within_s: float) -> bool:
     try:
         process.wait(within_s)
     except subprocess.TimeoutExpired:

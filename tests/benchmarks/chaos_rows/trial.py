@@ -16,6 +16,7 @@ from chaos_rows.server import FAULTS, Server
 from chaos_rows.study import CELLS, FOLDERS, Study, ended, processes, wait_for
 
 SIMULATED = ("engine=simulated", "engine.gap_ms=2", "engine.ttft_ms=5", "engine.stop_grace_s=2")
+HANGS_S = 60.0  # beyond four times what an undisturbed run takes
 GONE_S = 20.0  # for what a killed run started to end by itself
 MEASURED = re.compile(r"^\[ *[\d:]+\] \d+/\d+ (\S+): (?:measured|invalid)", re.MULTILINE)
 
@@ -190,7 +191,7 @@ def trial(kind: str, seed: int, root: Path, model: Path, typical_s: float) -> Ve
         first, second = root / "first.txt", root / "second.txt"
         run = Disturbed(study, first, rng, typical_s)
         KINDS[kind](run)
-        hung = not all([ended(process) for process in run.running])
+        hung = not all([ended(process, HANGS_S + 4 * typical_s) for process in run.running])
         for pid in processes(study.mark) if hung else ():
             send(pid, signal.SIGKILL)
         codes = [process.wait() for process in run.running]
@@ -198,7 +199,7 @@ def trial(kind: str, seed: int, root: Path, model: Path, typical_s: float) -> Ve
         if folder:
             disks.empty(root / folder)
         again = study.start(second)
-        hung = not ended(again) or hung
+        hung = not ended(again, HANGS_S + 4 * typical_s) or hung
         wait_for(lambda: not processes(study.mark), GONE_S)
         left = [f"{pid} {line[:100]}" for pid, line in processes(study.mark).items()]
         for pid in processes(study.mark):
@@ -251,7 +252,7 @@ def typical(root: Path, model: Path) -> float:
         (root / folder).mkdir(parents=True)
     study, began = Study(root, model, root.name, SIMULATED), time.monotonic()
     process = study.start(root / "first.txt")
-    if not ended(process) or process.returncode or len(study.cells()) != CELLS:
+    if not ended(process, 10 * HANGS_S) or process.returncode or len(study.cells()) != CELLS:
         raise SystemExit(f"an undisturbed run fails:\n{(root / 'first.txt').read_text()}")
     seconds = time.monotonic() - began
     shutil.rmtree(root)
