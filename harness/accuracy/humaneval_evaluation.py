@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,7 @@ class _Rounds:
     expected: int  # rounds in all
     progress: Callable[[int, int], None]
     number: Any = field(default_factory=itertools.count)
+    cancelled: threading.Event = field(default_factory=threading.Event)
     undefined: set[Key] = field(default_factory=set)  # (task id, solution) without a function of the asked name
 
     def judge(
@@ -150,7 +152,7 @@ class _Rounds:
 
         def share(start: int) -> None:
             pending = items[start::count]
-            while pending:
+            while pending and not self.cancelled.is_set():
                 done = self._sandbox(pending[:most])
                 said.update(done)
                 pending = [item for item in pending if item["key"] not in done]
@@ -158,8 +160,12 @@ class _Rounds:
                 self.progress(100 * number + 100 * len(said) // len(items), steps)
 
         with ThreadPoolExecutor(count) as pool:
-            for future in [pool.submit(share, start) for start in range(count)]:
-                future.result()
+            try:
+                for future in [pool.submit(share, start) for start in range(count)]:
+                    future.result()
+            except BaseException:  # Ctrl-C, or one share failed: the pool waits for the other sandboxes
+                self.cancelled.set()
+                raise
         if not items:
             self.progress(100 * (number + 1), 100 * self.expected)
         return said
@@ -189,6 +195,7 @@ class _Rounds:
             files=files,
             limits=Limits(wall_s=max(0.0, self.deadline - time.monotonic()), silence_s=SILENCE_S),
             work_dir=mount,
+            cancelled=self.cancelled.is_set,
         )
         said = read(finished, len(items))
         return {item["key"]: said[index] for index, item in enumerate(items) if index in said}

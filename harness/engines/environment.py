@@ -122,8 +122,9 @@ def _make(config: EnvironmentConfig, home: Path, log: Path) -> None:
 
 
 def run_logged(command: list[str], log: Path, what: str, env: dict[str, str] | None = None) -> None:
-    """Runs to the end, output to `log`; it dies with us. Raises HarnessError with the end of the log."""
-    from harness.engines.process import ServerProcess, log_tail
+    """Runs to the end, output to `log`; it dies with us. Raises HarnessError with the end of the log,
+    and DiskFull."""
+    from harness.engines.process import ServerProcess, log_tail, raise_disk_full
 
     process = ServerProcess(command, env or {}, log, STOP_GRACE_S)
     try:
@@ -131,6 +132,7 @@ def run_logged(command: list[str], log: Path, what: str, env: dict[str, str] | N
     finally:
         process.stop()
     if code != 0:
+        raise_disk_full(log)
         raise HarnessError(
             f"{what}: {shlex.join(command[:6])} ... failed with exit code {code}; the end of its log:\n"
             f"{log_tail(log)}\n  the whole log: {log}"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -13,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness import disk
+from harness import disk, scratch
 from harness.engines import leftovers
 from harness.engines.urls import no_proxy_for_loopback
 from harness.errors import EngineError
@@ -50,6 +51,19 @@ def log_tail(log: Path, lines: int = TAIL_LINES) -> str:
     tail = useful[-lines:]
     causes = [line for line in useful[:-lines] if "Error" in line[:240] and "Traceback" not in line[:240]][-3:]
     return "\n".join(f"    | {excerpt(line.rstrip(), 240)}" for line in [*causes, *tail])
+
+
+def raise_disk_full(log: Path) -> None:
+    """Raise DiskFull where the last command in `log` ended for want of space; the file that it names says where."""
+    try:
+        said = log.read_text(errors="replace").rpartition("\n$ ")[2]
+    except OSError:
+        return
+    for line in reversed(said.splitlines()):
+        if found := disk.SAID.search(line):
+            file = re.search(r"['\"](/[^'\"]+)['\"]", line)
+            named = Path(file[1]).parent if file else disk.fullest(log.parent, scratch.root())
+            raise disk.full(named, f"{found[0]}; the whole log: {log}")
 
 
 class ServerProcess:
@@ -103,6 +117,7 @@ class ServerProcess:
         start = time.monotonic()
         while time.monotonic() - start < timeout_s:
             if (code := self.exit_code()) is not None:
+                raise_disk_full(self.log)
                 raise EngineError(
                     f"{what} died at start with exit code {code}; the end of its log:\n{log_tail(self.log)}\n"
                     f"  the whole log: {self.log}"

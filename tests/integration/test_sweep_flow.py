@@ -2,11 +2,14 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 CELLS = 2 * 2 * 3  # variants x scenarios x (single stream, throughput, one rate)
 
@@ -77,17 +80,73 @@ def test_kill_9_loses_nothing_that_was_measured(scripted, tiny_model, tmp_path):
     assert not list((tmp_path / "results/flow").glob(".cell-*"))
 
 
-def test_ctrl_c_is_exit_code_130_and_resumes(scripted, tiny_model, tmp_path):
+def stored(tmp_path: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(records(tmp_path)) < count:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ([signal.SIGINT], 130),
+        ([signal.SIGINT] * 3, 130),
+        ([signal.SIGTERM], 130),
+        ([signal.SIGHUP, signal.SIGINT], 129),
+    ],
+    ids=["Ctrl-C", "Ctrl-C three times", "SIGTERM", "SIGHUP"],
+)
+def test_an_interrupted_run_has_its_exit_code_and_cleans_up(scripted, tiny_model, tmp_path, monkeypatch, numbers, code):
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     process = subprocess.Popen(command(tmp_path, tiny_model, scripted.port), stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)  # fmt: skip
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(records(tmp_path)) < 2:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    stored(tmp_path, 2)
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.01)  # two signals that are sent at once arrive in any order
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
     assert "the same command goes on from there" in errors
     assert "Traceback" not in errors
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_run_in_the_background_of_a_script_goes_on_when_ctrl_c_ends_the_script(scripted, tiny_model, tmp_path):
+    def in_the_background() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    process = subprocess.Popen(command(tmp_path, tiny_model, scripted.port, "scenario=[rag_256_8]"),
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=in_the_background)  # fmt: skip
+    stored(tmp_path, 1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+def test_answers_that_do_not_fit_into_tmpdir_end_the_run_with_one_line(scripted, tiny_model, tmp_path, monkeypatch):
+    """No file may grow beyond 8 KB, as under `ulimit -f 8`: the requests fit, the answers do not."""
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    limits = (8 << 10, resource.RLIM_INFINITY)
+    done = subprocess.run(
+        command(tmp_path, tiny_model, scripted.port, "scenario=[code_completion_64_24]"),
+        capture_output=True, text=True, timeout=240, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: no space left for ") and "File too large" in last and "free some space" in last
+    assert "Traceback" not in done.stderr
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_tmpdir_that_is_not_there_is_said_before_anything_starts(scripted, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    done = run(tmp_path, tiny_model, scripted.port)
+    assert done.returncode == 2 and f"TMPDIR {tmp_path}/absent: no such directory" in done.stderr
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_server_that_stops_answering_costs_its_cells_and_no_more(scripted, tiny_model, tmp_path):

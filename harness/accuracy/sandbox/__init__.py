@@ -21,7 +21,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class Sandbox:
         files: dict[str, Path] | None = None,
         limits: Limits = DEFAULT_LIMITS,
         work_dir: Path | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Finished:
         """`files` are host files by their absolute path inside; without a sandbox they are found by `inside()`.
 
@@ -59,12 +60,12 @@ class Sandbox:
         """
         staged = self._staged(command, limits, work_dir)
         if not self.isolates:
-            return run_bounded(Launch(staged, ENVIRONMENT), limits, cwd=work_dir)
+            return run_bounded(Launch(staged, ENVIRONMENT), limits, work_dir, cancelled)
         with _readable(files or {}) as readable:
             visible = [(path, path) for path in visible_paths()]
             visible += [(str(host), path) for path, host in readable.items()]
             request = Request(self.program, self.options, staged, visible, limits, work_dir)
-            return run_bounded(KINDS[self.kind].launch(request), limits)
+            return run_bounded(KINDS[self.kind].launch(request), limits, None, cancelled)
 
     @property
     def isolates(self) -> bool:

@@ -48,7 +48,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Finished:
-    """`ended`: exit (of itself), or what it was killed for: wall, silence, output, memory, processes."""
+    """`ended`: exit (of itself), or what it was killed for: wall, silence, output, memory, processes, cancelled."""
 
     returncode: int
     ended: str
@@ -57,8 +57,10 @@ class Finished:
     wall_s: float
 
 
-def run_bounded(launch: Launch, limits: Limits, cwd: Path | None = None) -> Finished:
-    """Runs it to its end or to a limit; keeps the first `output_bytes` of stdout and of stderr."""
+def run_bounded(
+    launch: Launch, limits: Limits, cwd: Path | None = None, cancelled: Callable[[], bool] = lambda: False
+) -> Finished:
+    """Run it to its end, to a limit or until `cancelled`; keep the first `output_bytes` of stdout and of stderr."""
     started = heard = time.monotonic()
     kept = {"stdout": bytearray(), "stderr": bytearray()}
     ended, next_look, inner = "exit", 0.0, 0
@@ -86,6 +88,8 @@ def run_bounded(launch: Launch, limits: Limits, cwd: Path | None = None) -> Fini
                     next_look = time.monotonic() + max(0.1, (time.monotonic() - now) / 9)
                 if over is None and max(map(len, kept.values())) > limits.output_bytes:
                     over = "output"
+                if over is None and cancelled():
+                    over = "cancelled"
                 if over is None and limits.silence_s is not None and now - heard > limits.silence_s:
                     over = "silence"
                 if over is None and now - started > limits.wall_s:

@@ -430,3 +430,41 @@ def test_without_a_sandbox_limits_and_the_clean_environment_remain(tmp_path, mon
     code = "import os, time; print(dict(os.environ), os.getcwd()); os.fork(); time.sleep(60)"
     done = Sandbox("none").run([sys.executable, "-c", code], limits=Limits(wall_s=1), work_dir=tmp_path)
     assert done.ended == "wall" and b"tell-nobody" not in done.stdout
+
+
+def test_runs_under_a_umask_that_shuts_others_out_and_reads_files_of_its_owner_alone(box, tmp_path):
+    (data := tmp_path / "data").write_text("hello")
+    data.chmod(0o600)
+    (tmp_path / "inside").mkdir()
+    before = os.umask(0o077)
+    try:
+        done = box.run(
+            [sys.executable, "-c", "import numpy; print(open('/input/deep/data').read())"],
+            files={"/input/deep/data": data}, limits=LIMITS, work_dir=tmp_path / "inside",
+        )  # fmt: skip
+        assert sandbox.trial(box) is None
+    finally:
+        os.umask(before)
+    assert (done.returncode, done.stdout) == (0, b"hello\n"), done.stderr
+    assert data.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_that_is_cancelled_is_killed(box, tmp_path):
+    (tmp_path / "inside").mkdir()
+    asked = iter([False] * 3)
+    done = box.run(
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        limits=LIMITS, work_dir=tmp_path / "inside", cancelled=lambda: next(asked, True),
+    )  # fmt: skip
+    assert done.ended == "cancelled"
+
+
+def test_binds_are_read_only_where_tmpdir_has_a_space(box, tmp_path, monkeypatch):
+    (folder := tmp_path / "a temporary folder").mkdir()
+    (folder / "inside").mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    done = box.run(["/bin/cat", "/proc/self/mountinfo"], limits=LIMITS, work_dir=folder / "inside")
+    points = {fields[4]: fields[5] for fields in map(str.split, done.stdout.decode().splitlines())}
+    assert "/usr" in points
+    writable = {point for point, options in points.items() if options.startswith("rw")}
+    assert {point for point in writable if not point.startswith("/dev")} <= {"/tmp", "/proc"}

@@ -1,4 +1,4 @@
-"""A real child process under the real watchdog: ready, dead at start, deaf to SIGTERM, and the harness killed."""
+"""A real child process under the real watchdog: ready, dead at start, deaf to SIGTERM; harness and watchdog killed."""
 
 import os
 import signal
@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from harness import masking
+from harness.engines import leftovers
 from harness.engines.environment import run_logged
 from harness.engines.process import ServerProcess, free_port, port_in_use
-from harness.errors import EngineError, HarnessError
+from harness.errors import DiskFull, EngineError, HarnessError
 
 SERVER = """
 import http.server, signal, subprocess, sys
@@ -160,3 +161,81 @@ def test_kill_9_of_the_harness_takes_the_server_along(tmp_path):
     harness.wait()
     assert gone(worker)
     assert released(port)
+
+
+def records(tmp_path: Path) -> list[Path]:
+    return list(tmp_path.glob(leftovers.RECORDS))
+
+
+@pytest.mark.parametrize("manner", ["polite", "deaf"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_watchdog_that_is_killed_or_stopped_leaves_nothing(tmp_path, manner, number):
+    port, log = free_port(), tmp_path / "server.log"
+    process = ServerProcess(command(tmp_path, port, manner), {}, log, grace_s=1.0)
+    process.wait_ready(lambda: answers(port), 20, "server")
+    worker = worker_of(log)
+    assert len(records(tmp_path)) == 1
+    os.kill(process._process.pid, number)
+    process.stop()
+    assert not alive(worker) and not port_in_use(port)
+    assert records(tmp_path) == []
+
+
+def test_a_watchdog_that_is_killed_takes_a_polite_server_along_without_the_harness(tmp_path):
+    """The kernel sends SIGTERM: nobody else is there to do it."""
+    port, log = free_port(), tmp_path / "server.log"
+    process = ServerProcess(command(tmp_path, port), {}, log, grace_s=1.0)
+    process.wait_ready(lambda: answers(port), 20, "server")
+    os.kill(process._process.pid, signal.SIGKILL)
+    assert released(port)
+    process.stop()
+
+
+def test_what_outlives_harness_and_watchdog_is_found_by_the_next_start(tmp_path):
+    port, logs = free_port(), tmp_path / "results/study/logs"
+    logs.mkdir(parents=True)
+    program = textwrap.dedent(f"""
+        import time
+        from pathlib import Path
+        from harness.engines.process import ServerProcess
+        p = ServerProcess({command(tmp_path, port, "deaf")!r}, {{}}, Path({str(logs / "server.log")!r}), grace_s=1.0)
+        print(p._process.pid, flush=True)
+        time.sleep(600)
+    """)
+    harness = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    watchdog = int(harness.stdout.readline())
+    deadline = time.monotonic() + 20
+    while not answers(port) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    worker = worker_of(logs / "server.log")
+    assert leftovers.find(tmp_path / "results") == [], "its harness runs"
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        os.kill(watchdog, number), os.kill(harness.pid, number)
+    harness.wait()
+    (left,) = leftovers.find(tmp_path / "results")
+    assert left.marked and port_in_use(port)
+    leftovers.stop(left, grace_s=0.5)
+    assert not alive(worker) and not port_in_use(port) and records(logs) == []
+
+
+def test_a_log_on_a_full_disk_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(DiskFull, match=str(tmp_path)):
+        ServerProcess(["true"], {}, tmp_path / "log", grace_s=1.0)
+
+
+FULL = "OSError: [Errno 28] No space left on device: '/data/cache/part.whl'"
+
+
+def test_a_command_that_ran_out_of_space_is_said_so(tmp_path):
+    log = tmp_path / "setup.log"
+    full = [sys.executable, "-c", f"import sys; sys.exit({FULL!r})"]
+    with pytest.raises(DiskFull, match=r"no space left for /data/cache .*setup\.log"):
+        run_logged(full, log, "environment")
+    process = ServerProcess(full, {}, log, grace_s=1.0)
+    with pytest.raises(DiskFull, match="/data/cache"):
+        process.wait_ready(lambda: False, 20, "variant x")
+    process.stop()
+    with pytest.raises(HarnessError, match="failed with exit code 1") as other:
+        run_logged([sys.executable, "-c", "import sys; sys.exit('something else')"], log, "environment")
+    assert not isinstance(other.value, DiskFull), "the log still holds what an earlier command said"

@@ -87,6 +87,32 @@ def test_no_worker_outlives_its_parent(scripted):
     assert not Path(f"/proc/{worker}/cmdline").exists()
 
 
+@pytest.mark.parametrize(("limit", "asked"), [(20, 0), (20_000, 4)], ids=["the requests", "the answers"])
+def test_what_does_not_fit_into_the_temporary_folder_names_it(scripted, tmp_path, limit, asked):
+    """Requests of some 100 bytes are written before a worker starts; answers of 64 tokens take some 6 KB."""
+    program = textwrap.dedent(f"""
+        import resource
+        from harness.engines import Server
+        from harness.errors import DiskFull
+        from harness.load.client.schedule import run_schedule
+        from harness.load.client.requests import make_request
+        from harness.load.client.trace import Asked
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
+        server = Server("http://127.0.0.1:{scripted.port}", "tiny")
+        requests = [make_request(n, 0.0, "tiny", [1], Asked(1, 64)) for n in range(4)]
+        try:
+            with run_schedule(server, requests, concurrency=None, request_timeout_s=60, cell_timeout_s=60):
+                pass
+        except DiskFull as error:
+            print(error)
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert f"no space left for {tmp_path}/harness-load-" in done.stdout and "File too large" in done.stdout, done.stderr
+    assert len(scripted.bodies) == asked and list(tmp_path.iterdir()) == []
+
+
 def worker_of(scripted, parent: int | None = None) -> int:
     """The one worker that `parent` has, once its first request has come."""
     while not scripted.arrived_s:

@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -121,3 +123,34 @@ def test_the_command_sees_no_variable_of_the_client(tmp_path):
         Launch(staged, {"http_proxy": "http://user:password@host", "PATH": "/usr/bin"}), Limits(wall_s=20)
     )
     assert b"http_proxy" not in done.stdout and b"PATH" in done.stdout
+
+
+def test_a_folder_that_the_other_user_cannot_enter_is_the_reason(monkeypatch, tmp_path):
+    """As root: the stage gives up its user, and a Python that was installed under a umask of 077 is root's alone."""
+    from harness.accuracy.sandbox import stage
+
+    (program := tmp_path / "venv/bin/python").parent.mkdir(parents=True)
+    program.write_text("")
+    program.chmod(0o755)
+    (tmp_path / "link").symlink_to(tmp_path / "venv")
+    assert stage.hidden(str(program)) is None
+    monkeypatch.setattr(stage.os, "access", lambda path, _mode: not str(path).startswith(str(tmp_path / "venv")))
+    (tmp_path / "venv").chmod(0o700)
+    for way in (program, tmp_path / "link/bin/python"):
+        reason = stage.hidden(str(way))
+        assert f"{tmp_path}/venv has mode 0700" in reason and f"chmod -R o+rX {tmp_path}/venv" in reason
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root's sandbox runs the command as another user")
+def test_a_python_that_only_root_can_read_is_named(tmp_path):
+    found = next((one for one in sandbox.candidates() if sandbox.trial(one) is None), None)
+    if found is None:
+        pytest.skip("no sandbox works here")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (tmp_path / "venv").chmod(0o700)
+    program = "from harness.accuracy import sandbox; print(*sandbox.problems())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [tmp_path / "venv/bin/python", "-c", program], capture_output=True, text=True, env=environment
+    )
+    assert f"chmod -R o+rX {tmp_path}/venv" in done.stdout, done.stderr
