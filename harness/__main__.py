@@ -7,6 +7,7 @@ is missing.
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import interrupts
@@ -21,10 +22,13 @@ outcomes: list[int | Exception] = []  # hydra.main returns nothing, and adds its
 
 
 def sweep(composed: "DictConfig") -> None:
+    from harness import disk, scratch
     from harness.sweep import run_sweep  # plans, runs, reports: not needed for --help
 
+    folders = [Path(str(composed.get(f"{name}_dir", "."))).absolute() for name in ("results", "reports", "cache")]
     try:
-        outcomes.append(run_sweep(composed, given))
+        with disk.among(*folders, scratch.root()):
+            outcomes.append(run_sweep(composed, given))
     except Exception as error:
         outcomes.append(error)
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import DiskFull
+from harness.errors import DiskFull, HarnessError
 
 CODES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG: the limit of `ulimit -f`
 SAID = re.compile(r"No space left on device|Disk quota exceeded|File too large|database or disk is full")
@@ -47,6 +47,19 @@ def naming(folder: Path | str) -> Iterator[None]:
         if error.errno not in CODES:
             raise
         raise full(folder, error.strerror) from None
+
+
+@contextlib.contextmanager
+def among(*folders: Path) -> Iterator[None]:
+    """Raise DiskFull in place of any error that a full disk led to: see `explain`."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        if (full_disk := explain(error, *folders)) is None:
+            raise
+        raise full_disk from None
 
 
 def explain(error: BaseException, *folders: Path) -> DiskFull | None:

@@ -1,6 +1,7 @@
 """Standard output, standard error, logs and the process list of a command: no secrets, and no noise on `| head`."""
 
 import ctypes
+import errno
 import logging
 import os
 import signal
@@ -59,8 +60,10 @@ class MaskedStream:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # for what is left in its buffer
             if self._stream is not sys.__stderr__:  # without its log a command goes on
                 raise SystemExit(PIPE_CLOSED) from None
-        except OSError as error:  # `2> FILE` on a disk that is full
-            if self._stream is not sys.__stderr__ or error.errno not in disk.CODES:
+        except OSError as error:
+            if error.errno == errno.EIO:  # the terminal was closed; SIGHUP says whether the command ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            elif self._stream is not sys.__stderr__ or error.errno not in disk.CODES:  # `2> FILE` on a full disk
                 raise
 
     def __getattr__(self, name: str) -> Any:

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 import harness
+from harness import disk
 from harness.errors import ConfigError, HarnessError
 from harness.masking import mask
 from harness.output import masked_main
@@ -117,7 +118,8 @@ def _write(path: Path, text: str, write) -> None:
         raise ConfigError(f"cannot write {path}: it is a folder; name a file")
     if not path.parent.is_dir():
         raise ConfigError(f"cannot write {path}: {path.parent} is no folder; make it first")
-    write(path, text.encode("utf-8", errors="replace").decode())
+    with disk.naming(path.parent):
+        write(path, text.encode("utf-8", errors="replace").decode())
 
 
 def _number(text: str, low: float, high: float, what: str) -> float:

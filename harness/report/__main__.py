@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from harness import disk
 from harness.errors import HarnessError
 from harness.output import masked_main, warn_of_damage
 
@@ -19,7 +20,9 @@ def main() -> int:
     try:
         study = load_study(arguments.results)
         warn_of_damage(arguments.results, study.damaged, "left out of the report; the sweep's command repairs it")
-        print(write_report(study, arguments.out or Path("reports") / study.name))
+        out = arguments.out or Path("reports") / study.name
+        with disk.among(out):
+            print(write_report(study, out))
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

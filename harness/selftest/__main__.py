@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from harness import host
+    from harness import disk, host
     from harness.errors import ConfigError
     from harness.scratch import scratch
     from harness.selftest.checks import run_checks
@@ -54,7 +54,10 @@ def _run(arguments: argparse.Namespace) -> int:
     able = all(check.ok for check in checks)
     if arguments.json:
         found = {"able": able, "workers": workers, "needs": asdict(needs), "host": host.facts()}
-        arguments.json.write_text(json.dumps(found | {"checks": [asdict(check) for check in checks]}, indent=1) + "\n")
+        with disk.naming(arguments.json.parent):
+            arguments.json.write_text(
+                json.dumps(found | {"checks": [asdict(check) for check in checks]}, indent=1) + "\n"
+            )
     hint = "" if able else "; close other programs, raise --workers, or measure from another machine"
     print(f"this machine {'can' if able else 'cannot'} measure what is asked{hint}")
     return 0 if able else 1

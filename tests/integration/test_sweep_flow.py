@@ -1,11 +1,14 @@
 """The whole flow through the command line, against a real small server: store, resume, report, failures, kill -9."""
 
+import fcntl
 import json
 import os
+import pty
 import resource
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -109,6 +112,27 @@ def test_an_interrupted_run_has_its_exit_code_and_cleans_up(scripted, tiny_model
     assert process.returncode == code, errors
     assert "the same command goes on from there" in errors
     assert "Traceback" not in errors
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(("ignored", "code"), [(False, 129), (True, 0)], ids=["plain", "nohup"])
+def test_a_terminal_that_closes(scripted, tiny_model, tmp_path, monkeypatch, ignored, code):
+    """The kernel sends SIGHUP, and what is written from then on gives EIO."""
+
+    def on_the_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(command(tmp_path, tiny_model, scripted.port, "scenario=[rag_256_8]"),
+                               stdin=inside, stdout=inside, stderr=inside, start_new_session=True,
+                               preexec_fn=on_the_terminal)  # fmt: skip
+    os.close(inside)
+    stored(tmp_path, 1)
+    os.close(terminal)
+    assert process.wait(120) == code
     assert list(temporary.iterdir()) == []
 
 

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from harness import disk
-from harness.errors import DiskFull
+from harness.errors import DiskFull, HarnessError
 
 
 def chained() -> Exception:
@@ -43,6 +43,17 @@ def test_the_file_of_the_first_error_names_the_folder(tmp_path):
 def test_an_error_that_only_says_so_names_the_fullest_folder(tmp_path, monkeypatch, error):
     monkeypatch.setattr(disk, "free_bytes", {tmp_path / "a": 5, tmp_path / "b": 4}.__getitem__)
     assert str(tmp_path / "b") in str(disk.explain(error, tmp_path / "a", tmp_path / "b"))
+
+
+def test_what_a_command_did_not_expect_names_a_folder_of_its_own(tmp_path):
+    with pytest.raises(DiskFull, match="/data/cache"), disk.among(tmp_path):
+        raise chained()
+    with pytest.raises(ZeroDivisionError), disk.among(tmp_path):
+        raise ZeroDivisionError
+    said = HarnessError("the server said: No space left on device")
+    with pytest.raises(HarnessError) as raised, disk.among(tmp_path):
+        raise said
+    assert raised.value is said, "it has its own explanation"
 
 
 def test_check_names_the_one_that_is_full(tmp_path, monkeypatch):
