@@ -48,7 +48,8 @@ is None. {..} is {mean,p50,p90,p95,p99}.
                     | user | mixed), rejected_stamps, clock_steps, clock_step_ms_max (of the system's clock)
     the server      prefix_cache_hit_rate, preemptions, server_running_max, server_waiting_max, server_kv_cache_use_max
                     (0 to 1), server_generation_tokens, server_prompt_tokens, server_requests_succeeded, server_series
-                    [[t_s, running, waiting, kv_cache_use], ...] about every second; of speculative decoding
+                    [[t_s, running, waiting, kv_cache_use], ...] about every second, server_metrics_dropped (names of
+                    metrics with values that are no numbers); of speculative decoding
                     draft_acceptance_rate, drafted_share (0 to 1), tokens_per_draft
     peers           vllm_{ttft,tpot,itl,e2el}_ms_{..}, vllm_request_rps, vllm_output_tok_per_s, vllm_total_tok_per_s,
                     vllm_goodput_rps; aiperf_{ttft,itl,request_latency}_ms_{..}, aiperf_request_rps,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context
-from harness.accuracy.completions import completion
+from harness.accuracy.completions import UNREADABLE, completion
 from harness.accuracy.data_files import DataError, read_json
 from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
@@ -194,7 +194,7 @@ class AlpacaEval:
             "truncated": sum(row["finish_reason"] == "length" for row in rows),
             "empty": sum(not row["response"] for row in rows),
             "unparsed": 0,
-            "errors": 0,
+            "errors": sum(row["finish_reason"] == UNREADABLE for row in rows),
         }
         result = {
             "primary": "win_rate",

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from harness.accuracy.completions import check, counts_of, unreadable
 from harness.accuracy.refusals import advice, final, is_rate_limit
 from harness.engines import Server
 from harness.engines.failures import failure_of, unwrapped
 from harness.engines.limits import Pace
+from harness.engines.replies import BadReply, parse_json, shown
 from harness.engines.urls import REDIRECTS, proxy_of, redirect_words
 from harness.errors import CellError
 from harness.masking import excerpt
@@ -23,6 +25,8 @@ from harness.masking import excerpt
 RETRIES = 3
 RETRY_STATUS = {408, 500, 502, 503, 504, 520, 522, 524, 529}  # 52x: Cloudflare's; 529: Anthropic's "overloaded"
 SOON_S = 0.2  # at the earliest, whatever it says
+UNREADABLE_SHARE = 0.01
+MOST_BYTES = 256 << 20  # of an answer; the log-probabilities of a whole vocabulary are some 15 MB
 PAUSE_S = 60.0  # at most between two failures, whatever Retry-After says
 PATIENCE_S = 600.0  # that one request waits for a server which is rate-limiting the client
 
@@ -40,7 +44,9 @@ def request_many(
 
     `bodies` are gone through once, each taken when there is room for it: they may be made on the way.
 
-    Raises CellError when a request is refused (4xx) or has failed RETRIES times: a suite with holes is not a score.
+    Raises CellError when a request is refused (4xx) or has failed RETRIES times: a suite with holes is not a score. The
+    exception is an answer that came and that no try could read: up to UNREADABLE_SHARE of the answers, one at least,
+    are counted as failures of their own (completions.unreadable).
     """
     return asyncio.run(_request_many(server, path, bodies, concurrency, timeout_s, progress))
 
@@ -51,14 +57,19 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
     answers: list[dict[str, Any] | None] = [None] * len(bodies)
     queue = iter(enumerate(bodies))
     pace = Pace(server.limits)
-    done = 0
+    done = broken = 0
 
     async def worker(session) -> None:
-        nonlocal done
+        nonlocal done, broken
         for index, body in queue:
-            answers[index] = await _request(session, server, path, {"model": server.model, **body}, pace)
-            usage = answers[index].get("usage")
-            server.meter.add_usage(usage if isinstance(usage, dict) else None)
+            try:
+                answers[index] = await _request(session, server, path, {"model": server.model, **body}, pace)
+            except _Unreadable as error:
+                broken += 1
+                if broken > max(1, UNREADABLE_SHARE * len(bodies)):
+                    raise CellError(str(error)) from None
+                answers[index] = unreadable(str(error))
+            server.meter.add_usage(counts_of(answers[index]))
             done += 1
             progress(done, len(bodies))
 
@@ -80,18 +91,21 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
     import aiohttp
 
     problem, hint, failures, waited_s, url = "", "", 0, 0.0, server.base_url + path
+    came = False  # the last try brought a 200
     while failures <= RETRIES:
         await pace.wait(body)
-        retry_after = None
+        retry_after, came = None, False
         try:
             async with session.post(url, json=body, allow_redirects=False) as response:
+                data = await _body(response)
                 if response.status == 200:
-                    answer = unwrapped(await response.json(content_type=None))
+                    answer = unwrapped(parse_json(data))
                     if (broken := failure_of(answer)) is None:
+                        check(answer)
                         return answer
                     problem, text = broken, json.dumps(answer)
                 else:
-                    text = (await response.text()).strip()
+                    text = data.decode("utf-8", "replace").strip()
                     problem = f"HTTP {response.status}: {excerpt(text, 300)}"
                     if response.status in REDIRECTS:
                         problem = f"HTTP {response.status}: {redirect_words(response.headers.get('Location'), path)}"
@@ -108,25 +122,50 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
                         break
                     await asyncio.sleep(wait_s)
                     continue
-        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
+        except BadReply as error:
+            problem, hint, came = f"200 with an answer that cannot be read: {error}: {shown(data)}", "", True
+        except CellError:
+            raise
+        except Exception as error:  # the boundary: whatever a server sent costs this try and no other
+            came = not isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
             problem, hint = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, ""
         failures += 1
         if failures <= RETRIES:
-            asked_s = min(retry_after_s(retry_after, 0.0), PAUSE_S) if retry_after else 0.0
-            await asyncio.sleep(max(min(2.0**failures / 2, 10.0), asked_s))
+            await asyncio.sleep(pause_s(failures, retry_after))
     if waited_s > PATIENCE_S:
         raise CellError(
             f"{url} is rate-limiting the client ({problem}): a request would wait {waited_s:.0f} s, more than "
             f"{PATIENCE_S:.0f} s; lower concurrency=, or set engine.requests_per_minute= to what it allows"
         )
-    raise CellError(f"{url} failed {failures} times, last: {problem}{hint}")
+    raise (_Unreadable if came else CellError)(f"{url} failed {failures} times, last: {problem}{hint}")
+
+
+class _Unreadable(Exception):
+    """Every try was answered, the last with something that is no completion."""
+
+
+async def _body(response) -> bytes:
+    """Raises BadReply."""
+    data = bytearray()
+    async for part in response.content.iter_any():
+        data += part
+        if len(data) > MOST_BYTES:
+            raise BadReply(f"more than {MOST_BYTES >> 20} MB")
+    return bytes(data)
+
+
+def pause_s(failures: int, retry_after: str | None) -> float:
+    """Before a failed request is sent again."""
+    asked_s = min(retry_after_s(retry_after, 0.0), PAUSE_S) if retry_after else 0.0
+    return max(min(2.0**failures / 2, 10.0), asked_s)
 
 
 def retry_after_s(header: str | None, waited_s: float) -> float:
     """Seconds, or an HTTP date (RFC 9110, 10.2.3); without either, as long again as it has waited, 1 to 30 s."""
     if header and header.strip().isdecimal():
         return max(SOON_S, float(header))
-    moment = email.utils.parsedate_tz(header) if header else None
-    if moment is not None:
-        return max(SOON_S, email.utils.mktime_tz(moment) - time.time())
+    try:
+        return max(SOON_S, email.utils.mktime_tz(email.utils.parsedate_tz(header)) - time.time())
+    except (ValueError, TypeError, IndexError, OverflowError):  # none, or not a date
+        pass
     return min(max(1.0, waited_s), 30.0)

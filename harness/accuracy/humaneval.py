@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import Any
 
 from harness.accuracy import Context, humaneval_prompts, sandbox
-from harness.accuracy.completions import Completion, completion
+from harness.accuracy.completions import UNREADABLE, Completion, completion
 from harness.accuracy.datasets import Source, source
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval_evaluation import CODE, Verdict, evaluate
@@ -135,7 +135,10 @@ class HumanEval:
             "truncated": sum(answer["finish_reason"] == "length" for answer in answers),
             "empty": sum(not answer["response"].strip() for answer in answers),
             "unparsed": sum(not answer["parsed"] for answer in answers),
-            "errors": sum(answer["status"] not in ("pass", "fail", "timeout") for answer in answers),
+            "errors": sum(
+                answer["status"] not in ("pass", "fail", "timeout") or answer["finish_reason"] == UNREADABLE
+                for answer in answers
+            ),
         }
         result = {
             "primary": names[0],

@@ -19,6 +19,8 @@ from harness.accuracy.completions import completion
 from harness.accuracy.generation import request_many
 from harness.accuracy.judge_prompts import Pair, shown, template
 from harness.engines import Server
+from harness.engines.replies import a_logprob
+from harness.errors import CellError, HarnessError
 
 LETTERS = ("m", "M")  # the first and the second answer
 
@@ -55,7 +57,18 @@ def preferences(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "prompt.txt").write_text(template(style))
     (folder / "configs.yaml").write_text(_ANNOTATOR.format(template=folder / "prompt.txt"))
-    ask = partial(_ask, server, style, concurrency, progress)
+    try:
+        annotations = _evaluate(folder, visible, partial(_ask, server, style, concurrency, progress))
+    except HarnessError:
+        raise
+    except Exception as error:  # the boundary: alpaca-eval reads what a judge said
+        raise CellError(f"alpaca-eval failed on the judge's answers: {type(error).__name__}: {error}") from error
+    if len(annotations) != len(pairs):
+        raise AssertionError(f"alpaca-eval gave {len(annotations)} annotations for {len(pairs)} pairs")
+    return [None if _missing(a["preference"]) else 2.0 - float(a["preference"]) for a in annotations]
+
+
+def _evaluate(folder: Path, visible: list[Pair], ask: Callable[..., Any]) -> list[dict[str, Any]]:
     with _alpaca_eval() as alpaca_eval:
         _, annotations = alpaca_eval.evaluate(
             model_outputs=[{"instruction": p.instruction, "output": p.second} for p in visible],
@@ -71,9 +84,7 @@ def preferences(
             sort_by="win_rate",
             caching_path=None,  # the store is the cache
         )
-    if len(annotations) != len(pairs):
-        raise AssertionError(f"alpaca-eval gave {len(annotations)} annotations for {len(pairs)} pairs")
-    return [None if _missing(a["preference"]) else 2.0 - float(a["preference"]) for a in annotations]
+    return annotations
 
 
 def _no_summary(annotations: Any) -> dict[str, float]:
@@ -113,19 +124,20 @@ def _ask(
 def _letters(choice: dict[str, Any], text: str) -> dict[str, Any]:
     """The first token's candidates in the chat shape, without the space that tokenizers put before a word.
 
-    A server that gives no log-probabilities is read by its text: all or nothing.
+    A server that gives no log-probabilities is read by its text: all or nothing. `choice` is checked (completions.py).
     """
     logprobs = choice.get("logprobs") or {}
-    if logprobs.get("content"):
-        candidates = [(t["token"], t["logprob"]) for t in logprobs["content"][0]["top_logprobs"]]
-    elif logprobs.get("top_logprobs"):
-        candidates = list(logprobs["top_logprobs"][0].items())
+    if content := logprobs.get("content"):
+        candidates = [(one.get("token"), one.get("logprob")) for one in content[0].get("top_logprobs") or ()]
+    elif tops := logprobs.get("top_logprobs"):
+        candidates = list((tops[0] or {}).items())
     else:
         candidates = [(text.strip()[:1], 0.0)]
     best: dict[str, float] = {}
     for token, logprob in candidates:  # "m" and " m": the likelier stands for both
-        letter = token.strip()
-        best[letter] = max(logprob, best.get(letter, float("-inf")))
+        if token is not None and logprob is not None:
+            letter = token.strip()
+            best[letter] = max(a_logprob(logprob, "a logprob"), best.get(letter, float("-inf")))
     top = [{"token": letter, "logprob": value} for letter, value in best.items()]
     return {"text": text, "logprobs": {"content": [{"top_logprobs": top}]}}
 

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from harness.accuracy.completions import problem_of
 from harness.engines.dialect import VLLM, Dialect
+from harness.engines.replies import BadReply, a_logprob
 from harness.errors import CellError
 
 Score = tuple[float, bool]  # log-probability (nats); would greedy decoding say it
@@ -26,16 +28,16 @@ def next_token_scores(reply: dict[str, Any], token_ids: list[int]) -> list[Score
     """None if a token was left out: it is not among the likeliest, or the server does not know `logprob_token_ids`."""
     try:
         first = _by_token(reply["choices"][0]["logprobs"])
-        logprobs = [float(first[f"token_id:{token}"]) for token in token_ids]
-        best = max(first.values())
-    except (KeyError, IndexError, TypeError, ValueError):
+        logprobs = [a_logprob(first[f"token_id:{token}"], "a log-probability") for token in token_ids]
+        best = max(value for value in first.values() if value is not None)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, BadReply):
         return None
     return [(logprob, logprob >= best) for logprob in logprobs]
 
 
 def _by_token(logprobs: dict[str, Any]) -> dict[str, float]:
     """vLLM names tokens by `token_id:N`; llama.cpp lists them with their ids, in the shape of chat completions."""
-    if "content" in logprobs:
+    if logprobs.get("content"):
         return {f"token_id:{one['id']}": one["logprob"] for one in logprobs["content"][0]["top_logprobs"]}
     return logprobs["top_logprobs"][0]
 
@@ -51,10 +53,13 @@ def echoed_score(reply: dict[str, Any], context_tokens: int, continuation_tokens
     try:
         logprobs = reply["choices"][0]["logprobs"]
         own, top = logprobs["token_logprobs"][part], logprobs["top_logprobs"][part]
+        own = [a_logprob(value, "a log-probability") for value in own]
         if len(own) == continuation_tokens:
-            return float(sum(own)), all(one >= max(best.values()) for one, best in zip(own, top, strict=True))
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+            return sum(own), all(one >= max(best.values()) for one, best in zip(own, top, strict=True))
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, BadReply):
         pass
+    if problem := problem_of(reply):
+        raise CellError(problem)
     raise CellError(
         "the server gives neither the log-probabilities of chosen tokens (logprob_token_ids) nor those of a prompt "
         "(echo with logprobs), so it cannot answer multiple choice; serve the model with vLLM, or leave the suite out"

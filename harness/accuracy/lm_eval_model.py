@@ -30,6 +30,7 @@ from harness.accuracy.lm_eval_logprobs import (
 from harness.accuracy.text_prompts import sendable
 from harness.engines import Server
 from harness.engines.model_list import read_models
+from harness.engines.replies import BadReply, a_count
 from harness.errors import CellError, EngineError
 from harness.load.traffic.prompts import bos_ids, load_tokenizer
 
@@ -263,7 +264,7 @@ def served_context_length(server: Server) -> int | None:
         return known
     try:
         entries = read_models(server) or []
-    except EngineError:
+        length = next((entry.get("max_model_len") for entry in entries if entry["id"] == server.model), None)
+        return a_count(length, "max_model_len") or None
+    except (EngineError, BadReply):
         return None
-    length = next((entry.get("max_model_len") for entry in entries if entry["id"] == server.model), None)
-    return length if isinstance(length, int) else None

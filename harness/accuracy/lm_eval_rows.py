@@ -8,6 +8,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
+from harness.accuracy.completions import UNREADABLE
 from harness.accuracy.reasoning import mark
 from harness.errors import CellError, did_you_mean
 from harness.records import Flag
@@ -123,7 +124,7 @@ def counts_of(rows: list[dict[str, Any]], primary: str) -> dict[str, int]:
         "truncated": sum(row["finish_reason"] == "length" for row in generated),
         "empty": sum(not row["response"].strip() for row in generated),
         "unparsed": sum(unparsed),
-        "errors": 0,
+        "errors": sum(row["finish_reason"] == UNREADABLE for row in generated),
     }
 
 

@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context
+from harness.accuracy.completions import problem_of
 from harness.accuracy.data_files import read_text
 from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval import subset
 from harness.accuracy.humaneval_prompts import digest
 from harness.engines.dialect import PROMPT_LOGPROBS_BY_ID
+from harness.engines.replies import NO_PROBABILITY, BadReply, a_logprob
 from harness.errors import CellError, ConfigError
 from harness.load.traffic import hub
 from harness.load.traffic.corpora import CORPORA, corpus_digest, load_corpus
@@ -39,6 +41,7 @@ WIKITEXT_TOKENS = 290_000  # of its test part, more or less
 MIRRORED = ("*.txt", "*.raw")
 MOST_TOP_K = 20  # vLLM's --max-logprobs unless it is started otherwise
 REVISION = 1  # of this module's own protocol: raise it when windows, requests or rows change
+MOST_NATS = 700.0  # a token; exp() has no number for more
 PREFIX = "token_id:"  # return_tokens_as_token_ids
 
 
@@ -130,7 +133,7 @@ class Perplexity:
             "counts": {"items": len(rows), "truncated": 0, "empty": 0, "unparsed": 0, "errors": 0},
             "data": {"source": text.kind, "name": text.name, "digest": text.digest(), "population": population},
             "details": {
-                "perplexity": math.exp(-sum(row["logprob_sum"] for row in rows) / tokens),
+                "perplexity": math.exp(min(-sum(row["logprob_sum"] for row in rows) / tokens, MOST_NATS)),
                 "tokens": tokens,
                 "window": self.config.window,
                 "top_k": self.config.top_k,
@@ -216,16 +219,20 @@ def window_row(answer: dict[str, Any], ids: list[int], top_k: int) -> dict[str, 
     """
     try:
         logprobs = answer["choices"][0]["logprobs"]
-        values = [float(value) for value in logprobs["token_logprobs"][1 : len(ids)]]
+        values = [a_logprob(value, "a log-probability") for value in logprobs["token_logprobs"][1 : len(ids)]]
         tops = [_top(entry, top_k) for entry in logprobs["top_logprobs"][1 : len(ids)]]
         said = [token.removeprefix(PREFIX) for token in logprobs["tokens"][: len(ids)]]
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, BadReply) as error:
+        if problem := problem_of(answer):
+            raise CellError(problem) from None
         raise CellError(
             "the server gives no log-probabilities of a prompt's tokens (completions with echo, logprobs and "
             f"return_tokens_as_token_ids: {type(error).__name__}: {error}); leave the perplexity suite out"
         ) from None
-    if said != [str(token) for token in ids] or len(values) != len(tops) or not all(map(math.isfinite, values)):
-        raise CellError("the server echoes other tokens than it was sent, or not all log-probabilities are finite")
+    if said != [str(token) for token in ids] or not len(values) == len(tops) == len(ids) - 1:
+        raise CellError("the server echoes other tokens than it was sent, or not all of their log-probabilities")
+    if min(values) <= NO_PROBABILITY:
+        raise CellError("the server gives a token of the text a probability of 0; its log-probabilities are not usable")
     return {
         "tokens": len(values),
         "logprob_sum": math.fsum(values),
@@ -239,7 +246,9 @@ def window_row(answer: dict[str, Any], ids: list[int], top_k: int) -> dict[str, 
 
 def _top(entry: dict[str, float], top_k: int) -> list[tuple[int, float]]:
     """The likeliest first, of equals the lowest id, so that ties fall the same way for every variant."""
-    found = [(int(token.removeprefix(PREFIX)), float(value)) for token, value in entry.items()]
+    found = [(int(token.removeprefix(PREFIX)), a_logprob(value, token)) for token, value in entry.items()]
+    if not all(0 <= token < 1 << 32 for token, _ in found):
+        raise ValueError(f"no token id: {max(found, key=lambda one: abs(one[0]))[0]}")
     found.sort(key=lambda pair: (-pair[1], pair[0]))
     if len(found) < top_k:
         raise ValueError(f"{len(found)} instead of {top_k} alternatives")

@@ -7,9 +7,10 @@ block themselves, so the end of the prompt belongs to it.
 from collections.abc import Collection
 from typing import Any
 
-from harness.accuracy.completions import FILTERED
+from harness.accuracy.completions import FILTERED, UNREADABLE
 from harness.records import Flag
 
+UNREADABLE_SHARE = 0.01  # above it the score is not the model's
 OPENED, CLOSED = "open", "closed"
 BLOCKS = (  # Qwen, DeepSeek, GLM, Nemotron; others; Mistral; Kimi; Seed; Cohere; gpt-oss
     ("<think>", "</think>"),
@@ -46,7 +47,9 @@ def mark(row: dict[str, Any], prompt: str = "") -> dict[str, Any]:
 def answer_flags(rows: Collection[dict[str, Any]], limit: str) -> list[Flag]:
     """Flags of generated answers, whatever the suite. `limit`: the setting that bounds their tokens."""
     advice = f". Raise {limit}, or serve the model with thinking turned off in its chat template"
-    return _thinking(rows, "the reasoning is scored as part of the answer", advice) + _filtered(rows)
+    return (
+        _thinking(rows, "the reasoning is scored as part of the answer", advice) + _filtered(rows) + _unreadable(rows)
+    )
 
 
 def judged_flags(rows: Collection[dict[str, Any]]) -> list[Flag]:
@@ -70,3 +73,10 @@ def _filtered(rows: Collection[dict[str, Any]]) -> list[Flag]:
     count = reasons.count(FILTERED)
     message = f"{count} of {len(reasons)} answers were withheld or cut by the server's content filter"
     return [Flag(FILTERED, "caution", message)] if count else []
+
+
+def _unreadable(rows: Collection[dict[str, Any]]) -> list[Flag]:
+    count = [row.get("finish_reason") for row in rows].count(UNREADABLE)
+    message = f"{count} of {len(rows)} answers could not be read and count as empty; see the log"
+    level = "invalid" if count > UNREADABLE_SHARE * len(rows) else "caution"
+    return [Flag(UNREADABLE, level, message)] if count else []

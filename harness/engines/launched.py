@@ -21,6 +21,7 @@ from harness.engines.environment import EnvironmentConfig
 from harness.engines.model_list import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
 from harness.engines.releases import Release
+from harness.engines.replies import BadReply, parse_json
 from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
 from harness.hub_commits import MODEL, commit_of
@@ -188,6 +189,12 @@ def ask_json(url: str) -> Any:
     """None where there is no answer, or none in JSON."""
     answer = ask(url)
     try:
-        return None if answer is None else json.loads(answer)
-    except ValueError:
+        return None if answer is None else parse_json(answer)
+    except BadReply:
         return None
+
+
+def ask_object(url: str) -> dict[str, Any]:
+    """{} where there is no answer, or none that is a JSON object."""
+    answer = ask_json(url)
+    return answer if isinstance(answer, dict) else {}

@@ -17,7 +17,16 @@ from harness.deployments import Axes
 from harness.engines import Deployment, Server, environment
 from harness.engines.dialect import LLAMACPP
 from harness.engines.environment import EnvironmentConfig
-from harness.engines.launched import RESET_TIMEOUT_S, Launched, LaunchedConfig, ask, ask_json, check_axis, speculation
+from harness.engines.launched import (
+    RESET_TIMEOUT_S,
+    Launched,
+    LaunchedConfig,
+    ask,
+    ask_json,
+    ask_object,
+    check_axis,
+    speculation,
+)
 from harness.errors import ConfigError
 
 SERVER = "llama-server"
@@ -111,7 +120,7 @@ class LlamaCpp(Launched):
         ]
 
     def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
-        props = ask_json(base_url + "/props") or {}
+        props = ask_object(base_url + "/props")
         text = log.read_text(errors="replace").rpartition("\n$ ")[2]  # since this start; silent below verbosity 4
         kernels = [
             {"layer": "weights", "kernel": name, "emulated": False} for name in dict.fromkeys(BUFFER.findall(text))
@@ -123,8 +132,9 @@ class LlamaCpp(Launched):
         }
 
     def reset_prefix_cache(self, server: Server) -> bool:
-        slots = ask_json(server.base_url + "/slots") or []
-        erased = [ask(f"{server.base_url}/slots/{one['id']}?action=erase", {}, RESET_TIMEOUT_S) for one in slots]
+        told = ask_json(server.base_url + "/slots")
+        slots = [one.get("id") for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+        erased = [ask(f"{server.base_url}/slots/{slot}?action=erase", {}, RESET_TIMEOUT_S) for slot in slots]
         return bool(erased) and None not in erased
 
 

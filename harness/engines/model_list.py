@@ -6,13 +6,13 @@
 - 404, 405, 410, 501: no such route, as some hosted APIs have none
 """
 
-import json
 import urllib.error
 import urllib.request
 from typing import Any
 
 from harness.engines import Server
 from harness.engines.failures import stated_error
+from harness.engines.replies import BadReply, parse_json, shown
 from harness.engines.urls import REDIRECTS, fetch, redirect_words
 from harness.errors import EngineError
 
@@ -61,8 +61,17 @@ def read_models(server: Server, timeout_s: float = TIMEOUT_S) -> list[dict[str, 
 def parse_models(body: bytes, url: str) -> list[dict[str, Any]] | None:
     """The list in a 200's body. Raises EngineError."""
     try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
+        return _parse(body, url)
+    except EngineError:
+        raise
+    except Exception as error:  # the boundary: whatever a server sent is an error with words
+        raise EngineError(f"{url} answers what cannot be read ({error!r}): {shown(body)}") from None
+
+
+def _parse(body: bytes, url: str) -> list[dict[str, Any]] | None:
+    try:
+        said = parse_json(body)
+    except BadReply:
         start = body.strip()[:60].decode("utf-8", "replace")
         what = "a web page" if start.startswith("<") else f"{start!r}" if start else "an empty body"
         raise EngineError(f"{url} answers {what}, not JSON; is engine.base_url an OpenAI-compatible API?") from None

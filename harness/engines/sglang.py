@@ -17,7 +17,7 @@ from harness.engines.launched import (
     Launched,
     LaunchedConfig,
     ask,
-    ask_json,
+    ask_object,
     axis_args,
     check_axis,
     speculation,
@@ -84,7 +84,7 @@ class Sglang(Launched):
         ]
 
     def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
-        told = ask_json(base_url + "/server_info") or ask_json(base_url + "/get_server_info") or {}
+        told = ask_object(base_url + "/server_info") or ask_object(base_url + "/get_server_info")
         kernels = [
             {"layer": layer, "kernel": str(told[setting]), "emulated": False}
             for setting, layer in BACKENDS.items()

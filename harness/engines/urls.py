@@ -8,15 +8,19 @@ import contextlib
 import ipaddress
 import os
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from harness.masking import excerpt
 
 LOOPBACK = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")  # as no_proxy lists it: not every library reads networks
 REDIRECTS = (301, 302, 303, 307, 308)
-MAX_BYTES = 16 << 20
+MAX_BYTES, READ_BYTES = 16 << 20, 64 << 10
 
 
 def is_loopback(host: str | None) -> bool:
@@ -92,16 +96,29 @@ def fetch(request: urllib.request.Request | str, timeout_s: float, max_bytes: in
         with opener.open(request, timeout=timeout_s) as response:
             if response.status != 200:
                 raise urllib.error.HTTPError(url, response.status, response.reason, response.headers, None)
-            return response.read(max_bytes)
-    except HTTPException as error:
+            return _body(response, timeout_s, max_bytes)
+    except (HTTPException, ValueError) as error:  # ValueError: a Location or a length that is none
         raise urllib.error.URLError(f"not an HTTP answer: {error!r}") from None
+
+
+def _body(response: Any, timeout_s: float, max_bytes: int) -> bytes:
+    """The body, as far as it is no longer than `max_bytes`. Raises TimeoutError for one that never ends."""
+    body, deadline = bytearray(), time.monotonic() + timeout_s
+    while len(body) < max_bytes and (part := response.read1(min(READ_BYTES, max_bytes - len(body)))):
+        body += part
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no end of the answer within {timeout_s:g} s")
+    return bytes(body)
 
 
 def redirect_words(location: str | None, path: str) -> str:
     """What an answer to `path` with a Location header says, and the setting that follows from it."""
     if not location:
         return "a redirect without a Location; check engine.base_url"
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return f"redirects to {excerpt(location, 200)!r}, which is no URL; check engine.base_url"
     shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     base = shown.rstrip("/").removesuffix(path)
     if parts.netloc and base != shown.rstrip("/"):

@@ -24,7 +24,7 @@ from harness.engines.launched import (
     Launched,
     LaunchedConfig,
     ask,
-    ask_json,
+    ask_object,
     axis_args,
     check_axis,
     pinned_draft,
@@ -134,7 +134,7 @@ class Vllm(Launched):
 
     def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
         return {
-            "version": (ask_json(base_url + "/version") or {}).get("version") or self.config.version,
+            "version": ask_object(base_url + "/version").get("version") or self.config.version,
             "dtype": last_argument(command, "--dtype"),
             **read_log(log, self.config.device, self._capability()),
         }

@@ -4,6 +4,7 @@ Names of vLLM, and of SGLang and llama.cpp where they have the like. Other users
 """
 
 import contextlib
+import math
 import threading
 import time
 import urllib.request
@@ -58,8 +59,9 @@ OURS = {theirs: name for names in (COUNTERS, GAUGES) for name, exported in names
 class Watched:
     """What was seen. Filled while the context of `watch` lasts; `summary` is for after it."""
 
-    def __init__(self, before: dict[str, float]):
+    def __init__(self, before: dict[str, float], dropped: set[str] | None = None):
         self._before = before
+        self._dropped = set() if dropped is None else dropped  # metrics that had a value which is no number
         self._after: dict[str, float] = {}
         self._series: list[list[float | None]] = []  # t_s, running, waiting, kv_cache_use
         self._skip = self._seen = 0
@@ -80,6 +82,7 @@ class Watched:
             **between(self._before, self._after),
             **{f"server_{name}_max": self._highest(column) for column, name in enumerate(GAUGES, start=1)},
             "server_series": self._series,
+            "server_metrics_dropped": sorted(self._dropped),
         }
 
     def _highest(self, column: int) -> float | None:
@@ -93,14 +96,15 @@ def watch(server: Server) -> Iterator[Watched]:
     The times of the series count from when the context began, which is before the cell's own zero. The thread ends with
     the context, at the latest when its poll in progress times out.
     """
-    before = scrape(server)
-    watched = Watched(before)
+    dropped: set[str] = set()
+    before = scrape(server, dropped=dropped)
+    watched = Watched(before, dropped)
     start = time.monotonic()
     ended = threading.Event()
 
     def poll() -> None:
         while not ended.wait(POLL_S):
-            values = scrape(server, POLL_TIMEOUT_S)
+            values = scrape(server, POLL_TIMEOUT_S, dropped)
             if values and not ended.is_set():
                 watched.saw(time.monotonic() - start, values)
 
@@ -113,35 +117,47 @@ def watch(server: Server) -> Iterator[Watched]:
         ended.set()
         if before:
             thread.join(POLL_TIMEOUT_S + TIMEOUT_S)
-            watched.saw(time.monotonic() - start, scrape(server))
+            watched.saw(time.monotonic() - start, scrape(server, dropped=dropped))
 
 
-def scrape(server: Server, timeout_s: float = TIMEOUT_S) -> dict[str, float]:
-    """The metrics that this server has; {} when it has none."""
+def scrape(server: Server, timeout_s: float = TIMEOUT_S, dropped: set[str] | None = None) -> dict[str, float]:
+    """The metrics that this server has; {} when it has none. `dropped`: as of parse()."""
     request = urllib.request.Request(server.base_url + "/metrics", headers=server.headers)
     try:
-        return parse(fetch(request, timeout_s).decode("utf-8", "replace"))
+        return parse(fetch(request, timeout_s).decode("utf-8", "replace"), dropped)
     except OSError:  # refused, 404, time-out: a server without metrics can be measured too
         return {}
 
 
-def parse(text: str) -> dict[str, float]:
-    """Each metric summed over its labels (engines, models), and the fullest KV cache of them."""
+def parse(text: str, dropped: set[str] | None = None) -> dict[str, float]:
+    """Each metric summed over its labels (engines, models), and the fullest KV cache of them.
+
+    A value that is no count or share (NaN, Infinity, below 0) is left out, and its metric's name added to `dropped`.
+    """
     found: dict[str, float] = {}
-    for line in text.splitlines():
-        name, _, number = line.rpartition(" ")
-        ours = OURS.get(name.partition("{")[0])
+    for line in text.split("\n"):
+        name, brace, labelled = line.partition("{")
+        if not brace:
+            name, _, labelled = line.partition(" ")
+        ours = OURS.get(name.strip())
         if ours is None:
             continue
-        try:
-            value = float(number)
-        except ValueError:
-            continue
-        if ours == "kv_cache_use":
-            found[ours] = max(found.get(ours, 0.0), value)
-        else:
-            found[ours] = found.get(ours, 0.0) + value
+        words = (labelled.rpartition("}")[2] if brace else labelled).split()  # the value, and a time stamp perhaps
+        value = _number(words[0]) if words else math.nan
+        before = found.get(ours, 0.0)
+        total = max(before, value) if ours == "kv_cache_use" else before + value
+        if value >= 0 and math.isfinite(total):
+            found[ours] = total
+        elif dropped is not None:
+            dropped.add(name.strip())
     return found
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def between(before: dict[str, float], after: dict[str, float]) -> dict[str, float | None]:

@@ -291,6 +291,9 @@ def _server_side(result: dict[str, Any], samples: list[Sample]) -> list[Flag]:
     if preemptions := result.get("preemptions"):
         message = f"the server preempted {preemptions:.0f} requests for lack of KV cache: their gaps are recomputation"
         found.append(Flag("preemptions", "note", message))
+    if dropped := result.get("server_metrics_dropped"):
+        message = f"values of the server's /metrics that are no numbers were left out: {', '.join(dropped)}"
+        found.append(Flag("metrics_dropped", "note", message))
     counted = result.get("server_generation_tokens")
     if counted is None:
         return found

@@ -5,7 +5,7 @@ import time
 import pytest
 from aiohttp import web
 
-from harness.accuracy import Context
+from harness.accuracy import Context, generation
 from harness.accuracy.alpaca_eval import AlpacaEval, AlpacaEvalConfig
 from harness.accuracy.generation import request_many
 from harness.accuracy.judge_annotator import preferences
@@ -137,3 +137,55 @@ def test_send_as_is_a_setting_of_an_endpoint(tmp_path):
     assert text.fingerprint() == {"kind": "endpoint", "version": None, "send_as": "text"}
     (problem,) = Endpoint(EndpointConfig(base_url="http://127.0.0.1:1", send_as="txt"), tmp_path).problems()
     assert "engine.send_as=txt; did you mean 'text'" in problem
+
+
+MALFORMED = [
+    {"choices": 5},
+    {"choices": [{"text": 5}]},
+    [GOOD, GOOD],
+    {"choices": [{"text": "a", "logprobs": {"top_logprobs": [{"m": 2.0}]}}]},
+]
+
+
+@pytest.mark.parametrize("bad", MALFORMED)
+def test_an_answer_that_cannot_be_read_costs_a_try(bad, serve, monkeypatch):
+    monkeypatch.setattr(generation, "pause_s", lambda *_: 0.0)
+    left = iter([bad, bad])
+    server, bodies = serve(lambda body: (200, next(left, GOOD), {}))
+    assert request_many(server, "/v1/completions", [{"prompt": "x"}] * 3, concurrency=1) == [GOOD] * 3
+    assert len(bodies) == 5
+
+
+def test_one_that_no_try_can_read_is_one_failure_and_more_end_the_suite(serve, context, monkeypatch):
+    monkeypatch.setattr(generation, "pause_s", lambda *_: 0.0)
+    asked = []
+
+    def answer(body):
+        asked.append(body["prompt"])
+        return 200, {"choices": 5} if body["prompt"] == asked[0] else GOOD, {}
+
+    server, _ = serve(answer)
+    outcome = gsm8k().run(context(server))
+    assert outcome.result["counts"]["errors"] == outcome.result["counts"]["empty"] == 1
+    assert {flag.code: flag.level for flag in outcome.flags}["unreadable"] == "invalid"
+    server, _ = serve(lambda body: (200, {"choices": 5}, {}))
+    with pytest.raises(CellError, match="choices is '5', not a list"):
+        gsm8k().run(context(server))
+
+
+def test_a_usage_of_texts_and_half_characters_are_answered(serve, context):
+    reply = GOOD | {"usage": {"prompt_tokens": "4", "completion_tokens": [8]}}
+    reply["choices"] = [{"text": "\ud83d 4\n#### 4", "finish_reason": "stop"}]
+    server, bodies = serve(lambda body: (200, reply, {}))
+    outcome = gsm8k().run(context(server))
+    assert len(bodies) == 4 and {row["response"][0] for row in outcome.rows} == {"\ufffd"}
+
+
+@pytest.mark.parametrize("logprob", [2.0, "-1", [1], {}])
+def test_a_judge_whose_log_probabilities_are_none_gives_no_preference(logprob, serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(generation, "pause_s", lambda *_: 0.0)
+    top = [{"token": "m", "logprob": logprob}]
+    reply = {"choices": [{"message": {"content": "m"}, "logprobs": {"content": [{"token": "m", "top_logprobs": top}]}}]}
+    server, _ = serve(lambda body: (200, reply, {}), path="/v1/chat/completions")
+    pairs = [Pair("Name a city.", "Paris", "I do not know")]
+    assert preferences(server, pairs, "chat", concurrency=2, work_dir=tmp_path) == [None]

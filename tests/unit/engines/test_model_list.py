@@ -101,3 +101,21 @@ def test_a_model_that_is_not_served_is_refused_with_those_that_are(answers, tmp_
         engine.serve(Deployment("v", "m"), tmp_path / "log"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b"9" * 5000, b'{"data": ' + b"[" * 900 + b"]" * 900 + b"}", b"\xff\xfe"]
+)
+def test_an_answer_of_any_bytes_is_a_list_or_an_error_with_words(answers, body):
+    answers(body)
+    try:
+        assert list_models(SERVER) is None
+    except EngineError as error:
+        assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_location_that_is_no_url_is_said(answers, status):
+    answers(status=status, location="http://[::1/v1/models")
+    with pytest.raises(EngineError, match="no URL"):
+        list_models(SERVER)

@@ -156,3 +156,23 @@ def test_what_the_cell_raises_comes_through(exporter):
     with pytest.raises(ZeroDivisionError), watch(server):
         raise ZeroDivisionError
     assert not any(thread.name == "server-metrics" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "-5", "nonsense", "9" * 5000, "", "1e999"])
+def test_values_that_are_no_numbers_are_left_out_and_named(value):
+    dropped = set()
+    text = f'vllm:generation_tokens_total{{engine="0"}} {value}\nvllm:generation_tokens_total{{engine="1"}} 7\n'
+    assert parse(text, dropped) == {"generation_tokens": 7.0}
+    assert dropped == {"vllm:generation_tokens_total"}
+    assert Watched({}, dropped).summary()["server_metrics_dropped"] == ["vllm:generation_tokens_total"]
+
+
+def test_a_sum_that_has_no_number_is_left_out():
+    dropped = set()
+    assert parse("vllm:num_requests_running 1e308\n" * 20, dropped)["running"] < float("inf")
+    assert dropped
+
+
+def test_time_stamps_and_labels_with_spaces_and_braces_are_no_values():
+    text = 'vllm:num_requests_running{model_name="a } 5 {b"} 3 1395066363000\nvllm:num_requests_waiting 2 1395066363000'
+    assert parse(text) == {"running": 3.0, "waiting": 2.0}
