@@ -17,10 +17,9 @@ from harness.accuracy.refusals import advice, final, is_rate_limit
 from harness.engines import Server
 from harness.engines.failures import failure_of, unwrapped
 from harness.engines.limits import Pace
-from harness.engines.replies import BadReply, parse_json, shown
+from harness.engines.replies import BadReply, parse_json, shown, words
 from harness.engines.urls import REDIRECTS, proxy_of, redirect_words
 from harness.errors import CellError
-from harness.masking import excerpt
 
 RETRIES = 3
 RETRY_STATUS = {408, 500, 502, 503, 504, 520, 522, 524, 529}  # 52x: Cloudflare's; 529: Anthropic's "overloaded"
@@ -106,7 +105,7 @@ async def _request(session, server: Server, path: str, body: dict[str, Any], pac
                     problem, text = broken, json.dumps(answer)
                 else:
                     text = data.decode("utf-8", "replace").strip()
-                    problem = f"HTTP {response.status}: {excerpt(text, 300)}"
+                    problem = f"HTTP {response.status}: {words(text, 300)}"
                     if response.status in REDIRECTS:
                         problem = f"HTTP {response.status}: {redirect_words(response.headers.get('Location'), path)}"
                 retry_after = response.headers.get("Retry-After")

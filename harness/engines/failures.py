@@ -9,11 +9,10 @@
 `content_filter` is an end like `stop` and `length`: the server answered, and would answer the same again.
 """
 
-import json
 import re
 from typing import Any
 
-from harness.masking import excerpt
+from harness.engines.replies import words
 
 FAILED_END = re.compile(
     r"abort|error|fail|cancel|timed?.?out|exception|insufficient|unavailable|overload|interrupt|disconnect", re.I
@@ -42,19 +41,19 @@ def explicit_error(answer: dict[str, Any]) -> str | None:
     error = error_of(answer)
     if not error and "error" in (answer.get("object"), answer.get("type"), answer.get("status")):
         error = answer.get("message") or answer.get("detail") or answer
-    return excerpt(str(error), 300) if error else None
+    return words(error, 300) if error else None
 
 
 def bare_message(answer: dict[str, Any]) -> str | None:
     """Return the message of an answer or chunk that has neither choices nor usage."""
     said = None if "choices" in answer or "usage" in answer else answer.get("message") or answer.get("detail")
-    return excerpt(str(said), 300) if said else None
+    return words(said, 300) if said else None
 
 
 def failed_choice(choice: dict[str, Any]) -> str | None:
     """Why a choice that has ended is no answer; None for one that is."""
     if error := _filled(choice.get("error")):
-        return f"an error in its choice: {excerpt(str(error), 300)}"
+        return f"an error in its choice: {words(error, 300)}"
     reason = choice.get("finish_reason")
     if isinstance(reason, dict):  # SGLang's own form
         reason = reason.get("type")
@@ -66,7 +65,7 @@ def failed_choice(choice: dict[str, Any]) -> str | None:
 def failure_of(answer: Any) -> str | None:
     """Return why a whole answer with status 200, `unwrapped`, is not a completion; None for one that is."""
     if not isinstance(answer, dict):
-        return f"200 with {excerpt(json.dumps(answer), 300)}"
+        return f"200 with {words(answer, 300)}"
     if error := stated_error(answer):
         return f"200 with an error object: {error}"
     choices = answer.get("choices")

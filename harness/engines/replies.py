@@ -25,19 +25,27 @@ class BadReply(Exception):
 
 
 def shown(data: Any) -> str:
-    """The beginning of an answer, printable; secrets are masked."""
-    if isinstance(data, bytes | bytearray):
-        text = bytes(data[: SHOWN + 4096]).decode("utf-8", "replace")
-    else:
-        text = data if isinstance(data, str) else _repr(data)
-    return repr(excerpt(text, SHOWN))
+    """The beginning of an answer in quotes, for a message."""
+    return repr(_beginning(data, SHOWN))
 
 
-def _repr(value: Any) -> str:
+def words(data: Any, length: int) -> str:
+    """The beginning of what a server says in words, on one line and printable."""
+    text = _beginning(data, length)
+    if text.isprintable():
+        return text
+    text = " ".join(text.split())
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)[:length]
+
+
+def _beginning(data: Any, length: int) -> str:
+    """Secrets in it are masked."""
+    if isinstance(data, str | bytes):
+        return excerpt(data, length)
     try:
-        return repr(value)
+        return excerpt(bytes(data) if isinstance(data, bytearray) else repr(data), length)
     except RecursionError:
-        return f"a deeply nested {type(value).__name__}"
+        return f"a deeply nested {type(data).__name__}"
 
 
 def parse_json(data: bytes | str) -> Any:

@@ -16,7 +16,8 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from harness.masking import excerpt
+from harness.engines.replies import shown as quoted
+from harness.engines.replies import words
 
 LOOPBACK = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")  # as no_proxy lists it: not every library reads networks
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -118,8 +119,8 @@ def redirect_words(location: str | None, path: str) -> str:
     try:
         parts = urlsplit(location)
     except ValueError:
-        return f"redirects to {excerpt(location, 200)!r}, which is no URL; check engine.base_url"
-    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return f"redirects to {quoted(location)}, which is no URL; check engine.base_url"
+    shown = words(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")), 200)
     base = shown.rstrip("/").removesuffix(path)
     if parts.netloc and base != shown.rstrip("/"):
         return f"redirects to {shown}; set engine.base_url={base} (judge.base_url, if this is the judge)"

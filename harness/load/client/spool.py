@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from harness.engines.replies import shown
+from harness.engines.replies import shown, words
 from harness.engines.urls import REDIRECTS, redirect_words
 from harness.load.client.http import BadHttp, Head, body_reads, parse_head
 from harness.load.client.requests import PATH
 from harness.load.client.trace import Asked, Failure, Request, Trace
-from harness.masking import excerpt
 
 WRITE_BUFFER = 256 << 10
 
@@ -163,4 +162,4 @@ def _refusal(head: Head, body: bytes) -> str:
     if head.status in REDIRECTS:
         return redirect_words(head.headers.get("location"), PATH)
     wait = head.headers.get("retry-after")
-    return excerpt(body, 300) + (f" (Retry-After: {wait})" if wait else "")
+    return words(body, 300) + (f" (Retry-After: {words(wait, 40)})" if wait else "")

@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from harness.engines.failures import bare_message, explicit_error, failed_choice, stated_error
-from harness.engines.replies import BadReply, a_count, a_list, parse_json, shown
+from harness.engines.replies import BadReply, a_count, a_list, parse_json, shown, words
 from harness.load.client.trace import Failure, Trace
-from harness.masking import excerpt
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 ERROR_NAMES = (b"error", b"failed", b"failure", b"exception")  # ends of the names of events that are errors
@@ -267,7 +266,7 @@ def _said(data: bytes) -> str:
         found = orjson.loads(bytes(data))
     except ValueError:
         found = None
-    return (isinstance(found, dict) and stated_error(found)) or excerpt(data, 300) or "an error event without data"
+    return (isinstance(found, dict) and stated_error(found)) or words(data, 300) or "an error event without data"
 
 
 def _are_dicts(choices: Any) -> bool:
