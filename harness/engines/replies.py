@@ -30,12 +30,11 @@ def shown(data: Any) -> str:
 
 
 def words(data: Any, length: int) -> str:
-    """The beginning of what a server says in words, on one line and printable."""
+    """The beginning of what a server says in words; control characters are escaped, but for line ends."""
     text = _beginning(data, length)
     if text.isprintable():
         return text
-    text = " ".join(text.split())
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)[:length]
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
 def _beginning(data: Any, length: int) -> str:

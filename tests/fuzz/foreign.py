@@ -55,6 +55,11 @@ def _mostly(usual, *others):
     return st.integers(0, 9).flatmap(lambda n: st.one_of(*others) if n == 0 else usual)
 
 
+def readable(text: str) -> bool:
+    """Whether a terminal shows it as it is."""
+    return text.replace("\n", "").isprintable()
+
+
 def encoded(value) -> bytes:
     return json.dumps(value).encode()
 

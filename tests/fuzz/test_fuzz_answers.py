@@ -4,7 +4,7 @@ import json
 import math
 
 from budget import examples
-from foreign import JSON, changed, damaged, encoded
+from foreign import JSON, changed, damaged, encoded, readable
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +46,7 @@ def checked(body):
         check(answer)
         return answer
     except BadReply as error:
-        assert str(error).isprintable() and shown(body).isprintable()
+        assert readable(str(error)) and shown(body).isprintable()
         return None
 
 
@@ -77,7 +77,7 @@ def _score(of):
     try:
         return of()
     except CellError as error:
-        assert str(error).isprintable()
+        assert readable(str(error))
         return None
 
 

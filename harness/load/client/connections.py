@@ -163,9 +163,10 @@ class PlainConnection:
         if ancillary and ancillary[0][1] == SO_TIMESTAMPNS:
             seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
             moment = (seconds * 1_000_000_000 + nanoseconds + clock.to_monotonic_ns - clock.start_ns) / 1e9
-            if not exchange.floor_s <= moment <= clock.latest_s:
-                moment = clock.second_look(moment, exchange.floor_s)
-            if moment is not None:
+            if (
+                exchange.floor_s <= moment <= clock.latest_s
+                or (moment := clock.second_look(moment, exchange.floor_s)) is not None
+            ):
                 exchange.floor_s = moment
                 exchange.times.append(moment)
                 return length

@@ -13,7 +13,6 @@ from harness.masking import excerpt
 
 HEAD_END = b"\r\n\r\n"
 LAST_CHUNK = b"\r\n0\r\n"
-CHUNK_ENDS = (b"\r\n", b"\r", b"")  # whole, or cut off
 MOST_DIGITS = 15  # of a length
 MAX_HEAD_BYTES = 64 << 10
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: [^\r\n]*)?\r\n")
@@ -63,15 +62,17 @@ class Framing:
         self.keep_alive = True
         self._until: int | None = None  # length of the whole response where it is known, else None
         self._position = -1  # of the next chunk's size; -1: not chunked
-        self._seen = 0  # bytes that more_to_come() has looked at
+        self._seen = 0  # bytes that may_have_ended() has looked at
 
     def more_to_come(self, data: bytearray) -> bool:
-        """Cheap: where True, `complete` need not be asked. Chunked responses end with an empty line, or the read that
-        holds their last chunk brings bytes beyond it."""
-        if self._position < 0 or len(data) >= self.max_bytes or data.endswith(HEAD_END):
-            return False
-        seen, self._seen = self._seen, len(data)
-        return data.find(LAST_CHUNK, seen - 4 if seen > 4 else 0) < 0
+        """Cheap: where True, `complete` need not be asked. A chunked response ends with an empty line, unless bytes
+        follow in the same read: `may_have_ended` is for those."""
+        return self._position >= 0 and len(data) < self.max_bytes and not data.endswith(HEAD_END)
+
+    def may_have_ended(self, data: bytearray) -> bool:
+        """Whether the last chunk may be among what came since this was asked last."""
+        start, self._seen = max(0, self._seen - len(LAST_CHUNK)), len(data)
+        return data.find(LAST_CHUNK, start) >= 0
 
     def complete(self, data: bytearray) -> bool:
         """Raises BadHttp."""
@@ -218,7 +219,7 @@ def body_spans(data: bytes, head: Head) -> Iterator[tuple[int, int]]:
         start = line_end + 2
         yield start, min(start + size, len(data))
         position = start + size + 2
-        if data[position - 2 : position] not in CHUNK_ENDS:
+        if not data.startswith(b"\r\n", position - 2) and position <= len(data):
             raise BadHttp(f"a chunk of {size} bytes that ends in {data[position - 2 : position]!r}")
 
 

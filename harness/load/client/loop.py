@@ -88,6 +88,7 @@ class Loop:
                 if now - told >= PROGRESS_S:
                     told = now
                     progress(self.done)
+                    self._look_for_ends()
             while self._agenda.next_due_s() <= now:
                 self._send(*self._agenda.pop())
             now = self._clock.now()
@@ -143,6 +144,10 @@ class Loop:
             cut = Failure("incomplete_stream" if exchange.data else "reset", "the server closed the connection")
             self._end(connection, None if whole else cut, reusable=False)
             return
+        self._check(connection, exchange)
+
+    def _check(self, connection: PlainConnection, exchange: Exchange) -> None:
+        """End the request whose response is complete, or can be none."""
         try:
             if exchange.framing.complete(exchange.data):
                 self._end(connection, None, reusable=exchange.framing.keep_alive)
@@ -154,6 +159,12 @@ class Loop:
         limit = exchange.planned.max_bytes
         if len(exchange.data) > limit:
             self._end(connection, Failure("too_large", f"more than {limit} bytes of response"), reusable=False)
+
+    def _look_for_ends(self) -> None:
+        for connection in self._pool.busy():
+            exchange = connection.exchange
+            if exchange is not None and exchange.framing.may_have_ended(exchange.data):
+                self._check(connection, exchange)
 
     def _housekeeping(self, now: float) -> None:
         while self._deadlines and self._deadlines[0][0] <= now:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from harness.engines.failures import bare_message, explicit_error, failed_choice, stated_error
-from harness.engines.replies import BadReply, a_count, a_list, parse_json, shown, words
+from harness.engines.replies import BadReply, a_count, parse_json, shown, words
 from harness.load.client.trace import Failure, Trace
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -101,7 +101,8 @@ def _parse(trace: Trace) -> Stream:
                             late = True
                         else:
                             said.append(data)
-                        mixed = mixed or bool(choice.get("index"))
+                        if choice.get("index"):
+                            mixed = True
                         names.append(chunk.get("id"))
                     finished = finished or event.is_last
                     events.append(event)
@@ -144,12 +145,9 @@ def _counts(usage: dict[str, Any]) -> tuple[int | None, int | None]:
 
 def _several(names: list[Any]) -> bool:
     """Whether the ids of token events differ, and not because each chunk has an id of its own: several answers."""
-    last, found = None, set()
-    for name in names:
-        if name != last:
-            last = name
-            if name and isinstance(name, str):
-                found.add(name)
+    if not names or names.count(names[0]) == len(names):
+        return False
+    found = {name for name in names if name and isinstance(name, str)}
     return 1 < len(found) < len(names)
 
 
@@ -248,12 +246,15 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
     suspect = chunk.get("error") or chunk.get("errors") or not chunk.get("choices")
     if suspect and (error := explicit_error(chunk)):
         return chunk, Failure("server_error_object", error)
-    try:
-        if _are_dicts(a_list(chunk.get("choices"), "choices")) and isinstance(chunk.get("usage") or {}, dict):
-            return chunk, None
-    except BadReply as error:
-        return {}, _no_chunk(str(error), data)
-    return {}, _no_chunk("choices or usage are not objects", data)
+    choices, usage = chunk.get("choices"), chunk.get("usage")
+    if choices and type(choices) is not list:
+        return {}, _no_chunk("choices is not a list", data)
+    for choice in choices or ():
+        if type(choice) is not dict:
+            return {}, _no_chunk("a choice is not an object", data)
+    if usage and type(usage) is not dict:
+        return {}, _no_chunk("usage is not an object", data)
+    return chunk, None
 
 
 def _no_chunk(why: str, data: bytes) -> Failure:
@@ -267,10 +268,6 @@ def _said(data: bytes) -> str:
     except ValueError:
         found = None
     return (isinstance(found, dict) and stated_error(found)) or words(data, 300) or "an error event without data"
-
-
-def _are_dicts(choices: Any) -> bool:
-    return all(isinstance(choice, dict) for choice in choices)
 
 
 def _event(read: int, choice: dict[str, Any]) -> _Event | None:
