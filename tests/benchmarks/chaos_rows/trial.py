@@ -16,6 +16,7 @@ from chaos_rows.server import FAULTS, Server
 from chaos_rows.study import CELLS, FOLDERS, Study, ended, processes, wait_for
 
 SIMULATED = ("engine=simulated", "engine.gap_ms=2", "engine.ttft_ms=5", "engine.stop_grace_s=2")
+ENGINE, WORKER, WATCHDOG = "simulated.server", "harness.load.client.worker", "engines/watchdog.py"
 HANGS_S = 60.0  # beyond four times what an undisturbed run takes
 GONE_S = 20.0  # for what a killed run started to end by itself
 MEASURED = re.compile(r"^\[ *[\d:]+\] \d+/\d+ (\S+): (?:measured|invalid)", re.MULTILINE)
@@ -23,7 +24,7 @@ MEASURED = re.compile(r"^\[ *[\d:]+\] \d+/\d+ (\S+): (?:measured|invalid)", re.M
 
 @dataclass
 class Disturbed:
-    """A run under way. `pids(part)`: processes of it whose command line holds `part`."""
+    """A run under way. `pids(part)`: its processes of that kind; a watchdog's command line holds the engine's."""
 
     study: Study
     output: Path
@@ -44,16 +45,14 @@ class Disturbed:
         wait_for(lambda: self.main.poll() is not None, self.rng.uniform(0.0, self.typical_s))
 
     def pids(self, part: str) -> list[int]:
-        return [pid for pid, line in processes(self.study.mark).items() if part in line]
+        found = processes(self.study.mark).items()
+        return [pid for pid, line in found if part in line and (WATCHDOG in line) == (part == WATCHDOG)]
 
     def moment_of(self, part: str) -> int | None:
         """Sleep until a random moment at which a process of that kind is there; its pid."""
         self.any_moment()
         wait_for(lambda: self.pids(part) or self.main.poll() is not None, self.typical_s * 2)
         return next(iter(self.pids(part)), None)
-
-
-ENGINE, WORKER, WATCHDOG = "simulated.server", "harness.load.client.worker", "engines/watchdog.py"
 
 
 def send(pid: int | None, number: int) -> None:
@@ -65,12 +64,7 @@ def send(pid: int | None, number: int) -> None:
 def kill(part: str) -> Callable[[Disturbed], None]:
     def disturb(run: Disturbed) -> None:
         run.start()
-        # the watchdog's own line holds its command: take the process itself
-        pid = run.moment_of(part)
-        others = [
-            one for one in run.pids(part) if (WATCHDOG in processes(run.study.mark).get(one, "")) == (part == WATCHDOG)
-        ]
-        send(others[0] if others else pid, signal.SIGKILL)
+        send(run.moment_of(part), signal.SIGKILL)
 
     return disturb
 
