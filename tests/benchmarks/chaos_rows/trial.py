@@ -51,8 +51,9 @@ class Disturbed:
     def moment_of(self, part: str) -> int | None:
         """Sleep until a random moment at which a process of that kind is there; its pid."""
         self.any_moment()
-        wait_for(lambda: self.pids(part) or self.main.poll() is not None, self.typical_s * 2)
-        return next(iter(self.pids(part)), None)
+        found: list[int] = []
+        wait_for(lambda: found.extend(self.pids(part)) or found or self.main.poll() is not None, self.typical_s * 2)
+        return next(iter(found), None)
 
 
 def send(pid: int | None, number: int) -> None:
