@@ -19,6 +19,7 @@ from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
 from harness.gemm.formats import check_gemm
 from harness.known_secrets import learn_config
+from harness.names import check_name
 from harness.overrides import GROUPS, NULL_BLOCKS, PRESENT, ambiguous, prepare_overrides, root_blocks, typed_in_shell
 from harness.paths import conf_dir, scenarios_dir
 from harness.reporting import check_checks, check_published, check_report
@@ -88,8 +89,10 @@ def _drop_unchosen(chosen: DictConfig, group: str, key: str) -> None:
 
 
 def _check(config: Config) -> None:
-    if not re.fullmatch(r"[\w.-]+", config.name):
-        raise ConfigError(f"name={config.name!r} names a folder under results/; use letters, digits, '_', '-' and '.'")
+    check_name("name", config.name, "a folder under results/ and reports/")
+    for group in ("variants", "suites", "scenarios"):
+        for name in getattr(config, group):
+            check_name(f"{group}: name", name, "files of the store and the report")
     if not config.variants:
         raise ConfigError(f"sweep {config.name}: no variants; available: {', '.join(options('variant'))}")
     if taken := {"gemm", "judge"} & set(config.variants):

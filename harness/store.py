@@ -33,6 +33,7 @@ from harness.cell_files import check_cell, check_rows, read_record, read_rows, s
 from harness.errors import ConfigError
 from harness.manifest_check import manifest_fault
 from harness.masking import mask_data
+from harness.names import link_out, shortened
 from harness.records import Damage
 from harness.shapes import Maybe, mismatch
 from harness.spent import spent_lines, spent_text
@@ -65,6 +66,8 @@ class Store:
         """One sweep at a time in one results folder. Raises ConfigError when another runs."""
         with _disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
+            if link := link_out(self.root, ("cells", "failures", "logs")):
+                raise ConfigError(f"{link} is a symbolic link: what is written there would land elsewhere; remove it")
             lock = (self.root / ".lock").open("w")
         with lock:
             try:
@@ -272,7 +275,7 @@ class Store:
 
 
 def slug(key: str) -> str:
-    return re.sub(r"[^\w.-]+", "--", key)
+    return shortened(re.sub(r"[^\w.-]+", "--", key), 150)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -26,6 +26,7 @@ from harness.estimate import estimator, judging, total
 from harness.gemm.plan import products_left_out
 from harness.masking import mask
 from harness.measured_again import measured_again
+from harness.names import folder_for
 from harness.output import MaskedFormatter
 from harness.plan import Plan, build_plan, checkpoint_of
 from harness.progress import Progress, make_progress
@@ -50,6 +51,8 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     left_out += products_left_out(config, engine)
     suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
     store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
+    reports = Path(config.reports_dir).expanduser().resolve()
+    out = folder_for(reports, config.name, "remove it, or set reports_dir= or name= to another")
     progress = make_progress(config.progress)
     workshop = Workshop(config.compression, cache_dir, store.logs / "setup.log", progress.say)
     if engine.weights == gguf.FORM:
@@ -90,7 +93,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
                 failed = Run(config, plan, suites, engine, store, workshop, progress, seconds, money).execute()
             finally:
                 progress.stop()
-    report, compare, kept = _report(store, config, manifest["command"])
+    report, compare, kept = _report(store, config, out)
     _summary(failed, report, compare)
     return 1 if failed or report is None or not kept else 0
 
@@ -164,7 +167,7 @@ def _start_log(store: Store, level: str) -> None:
     root.propagate = False
 
 
-def _report(store: Store, config: Config, command: str) -> tuple[Path | None, str | None, bool]:
+def _report(store: Store, config: Config, out: Path) -> tuple[Path | None, str | None, bool]:
     """Write the sinks: the report's page, and where MLflow compares the variants; None for a sink that failed.
 
     Each may fail alone: it is said, with the command that repeats it, and the store is whole. The third value is False
@@ -181,7 +184,6 @@ def _report(store: Store, config: Config, command: str) -> tuple[Path | None, st
 
     study = load_study(store.root)
     findings = analyse(study)
-    out = Path(config.reports_dir).expanduser().resolve() / config.name
     try:
         report = write_report(study, out, findings)
     except OSError as error:

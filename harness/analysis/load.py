@@ -11,12 +11,15 @@ from harness.store import Store
 def load_study(results: Path) -> Study:
     """Return the study of all that is stored and not damaged; `Study.damaged` names the rest.
 
+    It has the folder's name, whatever its files say: a report, and MLflow's runs, are found by it.
+
     Raises ConfigError when `results` is not the folder of a sweep, or one that this version cannot read.
     """
     store = Store(results)
     manifest = store.manifest()
     if wrong := manifest_fault(manifest):
         raise ConfigError(f"{results}/sweep.json is damaged ({wrong}); run the sweep again to write it anew")
+    manifest |= {"name": Path(results).resolve().name}
     wanted = {cell["key"]: cell.get("fingerprint") for cell in manifest["cells"]}
     records = store.records(wanted.values())
     measured = {record["cell"]["key"] for record in records}

@@ -4,13 +4,12 @@ index.html (one file, works offline), release_notes.md with charts/*.svg, model_
 model_cards/, summary.json (summary.schema.json has its form), cells.csv.
 """
 
-import os
-import tempfile
 from pathlib import Path
 
 from harness.analysis import Findings, Study, analyse
 from harness.report.cells import cells_csv
 from harness.report.charts import charts
+from harness.report.folder import write_files
 from harness.report.model_card import model_cards
 from harness.report.notes import release_notes
 from harness.report.page import render_page
@@ -35,32 +34,5 @@ def write_report(study: Study, out_dir: Path, findings: Findings | None = None) 
         "index.html": render_page(findings),
     }
     out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    for folder in ("charts", "model_cards"):
-        _clear(out_dir / folder, {Path(name).name for name in files if name.startswith(f"{folder}/")})
-    for name, text in files.items():
-        (out_dir / name).parent.mkdir(exist_ok=True)
-        _write(out_dir / name, text)
+    write_files(out_dir, files)
     return out_dir / "index.html"
-
-
-def _clear(folder: Path, wanted: set[str]) -> None:
-    """Removes what an older report left: a chart of a scenario that is no longer there would look like this one's."""
-    for path in [*folder.glob("*.svg"), *folder.glob("*.md")] if folder.is_dir() else ():
-        if path.name not in wanted:
-            path.unlink()
-
-
-def _write(path: Path, text: str) -> None:
-    """A reader sees the old file or the new one, never half of it. Lone surrogates from a server become ``?``."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8", errors="replace"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

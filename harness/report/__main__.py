@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 
 from harness import disk
-from harness.errors import HarnessError
+from harness.errors import ConfigError, HarnessError
+from harness.names import folder_for, name_problem
 from harness.output import masked_main, warn_of_damage
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.report", description=__doc__)
     parser.add_argument("results", type=Path, help="a sweep's folder, like results/quickstart")
-    parser.add_argument("--out", type=Path, help="default: reports/NAME OF THE SWEEP")
+    parser.add_argument("--out", type=Path, help="default: reports/NAME OF THE FOLDER")
     arguments = parser.parse_args()
     from harness.analysis.load import load_study
     from harness.report import write_report
@@ -20,7 +21,7 @@ def main() -> int:
     try:
         study = load_study(arguments.results)
         warn_of_damage(arguments.results, study.damaged, "left out of the report; the sweep's command repairs it")
-        out = arguments.out or Path("reports") / study.name
+        out = arguments.out or _default(study.name)
         with disk.among(out):
             print(write_report(study, out))
     except HarnessError as error:
@@ -30,6 +31,13 @@ def main() -> int:
         print(f"error: cannot write the report: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _default(name: str) -> Path:
+    """reports/NAME, of the store's folder: what its files say decides no place."""
+    if problem := name_problem(name):
+        raise ConfigError(f"folder name {name[:60]!r} cannot name a report: {problem}; rename it, or give --out DIR")
+    return folder_for(Path("reports"), name, "give --out {} to write there")
 
 
 if __name__ == "__main__":

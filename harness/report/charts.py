@@ -1,9 +1,8 @@
 """The small SVG files beside the release notes: verdict-bearing figures of the page, by file name."""
 
-import re
-
 from harness.analysis import Findings
 from harness.analysis.cutoffs import deployed
+from harness.names import file_name
 from harness.report.figures import Figure
 from harness.report.gain_figures import ladder_figure
 from harness.report.gemm_figures import gemm_figures
@@ -39,8 +38,3 @@ def charts(findings: Findings) -> dict[str, tuple[Figure, str]]:
         for name, figure in found.items()
         if figure.spec["data"]
     }
-
-
-def file_name(text: str) -> str:
-    """A name from outside as a part of a file's name."""
-    return re.sub(r"[^\w.-]+", "_", text)[:80].strip("._") or "unnamed"

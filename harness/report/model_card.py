@@ -14,7 +14,7 @@ from harness.analysis import Findings
 from harness.analysis.accuracy import SuiteResult
 from harness.analysis.judge import WinRate
 from harness.analysis.validity import engines, simulated
-from harness.report.charts import file_name
+from harness.names import file_name
 from harness.report.markdown import markdown, markdown_table
 from harness.report.overview_tables import POCKET, variants_table
 from harness.report.performance_tables import single_stream_table, throughput_table

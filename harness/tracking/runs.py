@@ -113,7 +113,7 @@ class Runs:
         """The report's files under report/, the plan under plan/; what lies there already is written over."""
         for path in sorted(report_dir.rglob("*")) if report_dir.is_dir() else []:
             place = path.relative_to(report_dir)
-            if path.is_file() and not any(part.startswith(".") for part in place.parts):
+            if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in place.parts):
                 self.client.log_artifact(run_id, str(path), "/".join(("report", *place.parts[:-1])))
         self.client.log_text(run_id, content.plan_text(study), "plan/plan.txt")
         text = json.dumps(content.plan(study), indent=1, ensure_ascii=False, default=str)

@@ -22,9 +22,10 @@ from test_report_hostile import hostile_parts
 
 import harness.report
 from harness.analysis import analyse
+from harness.names import file_name
 from harness.report import write_report
 from harness.report.accuracy_tables import recovery_table
-from harness.report.charts import charts, file_name
+from harness.report.charts import charts
 from harness.report.gain_tables import attribution_table, cost_table
 from harness.report.overview_tables import variants_table
 from harness.report.reading_tables import cutoffs_table, fastest_table, fixed_latency_table
@@ -133,13 +134,6 @@ def test_file_names_from_outside_stay_in_the_folder():
     assert (
         file_name("../../etc/passwd") == "etc_passwd" and file_name("a/b c") == "a_b_c" and file_name("..") == "unnamed"
     )
-
-
-def test_charts_and_cards_of_an_older_sweep_are_removed(report, rich):
-    (report / "charts" / "itl_gone.svg").write_text("old")
-    (report / "model_cards" / "gone.md").write_text("old")
-    write_report(rich.study, report, rich)
-    assert not (report / "charts" / "itl_gone.svg").exists() and not (report / "model_cards" / "gone.md").exists()
 
 
 def test_the_notes_show_every_chart_that_is_beside_them(report):

@@ -46,7 +46,7 @@ def test_the_same_study_gives_the_same_bytes(report, tmp_path):
     again = write_report(synthetic_study(), tmp_path).parent
     names = sorted(str(path.relative_to(report)) for path in report.rglob("*") if path.is_file())
     plain = [name for name in names if "/" not in name]
-    assert plain == ["cells.csv", "index.html", "model_card.md", "release_notes.md", "summary.json"]
+    assert plain == [".files.json", "cells.csv", "index.html", "model_card.md", "release_notes.md", "summary.json"]
     assert {"charts/pareto_latency.svg", "charts/itl_chat_512_256.svg", "model_cards/int4.md"} <= set(names)
     for name in names:
         assert (report / name).read_bytes() == (again / name).read_bytes(), name
@@ -207,4 +207,4 @@ def test_the_report_is_replaced_whole(tmp_path):
     digest = hashlib.sha256((tmp_path / "index.html").read_bytes()).hexdigest()
     write_report(synthetic_study(), tmp_path)
     assert hashlib.sha256((tmp_path / "index.html").read_bytes()).hexdigest() == digest
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".files.json"]
