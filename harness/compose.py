@@ -1,5 +1,6 @@
 """From conf/ and the command line to a typed Config: registers the schemas, turns mistakes into messages."""
 
+import math
 import re
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -60,6 +61,7 @@ def typed(composed: DictConfig) -> Config:
         learn_config(asdict(config))
     except (MissingMandatoryValue, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None
+    _check_numbers("", asdict(config))
     _check(config)
     return config
 
@@ -86,6 +88,15 @@ def _drop_unchosen(chosen: DictConfig, group: str, key: str) -> None:
                 raise ConfigError(f"{group}s.{name}: no {group} of that name{did_you_mean(name, options(group))}")
             OmegaConf.set_struct(chosen, False)
             del chosen[name]
+
+
+def _check_numbers(where: str, value: Any) -> None:
+    """Raise ConfigError for .nan and .inf anywhere: no setting means them, and comparisons let NaN through."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}={value}: not a number to measure with; set a finite one")
+    if isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_numbers(f"{where}.{key}" if where else str(key), item)
 
 
 def _check(config: Config) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from harness import strict_json
 from harness.errors import CellError
+from harness.jsonlines import TextError, open_file, text_lines
 
 Row = dict[str, Any]
 Check = Callable[[Row], str | None]  # what is wrong with a row; None: nothing
@@ -29,9 +31,9 @@ def read_text(path: Path) -> str:
 def read_json(path: Path) -> Any:
     text = read_text(path)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(path, f"not JSON ({error})", getattr(error, "lineno", None)) from None
+        return strict_json.parse(text)
+    except ValueError as error:
+        raise DataError(path, f"not JSON ({error})", getattr(error, "line", None)) from None
 
 
 def read_json_lines(path: Path, columns: Iterable[str] = (), wrong: Check | None = None) -> list[Row]:
@@ -41,8 +43,8 @@ def read_json_lines(path: Path, columns: Iterable[str] = (), wrong: Check | None
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = strict_json.parse(line, number)
+        except ValueError as error:
             raise DataError(path, f"not a JSON object ({error})", number) from None
         rows.append(_checked(path, number, row, columns, wrong))
     return _some(path, rows)
@@ -96,9 +98,9 @@ def _some(path: Path, rows: list[Row]) -> list[Row]:
 
 def _lines(path: Path, newline: str | None = None) -> Iterator[str]:
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline=newline) as file:
-            yield from file
-    except UnicodeDecodeError as error:
-        raise DataError(path, f"not UTF-8 text (byte {error.start}: {error.reason}); save it as UTF-8") from None
+        with open_file(path) as file:
+            yield from text_lines(gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file, newline)
+    except TextError as error:
+        raise DataError(path, str(error)) from None
     except (OSError, EOFError, zlib.error) as error:  # gzip raises EOFError if the file is cut, zlib.error if corrupted
         raise DataError(path, f"cannot be read ({error})") from None

@@ -197,7 +197,7 @@ class Text:
             if all(isinstance(row, str) for row in rows):
                 return "\n\n".join(rows)
         elif self.corpus not in CORPORA and Path(self.corpus).suffix not in (".json", ".jsonl"):
-            return Path(self.corpus).expanduser().read_text(encoding="utf-8-sig", errors="replace")
+            return read_text(Path(self.corpus).expanduser())
         corpus = load_corpus(self.corpus)
         return "".join(corpus.texts) or "\n\n".join(corpus.writings)
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness import strict_json
 from harness.dialogues import FORMS, Messages, dialogue, messages_of
 from harness.errors import ConfigError
-from harness.jsonlines import json_lines, read_text
+from harness.jsonlines import TextError, json_lines, read_text
 
 NAME = "calibration.jsonl"
 
@@ -42,8 +43,8 @@ def _read(file: str) -> dict[int, Messages]:
         found = {number: _dialogue(number, row) for number, row in _rows(Path(file))}
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror or error}; set it to JSON lines of {FORMS}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not UTF-8 text ({error}); save it as UTF-8") from None
+    except TextError as error:
+        raise ConfigError(f"{file}: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{file}:{error}") from None
     if not any(found.values()):
@@ -66,19 +67,19 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield numbered rows of a JSON list, or of JSON lines."""
     if (text := read_text(path)).lstrip().startswith("["):
         try:
-            yield from enumerate(json.loads(text), 1)
-        except (ValueError, RecursionError) as error:
+            yield from enumerate(strict_json.parse(text), 1)
+        except ValueError as error:
             raise ValueError(f" no JSON list ({error}); expected a list of {FORMS}") from None
         return
     for number, line in json_lines(path):
         try:
-            yield number, json.loads(line)
-        except (ValueError, RecursionError) as error:
+            yield number, strict_json.parse(line, number)
+        except ValueError as error:
             raise ValueError(f"{number}: no JSON ({error}); expected {FORMS} in each line") from None
 
 
 def _dialogue(number: int, row: Any) -> Messages:
     try:
         return dialogue(messages_of(row), whole=True)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         raise ValueError(f"{number}: expected {FORMS}") from None

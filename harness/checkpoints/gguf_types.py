@@ -3,6 +3,7 @@
 import re
 import struct
 from collections import Counter
+from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +19,9 @@ TYPES = {
 ASYMMETRIC = {"Q4_1", "Q5_1", "Q8_1", "Q2_K", "Q4_K", "Q5_K"}  # a minimum beside each block's scale
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of a metadata value, by type
 STRING, ARRAY = 8, 9
+# Far above what any model has: a file with more is damaged, or made to keep its reader busy.
+MOST_TENSORS, MOST_VALUES, MOST_TEXTS, MOST_NESTED, MOST_DIMENSIONS = 1_000_000, 100_000, 4_000_000, 3, 8
+MOST_ELEMENTS = 1 << 50
 
 
 def elements_by_type(path: Path) -> dict[str, int]:
@@ -45,43 +49,59 @@ def _read(file: BinaryIO) -> dict[str, int]:
     magic, version, tensors, values = struct.unpack("<4sIQQ", file.read(24))
     if magic != b"GGUF" or version not in (2, 3):
         raise ValueError(f"it begins with {magic!r}, version {version}")
+    size = file.seek(0, 2)
+    file.seek(24)
+    _limit(tensors, MOST_TENSORS, "tensors")
+    _limit(values, MOST_VALUES, "metadata values")
     for _ in range(values):
-        _string(file)
-        _skip(file, _number(file, "<I"))
+        _string(file, size)
+        _skip(file, size, _number(file, "<I"))
     found: Counter[str] = Counter()
     for _ in range(tensors):
-        _string(file)
-        sizes = struct.unpack(f"<{(count := _number(file, '<I'))}Q", file.read(8 * count))
+        _string(file, size)
+        _limit(count := _number(file, "<I"), MOST_DIMENSIONS, "dimensions of a tensor")
+        sizes = struct.unpack(f"<{count}Q", file.read(8 * count))
         kind, _offset = struct.unpack("<IQ", file.read(12))
         if count > 1:
-            elements = 1
-            for size in sizes:
-                elements *= size
-            found[TYPES.get(kind, f"type {kind}")] += elements
-    if not found:
+            found[TYPES.get(kind, f"type {kind}")] += _limit(prod(sizes), MOST_ELEMENTS, "elements of a tensor")
+    if not sum(found.values()):
         raise ValueError("it holds no tensors")
     return dict(found)
+
+
+def _limit(count: int, most: int, what: str) -> int:
+    if count > most:
+        raise ValueError(f"{count} {what}; a file has at most {most}")
+    return count
 
 
 def _number(file: BinaryIO, form: str) -> int:
     return struct.unpack(form, file.read(struct.calcsize(form)))[0]
 
 
-def _string(file: BinaryIO) -> None:
-    file.seek(_number(file, "<Q"), 1)
+def _string(file: BinaryIO, size: int) -> None:
+    _pass(file, size, _number(file, "<Q"))
 
 
-def _skip(file: BinaryIO, kind: int) -> None:
+def _pass(file: BinaryIO, size: int, count: int) -> None:
+    if count > size - file.tell():
+        raise ValueError(f"byte {file.tell()}: {count} bytes promised, {size - file.tell()} left")
+    file.seek(count, 1)
+
+
+def _skip(file: BinaryIO, size: int, kind: int, depth: int = 0) -> None:
     if kind == STRING:
-        _string(file)
+        _string(file, size)
     elif kind == ARRAY:
+        _limit(depth, MOST_NESTED, "arrays inside each other")
         kind, count = struct.unpack("<IQ", file.read(12))
         if kind in SIZES:
-            file.seek(SIZES[kind] * count, 1)
+            _pass(file, size, SIZES[kind] * count)
         else:
+            _limit(count, MOST_TEXTS, "texts of a list")
             for _ in range(count):
-                _skip(file, kind)
+                _skip(file, size, kind, depth + 1)
     elif kind in SIZES:
-        file.seek(SIZES[kind], 1)
+        _pass(file, size, SIZES[kind])
     else:
-        raise ValueError(f"metadata of the unknown type {kind}")
+        raise ValueError(f"byte {file.tell()}: metadata of the unknown type {kind}")

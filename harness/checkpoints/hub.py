@@ -1,10 +1,10 @@
 """Checkpoints on the Hugging Face hub and in its local cache."""
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness import strict_json
 from harness.checkpoints.identity import WEIGHTS
 from harness.errors import HarnessError
 from harness.hub import access
@@ -44,7 +44,10 @@ def config(repository: str, revision: str | None = None) -> dict[str, Any] | Non
 
 @lru_cache(maxsize=256)
 def _config(repository: str, revision: str | None) -> dict[str, Any]:
-    return json.loads(fetch_config(repository, revision).read_text())
+    found = strict_json.read(fetch_config(repository, revision), infinity=True)
+    if not isinstance(found, dict):
+        raise ValueError("config.json is not an object")
+    return found
 
 
 offline_reason = access.unreachable

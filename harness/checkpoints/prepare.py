@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import dialogues, host
+from harness import dialogues, host, strict_json
 from harness.checkpoints import Checkpoint, Source, hub, recipes, source
 from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.file_digests import FOLDER, Digests
@@ -144,9 +144,10 @@ class Workshop:
         if isinstance(origin, Hub):
             return hub.config(origin.repository, origin.commit)
         try:
-            return json.loads((Path(self.location(reference, None)) / "config.json").read_text())
+            found = strict_json.read(Path(self.location(reference, None)) / "config.json", infinity=True)
         except (OSError, ValueError):  # not imported yet, or no checkpoint: its own problem
             return None
+        return found if isinstance(found, dict) else None
 
     def _imported(self, reference: str) -> str:
         origin = source(reference)

@@ -10,6 +10,7 @@ from harness.checkpoints.inspection.matching import regexes
 from harness.config import Config, Format, Variant
 from harness.engines.kernels import wants_sparsity_config
 from harness.errors import did_you_mean
+from harness.patterns import SlowPattern
 
 # Field -> the methods that workers/compress has; True: it measures activations, and needs calibration data for it.
 METHODS = {
@@ -17,6 +18,12 @@ METHODS = {
     "sparsity": {"sparsegpt": True, "wanda": True, "magnitude": False},
     "quantization": {"rtn": False, "gptq": True, "awq": True},
 }
+
+LAYERS_LIKE = (  # where a pattern that backtracks shows it, before a compression runs it
+    *("lm_head", "model.layers.31.self_attn.q_proj", "model.layers.31.mlp.down_proj", "model.layers.3.mlp.gate"),
+    *("model.language_model.layers.47.block_sparse_moe.experts.127.w2", "model.vision_tower.encoder.layers.0.mlp.fc1"),
+    *("model.visual.blocks.26.attn.qkv", "model.layers.60.mlp.shared_experts.gate_up_proj"),
+)
 
 
 def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
@@ -75,12 +82,14 @@ def problems(name: str, recipe: dict[str, Any], activations: Format | None = Non
 
 def ignore_problems(name: str, ignore: Iterable[str]) -> list[str]:
     """Check the patterns of a recipe, also of one that sets `ignore` alone."""
-    found = []
+    found, where = [], f"variants.{name}.recipe.ignore"
     for pattern in (entry[3:] for entry in ignore if entry.startswith("re:")):
         try:
-            regexes([pattern])
+            matched = regexes([pattern])
+            any([matched(layer) for layer in LAYERS_LIKE])
+        except SlowPattern as error:
+            found.append(f"{where}: {error}")
         except ValueError as error:
-            where = f"variants.{name}.recipe.ignore"
             found.append(f"{where}: re:{error}; set it to a Python regular expression, like re:.*lm_head$")
     return found
 
@@ -154,9 +163,11 @@ def misfit(recipe: dict[str, Any] | None, config: dict[str, Any] | None) -> str 
 def linear_inputs(config: dict[str, Any]) -> dict[str, int]:
     """Inputs of each kind of linear layer by the usual names, from config.json; without those that it does not tell."""
     text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
-    hidden, heads = text.get("hidden_size"), text.get("num_attention_heads")
-    head = text.get("head_dim") or (hidden // heads if hidden and heads else None)
-    inner = text.get("moe_intermediate_size") or text.get("intermediate_size")
+    names = ("hidden_size", "num_attention_heads", "head_dim", "moe_intermediate_size", "intermediate_size")
+    sizes = {name: text[name] for name in names if type(text.get(name)) is int and 0 < text[name] < 1 << 31}
+    hidden, heads = sizes.get("hidden_size"), sizes.get("num_attention_heads")
+    head = sizes.get("head_dim") or (hidden // heads if hidden and heads else None)
+    inner = sizes.get("moe_intermediate_size") or sizes.get("intermediate_size")
     found = {
         "model.layers.0.self_attn.q_proj": hidden,
         "model.layers.0.self_attn.o_proj": heads * head if heads and head else None,

@@ -1,12 +1,12 @@
 """The small files of a checkpoint that an engine reads before its weights: config.json and the tokenizer's."""
 
 import contextlib
-import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness import strict_json
 from harness.checkpoints import hub, source
 from harness.checkpoints.inspection.files import Files, Folder
 from harness.errors import HarnessError
@@ -74,7 +74,8 @@ def _answered(repository: str, revision: str | None) -> ServedFiles:
 
 def _json(files: Files, names: dict[str, int], name: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(files.read(name, 0, names[name])) if name in names else None
+        if name not in names or names[name] > strict_json.MOST_BYTES:
+            return None
+        return strict_json.parse_object(files.read(name, 0, names[name]), infinity=True)
     except ValueError:
         return None  # the inspection says that it is no JSON
-    return found if isinstance(found, dict) else None

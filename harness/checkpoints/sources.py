@@ -1,10 +1,10 @@
 """The kinds of checkpoint reference, and what identifies each: the content of its files, or a commit of the hub."""
 
-import json
 import os
 import re
 from pathlib import Path
 
+from harness import strict_json
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import content, gguf_content, tokenizer_only
 from harness.hub_commits import MODEL, commit_of
@@ -90,7 +90,14 @@ class Directory:
             return [f"checkpoint {self.reference}: no .safetensors files in {self.path}; name a complete checkpoint"]
         index = self.path / "model.safetensors.index.json"
         if index.is_file():
-            named = set(json.loads(index.read_text())["weight_map"].values())
+            try:
+                weight_map = strict_json.read(index)["weight_map"]
+                named = {str(name) for name in weight_map.values()}
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                what = str(error) if isinstance(error, OSError | ValueError) else "no weight_map of file names"
+                return [f"checkpoint {self.reference}: {index}: {what}; download it again"]
+            if odd := next((name for name in sorted(named) if Path(name).name != name or "\0" in name), None):
+                return [f"checkpoint {self.reference}: {index} names {odd!r}, no file beside it; download it again"]
             lacking = sorted(name for name in named if not (self.path / name).is_file())
             if lacking:
                 return [f"checkpoint {self.reference}: {', '.join(lacking)} of its index missing; download it again"]

@@ -6,11 +6,11 @@ where there are fewer KV heads than GPUs, each has a copy of one.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import strict_json
 from harness.checkpoints import source
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.sources import Directory, Hub
@@ -35,18 +35,18 @@ class Layer:
 
 def layers(config: dict[str, Any], names: list[str], tensor_parallel: int = 1) -> list[Layer]:
     """Of any Llama-like decoder (gated MLP). Raises HarnessError for a model that has other products."""
-    config = config.get("text_config") or config
+    config = inner if isinstance(inner := config.get("text_config"), dict) and inner else config
     kind = config.get("model_type", "unknown")
-    if experts := next((key for key in EXPERTS if (config.get(key) or 0) > 1), None):
+    if experts := next((key for key in EXPERTS if _count(config.get(key)) > 1), None):
         raise HarnessError(
             f"its config.json ({kind}) has {experts}={config[experts]}: a mixture of experts multiplies in grouped "
             "products, which this study does not time; name a dense model"
         )
-    if lacking := [key for key in NEEDED if not isinstance(config.get(key), int)]:
+    if lacking := [key for key in NEEDED if not _count(config.get(key))]:
         raise HarnessError(f"its config.json ({kind}) has no {', '.join(lacking)}: not a Llama-like decoder")
     hidden, inner, heads, count = (config[key] for key in NEEDED)
-    kv_heads = config.get("num_key_value_heads") or heads
-    head = config.get("head_dim") or hidden // heads
+    kv_heads = _count(config.get("num_key_value_heads")) or heads
+    head = _count(config.get("head_dim")) or hidden // heads
     parts = tensor_parallel
     for what, size in (("num_attention_heads", heads), ("intermediate_size", inner)):
         if size % parts:
@@ -61,6 +61,11 @@ def layers(config: dict[str, Any], names: list[str], tensor_parallel: int = 1) -
         "down_proj": (hidden, inner // parts),
     }
     return [Layer(name, *known[name], count) for name in names]
+
+
+def _count(value: Any) -> int:
+    """A size of a model; 0 for what is none."""
+    return value if type(value) is int and 0 < value < 1 << 31 else 0
 
 
 def config_identity(reference: str, compression: EnvironmentConfig, digests: Digests | None = None) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def read_config(reference: str, location: str) -> dict[str, Any]:
 
         file = fetch_config(origin.repository, origin.commit)
     try:
-        found = json.loads(file.read_text())
+        found = strict_json.read(file, infinity=True)
     except (OSError, ValueError) as error:
         raise HarnessError(f"{file} cannot be read ({error}); name a Hugging Face checkpoint") from None
     if not isinstance(found, dict):

@@ -73,3 +73,10 @@ def test_help_is_light(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert "python -m harness +sweep=quickstart" in done.stdout
+
+
+@pytest.mark.parametrize("setting", ["report.price.per_gpu_hour=.nan", "load.duration_s=inf", "load.rates_rps=[1,nan]"])
+def test_a_number_that_is_none_is_named(setting, tmp_path):
+    done = harness("+sweep=quickstart", setting, f"results_dir={tmp_path}")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"error: {setting.partition('=')[0]}"), done.stderr

@@ -5,7 +5,6 @@ mapped or loaded whole. What is wrong with a container (missing shard, truncated
 gathered as problems, and the tensors that can be read stay readable.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -13,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness import strict_json
 from harness.checkpoints.inspection.problems import Problem
 from harness.errors import HarnessError
 
 INDEX = "model.safetensors.index.json"
 MAX_HEADER = 100_000_000  # the safetensors library's own limit
+MAX_SIZE = 1 << 63
 SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
 BITS = {
     **{name: 64 for name in ("F64", "I64", "U64", "C64")},
@@ -108,10 +109,9 @@ class Container:
         if size is None:
             return None
         try:
-            value = json.loads(self.files.read(name, 0, size))
-            if not isinstance(value, dict):
-                raise ValueError("not an object")
-            return value
+            if size > strict_json.MOST_BYTES:
+                raise ValueError(f"{size} bytes")
+            return strict_json.parse_object(self.files.read(name, 0, size), infinity=True)
         except ValueError as error:
             self.problems.append(Problem("unreadable", name, f"not JSON ({error})", "download it again"))
             return None
@@ -137,8 +137,11 @@ def open_container(files: Files) -> Container:
     if index is not None and not isinstance(weight_map, dict):
         found.append(Problem("unreadable", INDEX, "its weight_map is not an object", "download it again"))
         weight_map = {}
+    if odd := next((tensor for tensor, file in weight_map.items() if not isinstance(file, str)), None):
+        found.append(Problem("unreadable", INDEX, f"its weight_map gives {odd} no file name", "download it again"))
+        weight_map = {tensor: file for tensor, file in weight_map.items() if isinstance(file, str)}
     if weight_map:
-        wanted = sorted(set(map(str, weight_map.values())))
+        wanted = sorted(set(weight_map.values()))
         for name in wanted:
             if name not in names:
                 lacking = sum(file == name for file in weight_map.values())
@@ -189,7 +192,7 @@ def _read_header(container: Container, name: str, size: int) -> None:
     if length > MAX_HEADER:
         return wrong("unreadable", f"a header of {length} bytes: this is no safetensors file")
     try:
-        header = json.loads(container.files.read(name, 8, length))
+        header = strict_json.parse_object(container.files.read(name, 8, length))
         header.pop("__metadata__", None)
         tensors = [_tensor(key, value, name, 8 + length) for key, value in header.items()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -220,6 +223,6 @@ def _read_header(container: Container, name: str, size: int) -> None:
 def _tensor(name: str, value: dict[str, Any], file: str, base: int) -> Tensor:
     begin, end = value["data_offsets"]
     shape = tuple(value["shape"])
-    if not all(isinstance(n, int) and n >= 0 for n in (begin, end, *shape)) or end < begin:
+    if not all(type(n) is int and 0 <= n < MAX_SIZE for n in (begin, end, *shape)) or end < begin or len(shape) > 64:
         raise ValueError(f"{name} has impossible offsets or shape")
     return Tensor(name, str(value["dtype"]), shape, file, base + begin, base + end)

@@ -13,6 +13,8 @@ from harness.checkpoints.inspection.layouts import Stored, modules, stored
 from harness.checkpoints.inspection.methods import read_claims, text_config
 from harness.checkpoints.inspection.problems import Fault, Problem, grouped
 from harness.checkpoints.inspection.values import Measured, Scales, measure, scale_facts
+from harness.errors import HarnessError
+from harness.patterns import SlowPattern
 
 EXACT = 512 << 20  # bytes: checkpoints up to here are measured whole
 SAMPLE = 512 << 10  # bytes of each layer, of a larger one
@@ -65,9 +67,16 @@ class Inspection:
 
 def inspect_files(files: Files, exact: bool | None = None) -> Inspection:
     """`exact`: every weight (True), samples (False), by size (None). Raises HarnessError for what is no checkpoint."""
+    try:
+        return _inspected(files, exact)
+    except SlowPattern as error:
+        raise HarnessError(f"checkpoint {files.place}: config.json: quantization_config: {error}") from None
+
+
+def _inspected(files: Files, exact: bool | None) -> Inspection:
     container = open_container(files)
     config = container.json("config.json")
-    if config is None:
+    if config is None and "config.json" not in files.names():
         container.problems.append(Problem("no_config", "config.json", "not there",
                                           "name a complete Hugging Face checkpoint"))  # fmt: skip
     claims = _claims(container, config or {})
@@ -114,7 +123,7 @@ def _architecture(config: dict[str, Any]) -> str:
 def _claims(container: Container, config: dict[str, Any]) -> Claims:
     try:
         return read_claims(config, container.json("hf_quant_config.json"))
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
         what = f"quantization_config cannot be read ({error})"
         container.problems.append(Problem("unreadable", "config.json", what, "correct it, or compress again"))
         return Claims("unreadable", known=False)

@@ -15,11 +15,11 @@ Fused experts are one tensor (experts, out, in), or (experts, in, out) with the 
 or NAME.weight, and what belongs to it as NAME_scale, NAME.weight_scale and so on.
 """
 
-import json
 import re
 from dataclasses import dataclass, replace
 from math import ceil
 
+from harness import strict_json
 from harness.checkpoints.inspection.files import BITS, Container, Tensor
 from harness.config import Format
 
@@ -265,7 +265,7 @@ def _gptq_or_awq(name: str, parts: dict[str, Tensor]) -> Stored:
 def _bnb4(container: Container, name: str, parts: dict[str, Tensor]) -> Stored:
     state = next((part for part in parts if part.startswith("quant_state.")), "")
     try:
-        facts = json.loads(container.data(parts[state])) if state else {}
+        facts = strict_json.parse_object(container.data(parts[state])) if state else {}
     except ValueError:
         facts = {}
     weight = parts["weight"]

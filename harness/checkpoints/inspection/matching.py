@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cache
 
+from harness.patterns import Pattern
+
 Predicate = Callable[[str], bool]
 
 WRAPPERS = re.compile(r"^(?:(?:model|language_model|text_model|transformer)\.)+")
@@ -91,13 +93,8 @@ def globs(patterns: Iterable[str]) -> Predicate:
 
 
 def regexes(patterns: Iterable[str]) -> Predicate:
-    """Raises ValueError for a pattern that is no regular expression."""
-    compiled = []
-    for pattern in patterns:
-        try:
-            compiled.append(re.compile(pattern))
-        except re.error as error:
-            raise ValueError(f"{pattern!r}: {error}") from None
+    """Raises ValueError for what is no regular expression; the predicate raises SlowPattern where one backtracks."""
+    compiled = [Pattern(pattern) for pattern in patterns]
     return lambda name: any(pattern.match(name) for pattern in compiled)
 
 
@@ -118,8 +115,8 @@ def converted(patterns: Iterable[str]) -> Predicate:
 
 def _regex(pattern: str) -> str:
     try:
-        return re.compile(pattern).pattern
-    except re.error:
+        return Pattern(pattern).pattern
+    except ValueError:
         return re.escape(pattern)
 
 

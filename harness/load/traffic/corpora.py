@@ -11,7 +11,6 @@ What a scenario's `text` names is one of these. A dialogue is {"messages": [{"ro
 """
 
 import hashlib
-import json
 import re
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -20,9 +19,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness import strict_json
 from harness.dialogues import FORMS, Messages, dialogue, messages_of
 from harness.errors import ConfigError, did_you_mean
-from harness.jsonlines import json_lines, read_text
+from harness.jsonlines import TextError, json_lines, read_text
 from harness.load.traffic import hub
 from harness.paths import scenarios_dir
 
@@ -67,12 +67,15 @@ def load_corpus(text: str) -> Corpus:
     if files[0].suffix in (".json", ".jsonl"):
         try:
             dialogues = tuple(filter(None, _file_dialogues(files[0])))
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{files[0]} is not UTF-8 text: {error}; save it as UTF-8") from None
+        except (TextError, OSError) as error:
+            raise ConfigError(f"{files[0]}: {error}") from None
         if not dialogues:
             raise ConfigError(f"{files[0]}: no dialogue that starts with a user's message and has an answer")
         return Corpus(text, dialogues=dialogues)
-    texts = tuple(_paragraphs([read_text(files[0], "replace")]))
+    try:
+        texts = tuple(_paragraphs([read_text(files[0])]))
+    except (TextError, OSError) as error:
+        raise ConfigError(f"corpus {text}: {files[0]}: {error}") from None
     if not texts:
         raise ConfigError(f"corpus {text}: {files[0]} has no text")
     return Corpus(text, texts=texts)
@@ -108,7 +111,7 @@ def _hub_corpus(name: str) -> Corpus:
         return Corpus(name, texts=texts)
     try:
         dialogues = tuple(filter(None, map(dialogue, values)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"corpus {name}: its field holds neither text nor messages: {str(values[0])[:80]}") from error
     if not dialogues:
         raise ConfigError(f"corpus {name}: neither text nor a dialogue with an answer in its first {len(values)} rows")
@@ -136,10 +139,13 @@ def _blocks(source: str) -> list[str]:
 def _file_dialogues(path: Path) -> Iterator[Messages]:
     for number, row in _rows(path):
         try:
-            found = json.loads(row) if isinstance(row, str) else row
-            yield dialogue(messages_of(found))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            found = strict_json.parse(row, number) if isinstance(row, str) else row
+            said = dialogue(messages_of(found))
+        except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path}:{number}: expected {FORMS}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path}:{number}: not JSON ({error}); expected {FORMS}") from None
+        yield said
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -148,6 +154,6 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         yield from json_lines(path)
         return
     try:
-        yield from enumerate(json.loads(read_text(path)), 1)
-    except (ValueError, TypeError, RecursionError) as error:
+        yield from enumerate(strict_json.parse(read_text(path)), 1)
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"{path}: expected a JSON list of dialogues: {error}") from error

@@ -13,8 +13,7 @@ replayed as 1: no server answers with nothing. The planner imports this file: no
 import csv
 import hashlib
 import heapq
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -23,12 +22,16 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness import strict_json
 from harness.config import LoadPoints
 from harness.errors import ConfigError
+from harness.jsonlines import TextError, open_file, text_lines
 from harness.load import LoadPoint
 from harness.load.traffic.trace_units import AUTO, units_per_second
 
 BLOCK_TOKENS = 512
+LATEST = 1e20  # nanoseconds since the epoch are below
+LONGEST_TOKENS = 1 << 30
 AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 MOONCAKE = ("timestamp", "input_length", "output_length")
 LOOK_AHEAD = 10_000  # rows read beyond those that are asked for: rows that are out of order are mostly near their place
@@ -62,8 +65,17 @@ def read_trace(path: str, count: int | None = None, unit: str = AUTO) -> list[Ar
     if file.suffix not in readers:
         raise ConfigError(f"load.trace {path}: an Azure-style .csv or a Mooncake-style .jsonl, not {file.suffix!r}")
     reader, usual_unit = readers[file.suffix]
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        rows = reader(lines, path)
+    try:
+        return _arrivals(file, path, count, unit, reader, usual_unit)
+    except (OSError, TextError) as error:
+        raise ConfigError(f"load.trace {path}: {error}") from None
+
+
+def _arrivals(
+    file: Path, path: str, count: int | None, unit: str, reader: Callable[..., Iterator[_Row]], usual_unit: str
+) -> list[Arrival]:
+    with open_file(file) as opened:
+        rows = reader(text_lines(opened, newline="" if reader is _azure else "\n"), path)
         head = list(rows if count is None else islice(rows, count + LOOK_AHEAD))
         if not head:
             raise ConfigError(f"load.trace {path}: no requests in it")
@@ -125,19 +137,26 @@ def _existing(path: str) -> Path:
 
 def _azure(lines: Iterable[str], path: str) -> Iterator[_Row]:
     rows = csv.reader(lines)
-    header = [name.strip() for name in next(rows, [])]
+    header = [name.strip() for name in next(_csv_rows(rows, path), [])]
     known = {name.lower(): column for column, name in enumerate(header)}
     if any(name.lower() not in known for name in AZURE):
         raise ConfigError(f"load.trace {path}: expected the columns {', '.join(AZURE)}; found {', '.join(header)}")
     columns = [known[name.lower()] for name in AZURE]
-    for row in rows:
+    for row in _csv_rows(rows, path):
         if not row:
             continue
         try:
             moment, prompt, output = (row[column] for column in columns)
             yield _Row(*_time(moment), _length(prompt), _length(output))
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:
             raise ConfigError(f"load.trace {path}:{rows.line_num}: {error}; expected {', '.join(AZURE)}") from None
+
+
+def _csv_rows(rows: Any, path: str) -> Iterator[list[str]]:
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise ConfigError(f"load.trace {path}:{rows.line_num}: not CSV ({error})") from None
 
 
 def _mooncake(lines: Iterable[str], path: str) -> Iterator[_Row]:
@@ -145,13 +164,13 @@ def _mooncake(lines: Iterable[str], path: str) -> Iterator[_Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = strict_json.parse_object(line, number)
             missing = [name for name in MOONCAKE if name not in row]
             if missing:
                 raise ValueError(f"no {', '.join(missing)} among {', '.join(row)}")
             prompt, output = _length(row["input_length"]), _length(row["output_length"])
             yield _Row(_number(row["timestamp"]), False, prompt, output, _blocks(row.get("hash_ids"), prompt))
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError) as error:
             raise ConfigError(f"load.trace {path}:{number}: {error}; expected {', '.join(MOONCAKE)}") from None
 
 
@@ -179,13 +198,13 @@ def _since_epoch(moment: datetime) -> float:
 
 def _number(value: Any) -> float:
     number = float(value)
-    if not abs(number) < float("inf"):
-        raise ValueError(f"{value} is not a time")
+    if not abs(number) < LATEST:
+        raise ValueError(f"{str(value)[:40]} is not a time")
     return number
 
 
 def _length(value: Any) -> int:
     length = int(value)
-    if length < 0:
-        raise ValueError(f"a length of {length} tokens")
+    if not 0 <= length <= LONGEST_TOKENS:
+        raise ValueError(f"a length of {str(value)[:40]} tokens")
     return max(1, length)

@@ -101,7 +101,7 @@ BROKEN_MMLU = {  # -> what is said, with the line
     MMLU + '"never closed,a,b,c,d,1\n': "line 8: not CSV",
     HEAD: "no rows",
     "": "no column",
-    MMLU.encode("utf-16"): "not UTF-8",
+    MMLU.encode("utf-16-le"): "NUL",
     MMLU.encode() + b"q\xe9,a,b,c,d,1\n": "not UTF-8",
 }
 
@@ -121,7 +121,7 @@ BROKEN_GSM8K = {
     GSM8K + '{"question": "q"}\n': "line 7: no answer",
     GSM8K + '{"question": "q", "answer": "two"}\n': "line 7: its answer has no '#### NUMBER'",
     GSM8K + '{"question": "q", "answer": 2}\n': "line 7: a value is not as expected",
-    GSM8K.encode("utf-16"): "not UTF-8",
+    GSM8K.encode("utf-16-be"): "line 1: a NUL character, as in UTF-16 without its mark",
     "": "no rows",
 }
 
@@ -251,7 +251,8 @@ ALPACA = [{"instruction": "Name a city.", "output": "Paris", "generator": "g"}]
         (b"[1]", "item 1 lacks instruction or output"),
         (json.dumps([*ALPACA, {"instruction": "x", "output": None}]).encode(), "item 2 lacks"),
         (b"[{,}]", "not JSON"),
-        (json.dumps(ALPACA).encode("utf-16"), "not UTF-8"),
+        (json.dumps(ALPACA).encode("utf-16"), None),
+        (json.dumps(ALPACA).encode("utf-16-le"), "NUL"),
     ],
 )
 def test_alpaca_answers_are_looked_at_by_preflight(data, said, tmp_path):
@@ -264,7 +265,7 @@ def test_alpaca_answers_are_looked_at_by_preflight(data, said, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(BOM + b"Some text.", None), (b"\xff\xfe\x00", "not UTF-8"), (b" \n", "no text")]
+    ("data", "said"), [(BOM + b"Some text.", None), (b"\xff\xfe\x00", "not UTF-16"), (b" \n", "no text")]
 )
 def test_a_text_is_looked_at_by_preflight(data, said, tmp_path):
     (tmp_path / "wikitext").mkdir()

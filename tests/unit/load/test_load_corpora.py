@@ -172,8 +172,8 @@ def test_lines_of_json_end_at_a_line_feed_and_nowhere_else(tmp_path, mark, end):
 
 def test_text_in_another_encoding_is_named(tmp_path):
     path = tmp_path / "talk.jsonl"
-    path.write_bytes('{"messages": []}'.encode("utf-16"))
-    with pytest.raises(ConfigError, match=r"talk\.jsonl is not UTF-8 text.*save it as UTF-8"):
+    path.write_bytes('\n{"messages": ["\u00e9"]}'.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"talk\.jsonl: line 2, byte 16: 0xe9 is not UTF-8 text .*save the file"):
         load_corpus(str(path))
 
 
