@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness import terminal
 from harness.checkpoints import source
 from harness.checkpoints.compatibility import repair_words
 from harness.checkpoints.prepare import Workshop
@@ -34,10 +35,9 @@ def print_plan(
     and `cost` what that costs; `left_out`: what the plan does not hold because this machine does not support it;
     `again`: why cells that the store has are measured again.
     """
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+    console = terminal.console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
     grand_total, todo = 0.0, 0
     for number, session in enumerate(plan.sessions, 1):
         pending = [cell for cell in session.cells if cell.fingerprint not in store]

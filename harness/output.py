@@ -16,27 +16,43 @@ from harness.errors import DiskFull
 from harness.known_secrets import learn_command_line, learn_environment
 from harness.masking import mask
 from harness.records import Damage
+from harness.visible import one_entry, visible
 
 PIPE_CLOSED = 128 + signal.SIGPIPE
 
 
 class MaskedStream:
-    """A text stream that masks whole lines; what has no line end yet waits for it, or for flush(). Thread-safe.
+    """A text stream that masks whole lines and makes control characters visible.
+
+    What has no line end yet waits for it, or for flush(). Thread-safe.
 
     When its reader has gone, as `| head` does, the command ends without a word and with the status that SIGPIPE gives.
     SystemExit passes the handlers of OSError on its way; broken pipes of sockets and children are not touched.
     """
 
-    def __init__(self, stream: Any):
-        self._stream, self._line = stream, ""
+    def __init__(self, stream: Any, show: Callable[[str], str] = visible):
+        self._stream, self._line, self._show = stream, "", show
+        self._fresh = True  # the line has nothing, or a progress bar that the next carriage return draws again
         self._lock = threading.RLock()  # a signal handler may write while its own thread does
 
     def write(self, text: str) -> int:
         with self._lock:
-            whole, end, self._line = (self._line + text).rpartition("\n")
+            whole, end, self._line = (self._line + self._shown(text)).rpartition("\n")
             if end:
                 self._pass(mask(whole) + end)
         return len(text)
+
+    @property
+    def styled(self) -> "MaskedStream":
+        """The same stream for colours and cursor movements of this program's own: secrets are masked, and no more."""
+        return MaskedStream(self._stream, str)
+
+    def _shown(self, text: str) -> str:
+        """A carriage return at the start of a line is a progress bar's; any other would overwrite what was said."""
+        bar = "\r" if self._fresh and text.startswith("\r") else ""
+        if text and not bar:
+            self._fresh = text.endswith("\n")
+        return bar + self._show(text[len(bar) :])
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
@@ -71,10 +87,10 @@ class MaskedStream:
 
 
 class MaskedFormatter(logging.Formatter):
-    """Masks the whole entry, with its traceback."""
+    """Masks the whole entry, with its traceback, and indents all lines but its first."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return mask(super().format(record))
+        return mask(one_entry(super().format(record)))
 
 
 def masked_main(main: Callable[[], int]) -> int:

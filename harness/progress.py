@@ -5,6 +5,9 @@ import time
 from typing import Protocol
 
 from harness.masking import mask
+from harness.output import MaskedStream
+from harness.terminal import console
+from harness.visible import one_entry, visible
 
 
 class Progress(Protocol):
@@ -48,7 +51,9 @@ class PlainProgress:
         self.estimate_s = 0.0
 
     def say(self, message: str) -> None:
-        print(f"[{duration(time.monotonic() - self.begin):>7}] {mask(message)}", file=self.stream, flush=True)
+        print(
+            f"[{duration(time.monotonic() - self.begin):>7}] {mask(one_entry(message))}", file=self.stream, flush=True
+        )
 
     def start(self, total_cells: int, estimate_s: float) -> None:
         self.total, self.remaining = total_cells, Remaining(estimate_s)
@@ -78,23 +83,27 @@ class RichProgress(PlainProgress):
 
         super().__init__()
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "{task.fields[left]}")
-        made = [TextColumn(column) if isinstance(column, str) else column for column in columns]
-        self.display = Progress(*made, refresh_per_second=2, transient=True)
+        made = [TextColumn(column, markup=False) if isinstance(column, str) else column for column in columns]
+        self.display = Progress(*made, console=console(), refresh_per_second=2, transient=True)
         self.sweep = self.current = None
 
     def say(self, message: str) -> None:
         stamp = duration(time.monotonic() - self.begin)
-        self.display.console.print(f"[{stamp:>7}] {mask(message)}", markup=False, highlight=False)
+        self.display.console.print(f"[{stamp:>7}] {mask(one_entry(message))}", highlight=False)
 
     def start(self, total_cells: int, estimate_s: float) -> None:
+        from rich.file_proxy import FileProxy
+
         super().start(total_cells, estimate_s)
         self.display.start()
+        if isinstance(sys.stdout, FileProxy):  # what is printed meanwhile goes above the bars, by rich's own stream
+            sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
         self.sweep = self.display.add_task("sweep", total=total_cells, left="")
         self.current = self.display.add_task("", total=None, left="")
 
     def cell(self, key: str, estimate_s: float) -> None:
         super().cell(key, estimate_s)
-        self.display.reset(self.current, total=None, description=key, left="")
+        self.display.reset(self.current, total=None, description=visible(key), left="")
 
     def advance(self, done: int, total: int) -> None:
         self.display.update(self.current, completed=done, total=total)

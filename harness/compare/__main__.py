@@ -81,7 +81,8 @@ def compare(arguments: argparse.Namespace, command: str) -> bool:
     if isinstance(sys.stdout.encoding, str) and sys.stdout.encoding.lower() != "utf-8":
         text = text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding)
     _files(arguments, compared, verdict, bool(failing), command)
-    print(text + (f"\n{plain(verdict)}" if verdict else ""), flush=True)
+    shown = text + (f"\n{plain(verdict)}" if verdict else "")
+    print(shown, file=getattr(sys.stdout, "styled", sys.stdout), flush=True)
     return bool(failing)
 
 

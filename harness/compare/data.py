@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.analysis.comparison import A, B, Comparison, Side
 from harness.analysis.gates import Check
+from harness.visible import visible
 
 SCHEMA = 1
 
@@ -22,7 +23,7 @@ def comparison_json(
 ) -> str:
     found = {"schema": SCHEMA, "verdict": verdict, "failed": failed, "strict": strict, "command": command}
     found["pairs"] = [_pair(comparison, checks, strict) for comparison, checks in compared]
-    return json.dumps(_finite(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return visible(json.dumps(_finite(found), indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def _pair(comparison: Comparison, checks: list[Check], strict: bool) -> dict[str, Any]:

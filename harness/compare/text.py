@@ -5,6 +5,7 @@ from harness.analysis.gates import Check
 from harness.report import compare_tables as tables
 from harness.report.tables import Table, Td
 from harness.report.words import verdicts
+from harness.visible import visible
 
 COLOURS = {"good": "\033[32m", "bad": "\033[31m", "warn": "\033[33m"}
 WIDEST = 64  # of a column that is not the last; longer facts are cut, the page and the JSON have the whole
@@ -57,5 +58,5 @@ def _text(td: Td, notes: bool, cut: bool) -> str:
 
 
 def plain(text: str) -> str:
-    """Without control characters: names and messages come from stores, models and servers."""
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    """Control characters made visible: names and messages come from stores, models and servers."""
+    return visible(text)

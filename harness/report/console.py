@@ -3,13 +3,14 @@
 import sys
 
 from harness.report.tables import Table
+from harness.terminal import console
+from harness.visible import visible
 
 COLOURS = {"good": "green", "bad": "bold red", "muted": "dim"}
 
 
 def print_table(table: Table, summary: str = "") -> None:
     """Print on standard output, with `summary` beneath; colours only where it is a terminal."""
-    from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -17,9 +18,9 @@ def print_table(table: Table, summary: str = "") -> None:
     for name, right in table.heads:
         shown.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in table.rows:
-        shown.add_row(*(Text(td.text, COLOURS.get(td.tone, "")) for td in row))
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print()
-    console.print(shown)
+        shown.add_row(*(Text(visible(td.text), COLOURS.get(td.tone, "")) for td in row))
+    shown_on = console(width=None if sys.stdout.isatty() else 140)
+    shown_on.print()
+    shown_on.print(shown)
     if summary:
-        console.print(summary, style="bold", markup=False, highlight=False)
+        shown_on.print(summary, style="bold", markup=False, highlight=False)

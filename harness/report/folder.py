@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from harness.errors import ConfigError
+from harness.visible import visible
 
 LIST = ".files.json"
 _PLAIN = re.compile(r"(?:(?:charts|model_cards)/)?[\w-][\w.-]*")  # as write_report names its files
@@ -59,8 +60,9 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _encoded(text: str) -> bytes:
-    """Lone surrogates from a server become ``?``."""
-    return text.encode("utf-8", errors="replace")
+    """What a terminal or a page would obey is visible (a page's own text is already), lone surrogates too."""
+    shown = text if text.startswith("<!") else visible(text)
+    return shown.encode("utf-8", errors="replace")
 
 
 def _listed(folder: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ A page is a template of this folder that begins with ``{% extends "frame.html" %
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from markupsafe import Markup
 
 from harness.analysis.validity import Mark
 from harness.report.style import VariantStyle
+from harness.visible import hides, visible
 
 HERE = Path(__file__).parent
 
@@ -64,10 +66,15 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
+        finalize=_finalized,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _finalized(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _policy(scripts: list[str]) -> str:
@@ -78,10 +85,21 @@ def _policy(scripts: list[str]) -> str:
 
 def safe_json(value: Any) -> Markup:
     """JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    form = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+    text = json.dumps(value, **form)
+    if re.search(r"\\[urbf]", text) or hides(text):  # of a name, for a figure
+        text = json.dumps(_visible_data(value), **form)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def _visible_data(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {_visible_data(key): _visible_data(item) for key, item in value.items()}
+    return [_visible_data(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def plain(value: Any) -> Any:

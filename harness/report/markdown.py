@@ -4,13 +4,17 @@ import re
 from html import escape
 
 from harness.report.tables import Table, Td
+from harness.visible import visible
 
 _SPECIAL = re.compile(r"([\\`*|~#]|\](?=[(\[:])|(?<!\w)_|_(?!\w))")
+
+_BLOCK = re.compile(r"^[-+=](?=[ =-]|$)")  # a list, a rule or a heading
 
 
 def markdown(text: str) -> str:
     """Text as text: no markup, link, mention or HTML of its own, on one line."""
-    return _SPECIAL.sub(r"\\\1", escape(" ".join(text.split()), quote=False)).replace("@", "&#64;")
+    line = visible(" ".join(text.split()))
+    return _BLOCK.sub(r"\\\g<0>", _SPECIAL.sub(r"\\\1", escape(line, quote=False)).replace("@", "&#64;"))
 
 
 def markdown_table(table: Table) -> str:

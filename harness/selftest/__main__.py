@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.output import masked_main
+from harness.terminal import console
 
 
 def main() -> int:
@@ -64,7 +65,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _print(checks) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("", "measured", "limit", "")
@@ -73,7 +73,7 @@ def _print(checks) -> None:
         name = check.name if check.ok else f"[bold red]{check.name}[/]"
         verdict = "" if not check.limit else "ok" if check.ok else "no"
         table.add_row(name, f"{value} {check.unit}", check.limit, f"{verdict}{' ' * bool(verdict)}{check.note}")
-    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 140).print(table)
+    console(soft_wrap=False, width=None if sys.stdout.isatty() else 140).print(table)
 
 
 if __name__ == "__main__":
