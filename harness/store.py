@@ -30,7 +30,7 @@ from typing import Any
 
 from harness import disk
 from harness.cell_files import check_cell, check_rows, read_record, read_rows, sync_folder, write_cell, write_synced
-from harness.errors import ConfigError
+from harness.errors import ConfigError, HarnessError
 from harness.manifest_check import manifest_fault
 from harness.masking import mask_data
 from harness.names import link_out, shortened
