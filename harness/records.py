@@ -14,8 +14,8 @@ file beside the record: {"count": rows, "blake3": digest of its bytes}}) and, at
     primary   name of the score that stands for the suite ("acc", "exact_match_flexible", "pass@1", "win_rate")
     scores    {name: {"value": mean over items in 0..1, "n": items}}
     counts    {"items": n, "truncated": .., "empty": .., "unparsed": .., "errors": ..}
-    data      {"source": "hub" | "pocket" | "mirror", "name": .., "digest": sha256 or revision, "population": items
-              of the whole suite}; n < population makes the suite partial
+    data      {"source": "hub" | "pocket" | "mirror", "name": .., "digest": sha256, or the commit of a dataset on the
+              hub, "population": items of the whole suite}; n < population makes the suite partial
     details   suite-specific facts (few-shot count, chat template, judge and its calibration ...)
 Item rows: {"id": unique in the suite, "group": subject or None, "doc_hash", "prompt_hash", "scores": {name: 0..1},
     "response": text, "finish_reason", "completion_tokens"}, and "reasoning": open | closed where the response has a

@@ -12,7 +12,6 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from harness.checkpoints.file_digests import Digests, blake3_of
 from harness.errors import ConfigError, HarnessError
@@ -105,7 +104,7 @@ def argument_files(arguments: Iterable[str], digests: Digests) -> dict[str, str]
     """
     found = {}
     for text in dict.fromkeys(text for argument in arguments for text in _texts(argument)):
-        path = Path(text).expanduser()
+        path = Path(os.path.expanduser(text))  # which leaves a user who does not exist as it is
         try:
             if path.is_file():
                 found[text] = digests.of([path])[path]
@@ -152,23 +151,24 @@ def _refuse(error: OSError) -> None:
     raise ConfigError(f"{error.filename} cannot be read ({error.strerror or error}); correct its permissions")
 
 
-def _texts(argument: str) -> Iterator[str]:
-    """Yield an argument, what follows an equals sign in it, and the texts in it where it is JSON."""
+def _texts(argument: str) -> list[str]:
+    """Return an argument and what follows its first equals sign, or the texts in it where it is JSON."""
     if argument.lstrip().startswith(("{", "[")):
-        try:
-            yield from _strings(json.loads(argument))
-        except (ValueError, RecursionError):
-            return
-    else:
-        yield argument
-        _, equals, value = argument.partition("=")
-        if equals:
-            yield from _texts(value)
+        return _json_texts(argument)
+    _, equals, value = argument.partition("=")
+    return [argument, *(_json_texts(value) if value.lstrip().startswith(("{", "[")) else [value] if equals else [])]
 
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield from _texts(value)
-    elif isinstance(value, dict | list):
-        for entry in value.values() if isinstance(value, dict) else value:
-            yield from _strings(entry)
+def _json_texts(text: str) -> list[str]:
+    try:
+        pending = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return []
+    found = []
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict | list):
+            pending += value.values() if isinstance(value, dict) else value
+    return found
