@@ -90,6 +90,7 @@ def no_hub(monkeypatch, hub_cache, tmp_path):
     """Offline, with an empty cache. Gives a folder."""
     from huggingface_hub import constants
 
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # which messages name
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     hub_commits.resolve.cache_clear()
     hub.offline_reason.cache_clear()
