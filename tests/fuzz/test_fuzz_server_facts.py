@@ -23,7 +23,7 @@ LINE = st.tuples(NAMES, LABELS, VALUES).map(lambda parts: f"{parts[0]}{parts[1]}
 TEXT = st.lists(LINE, max_size=8).map("\n".join)
 
 
-@examples(900)
+@examples(400)
 @given(TEXT, TEXT)
 def test_any_metrics_give_finite_numbers(first, second):
     dropped = set()
@@ -46,7 +46,7 @@ MODELS = [
 ]
 
 
-@examples(700)
+@examples(350)
 @given(
     (st.sampled_from(MODELS).flatmap(changed) | JSON).map(encoded)
     | st.sampled_from(MODELS).map(encoded).flatmap(damaged)
@@ -60,7 +60,7 @@ def test_any_model_list_is_one_or_an_error_with_words(body):
     assert entries is None or all(entry["id"].encode() is not None for entry in entries)
 
 
-@examples(300)
+@examples(150)
 @given(st.text(max_size=40) | st.sampled_from(["http://[::1", "//", "http://u:p@h/v1/models", "\x00"]))
 def test_any_header_is_read(value):
     assert "redirect" in redirect_words(value, "/v1/models")

@@ -175,6 +175,18 @@ def test_a_judge_that_names_neither_is_counted(serve, context):
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("unparsed", "caution")]
 
 
+@pytest.mark.parametrize("style", ["chat", "few_shot"])
+def test_a_judge_that_never_names_one_has_no_score_and_is_invalid(serve, context, style):
+    def silent(path, body):
+        return {"text": " ok", "message": {"content": " ok"}}
+
+    variant = [{**row, "response": row["response"] + " And more."} for row in ROWS]
+    outcome = judged(context(serve(silent)), Judge(model="j", prompt=style), variant, ROWS)
+    assert outcome.result["scores"] == {} and outcome.result["counts"]["unparsed"] == len(ROWS)
+    assert outcome.result["details"]["parse_rate"] == 0
+    assert {flag.code for flag in outcome.flags if flag.level == "invalid"} == {"judge_at_chance", "unparsed"}
+
+
 def test_equal_answers_are_a_tie_and_cost_nothing(serve, context):
     calls = []
 
