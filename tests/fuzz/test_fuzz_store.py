@@ -181,13 +181,13 @@ def older(tmp_path_factory):
     return Folder(write_store(tmp_path_factory.mktemp("fuzz") / "older", schema=1))
 
 
-@examples(150)
+@examples(100)
 @given(damages)
 def test_any_damage_is_found_or_harmless(folder, damage):
     assert folder.outcome(damage) in ("harmless", "found")
 
 
-@examples(80)
+@examples(40)
 @given(damages)
 def test_a_damaged_store_without_digests_ends_in_no_traceback(older, damage):
     """Without digests a plausible other value cannot be told from the one that was measured."""
@@ -197,7 +197,7 @@ def test_a_damaged_store_without_digests_ends_in_no_traceback(older, damage):
         assert "undetected" in str(error)
 
 
-@examples(25)
+@examples(15)
 @given(damages)
 def test_what_is_set_aside_is_gone_and_the_rest_is_as_before(folder, tmp_path_factory, damage):
     root = shutil.copytree(folder.root, tmp_path_factory.mktemp("aside") / "store")
