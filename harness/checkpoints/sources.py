@@ -97,10 +97,13 @@ class Directory:
                 what = str(error) if isinstance(error, OSError | ValueError) else "no weight_map of file names"
                 return [f"checkpoint {self.reference}: {index}: {what}; download it again"]
             if odd := next((name for name in sorted(named) if Path(name).name != name or "\0" in name), None):
-                return [f"checkpoint {self.reference}: {index} names {odd!r}, no file beside it; download it again"]
-            lacking = sorted(name for name in named if not (self.path / name).is_file())
+                return [f"checkpoint {self.reference}: {index}: {odd[:60]!r} is no file beside it; download it again"]
+            lacking = sorted(name[:80] for name in named - {path.name for path in self.path.iterdir()})
             if lacking:
-                return [f"checkpoint {self.reference}: {', '.join(lacking)} of its index missing; download it again"]
+                more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+                return [
+                    f"checkpoint {self.reference}: {', '.join(lacking[:5])}{more} of its index missing; download it again"
+                ]
         return []
 
     def import_spec(self) -> dict | None:

@@ -8,6 +8,7 @@ import pytest
 from harness.checkpoints.recipes import ignore_problems
 from harness.patterns import LONGEST, Pattern, SlowPattern
 
+LONG = "model.language_model.text_encoder.transformer.layers.31.mlp.down_proj"
 NAME = "model.layers.31.mlp.experts.127.down_proj"
 SLOW = [r"(?:(?:.|..)+)+$(?<=x)", r"(.|..)+(.|..)+(.|..)+x\d"]
 LIKE_RE = [
@@ -50,9 +51,7 @@ def test_a_checkpoint_with_such_a_pattern_is_named(tmp_path):
     from harness.checkpoints.inspection import inspect_checkpoint
     from harness.errors import HarnessError
 
-    head = json.dumps(
-        {f"{NAME.replace('experts.127.', '')}.weight": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}
-    ).encode()
+    head = json.dumps({f"{LONG}.weight": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
     group = {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "channel", "symmetric": True}}
     settings = {"quant_method": "compressed-tensors", "ignore": [f"re:{SLOW[0]}"], "config_groups": {"g": group}}

@@ -21,6 +21,7 @@ SAMPLE = 512 << 10  # bytes of each layer, of a larger one
 SAMPLE_REMOTE = 64 << 10
 SCALE_BUDGET, SCALE_BUDGET_REMOTE = 4 << 20, 256 << 10  # bytes of a scale tensor
 REMOTE_READERS = 16
+ODD = (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError)  # shapes and settings that do not fit
 SCALE_PARTS = ("weight_scale", "weight_scale_inv", "scales", "SCB", "absmax", "scale_packed", "weight_global_scale",
                "weight_scale_2", "input_scale", "activation_scale", "input_global_scale",
                "k_scale", "v_scale")  # fmt: skip
@@ -123,7 +124,7 @@ def _architecture(config: dict[str, Any]) -> str:
 def _claims(container: Container, config: dict[str, Any]) -> Claims:
     try:
         return read_claims(config, container.json("hf_quant_config.json"))
-    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
+    except (*ODD, AttributeError, LookupError) as error:
         what = f"quantization_config cannot be read ({error})"
         container.problems.append(Problem("unreadable", "config.json", what, "correct it, or compress again"))
         return Claims("unreadable", known=False)
@@ -140,7 +141,7 @@ def _hidden(container: Container, config: dict[str, Any]) -> int | None:
 def _stored(container: Container, name: str, parts: dict[str, Tensor], hidden: int | None) -> Stored | None:
     try:
         return stored(container, name, parts, hidden)
-    except (ValueError, IndexError, KeyError, ZeroDivisionError) as error:
+    except (*ODD, KeyError) as error:
         container.problems.append(Problem("bad_layout", name, str(error), "compress it again"))
         return None
 
@@ -150,7 +151,7 @@ def _layer(container: Container, layer: Stored, claims: Claims, whole: bool) -> 
     claim = claims.best(layer.name, layer.format) if layer.quantized else None
     try:
         format = with_granularity(layer, claim.weights if claim else None)
-    except (IndexError, ZeroDivisionError):  # scales of another rank than their weights
+    except ODD:  # scales of another rank than their weights
         format = None
     format = format or replace(layer.format, granularity=None)
     budget = None if whole else SAMPLE_REMOTE if remote else SAMPLE
@@ -167,7 +168,7 @@ def _layer(container: Container, layer: Stored, claims: Claims, whole: bool) -> 
 def _measured(container: Container, layer: Stored, budget: int | None) -> Measured:
     try:
         return measure(container, layer, budget)
-    except (ValueError, IndexError) as error:  # parts whose shapes do not fit each other
+    except ODD as error:  # parts whose shapes do not fit each other
         container.problems.append(Problem("bad_layout", layer.name, f"its tensors do not fit each other ({error})",
                                           "compress it again"))  # fmt: skip
         return Measured()
