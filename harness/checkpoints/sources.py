@@ -101,9 +101,8 @@ class Directory:
             lacking = sorted(name[:80] for name in named - {path.name for path in self.path.iterdir()})
             if lacking:
                 more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-                return [
-                    f"checkpoint {self.reference}: {', '.join(lacking[:5])}{more} of its index missing; download it again"
-                ]
+                shown = ", ".join(lacking[:5]) + more
+                return [f"checkpoint {self.reference}: {shown} of its index missing; download it again"]
         return []
 
     def import_spec(self) -> dict | None:
