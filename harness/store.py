@@ -78,6 +78,8 @@ class Store:
                 ) from None
             for leftover in self.root.glob(".cell-*"):  # of a run that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
+            for leftover in [*self.root.glob(".*.json-*"), *self.root.glob("failures/.*.json-*")]:
+                leftover.unlink(missing_ok=True)
             yield
 
     def __contains__(self, fingerprint: str) -> bool:

@@ -4,6 +4,7 @@
 since, is the user's own.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -46,7 +47,9 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
 
 def write_whole(path: Path, data: bytes) -> None:
     """A reader sees the old file or the new one, never half of it; a symbolic link is replaced, not followed."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")
+    prefix = f".{path.name[:60]}."
+    _remove_abandoned(path.parent, prefix)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{prefix}{os.getpid()}-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -57,6 +60,14 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _remove_abandoned(folder: Path, prefix: str) -> None:
+    """Remove half-written copies of a file whose process was killed; its pid follows `prefix` in their names."""
+    for half in folder.glob(f"{glob.escape(prefix)}*-*"):
+        pid = half.name.removeprefix(prefix).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and half.is_file():
+            half.unlink(missing_ok=True)
 
 
 def _encoded(text: str) -> bytes:

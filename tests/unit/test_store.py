@@ -84,3 +84,13 @@ def test_what_was_spent_for_no_record_outlives_a_crash_in_the_middle_of_a_line(t
         file.write('\n{"what": "b", "co')
     store.note_spent("c", used(2.0))
     assert [(one["what"], one["cost"]["amount"]) for one in store.spent()] == [("a, warm-up", 1.0), ("c", 2.0)]
+
+
+def test_half_written_files_of_a_run_that_was_killed_are_removed(tmp_path):
+    (tmp_path / "failures").mkdir()
+    left = [tmp_path / ".sweep.json-0123abcd", tmp_path / "failures/.bf16.json-0123abcd"]
+    kept = [tmp_path / ".mine", tmp_path / "failures/.mine.json"]
+    for path in (*left, *kept):
+        path.write_text("{")
+    with Store(tmp_path).locked():
+        assert not any(path.exists() for path in left) and all(path.exists() for path in kept)

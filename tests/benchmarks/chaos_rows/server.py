@@ -42,6 +42,11 @@ class Server(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
+    def calm(self) -> None:
+        """No more faults."""
+        with self.lock:
+            self.script = itertools.repeat("good")
+
     def next(self) -> str:
         with self.lock:
             return next(self.script)

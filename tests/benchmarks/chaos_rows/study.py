@@ -50,7 +50,7 @@ class Study:
             *(f"name={NAME}", "progress=plain", "variant=[bf16,fp8_dynamic]", "suite=[]", "judge=null"),
             *("scenario=[rag_256_8]", "noise_runs=0", "load.rates_rps=[20]", "load.duration_s=0.4"),
             *("load.min_requests=4", "load.single_stream_requests=2", "load.throughput_requests=8", "load.repeats=1"),
-            *("load.capacity.probes=0", "load.request_timeout_s=4", "load.cell_timeout_s=8", "mlflow.enabled=false"),
+            *("load.capacity.probes=0", "mlflow.enabled=false"),
             *(f"{name}_dir={self.root / name}" for name in ("results", "reports", "cache")),
         ]
 
@@ -85,7 +85,7 @@ class Study:
         found = [path for path in (root / "tmp").iterdir() if path.name != "lost+found"]
         patterns = (".cell-*", "logs/.running-*", ".*.json-*", "failures/.*")
         found += [path for pattern in patterns for path in (root / "results" / NAME).glob(pattern)]
-        found += [path for path in (root / "reports").rglob(".*")]
+        found += [path for path in (root / "reports").rglob(".*") if path.name != ".files.json"]
         return found + [path for path in (root / "cache").rglob(".*-*")]
 
 

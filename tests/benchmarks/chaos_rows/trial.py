@@ -15,7 +15,8 @@ from chaos_rows import disks
 from chaos_rows.server import FAULTS, Server
 from chaos_rows.study import CELLS, FOLDERS, Study, ended, processes, wait_for
 
-SIMULATED = ("engine=simulated", "engine.gap_ms=2", "engine.ttft_ms=5", "engine.stop_grace_s=2")
+SIMULATED = ("engine=simulated", "engine.gap_ms=2", "engine.ttft_ms=5", "engine.stop_grace_s=2",
+             "engine.startup_timeout_s=600", "load.request_timeout_s=60", "load.cell_timeout_s=120")  # fmt: skip
 ENGINE, WORKER, WATCHDOG = "simulated.server", "harness.load.client.worker", "engines/watchdog.py"
 HANGS_S = 60.0  # beyond four times what an undisturbed run takes
 GONE_S = 20.0  # for what a killed run started to end by itself
@@ -182,7 +183,8 @@ def trial(kind: str, seed: int, root: Path, model: Path, typical_s: float) -> Ve
     with contextlib.ExitStack() as stack:
         if folder := FULL.get(kind):
             stack.enter_context(disks.small_disk(root / folder, disks.MEBIBYTES[folder]))
-        study = Study(root, model, root.name, stack.enter_context(engine(kind, rng)))
+        settings, calm = stack.enter_context(engine(kind, rng))
+        study = Study(root, model, root.name, settings)
         first, second = root / "first.txt", root / "second.txt"
         run = Disturbed(study, first, rng, typical_s)
         KINDS[kind](run)
@@ -191,6 +193,7 @@ def trial(kind: str, seed: int, root: Path, model: Path, typical_s: float) -> Ve
             send(pid, signal.SIGKILL)
         codes = [process.wait() for process in run.running]
         before = study.cells()
+        calm()
         if folder:
             disks.empty(root / folder)
         again = study.start(second)
@@ -224,9 +227,10 @@ def trial(kind: str, seed: int, root: Path, model: Path, typical_s: float) -> Ve
 
 
 @contextlib.contextmanager
-def engine(kind: str, rng: random.Random) -> Iterator[tuple[str, ...]]:
+def engine(kind: str, rng: random.Random) -> Iterator[tuple[tuple[str, ...], Callable[[], None]]]:
+    """The engine's settings, and what ends its faults."""
     if kind != "server faults":
-        yield SIMULATED
+        yield SIMULATED, lambda: None
         return
     names = rng.sample(list(FAULTS), 3)
     script = ["good"] * rng.randrange(8) + [rng.choice([*names, "good"]) for _ in range(rng.randrange(4, 24))]
@@ -234,8 +238,8 @@ def engine(kind: str, rng: random.Random) -> Iterator[tuple[str, ...]]:
     try:
         yield (
             "engine=endpoint", f"engine.base_url={server.url}", "engine.model=tiny",
-            "+engine.targets.fp8_dynamic={model: tiny-fp8}",
-        )  # fmt: skip
+            "+engine.targets.fp8_dynamic={model: tiny-fp8}", "load.request_timeout_s=4", "load.cell_timeout_s=8",
+        ), server.calm  # fmt: skip
     finally:
         server.shutdown()
         server.server_close()

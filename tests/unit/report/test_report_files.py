@@ -1,7 +1,9 @@
 import csv
 import hashlib
 import json
+import os
 import re
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -9,6 +11,7 @@ from synthetic_study import RATES, SCENARIOS, VARIANTS, build, parts, synthetic_
 
 from harness.analysis import analyse
 from harness.report import write_report
+from harness.report.folder import write_whole
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +211,16 @@ def test_the_report_is_replaced_whole(tmp_path):
     write_report(synthetic_study(), tmp_path)
     assert hashlib.sha256((tmp_path / "index.html").read_bytes()).hexdigest() == digest
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".files.json"]
+
+
+def test_half_written_files_of_a_report_that_was_killed_are_removed(tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    abandoned = tmp_path / f".index.html.{process.pid}-abc12_x-"
+    of_another = tmp_path / f".index.html.{os.getpid()}-abc"
+    not_ours = [tmp_path / ".index.html.backup-1", tmp_path / ".other.html.1-x", tmp_path / "index.html.1-x"]
+    for path in (abandoned, of_another, *not_ours):
+        path.write_text("half")
+    write_whole(tmp_path / "index.html", b"whole")
+    assert (tmp_path / "index.html").read_text() == "whole" and not abandoned.exists()
+    assert of_another.exists() and all(path.exists() for path in not_ours)
