@@ -153,7 +153,8 @@ def _local(error: BaseException, place: Place) -> str | None:
 def offline(place: Place) -> str:
     from huggingface_hub import constants
 
-    variable = next((name for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") if os.environ.get(name)), "offline")
+    by_transformers = os.environ.get("TRANSFORMERS_OFFLINE") and not os.environ.get("HF_HUB_OFFLINE")
+    variable = "TRANSFORMERS_OFFLINE" if by_transformers else "HF_HUB_OFFLINE"
     return (
         f"{place} is not in the hub's cache {constants.HF_HUB_CACHE}, and {variable} is set; "
         "unset it, or fill the cache where there is a network"

@@ -55,3 +55,20 @@ def test_the_default_suites_load_from_the_hub_as_from_a_mirror(hub, harness, tmp
     assert offline.returncode == 0, offline.stdout + offline.stderr
     assert stored(tmp_path / "results" / "offline") == {name: ours[name] for name in some}
     assert not hub.asked, "offline, nothing is asked"
+
+
+def test_data_whose_branch_moves_is_measured_again(hub, harness, tmp_path):
+    gsm8k = ("suite=[gsm8k]", "suites.gsm8k.items=2", "suites.gsm8k.max_tokens=8", f"model={MODEL}")
+    data = hub.repositories["dataset", "openai/gsm8k"]
+    before = data.refs["main"]
+    assert harness(*gsm8k).returncode == 0
+    after = data.commit({path: file.data for path, file in data.commits[before].items()} | {"NOTES.md": b"moved"})
+    try:
+        moved = harness(*gsm8k)
+    finally:
+        data.refs["main"] = before
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    back = harness(*gsm8k)
+    assert back.returncode == 0 and "measured already" in back.stdout + back.stderr, back.stdout + back.stderr
+    records = [json.loads(path.read_text()) for path in (tmp_path / "results/hub/cells").glob("*/record.json")]
+    assert {record["result"]["data"]["digest"] for record in records} == {before, after}
