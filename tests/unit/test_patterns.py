@@ -51,9 +51,12 @@ def test_a_checkpoint_with_such_a_pattern_is_named(tmp_path):
     from harness.checkpoints.inspection import inspect_checkpoint
     from harness.errors import HarnessError
 
-    head = json.dumps({f"{LONG}.weight": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}).encode()
+    head = json.dumps({f"{LONG}.weight": {"dtype": "F8_E4M3", "shape": [2, 4], "data_offsets": [0, 8]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
-    group = {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "channel", "symmetric": True}}
+    group = {
+        "targets": ["Linear"],
+        "weights": {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": True},
+    }
     settings = {"quant_method": "compressed-tensors", "ignore": [f"re:{SLOW[0]}"], "config_groups": {"g": group}}
     (tmp_path / "config.json").write_text(json.dumps({"quantization_config": settings}))
     with pytest.raises(HarnessError, match=r"config\.json: quantization_config: pattern .* backtracks"):
