@@ -4,6 +4,8 @@ A branch moves; a commit does not. The plan resolves each (id, revision) to its 
 fingerprint and the record, and the engine, the tokenizer and the data loading are given it as their revision.
 """
 
+import contextlib
+import hashlib
 import logging
 import os
 import re
@@ -41,9 +43,12 @@ def resolve(kind: str, repository: str, revision: str | None = None) -> Resolved
     if pinned and _snapshot(kind, repository, pinned).is_dir():
         return Resolved(pinned)
     try:
-        return Resolved(_asked(kind, repository, revision))
+        found = _asked(kind, repository, revision)
     except HarnessError as error:
         reason = str(error)
+    else:
+        _remember(kind, repository, revision, found)
+        return Resolved(found)
     if pinned:
         return Resolved(pinned, reason)
     if local := cached_commit(kind, repository, revision):
@@ -53,7 +58,10 @@ def resolve(kind: str, repository: str, revision: str | None = None) -> Resolved
 
 
 def cached_commit(kind: str, repository: str, revision: str | None = None) -> str | None:
-    """Return the commit of a branch or tag in the local hub cache; for a dataset also that of the built data."""
+    """Return the commit of a branch or tag in the hub's cache, that of a dataset's built data, or the last resolved.
+
+    What is downloaded by commit leaves no branch in the hub's cache: the last resolved commit is remembered beside it.
+    """
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -64,7 +72,33 @@ def cached_commit(kind: str, repository: str, revision: str | None = None) -> st
         found = ""
     if COMMIT.fullmatch(found):
         return found
-    return _built_commit(repository) if kind == DATASET and revision is None else None
+    built = _built_commit(repository) if kind == DATASET and revision is None else None
+    return built or _remembered(kind, repository, revision)
+
+
+def _remember(kind: str, repository: str, revision: str | None, commit: str) -> None:
+    with contextlib.suppress(OSError):  # a cache that cannot be written
+        path = _memory(kind, repository, revision)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(commit)
+        part.replace(path)
+
+
+def _remembered(kind: str, repository: str, revision: str | None) -> str | None:
+    try:
+        found = _memory(kind, repository, revision).read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return found if COMMIT.fullmatch(found) else None
+
+
+def _memory(kind: str, repository: str, revision: str | None) -> Path:
+    """Return the file of the commit that a revision was last resolved to, among the hub's own assets."""
+    from huggingface_hub import cached_assets_path, constants
+
+    assets = constants.HF_ASSETS_CACHE
+    name = hashlib.sha256(f"{kind} {revision or 'main'}".encode()).hexdigest()[:16]
+    return cached_assets_path("harness", repository, subfolder="commits", assets_dir=assets) / name
 
 
 def _is_repository(name: str) -> bool:

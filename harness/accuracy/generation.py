@@ -44,8 +44,8 @@ def request_many(
     `bodies` are gone through once, each taken when there is room for it: they may be made on the way.
 
     Raises CellError when a request is refused (4xx) or has failed RETRIES times: a suite with holes is not a score. The
-    exception is an answer that came and that no try could read: up to UNREADABLE_SHARE of the answers, one at least,
-    are counted as failures of their own (completions.unreadable).
+    exception is an answer that came and that no try could read: up to UNREADABLE_SHARE of the answers, or one of
+    several, are counted as failures of their own (completions.unreadable).
     """
     return asyncio.run(_request_many(server, path, bodies, concurrency, timeout_s, progress))
 
@@ -65,7 +65,7 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
                 answers[index] = await _request(session, server, path, {"model": server.model, **body}, pace)
             except _Unreadable as error:
                 broken += 1
-                if broken > max(1, UNREADABLE_SHARE * len(bodies)):
+                if broken > max(1, UNREADABLE_SHARE * len(bodies)) or broken == len(bodies):
                     raise CellError(str(error)) from None
                 answers[index] = unreadable(str(error))
             server.meter.add_usage(counts_of(answers[index]))

@@ -139,7 +139,7 @@ def test_pass_at_k_is_of_samples_that_differ_by_their_seed(serve, context, token
 
 @pytest.mark.parametrize("answer", [{}, {"choices": [{}]}, {"choices": [{"text": 3}]}, {"choices": "x"}])
 def test_an_answer_that_is_no_completion_is_an_error_that_says_so(serve, context, answer):
-    with pytest.raises(CellError, match="not a completion"):
+    with pytest.raises(CellError, match="an answer that cannot be read"):
         HumanEval("humaneval", HumanEvalConfig(items=1)).run(context(serve(lambda body: answer)))
 
 

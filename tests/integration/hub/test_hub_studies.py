@@ -86,7 +86,7 @@ def test_which_compression_runs_with_hub_ids_and_again_offline(hub, python, tmp_
     hub.asked.clear()
     again = study("online", HF_HUB_OFFLINE="1")
     assert again.returncode == 0 and "measured already" in again.stdout + again.stderr, again.stdout + again.stderr
-    offline = study("offline", "suite=[]", "variant=[bf16]", HF_HUB_OFFLINE="1")
+    offline = study("offline", "variant=[bf16]", HF_HUB_OFFLINE="1")
     assert offline.returncode == 0, offline.stdout + offline.stderr
     assert not hub.asked
 
