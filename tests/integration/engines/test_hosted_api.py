@@ -161,7 +161,7 @@ def test_what_no_record_holds_was_spent_too(hosted, tiny_model, tmp_path):
     settings = ("engine.dialect=openai", "variant=[bf16]", "load.warmup_requests=2", "load.rates_rps=[]")
     failed = sweep(hosted, tiny_model, tmp_path, *settings)
     assert failed.returncode == 1 and not records(tmp_path)
-    [warm_up] = [json.loads(line) for line in (tmp_path / "results/hosted/spent.jsonl").read_text().split("\n") if line]
+    _, warm_up = map(json.loads, (tmp_path / "results/hosted/spent.jsonl").read_text().splitlines())
     assert warm_up["what"] == "bf16, warm-up" and warm_up["usage"]["requests"] == 2
     paid = warm_up["cost"]["amount"]
     hosted.answers = None
