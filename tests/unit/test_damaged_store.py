@@ -10,6 +10,7 @@ import pytest
 
 from harness.analysis.load import load_study
 from harness.errors import ConfigError
+from harness.record_check import result_fault
 from harness.report.__main__ import main as report
 from harness.store import Store
 
@@ -205,3 +206,13 @@ def test_check_names_each_problem_and_repairs(tmp_path):
     assert code == 0 and os.listdir(root / "cells/.damaged") == ["a--" + "a" * 16]
     assert check(root)[0] == 0
     assert check(tmp_path / "nothing")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("score", "value", "possible"),
+    [("acc", 0.7, True), ("acc_norm", 1.7, False), ("pass@1_plus", -0.1, False), ("rouge1_max", 43.1, True),
+     ("bleu_diff", -2.5, True)],
+)  # fmt: skip
+def test_a_score_is_bounded_where_its_metric_is(score, value, possible):
+    result = {"primary": score, "scores": {score: {"value": value, "n": 10}}}
+    assert (result_fault("accuracy", result) is None) is possible
