@@ -199,6 +199,10 @@ def remove_record(path: str) -> None:
 def prepare_child(libc: ctypes.CDLL) -> None:
     """Between fork and exec: signals as they are by default, and SIGTERM from the kernel when we die."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    restore_signals()
+
+
+def restore_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
