@@ -1,5 +1,6 @@
 """Suites against servers that answer as hosted APIs do: filters, quotas, empty errors, prompts as text only."""
 
+import json
 import time
 
 import pytest
@@ -184,8 +185,13 @@ def test_a_usage_of_texts_and_half_characters_are_answered(serve, context):
 @pytest.mark.parametrize("logprob", [2.0, "-1", [1], {}])
 def test_a_judge_whose_log_probabilities_are_none_gives_no_preference(logprob, serve, tmp_path, monkeypatch):
     monkeypatch.setattr(generation, "pause_s", lambda *_: 0.0)
-    top = [{"token": "m", "logprob": logprob}]
-    reply = {"choices": [{"message": {"content": "m"}, "logprobs": {"content": [{"token": "m", "top_logprobs": top}]}}]}
-    server, _ = serve(lambda body: (200, reply, {}), path="/v1/chat/completions")
-    pairs = [Pair("Name a city.", "Paris", "I do not know")]
-    assert preferences(server, pairs, "chat", concurrency=2, work_dir=tmp_path) == [None]
+
+    def reply(body):
+        said = [{"token": "m", "logprob": -0.1 if "river" in json.dumps(body) else logprob}]
+        content = [{"token": "m", "top_logprobs": said}]
+        return 200, {"choices": [{"message": {"content": "m"}, "logprobs": {"content": content}}]}, {}
+
+    server, _ = serve(reply, path="/v1/chat/completions")
+    pairs = [Pair("Name a city.", "Paris", "I do not know"), Pair("Name a river.", "Seine", "I do not know")]
+    broken, fine = preferences(server, pairs, "chat", concurrency=2, work_dir=tmp_path)
+    assert broken is None and fine is not None
