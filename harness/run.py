@@ -197,7 +197,7 @@ class Run:
         try:
             outcome = self._measure(cell, server)
             if wrong := result_fault(cell.kind, outcome.result):
-                raise CellError(f"the measurement gave what cannot be: {wrong}; it is not stored")
+                raise CellError(f"the measurement is impossible and was not stored: {wrong}")
         except BaseException as error:  # one cell's failure must not take the others with it
             self._spent_beside(cell.key, self._spend(cell, server))
             if not isinstance(error, Exception) or isinstance(error, DiskFull):

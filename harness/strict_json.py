@@ -98,7 +98,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _float(text: str) -> float:
     value = float(text)
     if abs(value) == float("inf"):
-        raise _Refused(f"{text[:20]} is beyond the numbers of a computer", text)
+        raise _Refused(f"{text[:20]} is too large for a floating-point number", text)
     return value
 
 

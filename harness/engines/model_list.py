@@ -65,7 +65,7 @@ def parse_models(body: bytes, url: str) -> list[dict[str, Any]] | None:
     except EngineError:
         raise
     except Exception as error:  # the boundary: whatever a server sent is an error with words
-        raise EngineError(f"{url} answers what cannot be read ({error!r}): {shown(body)}") from None
+        raise EngineError(f"{url} sent an answer that cannot be read ({error!r}): {shown(body)}") from None
 
 
 def _parse(body: bytes, url: str) -> list[dict[str, Any]] | None:

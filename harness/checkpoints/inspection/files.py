@@ -138,7 +138,7 @@ def open_container(files: Files) -> Container:
         found.append(Problem("unreadable", INDEX, "its weight_map is not an object", "download it again"))
         weight_map = {}
     if odd := next((tensor for tensor, file in weight_map.items() if not isinstance(file, str)), None):
-        found.append(Problem("unreadable", INDEX, f"its weight_map gives {odd} no file name", "download it again"))
+        found.append(Problem("unreadable", INDEX, f"its weight_map has no file name for {odd}", "download it again"))
         weight_map = {tensor: file for tensor, file in weight_map.items() if isinstance(file, str)}
     if weight_map:
         wanted = sorted(set(weight_map.values()))
