@@ -64,13 +64,22 @@ SCORES = {
     "data": Maybe({"source": TEXT, "name": TEXT, "digest": TEXT, "population": COUNT}),
     "details": OBJECT,
 }
+PAIRS = {"accuracy": Maybe(NUMBER), "low": Maybe(NUMBER), "high": Maybe(NUMBER), "pairs": Maybe(NUMBER)}
+BIAS = {f"position_bias{part}": Maybe(NUMBER) for part in ("", "_low", "_high")}
+CALIBRATION = {**PAIRS, **BIAS, "same_length": Maybe(PAIRS), "by_kind": Maybe({str: PAIRS}), "instructions": COUNT}
+JUDGED = {
+    **SCORES,
+    "details": Maybe(
+        {"calibration": Maybe(CALIBRATION), "parse_rate": Maybe(NUMBER), "length_difference": Maybe(NUMBER)}
+    ),
+}
 LOAD = {"slo": OBJECT, "window": TEXT, "window_s": Maybe([NUMBER]), "errors": Maybe({str: int})}
 GEMM = {
     **{"layer": str, "n": int, "k": int, "count": int, "format": str},
     "absent": Maybe([{"kernel": str, "reason": str}]),
     "roofline": Maybe({"name": str, "source": str, "bandwidth": NUMBER, "peak": {str: NUMBER}}),
 }
-RESULTS = {"accuracy": SCORES, "judge": SCORES, "load": LOAD, "gemm": GEMM}
+RESULTS = {"accuracy": SCORES, "judge": JUDGED, "load": LOAD, "gemm": GEMM}
 
 ITEM = {
     "id": (str, int),

@@ -216,3 +216,14 @@ def test_check_names_each_problem_and_repairs(tmp_path):
 def test_a_score_is_bounded_where_its_metric_is(score, value, possible):
     result = {"primary": score, "scores": {score: {"value": value, "n": 10}}}
     assert (result_fault("accuracy", result) is None) is possible
+
+
+@pytest.mark.parametrize(
+    ("details", "named"),
+    [({"calibration": {"accuracy": "0.8", "pairs": 36}}, "accuracy"), ({"parse_rate": "all"}, "parse_rate"),
+     ({"calibration": {"by_kind": {"swap": {"accuracy": 1.0, "pairs": []}}}}, "pairs"),
+     ({"calibration": 3}, "calibration")],
+)  # fmt: skip
+def test_a_judges_details_are_numbers(details, named):
+    result = {"primary": "win_rate", "scores": {"win_rate": {"value": 0.5, "n": 10}}, "details": details}
+    assert named in result_fault("judge", result)
