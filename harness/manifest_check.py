@@ -20,7 +20,7 @@ MANIFEST = {
     "suites": [str],
     "scenarios": {str: {"prompt_tokens": int, "output_tokens": int, "slo": Maybe({str: Maybe(NUMBER)})}},
     "margin": Maybe(NUMBER),
-    "published": Maybe([{"value": NUMBER, "variant": TEXT, "suite": TEXT, "metric": TEXT, "source": TEXT}]),
+    "published": Maybe([{"value": NUMBER, "variant": str, "suite": TEXT, "metric": TEXT, "source": str}]),
     "report": Maybe(
         {
             "price": Maybe({"per_gpu_hour": Maybe(NUMBER), "currency": TEXT, "date": TEXT, "source": TEXT}),

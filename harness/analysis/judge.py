@@ -165,6 +165,6 @@ def _share(found: dict[str, Any]) -> Estimate | None:
     value, pairs = found.get("accuracy"), found.get("pairs")
     if value is None or not pairs:
         return None
-    if found.get("low") is not None:
+    if found.get("low") is not None and found.get("high") is not None:
         return Estimate(float(value), float(found["low"]), float(found["high"]))
     return wilson(round(float(value) * int(pairs)), int(pairs))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.judge import judge_facts
 from harness.analysis.load import load_study
 from harness.errors import ConfigError
 from harness.record_check import result_fault
@@ -129,6 +130,17 @@ def test_a_changed_manifest_is_named_and_one_that_cannot_be_read_is_one_line(roo
         (root / "sweep.json").write_text(text)
         with pytest.raises(ConfigError, match=r"sweep\.json is damaged .* run the sweep again"):
             load_study(root)
+
+
+def test_a_published_figure_without_its_source_is_damage(root):
+    edit(root / "sweep.json", published=[{"variant": "fp8", "suite": "mmlu", "value": 0.5}])
+    with pytest.raises(ConfigError, match=r"published\[0\]\.source is missing"):
+        load_study(root)
+
+
+def test_an_interval_that_lacks_an_end_is_computed():
+    facts = judge_facts({"calibration": {"accuracy": 0.75, "low": 0.6, "pairs": 36}})
+    assert facts.accuracy.low < 0.75 < facts.accuracy.high
 
 
 def test_damaged_failures_and_spendings_are_named(root):
