@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from harness.disk import write_synced
 from harness.masking import mask_row
 from harness.record_check import record_fault, rows_fault
 from harness.stored_json import Damaged, file_digest, parse_object, read_bytes, read_json, with_digest
@@ -110,13 +111,6 @@ def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
         raw.flush()
         os.fsync(raw.fileno())
     return {"count": count, "blake3": file_digest(path)}
-
-
-def write_synced(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

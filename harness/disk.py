@@ -1,10 +1,11 @@
-"""Full disks: one line that names the folder, from whatever error the system gave."""
+"""Write files whole or not at all, and say in one line which folder is on a full disk."""
 
 import contextlib
 import errno
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,23 @@ from harness.errors import DiskFull, HarnessError
 CODES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG: the limit of `ulimit -f`
 SAID = re.compile(r"No space left on device|Disk quota exceeded|File too large|database or disk is full")
 FULL_BYTES = 64 << 10  # below it not even a log fits
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Write and sync a file; a reader sees the old one or the new one. Raises OSError."""
+    work = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        write_synced(work, data)
+        os.replace(work, path)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def write_synced(path: Path, data: str | bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def is_full(error: BaseException | None) -> bool:

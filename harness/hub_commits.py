@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from harness.disk import write_atomically
 from harness.errors import HarnessError
 from harness.hub import access
 from harness.hub.failures import Place
@@ -78,10 +79,7 @@ def cached_commit(kind: str, repository: str, revision: str | None = None) -> st
 
 def _remember(kind: str, repository: str, revision: str | None, commit: str) -> None:
     with contextlib.suppress(OSError):  # a cache that cannot be written
-        path = _memory(kind, repository, revision)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(commit)
-        part.replace(path)
+        write_atomically(_memory(kind, repository, revision), commit)
 
 
 def _remembered(kind: str, repository: str, revision: str | None) -> str | None:

@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import disk
-from harness.cell_files import check_cell, check_rows, read_record, read_rows, sync_folder, write_cell, write_synced
+from harness.cell_files import check_cell, check_rows, read_record, read_rows, sync_folder, write_cell
+from harness.disk import write_atomically
 from harness.errors import ConfigError, HarnessError
 from harness.manifest_check import manifest_fault
 from harness.masking import mask_data
@@ -199,10 +200,6 @@ class Store:
         self._checked.add(fingerprint)
         self._failure_path(cell["key"]).unlink(missing_ok=True)
 
-    def check_space(self) -> None:
-        """Raises DiskFull when not even a log line fits."""
-        disk.check(self.root)
-
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         with _disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
@@ -278,15 +275,6 @@ class Store:
 
 def slug(key: str) -> str:
     return shortened(re.sub(r"[^\w.-]+", "--", key), 150)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    work = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        write_synced(work, text)
-        os.replace(work, path)
-    finally:
-        work.unlink(missing_ok=True)
 
 
 def _masked(stored: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""JSON files of a results folder: each holds its schema and the BLAKE3 digest of its own bytes.
+"""JSON files of a results folder: each holds its schema and the BLAKE3 digest of its bytes.
 
 The digest is the value of the last key, `blake3`, and covers every byte before that key. Files of schema 1 (written
 before digests existed) have none.

@@ -64,7 +64,7 @@ def parse(text: str | bytes, line: int = 1, infinity: bool = False) -> Any:
         raise JsonError("nested too deep") from None
     if _deeper(value, DEEPEST):
         raise JsonError(f"nested deeper than {DEEPEST} levels")
-    return _with_whole_characters(value) if _SURROGATE.search(text) else value
+    return whole_characters(value) if _SURROGATE.search(text) else value
 
 
 def parse_object(text: str | bytes, line: int = 1, infinity: bool = False) -> dict[str, Any]:
@@ -145,11 +145,12 @@ def _deeper(value: Any, levels: int) -> bool:
     return bool(level)
 
 
-def _with_whole_characters(value: Any) -> Any:
+def whole_characters(value: Any) -> Any:
+    """Return a JSON value with U+FFFD for each lone surrogate, which no file, socket or tokenizer takes."""
     if isinstance(value, str):
-        return _LONE.sub("\ufffd", value)
+        return value if value.isascii() else _LONE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_with_whole_characters(item) for item in value]
+        return [whole_characters(item) for item in value]
     if isinstance(value, dict):
-        return {_with_whole_characters(key): _with_whole_characters(item) for key, item in value.items()}
+        return {whole_characters(key): whole_characters(item) for key, item in value.items()}
     return value

@@ -7,7 +7,7 @@ from harness.engines.replies import BadReply, a_count, a_list, a_logprob, a_text
 from harness.errors import CellError
 
 FILTERED = "content_filter"
-UNREADABLE = "unreadable"  # finish_reason of what stands for an answer that no try could read (generation.py)
+UNREADABLE = "unreadable"  # finish_reason of the empty answer in place of one that no try could read (generation.py)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def completion(reply: dict[str, Any]) -> Completion:
 
 
 def unreadable(problem: str) -> dict[str, Any]:
-    """What stands for an answer that cannot be read: an empty one that says why."""
+    """Return an empty answer in place of one that cannot be read; it holds the reason."""
     return {"choices": [{"text": "", "finish_reason": UNREADABLE}], "problem": problem}
 
 

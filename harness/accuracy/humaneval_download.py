@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.accuracy.datasets import reachable
+from harness.disk import write_atomically
 from harness.errors import CellError
 
 VERSION = "v0.1.10"  # what evalplus 0.3.1 downloads
@@ -55,12 +56,7 @@ def download(path: Path) -> None:
     url = f"{endpoint()}/evalplus/humanevalplus_release/releases/download/{VERSION}/HumanEvalPlus.jsonl.gz"
     data = _unpacked(_fetched(url))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, data)
 
 
 def _fetched(url: str) -> bytes:

@@ -12,13 +12,13 @@ import json
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.disk import write_atomically
 from harness.errors import ConfigError
 
 FOLDER = "digests"  # of the cache folder
@@ -91,14 +91,9 @@ class Digests:
         if self.folder is None:
             return
         entry = self._entry(stamp)
-        work = entry.with_name(f".{uuid.uuid4().hex}")
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                work.write_text(json.dumps(_entry_of(stamp, digest)))
-                os.replace(work, entry)
-            finally:
-                work.unlink(missing_ok=True)
+            write_atomically(entry, json.dumps(_entry_of(stamp, digest)))
             self._prune()
 
     def _entry(self, stamp: Stamp) -> Path:

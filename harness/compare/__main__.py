@@ -96,7 +96,7 @@ def _verdict(made: int, failing: int, inconclusive: int) -> str:
 
 
 def _files(arguments: argparse.Namespace, compared: list, verdict: str, failed: bool, command: str) -> None:
-    from harness.store import write_atomically
+    from harness.disk import write_atomically
 
     try:
         if arguments.json:

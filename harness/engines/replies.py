@@ -8,14 +8,13 @@ of that request, with the beginning of what was sent.
 
 import json
 import math
-import re
 from typing import Any
 
 from harness.masking import excerpt
+from harness.strict_json import whole_characters
 
 SHOWN = 200  # characters of an answer in a message
 MOST_COUNT = 1 << 40  # tokens
-SURROGATE = re.compile("[\ud800-\udfff]")
 NO_PROBABILITY = -9999.0  # vLLM's logarithm of 0, for servers that write -Infinity
 ROUNDING = 1e-3  # a logarithm of 1 that was rounded up
 
@@ -51,23 +50,9 @@ def parse_json(data: bytes | str) -> Any:
     """The JSON value, its texts without lone surrogates, which no file, socket or tokenizer takes."""
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig", "replace")
-        return _whole_characters(json.loads(text))
+        return whole_characters(json.loads(text))
     except (ValueError, RecursionError):
         raise BadReply(f"not JSON: {shown(data)}") from None
-
-
-def whole_characters(text: str) -> str:
-    return SURROGATE.sub("\ufffd", text)
-
-
-def _whole_characters(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value.isascii() else whole_characters(value)
-    if isinstance(value, list):
-        return [_whole_characters(item) for item in value]
-    if isinstance(value, dict):
-        return {whole_characters(key): _whole_characters(item) for key, item in value.items()}
-    return value
 
 
 def an_object(value: Any, name: str) -> dict[str, Any]:

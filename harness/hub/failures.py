@@ -162,7 +162,7 @@ def offline(place: Place) -> str:
 
 
 def _text(said: str, place: Place) -> str | None:
-    """Explain errors that only their text tells apart: `datasets` drops the causes of its own."""
+    """Explain errors that differ in their text only: `datasets` raises them without their cause."""
     if found := SCRIPT.search(said):
         return (
             f"{place} is a loading script ({found[1]}), which `datasets` no longer runs; name a dataset of data files, "

@@ -144,7 +144,7 @@ def _counts(usage: dict[str, Any]) -> tuple[int | None, int | None]:
 
 
 def _several(names: list[Any]) -> bool:
-    """Whether the ids of token events differ, and not because each chunk has an id of its own: several answers."""
+    """Whether the ids of token events differ, and do not merely change with every chunk: several answers are mixed."""
     if not names or names.count(names[0]) == len(names):
         return False
     found = {name for name in names if name and isinstance(name, str)}

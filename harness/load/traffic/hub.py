@@ -8,7 +8,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from harness.disk import write_atomically
 from harness.errors import ConfigError
 from harness.hub import access
 from harness.hub.failures import Place
@@ -73,9 +73,7 @@ def read_values(name: str) -> list[Any]:
     values = _read(name)
     if kept is not None:
         with contextlib.suppress(OSError, TypeError):  # a cache that cannot be written; values that are not JSON
-            part = kept.with_suffix(f".{os.getpid()}.part")
-            part.write_bytes(gzip.compress(json.dumps(values).encode()))
-            part.replace(kept)
+            write_atomically(kept, gzip.compress(json.dumps(values).encode()))
     return values
 
 
