@@ -127,9 +127,10 @@ def _ended(main: Callable[[], int]) -> int:
 
 
 def warn_of_damage(results: Path, damages: Iterable[Damage], then: str) -> None:
-    """Say on standard error what of a results folder is damaged, a line each, and what follows from it."""
+    """Print a warning for each damage on standard error. `then`: what follows for a cell or failure left out."""
     for damage in damages:
-        print(f"warning: {results}/{damage}; {then}", file=sys.stderr)
+        what = then if damage.left_out else "what can be read of it is used; the sweep's command writes it anew"
+        print(f"warning: {results}/{damage}; {what}", file=sys.stderr)
 
 
 def hide_arguments() -> None:

@@ -117,10 +117,15 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Damage:
-    """A stored file or cell that is not as it was written, and is not used."""
+    """A stored file or cell that is not as it was written."""
 
     path: str  # within the results folder
     reason: str
+
+    @property
+    def left_out(self) -> bool:
+        """Whether readers leave it out; of sweep.json and spent.jsonl they use what can be read."""
+        return self.path.startswith(("cells/", "failures/"))
 
     def __str__(self) -> str:
         return f"{self.path} is damaged ({self.reason})"

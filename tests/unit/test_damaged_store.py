@@ -143,6 +143,16 @@ def test_an_interval_that_lacks_an_end_is_computed():
     assert facts.accuracy.low < 0.75 < facts.accuracy.high
 
 
+def test_the_warning_says_what_of_the_damage_is_used(root, tmp_path, capsys, monkeypatch):
+    edit(root / "sweep.json", margin=0.5)
+    edit(cell(root) / "record.json", duration_s=1e6)
+    monkeypatch.setattr(sys, "argv", ["report", str(root), "--out", str(tmp_path / "out")])
+    assert report() == 0
+    of_manifest, of_cell = sorted(capsys.readouterr().err.splitlines(), key=lambda line: "/cells/" in line)
+    assert "sweep.json" in of_manifest and "what can be read of it is used" in of_manifest
+    assert "left out of the report" in of_cell
+
+
 def test_damaged_failures_and_spendings_are_named(root):
     store = Store(root)
     store.write_failure("bf16/mmlu", "the server died", None)
