@@ -21,7 +21,7 @@ def name_problem(name: str) -> str | None:
     if not re.fullmatch(r"[\w.-]+", name):
         return RULE
     if name.startswith((".", "-")) or name.endswith("."):
-        return f"it must not begin with '.' or '-', nor end with '.'; {RULE} in between"
+        return f"it must not begin with '.' or '-' or end with '.'; {RULE}"
     if (size := len(name.encode("utf-8", "surrogatepass"))) > LONGEST_BYTES:
         return f"{size} bytes; use at most {LONGEST_BYTES}"
     if is_reserved(name):
