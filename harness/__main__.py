@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import interrupts
+from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError, PreflightError
-from harness.output import masked_main
+from harness.machine import interrupts
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,8 +22,8 @@ outcomes: list[int | Exception] = []  # hydra.main returns nothing, and adds its
 
 
 def sweep(composed: "DictConfig") -> None:
-    from harness import disk, scratch
-    from harness.sweep import run_sweep  # plans, runs, reports: not needed for --help
+    from harness.machine import disk, scratch
+    from harness.sweeps.sweep import run_sweep  # plans, runs, reports: not needed for --help
 
     folders = [Path(str(composed.get(f"{name}_dir", "."))).absolute() for name in ("results", "reports", "cache")]
     try:
@@ -37,8 +37,8 @@ def compose_and_run() -> None:
     """What passes through Hydra is about the configuration; what happens in the sweep is in `outcomes`."""
     import hydra  # here: secrets on the command line are hidden before anything slow is imported
 
-    from harness import compose
-    from harness.overrides import prepare_arguments
+    from harness.sweeps import compose
+    from harness.sweeps.overrides import prepare_arguments
 
     compose.register()
     given[:] = sys.argv

@@ -10,11 +10,11 @@ from pathlib import Path
 import yaml
 from omegaconf import OmegaConf
 
-from harness.config import Recipe, Variant
+from harness.config.schema import Recipe, Variant
+from harness.config.schemes import needs_words, scheme_words
+from harness.console.output import masked_main
 from harness.errors import HarnessError
-from harness.output import masked_main
 from harness.paths import conf_dir
-from harness.schemes import needs_words, scheme_words
 
 BEGIN, END = "<!-- catalogue: python -m harness.catalogue --write README.md -->", "<!-- end of catalogue -->"
 HEAD = ("variant", "weights", "activations", "2:4", "kernels on NVIDIA", "on a CPU", "made by", "source")

@@ -13,8 +13,8 @@ import os
 import sys
 from pathlib import Path
 
+from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
-from harness.output import masked_main
 
 MANIFEST = "sweep.json"
 
@@ -39,7 +39,7 @@ def main() -> int:
 
 def check(results: Path, repair: bool) -> int:
     """Print a line for each problem and a summary. Return the exit code. Raises ConfigError."""
-    from harness.store import Store
+    from harness.records.store import Store
 
     store = Store(results)
     if not (store.cells.is_dir() or (results / MANIFEST).exists()):

@@ -2,7 +2,7 @@
 
 import difflib
 
-from harness.masking import mask
+from harness.redaction.masking import mask
 
 
 class HarnessError(Exception):

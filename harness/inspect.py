@@ -8,8 +8,8 @@ import argparse
 import json
 import sys
 
+from harness.console.output import masked_main
 from harness.errors import HarnessError, did_you_mean
-from harness.output import masked_main
 
 
 def main() -> int:

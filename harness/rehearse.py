@@ -10,19 +10,19 @@ import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from harness.console.output import masked_main
 from harness.errors import HarnessError
-from harness.output import masked_main
 from harness.paths import conf_dir
 
 if TYPE_CHECKING:
-    from harness.config import Config
+    from harness.config.schema import Config
 
 
 def rehearsal(given: list[str]) -> list[str]:
     """`given` as the command line of its rehearsal. Raises ConfigError for what does not compose."""
     import yaml  # here: these take long to import, and an interrupt meanwhile needs the handlers of masked_main
 
-    from harness.compose import compose_sweep
+    from harness.sweeps.compose import compose_sweep
 
     settings = yaml.safe_load((conf_dir() / "rehearsal.yaml").read_text())
     keep, items = settings.pop("scenarios"), settings.pop("items")

@@ -8,8 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from harness.console.output import masked_main, warn_of_damage
 from harness.errors import ConfigError, HarnessError
-from harness.output import masked_main, warn_of_damage
 
 DEFAULT_URI, DEFAULT_EXPERIMENT = "sqlite:///mlflow.db", "harness"
 
@@ -23,10 +23,10 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="a report's folder to log; default: it is made again for this")
     arguments = parser.parse_args()
     from harness.analysis import analyse
-    from harness.analysis.load import load_study
-    from harness.masking import mask
+    from harness.analysis.load_study import load_study
+    from harness.machine.scratch import scratch
+    from harness.redaction.masking import mask
     from harness.report import write_report
-    from harness.scratch import scratch
     from harness.tracking import track
 
     try:

@@ -14,9 +14,9 @@ from harness.errors import ConfigError, did_you_mean
 from harness.records import Outcome
 
 SUITES = {  # kind -> module:class; imported when used, the libraries behind them are heavy
-    "lm_eval": "harness.accuracy.lm_eval:LmEval",
-    "humaneval": "harness.accuracy.humaneval:HumanEval",
-    "alpaca_eval": "harness.accuracy.alpaca_eval:AlpacaEval",
+    "lm_eval": "harness.accuracy.lm_eval.suite:LmEval",
+    "humaneval": "harness.accuracy.humaneval.suite:HumanEval",
+    "alpaca_eval": "harness.accuracy.alpaca_eval.suite:AlpacaEval",
     "perplexity": "harness.accuracy.perplexity:Perplexity",
 }
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import strict_json
 from harness.errors import CellError
-from harness.jsonlines import TextError, open_file, text_lines
+from harness.untrusted import strict_json
+from harness.untrusted.jsonlines import TextError, open_file, text_lines
 
 Row = dict[str, Any]
 Check = Callable[[Row], str | None]  # what is wrong with a row; None: nothing

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.hub_commits import DATASET, commit_of, resolve
+from harness.hub.commits import DATASET, commit_of, resolve
 from harness.paths import scenarios_dir
 
 PACKAGED = ("json", "csv", "parquet", "text", "arrow", "pandas", "xml")  # builders of `datasets` for local files

@@ -26,15 +26,15 @@ from harness.accuracy.completions import problem_of
 from harness.accuracy.data_files import read_text
 from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
-from harness.accuracy.humaneval import subset
-from harness.accuracy.humaneval_prompts import digest
+from harness.accuracy.humaneval.suite import subset
+from harness.accuracy.token_prompts import digest
 from harness.engines.dialect import PROMPT_LOGPROBS_BY_ID
 from harness.engines.replies import NO_PROBABILITY, BadReply, a_logprob
 from harness.errors import CellError, ConfigError
-from harness.load.traffic import hub
-from harness.load.traffic.corpora import CORPORA, corpus_digest, load_corpus
 from harness.load.traffic.prompts import bos_ids, encode, load_tokenizer
 from harness.records import Outcome
+from harness.text import hub_text as hub
+from harness.text.corpora import CORPORA, corpus_digest, load_corpus
 
 WIKITEXT = "hub:Salesforce/wikitext/wikitext-2-raw-v1:test"
 WIKITEXT_TOKENS = 290_000  # of its test part, more or less
@@ -89,7 +89,7 @@ class Perplexity:
         return self.config.window + 1
 
     def run(self, context: Context) -> Outcome:
-        from harness.accuracy.lm_eval_model import served_context_length  # imports lm-eval
+        from harness.accuracy.lm_eval.model import served_context_length  # imports lm-eval
 
         config, text = self.config, self._text(context.data_root)
         limit = served_context_length(context.server)

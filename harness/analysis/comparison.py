@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.accuracy import seed_of
 from harness.analysis.differences import Difference, differences
 from harness.analysis.findings import Findings, analyse
-from harness.analysis.gemm import KIND
-from harness.analysis.gemm_changes import ProductChange, product_changes
-from harness.analysis.intervals import Estimate, log_ratio_interval, percentile_interval
-from harness.analysis.performance import MIN_REQUESTS, LoadPoint, load_text
+from harness.analysis.quality.accuracy import seed_of
+from harness.analysis.speed.gemm import KIND
+from harness.analysis.speed.gemm_changes import ProductChange, product_changes
+from harness.analysis.speed.performance import MIN_REQUESTS, LoadPoint, load_text
+from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, percentile_interval
 from harness.analysis.study import Cell, Failure, Measured, Scenario, Study, Variant
 
 A, B = "A", "B"

@@ -2,22 +2,22 @@
 
 from dataclasses import dataclass, replace
 
-from harness.analysis.accuracy import AverageRecovery, SuiteResult, suite_results
-from harness.analysis.agreement import Agreement, agreements
-from harness.analysis.attribution import Rung, rungs
-from harness.analysis.capacity import Gain, capacity, gain
-from harness.analysis.cost import Cost, costs
-from harness.analysis.cutoffs import METRICS, Envelope, envelope
-from harness.analysis.distance import ChoiceDistance, TextDistance, choice_distances, text_distances
-from harness.analysis.energy import Energy, energies
-from harness.analysis.gemm import Gemm, gemm
-from harness.analysis.intervals import Estimate
-from harness.analysis.judge import WinRate, win_rates
-from harness.analysis.pareto import Front, fronts
-from harness.analysis.performance import Against, LoadPoint, against_baseline, load_points
-from harness.analysis.readings import Reading
-from harness.analysis.recommend import Recommendation, recommend
-from harness.analysis.speedups import Speedups, speedups
+from harness.analysis.decision.pareto import Front, fronts
+from harness.analysis.decision.recommend import Recommendation, recommend
+from harness.analysis.quality.accuracy import AverageRecovery, SuiteResult, suite_results
+from harness.analysis.quality.agreement import Agreement, agreements
+from harness.analysis.quality.distance import ChoiceDistance, TextDistance, choice_distances, text_distances
+from harness.analysis.quality.judge import WinRate, win_rates
+from harness.analysis.speed.attribution import Rung, rungs
+from harness.analysis.speed.capacity import Gain, capacity, gain
+from harness.analysis.speed.cost import Cost, costs
+from harness.analysis.speed.cutoffs import METRICS, Envelope, envelope
+from harness.analysis.speed.energy import Energy, energies
+from harness.analysis.speed.gemm import Gemm, gemm
+from harness.analysis.speed.performance import Against, LoadPoint, against_baseline, load_points
+from harness.analysis.speed.readings import Reading
+from harness.analysis.speed.speedups import Speedups, speedups
+from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
 from harness.analysis.validity import FlagGroup, Mark, emulated, flag_groups, marks
 

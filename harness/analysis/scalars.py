@@ -4,11 +4,11 @@ Only numbers that may be compared are in it: nothing from invalid cells, no win 
 chance. Intervals stand beside as `_low` and `_high`.
 """
 
-from harness.analysis.capacity import estimate
 from harness.analysis.findings import Findings
-from harness.analysis.intervals import Estimate
-from harness.analysis.performance import LoadPoint, at, ladder
-from harness.analysis.readings import latency_at_rate
+from harness.analysis.speed.capacity import estimate
+from harness.analysis.speed.performance import LoadPoint, at, ladder
+from harness.analysis.speed.readings import latency_at_rate
+from harness.analysis.statistics.intervals import Estimate
 
 LATENCIES = ("ttft_ms", "itl_ms", "e2e_ms")
 

@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.accuracy import SuiteResult
-from harness.analysis.judge import WinRate
+from harness.analysis.quality.accuracy import SuiteResult
+from harness.analysis.quality.judge import WinRate
 from harness.analysis.study import Measured, Study
 
 LEVELS = ("invalid", "caution", "note")

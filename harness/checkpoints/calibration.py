@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import strict_json
 from harness.dialogues import FORMS, Messages, dialogue, messages_of
 from harness.errors import ConfigError
-from harness.jsonlines import TextError, json_lines, read_text
+from harness.untrusted import strict_json
+from harness.untrusted.jsonlines import TextError, json_lines, read_text
 
 NAME = "calibration.jsonl"
 

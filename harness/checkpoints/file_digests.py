@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.disk import write_atomically
 from harness.errors import ConfigError
+from harness.machine.disk import write_atomically
 
 FOLDER = "digests"  # of the cache folder
 LARGE_BYTES = 16 << 20  # smaller files are not remembered

@@ -4,13 +4,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness import strict_json
 from harness.checkpoints.identity import WEIGHTS
 from harness.errors import HarnessError
 from harness.hub import access
+from harness.hub.commits import DATASET, MODEL, resolve
 from harness.hub.failures import Place
 from harness.hub.waiting import bound
-from harness.hub_commits import DATASET, MODEL, resolve
+from harness.untrusted import strict_json
 
 TIMEOUT_S = 5.0
 NO_TOKENIZER = [*(f"*{suffix}" for suffix in WEIGHTS), "*.h5", "*.msgpack", "*.onnx", "original/*", "onnx/*"]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import dialogues, host, strict_json
+from harness import dialogues
 from harness.checkpoints import Checkpoint, Source, hub, recipes, source
 from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.file_digests import FOLDER, Digests
@@ -21,7 +21,9 @@ from harness.checkpoints.sources import Hub, Pypi, size_bytes
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
 from harness.errors import HarnessError
-from harness.hub_commits import DATASET, commit_of
+from harness.hub.commits import DATASET, commit_of
+from harness.machine import host
+from harness.untrusted import strict_json
 
 WORKERS = Path(__file__).with_name("workers")
 IMPORT, COMPRESS = "import_gguf.py", "compress"  # a script, a folder with a __main__.py

@@ -7,10 +7,10 @@ from typing import Any
 
 from harness.checkpoints.inspection.claims import matches
 from harness.checkpoints.inspection.matching import regexes
-from harness.config import Config, Format, Variant
+from harness.config.schema import Config, Format, Variant
 from harness.engines.kernels import wants_sparsity_config
 from harness.errors import did_you_mean
-from harness.patterns import SlowPattern
+from harness.untrusted.patterns import SlowPattern
 
 # Field -> the methods that workers/compress has; True: it measures activations, and needs calibration data for it.
 METHODS = {

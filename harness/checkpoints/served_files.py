@@ -6,10 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness import strict_json
 from harness.checkpoints import hub, source
 from harness.checkpoints.inspection.files import Files, Folder
 from harness.errors import HarnessError
+from harness.untrusted import strict_json
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import os
 import re
 from pathlib import Path
 
-from harness import strict_json
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import content, gguf_content, tokenizer_only
-from harness.hub_commits import MODEL, commit_of
+from harness.hub.commits import MODEL, commit_of
+from harness.untrusted import strict_json
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 

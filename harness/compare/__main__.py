@@ -19,10 +19,10 @@ import sys
 from pathlib import Path
 
 import harness
-from harness import disk
+from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
-from harness.masking import mask
-from harness.output import masked_main
+from harness.machine import disk
+from harness.redaction.masking import mask
 
 PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
 
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 def compare(arguments: argparse.Namespace, command: str) -> bool:
     """Prints the comparison, writes the files; True when a gate failed. Raises ConfigError."""
     from harness.analysis.comparison import compare_sides
-    from harness.analysis.gates import Gates, checks
+    from harness.analysis.decision.gates import Gates, checks
     from harness.compare.sides import pairs
     from harness.compare.text import comparison_text, plain
 
@@ -96,7 +96,7 @@ def _verdict(made: int, failing: int, inconclusive: int) -> str:
 
 
 def _files(arguments: argparse.Namespace, compared: list, verdict: str, failed: bool, command: str) -> None:
-    from harness.disk import write_atomically
+    from harness.machine.disk import write_atomically
 
     try:
         if arguments.json:
@@ -106,7 +106,7 @@ def _files(arguments: argparse.Namespace, compared: list, verdict: str, failed: 
                 arguments.json, comparison_json(compared, verdict, failed, arguments.strict, command), write_atomically
             )
         if arguments.html:
-            from harness.report.compare_page import render_comparison
+            from harness.report.pages.comparison import render_comparison
 
             page = render_comparison(compared, verdict, failed, command, harness.__version__)
             _write(arguments.html, page, write_atomically)

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.analysis.comparison import A, B, Comparison, Side
-from harness.analysis.gates import Check
-from harness.visible import visible
+from harness.analysis.decision.gates import Check
+from harness.untrusted.visible import visible
 
 SCHEMA = 1
 

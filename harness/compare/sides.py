@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from harness.analysis.comparison import Side
-from harness.analysis.load import load_study
+from harness.analysis.load_study import load_study
 from harness.analysis.study import Study
+from harness.console.output import warn_of_damage
 from harness.errors import ConfigError, did_you_mean
-from harness.output import warn_of_damage
 
 
 def pairs(a: str, b: str, results: Path | None = None) -> list[tuple[Side, Side]]:

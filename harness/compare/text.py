@@ -1,11 +1,11 @@
 """A comparison as text: for a terminal, a CI log, a pipe. Nothing from a store can move the cursor."""
 
 from harness.analysis.comparison import Comparison
-from harness.analysis.gates import Check
-from harness.report import compare_tables as tables
-from harness.report.tables import Table, Td
+from harness.analysis.decision.gates import Check
+from harness.report.tables import comparison as tables
+from harness.report.tables.table import Table, Td
 from harness.report.words import verdicts
-from harness.visible import visible
+from harness.untrusted.visible import visible
 
 COLOURS = {"good": "\033[32m", "bad": "\033[31m", "warn": "\033[33m"}
 WIDEST = 64  # of a column that is not the last; longer facts are cut, the page and the JSON have the whole

@@ -11,13 +11,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from harness.config import Scheme
-from harness.credentials import read_key, split_url
-from harness.deployments import Axes
+from harness.config.deployments import Axes
+from harness.config.schema import Scheme
 from harness.engines.dialect import VLLM, Dialect
 from harness.engines.limits import Limits, Meter
 from harness.engines.releases import Release
 from harness.errors import ConfigError, did_you_mean
+from harness.redaction.credentials import read_key, split_url
 
 ENGINES = {
     "vllm": "harness.engines.vllm:Vllm",

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.credentials import key_problems, url_problems, without_credentials
-from harness.deployments import Axes
+from harness.config.deployments import Axes
 from harness.engines import Deployment, NotLaunched, Server
 from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.engines.model_list import list_models
 from harness.errors import EngineError, did_you_mean
+from harness.redaction.credentials import key_problems, url_problems, without_credentials
 
 
 @dataclass

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from harness.credentials import argument_problems
 from harness.errors import HarnessError
-from harness.masking import mask_data, mask_urls
+from harness.redaction.credentials import argument_problems
+from harness.redaction.masking import mask_data, mask_urls
 
 STOP_GRACE_S = 10.0
 ASK_TIMEOUT_S = 60.0

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from harness.checkpoints.inspection import Inspection
-from harness.config import Scheme
+from harness.config.schema import Scheme
+from harness.config.schemes import quantized, words
 from harness.engines.kernels import SIXTEEN_BIT
 from harness.engines.layer_names import compact, expand
-from harness.schemes import quantized, words
 
 SPARSE_SCHEMES = {"CompressedTensors24", "CompressedTensorsW4A16Sparse24"}
 SPARSE_METHODS = {"gptq_marlin_24"}  # of every linear layer, without a line for each

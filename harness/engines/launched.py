@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.deployments import Axes
+from harness.config.deployments import Axes
 from harness.engines import Deployment, Server, environment
 from harness.engines.dialect import Dialect
 from harness.engines.environment import EnvironmentConfig
@@ -24,7 +24,7 @@ from harness.engines.releases import Release
 from harness.engines.replies import BadReply, parse_json
 from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
-from harness.hub_commits import MODEL, commit_of
+from harness.hub.commits import MODEL, commit_of
 
 RESET_TIMEOUT_S = 10.0
 

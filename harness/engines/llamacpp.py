@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.deployments import Axes
+from harness.config.deployments import Axes
 from harness.engines import Deployment, Server, environment
 from harness.engines.dialect import LLAMACPP
 from harness.engines.environment import EnvironmentConfig

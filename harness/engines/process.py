@@ -14,12 +14,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness import disk, scratch
 from harness.engines import leftovers
 from harness.engines.urls import no_proxy_for_loopback
 from harness.errors import EngineError
-from harness.interrupts import held
-from harness.masking import excerpt, known_values, mask
+from harness.machine import disk, scratch
+from harness.machine.interrupts import held
+from harness.redaction.masking import excerpt, known_values, mask
 
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 TAIL_LINES = 15

@@ -10,8 +10,8 @@ import json
 import math
 from typing import Any
 
-from harness.masking import excerpt
-from harness.strict_json import whole_characters
+from harness.redaction.masking import excerpt
+from harness.untrusted.strict_json import whole_characters
 
 SHOWN = 200  # characters of an answer in a message
 MOST_COUNT = 1 << 40  # tokens

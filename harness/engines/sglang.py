@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.deployments import Axes
+from harness.config.deployments import Axes
 from harness.engines import Deployment, Server
 from harness.engines.dialect import SGLANG
 from harness.engines.environment import EnvironmentConfig

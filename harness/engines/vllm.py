@@ -14,8 +14,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from harness import host
-from harness.deployments import Axes
+from harness.config.deployments import Axes
 from harness.engines import Deployment, Server, hf_overrides
 from harness.engines.dialect import VLLM
 from harness.engines.environment import EnvironmentConfig
@@ -32,6 +31,7 @@ from harness.engines.launched import (
 from harness.engines.releases import Release, vllm_release
 from harness.engines.vllm_log import read_log, write_logging_config
 from harness.errors import ConfigError
+from harness.machine import host
 
 PLUGINS = Path(__file__).with_name("plugins")
 GEMM_WORKER = Path(__file__).with_name("gemm_worker")

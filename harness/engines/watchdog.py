@@ -105,8 +105,8 @@ def read_line(descriptor: int) -> bytes:
 
 
 def masker(secrets: list[str]):
-    """`mask` of harness/masking.py, which knows `secrets`."""
-    path = Path(__file__).parents[1] / "masking.py"
+    """`mask` of harness/redaction/masking.py, which knows `secrets`."""
+    path = Path(__file__).parents[1] / "redaction" / "masking.py"
     spec = importlib.util.spec_from_file_location("masking", path)
     masking = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(masking)

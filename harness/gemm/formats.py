@@ -1,9 +1,9 @@
 """From a variant's scheme to the number format of its products. Pure."""
 
-from harness.config import Config, Format, Scheme
+from harness.config.schema import Config, Format, Scheme
+from harness.config.schemes import number, scheme_words
 from harness.errors import ConfigError, did_you_mean
 from harness.gemm.shapes import LAYERS
-from harness.schemes import number, scheme_words
 
 # (weights, their scales, activations, their scales, sparsity) -> format
 FORMATS = {

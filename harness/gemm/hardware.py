@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from harness.data_sheets import HARDWARE, SPARSE_PEAK
+from harness.machine.data_sheets import HARDWARE, SPARSE_PEAK
 
 NAMES = {  # the data sheet differs by form factor: PCIe and NVL cards are none of these
     r"H100 80GB HBM3": "h100",

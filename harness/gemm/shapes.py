@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import strict_json
 from harness.checkpoints import source
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.sources import Directory, Hub
-from harness.config import Gemm
+from harness.config.schema import Gemm
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
+from harness.untrusted import strict_json
 
 LAYERS = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")  # lm_head stays in 16 bits in every scheme
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from harness.config import LoadPoints, Scenario
+from harness.config.schema import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint
 from harness.load.client.schedule import run_schedule
 from harness.load.client.trace import ClientFacts, Failure, Request
+from harness.load.flags import flags
 from harness.load.metrics import summarize
 from harness.load.samples import Sample, sample
 from harness.load.server_metrics import watch
-from harness.load.traffic.plan import expected_prefix_share, plan_requests
-from harness.load.validity import flags
+from harness.load.traffic.requests import expected_prefix_share, plan_requests
 from harness.records import Flag, Window
 
 Progress = Callable[[int, int], None]

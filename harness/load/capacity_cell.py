@@ -6,8 +6,8 @@ from typing import Any
 from harness.load import LoadPoint
 from harness.load.bench import Bench, Progress
 from harness.load.capacity import Capacity, Probe, capacity_result, make_probe, search
+from harness.load.flags import OF_THE_CLIENT
 from harness.load.samples import row
-from harness.load.validity import OF_THE_CLIENT
 from harness.records import Flag, Outcome
 
 BURST = 64  # requests at once, to learn about where the capacity lies ...

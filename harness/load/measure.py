@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from harness.config import LoadPoints, Scenario
+from harness.config.schema import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint
 from harness.load.bench import Bench, Progress
 from harness.load.capacity_cell import measure_capacity
 from harness.load.samples import row
-from harness.load.traffic.plan import warm_up_requests
+from harness.load.traffic.requests import warm_up_requests
 from harness.records import Outcome
 
 

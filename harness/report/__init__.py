@@ -7,13 +7,13 @@ model_cards/, summary.json (summary.schema.json has its form), cells.csv.
 from pathlib import Path
 
 from harness.analysis import Findings, Study, analyse
-from harness.report.cells import cells_csv
-from harness.report.charts import charts
-from harness.report.folder import write_files
-from harness.report.model_card import model_cards
-from harness.report.notes import release_notes
-from harness.report.page import render_page
-from harness.report.summary import summary_json
+from harness.report.figures.charts import charts
+from harness.report.files.cells import cells_csv
+from harness.report.files.folder import write_files
+from harness.report.files.model_card import model_cards
+from harness.report.files.notes import release_notes
+from harness.report.files.summary import summary_json
+from harness.report.pages.page import render_page
 
 __all__ = ["write_report"]
 

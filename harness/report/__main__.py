@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness import disk
+from harness.console.output import masked_main, warn_of_damage
 from harness.errors import ConfigError, HarnessError
-from harness.names import folder_for, name_problem
-from harness.output import masked_main, warn_of_damage
+from harness.machine import disk
+from harness.untrusted.names import folder_for, name_problem
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("results", type=Path, help="a sweep's folder, like results/quickstart")
     parser.add_argument("--out", type=Path, help="default: reports/NAME OF THE FOLDER")
     arguments = parser.parse_args()
-    from harness.analysis.load import load_study
+    from harness.analysis.load_study import load_study
     from harness.report import write_report
 
     try:

@@ -2,9 +2,9 @@
 
 import sys
 
-from harness.report.tables import Table
-from harness.terminal import console
-from harness.visible import visible
+from harness.console.terminal import console
+from harness.report.tables.table import Table
+from harness.untrusted.visible import visible
 
 COLOURS = {"good": "green", "bad": "bold red", "muted": "dim"}
 

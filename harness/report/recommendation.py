@@ -1,7 +1,7 @@
 """The answer to "which one do I ship?", in one or two sentences."""
 
 from harness.analysis import Findings
-from harness.analysis.recommend import Recommendation, Wanted
+from harness.analysis.decision.recommend import Recommendation, Wanted
 from harness.analysis.validity import simulated
 from harness.report.words import about, times
 

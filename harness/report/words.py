@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from harness.analysis import Findings
-from harness.analysis.capacity import Gain, estimate
-from harness.analysis.intervals import Estimate
-from harness.analysis.readings import AT_LEAST, INTERPOLATED, Reading
+from harness.analysis.speed.capacity import Gain, estimate
+from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, Reading
+from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.validity import simulated
 
 NONE = "–"

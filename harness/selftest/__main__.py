@@ -9,9 +9,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from harness.console.output import masked_main
+from harness.console.terminal import console
 from harness.errors import HarnessError
-from harness.output import masked_main
-from harness.terminal import console
 
 
 def main() -> int:
@@ -34,15 +34,15 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from harness import disk, host
     from harness.errors import ConfigError
-    from harness.scratch import scratch
+    from harness.machine import disk, host
+    from harness.machine.scratch import scratch
     from harness.selftest.checks import run_checks
     from harness.selftest.needs import Needs
 
     needs, workers = Needs.default(), 1
     if arguments.overrides:
-        from harness.compose import compose_sweep
+        from harness.sweeps.compose import compose_sweep
 
         config = compose_sweep(arguments.overrides)
         needs, workers = Needs.of(config), config.load.workers

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.config import Config
+from harness.config.schema import Config
 from harness.load import load_points
 
 

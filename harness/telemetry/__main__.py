@@ -3,10 +3,10 @@
 import os
 import sys
 
-from harness.output import masked_main
+from harness.console.output import masked_main
 from harness.telemetry import nvml as access
 from harness.telemetry.devices import visible
-from harness.telemetry.preflight import problems
+from harness.telemetry.problems import problems
 from harness.telemetry.reasons import names
 
 

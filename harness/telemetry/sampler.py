@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from harness.interrupts import held
+from harness.machine.interrupts import held
+from harness.machine.scratch import scratch
 from harness.records import Flag, Window
-from harness.scratch import scratch
 from harness.telemetry import nvml as access
 from harness.telemetry.devices import Device, visible
+from harness.telemetry.flags import flags
 from harness.telemetry.processes import strangers
 from harness.telemetry.reasons import names
 from harness.telemetry.summary import per_token, summarize
-from harness.telemetry.validity import flags
 from harness.telemetry.worker import LOOK_EVERY
 
 INTERVAL_S = 0.25

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from harness.analysis import Findings, Study, analyse
 from harness.engines.urls import loopback_without_proxy, proxy_of
 from harness.errors import HarnessError
-from harness.known_secrets import learn_url
-from harness.masking import MASK, excerpt, mask
+from harness.redaction.known_secrets import learn_url
+from harness.redaction.masking import MASK, excerpt, mask
 from harness.tracking.metrics import metric_name
 
 __all__ = ["metric_name", "track"]

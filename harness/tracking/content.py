@@ -7,7 +7,7 @@ from typing import Any
 from harness.analysis import Findings, Study
 from harness.analysis.study import Cell, Measured
 from harness.analysis.validity import kernels, schemes
-from harness.report.notes import markdown, release_notes
+from harness.report.files.notes import markdown, release_notes
 from harness.report.words import verdicts
 
 DESCRIPTION_CHARS = 7500  # the server refuses a tag of more than 8000

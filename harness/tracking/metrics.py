@@ -18,8 +18,8 @@ import re
 from zlib import crc32
 
 from harness.analysis import Findings
-from harness.analysis.performance import ladder
 from harness.analysis.scalars import by_rate, rates, scalars
+from harness.analysis.speed.performance import ladder
 
 LADDERS = ("itl", "ttft")
 PARTS = ("p50", "p99")

@@ -23,7 +23,7 @@ from harness.tracking.view import TAG, VARIANT, saved_view, view_key, view_link
 
 BATCH = 1000  # metrics that MLflow takes in one request
 PARAM_BATCH = 100
-SWEEP, MEASURED_BY = "harness.sweep", "harness.measured_by"
+SWEEP, MEASURED_BY = "harness.sweeps.sweep", "harness.measured_by"
 PARENT, NAME, NOTE, CONTEXT = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content", "mlflow.data.context"
 
 

@@ -18,8 +18,8 @@ from accuracy_rows import bare, coverage, same_items
 from accuracy_rows.served import Served, served
 from table import Row, markdown
 
-from harness import host
 from harness.errors import ConfigError, HarnessError, did_you_mean
+from harness.machine import host
 
 ON_THE_ENGINE: dict[str, Callable[[Served, argparse.Namespace], Iterator[Row]]] = {
     "mmlu": lambda s, o: same_items.mmlu(s, o.items, o.repeats),

@@ -15,11 +15,11 @@ from statistics import median
 
 from table import Row, markdown
 
-from harness import compose
 from harness.engines import engine_class
 from harness.engines.vllm import GEMM_WORKER
 from harness.gemm.formats import format_of
 from harness.gemm.shapes import layers
+from harness.sweeps import compose
 
 TIMER = Path(__file__).with_name("gemm_rows") / "timer.py"
 SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3}

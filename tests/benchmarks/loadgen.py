@@ -20,8 +20,8 @@ from loadgen_rows import alone, arrivals, compare
 from loadgen_rows.setup import Setup, prepare
 from table import Row, markdown
 
-from harness import host
 from harness.errors import ConfigError, HarnessError, did_you_mean
+from harness.machine import host
 
 OURS = compare.OURS
 PEERS = [name for name in CLIENTS if name != OURS]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.engines.watchdog import descendants
-from harness.store import Store
+from harness.records.store import Store
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
 

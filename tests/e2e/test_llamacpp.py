@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose
 from harness.accuracy.generation import request_many
-from harness.accuracy.lm_eval_logprobs import next_token_body, next_token_scores
+from harness.accuracy.lm_eval.logprobs import next_token_body, next_token_scores
 from harness.checkpoints import gguf
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Deployment, engine_class
 from harness.engines.launched import ask_json
 from harness.load.server_metrics import scrape
+from harness.sweeps import compose
 
 CONFIG = compose.compose_sweep(["+sweep=gguf", "engine.slots=2", "engine.max_model_len=512"])
 CACHE = Path(CONFIG.cache_dir).expanduser()

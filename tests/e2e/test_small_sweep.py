@@ -73,7 +73,7 @@ def test_what_ran_is_in_the_record(records):
 
 def test_the_model_speaks_and_the_arithmetic_is_right(records, folder):
     """The engine's own faults show here: with vLLM's AMX attention this model answers nonsense, and solves nothing."""
-    from harness.store import Store
+    from harness.records.store import Store
 
     store = Store(folder / "results/small")
     for variant in ("bf16", "fp8_dynamic"):

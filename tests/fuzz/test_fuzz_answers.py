@@ -8,10 +8,10 @@ from foreign import JSON, changed, damaged, encoded, readable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.accuracy.alpaca_eval.annotator import _letters
 from harness.accuracy.completions import check, completion, counts_of
-from harness.accuracy.judge_annotator import _letters
-from harness.accuracy.lm_eval_logprobs import echoed_score, next_token_scores
-from harness.accuracy.lm_eval_model import generation
+from harness.accuracy.lm_eval.logprobs import echoed_score, next_token_scores
+from harness.accuracy.lm_eval.model import generation
 from harness.accuracy.perplexity import window_row
 from harness.accuracy.refusals import advice, final
 from harness.engines.failures import failure_of, unwrapped

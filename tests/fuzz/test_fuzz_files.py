@@ -11,7 +11,6 @@ from budget import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import strict_json
 from harness.accuracy.data_files import read_csv, read_json, read_json_lines
 from harness.checkpoints import calibration, gguf, recipes
 from harness.checkpoints.compatibility import problems as unreadable
@@ -22,9 +21,10 @@ from harness.checkpoints.sources import Directory
 from harness.engines.releases import vllm_release
 from harness.errors import HarnessError
 from harness.gemm.shapes import layers
-from harness.load.traffic.corpora import load_corpus
 from harness.load.traffic.replay import read_trace
-from harness.patterns import Pattern
+from harness.text.corpora import load_corpus
+from harness.untrusted import strict_json
+from harness.untrusted.patterns import Pattern
 
 PARTS = [*b'NaN 1e999 -Infinity -1 0 1e308 9223372036854775808 null true [] {} "" 4.5 "re:(" [[1]] {"a":[]}'.split()]
 PARTS += [b"9" * 400, b'"\\ud800"', b'"\xff"', b"[" * 600, b'{"a":1,"a":2}', b'"\x1b[2J"', b"\0", b"\xff\xfe", b"\r"]

@@ -11,7 +11,7 @@ from harness.checkpoints import file_digests
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import argument_files, content, read_files
 from harness.errors import ConfigError
-from harness.hub_commits import DATASET, MODEL, cached_commit, resolve
+from harness.hub.commits import DATASET, MODEL, cached_commit, resolve
 
 NAMES = (
     *("config.json", "generation_config.json", "model.safetensors", "model-2.safetensors", "pytorch_model.bin"),

@@ -17,10 +17,10 @@ import synthetic_study
 from synthetic_study import VARIANTS
 
 from harness.analysis import analyse
-from harness.analysis.load import load_study
+from harness.analysis.load_study import load_study
 from harness.errors import ConfigError
-from harness.report.notes import release_notes
-from harness.store import Store
+from harness.records.store import Store
+from harness.report.files.notes import release_notes
 
 TWO = {name: VARIANTS[name] for name in ("bf16", "fp8")}
 USED = {

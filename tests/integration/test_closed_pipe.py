@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness.output import PIPE_CLOSED
+from harness.console.output import PIPE_CLOSED
 
 COMMANDS = [
     ["harness", "+sweep=quickstart", "--cfg", "job"],
@@ -45,7 +45,7 @@ def test_a_closed_pipe_is_a_quiet_end(command, buffered, tmp_path):
 
 
 def test_another_broken_pipe_is_not_hushed(tmp_path):
-    code = "import sys; from harness.output import masked_main\ndef main(): raise BrokenPipeError('a socket')\n"
+    code = "import sys; from harness.console.output import masked_main\ndef main(): raise BrokenPipeError('a socket')\n"
     done = subprocess.run([sys.executable, "-c", code + "sys.exit(masked_main(main))"], capture_output=True, text=True,
                           timeout=60, check=False)  # fmt: skip
     assert done.returncode == 1 and "a socket" in done.stderr

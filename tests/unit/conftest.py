@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from harness import hub_commits
 from harness.checkpoints import hub
+from harness.hub import commits as hub_commits
 
 PATH = re.compile(r"/api/(models|datasets)/([^?]+?)(?:/revision/([^?]+))?(?:\?.*)?")
 

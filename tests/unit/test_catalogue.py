@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalogue, compose, host, preflight
-from harness.config import Format, Needs, Scheme
+from harness import catalogue
+from harness.config.schema import Format, Needs, Scheme
+from harness.config.schemes import bits_per_weight, problems, scheme_words, weight_words, words
 from harness.errors import ConfigError, HarnessError
-from harness.schemes import bits_per_weight, problems, scheme_words, weight_words, words
+from harness.machine import host
+from harness.sweeps import compose, preflight
 
 README = Path(__file__).parents[2] / "README.md"
 ASKED = [

@@ -5,14 +5,21 @@ import dataclasses
 
 import pytest
 
-from harness.config import Config, Judge
-from harness.credentials import argument_problems, key_problems, read_key, split_url, url_problems, without_credentials
+from harness.config.schema import Config, Judge
 from harness.engines import Deployment, Server
 from harness.engines import environment as environments
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError
-from harness.plan import fingerprint
+from harness.redaction.credentials import (
+    argument_problems,
+    key_problems,
+    read_key,
+    split_url,
+    url_problems,
+    without_credentials,
+)
+from harness.sweeps.plan import fingerprint
 
 BASIC = f"Basic {base64.b64encode(b'bob:p@ss').decode()}"
 

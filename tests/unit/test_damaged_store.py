@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.judge import judge_facts
-from harness.analysis.load import load_study
+from harness.analysis.load_study import load_study
+from harness.analysis.quality.judge import judge_facts
 from harness.errors import ConfigError
-from harness.record_check import result_fault
+from harness.records.record_check import result_fault
+from harness.records.store import Store
 from harness.report.__main__ import main as report
-from harness.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent / "compare"))
 from two_sweeps import store as synthetic_store

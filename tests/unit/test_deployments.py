@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import host, preflight
 from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
-from harness.compose import compose_sweep
-from harness.config import Deployments
-from harness.deployments import Axes, axes_of, expand, gpus_of, stands_for
+from harness.config.deployments import Axes, axes_of, expand, gpus_of, stands_for
+from harness.config.schema import Deployments
 from harness.engines import Deployment, engine_class
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.vllm import Vllm, VllmConfig, kv_cache_dtypes
 from harness.errors import ConfigError
-from harness.plan import build_plan
+from harness.machine import host
+from harness.sweeps import preflight
+from harness.sweeps.compose import compose_sweep
+from harness.sweeps.plan import build_plan
 
 NGRAM = "{method: ngram, num_speculative_tokens: 4, prompt_lookup_max: 4}"
 

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from harness import disk
 from harness.errors import DiskFull, HarnessError
+from harness.machine import disk
 
 
 def chained() -> Exception:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose
 from harness.engines import engine_class
-from harness.estimate import estimator
-from harness.plan import build_plan
-from harness.store import Store
+from harness.records.store import Store
+from harness.sweeps import compose
+from harness.sweeps.estimate import estimator
+from harness.sweeps.plan import build_plan
 
 
 def test_a_replay_takes_until_its_last_answer_ends(tmp_path):

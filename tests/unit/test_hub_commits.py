@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose, preflight
 from harness.checkpoints import source
 from harness.checkpoints.prepare import Workshop, identity
-from harness.deployments import Axes
+from harness.config.deployments import Axes
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
-from harness.hub_commits import DATASET, MODEL, commit_of, resolve
-from harness.load.traffic.corpora import corpus_digest
-from harness.plan import build_plan
+from harness.hub.commits import DATASET, MODEL, commit_of, resolve
+from harness.sweeps import compose, preflight
+from harness.sweeps.plan import build_plan
+from harness.text.corpora import corpus_digest
 
 ONE, TWO = "1" * 40, "2" * 40
 

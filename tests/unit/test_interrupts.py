@@ -7,12 +7,12 @@ import textwrap
 
 import pytest
 
-from harness import interrupts
-from harness.interrupts import Interrupted
+from harness.machine import interrupts
+from harness.machine.interrupts import Interrupted
 
 START = """
 import os, signal, sys
-from harness import interrupts
+from harness.machine import interrupts
 
 def send(number=signal.SIGINT):
     os.kill(os.getpid(), number)

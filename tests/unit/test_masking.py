@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 import pytest
 
-from harness import known_secrets, masking, output
+from harness.console import output
+from harness.console.output import MaskedFormatter, MaskedStream
 from harness.engines import process
 from harness.errors import CellError, PreflightError
-from harness.masking import excerpt, mask, mask_data, mask_row, secret_name
-from harness.output import MaskedFormatter, MaskedStream
-from harness.store import Store
+from harness.records.store import Store
+from harness.redaction import known_secrets, masking
+from harness.redaction.masking import excerpt, mask, mask_data, mask_row, secret_name
 
 SECRET = "q7Zr/kW2+pL9 vT4xN8\"bM3'é"
 

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import compose
 from harness.accuracy import suite_class
-from harness.analysis.load import load_study
+from harness.analysis.load_study import load_study
 from harness.engines import engine_class
-from harness.measured_again import measured_again
-from harness.plan import Plan, build_plan, fingerprint
-from harness.store import Store
+from harness.records.store import Store
+from harness.sweeps import compose
+from harness.sweeps.measured_again import measured_again
+from harness.sweeps.plan import Plan, build_plan, fingerprint
 
 
 @pytest.fixture(scope="module")

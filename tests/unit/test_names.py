@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from harness import compose
-from harness.compose import compose_sweep
 from harness.errors import ConfigError
-from harness.names import file_name, folder_for, name_problem
-from harness.store import Store, slug
+from harness.records.store import Store, slug
+from harness.sweeps import compose
+from harness.sweeps.compose import compose_sweep
+from harness.untrusted.names import file_name, folder_for, name_problem
 
 BAD = [
     *("..", ".", "", "/etc", "a/b", "a\\b", "a\0b", "a\nb", "x\n", "-rf", "--out", ".hidden", "end.", "a b", "a:b"),

@@ -6,9 +6,9 @@ import sys
 import pytest
 import yaml
 
-from harness.compose import compose_sweep
 from harness.errors import ConfigError
-from harness.overrides import prepare_overrides
+from harness.sweeps.compose import compose_sweep
+from harness.sweeps.overrides import prepare_overrides
 
 WITHOUT_JUDGE = ["+sweep=which_compression", "model=org/name"]
 

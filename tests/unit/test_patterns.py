@@ -6,7 +6,7 @@ import re
 import pytest
 
 from harness.checkpoints.recipes import ignore_problems
-from harness.patterns import LONGEST, Pattern, SlowPattern
+from harness.untrusted.patterns import LONGEST, Pattern, SlowPattern
 
 LONG = "model.language_model.text_encoder.transformer.layers.31.mlp.down_proj"
 NAME = "model.layers.31.mlp.experts.127.down_proj"

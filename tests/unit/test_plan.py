@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose
 from harness.accuracy import suite_class
 from harness.engines import engine_class
 from harness.errors import ConfigError
-from harness.plan import build_plan, recipe_of
+from harness.sweeps import compose
+from harness.sweeps.plan import build_plan, recipe_of
 
 
 def plan(*overrides: str, sweep: str = "quickstart"):

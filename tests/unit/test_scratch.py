@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import scratch
 from harness.errors import ConfigError, DiskFull
+from harness.machine import scratch
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_little_room_is_a_problem_before_anything_starts(tmpdir_, monkeypatch):
 
 HOLDER = """
 import sys, time
-from harness.scratch import scratch
+from harness.machine.scratch import scratch
 with scratch("load") as folder:
     (folder / "requests").write_text("x")
     print(folder, flush=True)
@@ -108,7 +108,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmpdir_):
 def test_an_interrupt_between_making_and_using_leaves_nothing(tmpdir_):
     program = textwrap.dedent("""
         import os, signal
-        from harness import interrupts, scratch
+        from harness.machine import interrupts, scratch
         interrupts.install()
         make = scratch._make
         def interrupted(kind):

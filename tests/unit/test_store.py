@@ -4,7 +4,7 @@ import os
 import pytest
 
 from harness.errors import ConfigError, DiskFull
-from harness.store import Store
+from harness.records.store import Store
 
 
 def record(fingerprint="f" * 16, key="bf16/mmlu"):

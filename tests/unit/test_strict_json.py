@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from harness import strict_json
-from harness.jsonlines import json_lines, read_text
+from harness.untrusted import strict_json
+from harness.untrusted.jsonlines import json_lines, read_text
 
 REFUSED = {
     '{"a": 1,\n "b": {"c": 1, "c": 2}}': "the key 'c' twice in one object: line 2 column 16",

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import preflight
 from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
-from harness.compose import compose_sweep, options
 from harness.engines import engine_class
 from harness.engines.vllm import last_argument
 from harness.errors import ConfigError
-from harness.plan import build_plan
 from harness.rehearse import rehearsal
+from harness.sweeps import preflight
+from harness.sweeps.compose import compose_sweep, options
+from harness.sweeps.plan import build_plan
 
 SWEEPS = options("sweep")
 STUDIES = ["hopper_sparse_fp8", "ampere_sparse_int4", "mixtral_fp8", "bf16_or_death"]

@@ -4,14 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import host
-from harness.compose import compose_sweep
 from harness.engines import engine_class
 from harness.engines.kernels import wants_sparsity_config
 from harness.engines.releases import vllm_release
 from harness.errors import ConfigError
-from harness.gemm.plan import gemm_inputs, gemm_problems, products_left_out
-from harness.unsupported import emulated, engine_fits, leave_out, said_of
+from harness.gemm.cells import gemm_inputs, gemm_problems, products_left_out
+from harness.machine import host
+from harness.sweeps.compose import compose_sweep
+from harness.sweeps.unsupported import emulated, engine_fits, leave_out, said_of
 
 SWEEP = ["+sweep=gpu_proof"]
 ENTRY = "variant: bf16, value: 29.2, tolerance: 0.01, source: s"

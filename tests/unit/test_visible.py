@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from harness.output import MaskedFormatter, MaskedStream
-from harness.progress import PlainProgress
-from harness.report.frame import safe_json
-from harness.report.markdown import markdown
-from harness.terminal import console
-from harness.visible import visible
+from harness.console.output import MaskedFormatter, MaskedStream
+from harness.console.progress import PlainProgress
+from harness.console.terminal import console
+from harness.report.files.markdown import markdown
+from harness.report.pages.frame import safe_json
+from harness.untrusted.visible import visible
 
 HOSTILE = {
     "\x1b]0;title\x07\x1b[2J\x1b[31mall cells are measured\x1b[0m": "\\u001b]0;title\\u0007\\u001b[2J",

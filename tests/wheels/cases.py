@@ -13,9 +13,9 @@ import studies
 import wheels
 from expected import CHECKPOINTS, HOME, RUNS
 
-from harness.compose import compose_sweep
-from harness.config import Config
-from harness.unsupported import engine_fits
+from harness.config.schema import Config
+from harness.sweeps.compose import compose_sweep
+from harness.sweeps.unsupported import engine_fits
 
 OPERATORS = (
     *("_C::cutlass_scaled_mm", "_C::cutlass_scaled_sparse_mm", "_C::cutlass_sparse_compress"),

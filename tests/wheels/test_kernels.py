@@ -5,13 +5,13 @@ import standins
 from cases import answers, built, log_of, name_of, said
 from expected import RUNS, Error
 
-from harness.compose import compose_sweep
-from harness.config import Variant
-from harness.engine_flags import engine_flags
+from harness.config.schema import Variant
 from harness.engines import Server
 from harness.engines.layer_names import expand
 from harness.engines.vllm_log import read_log
-from harness.plan import Cell
+from harness.sweeps.compose import compose_sweep
+from harness.sweeps.engine_flags import engine_flags
+from harness.sweeps.plan import Cell
 
 BUILT = [(engine, gpu, form, words) for engine, gpu in RUNS for form, words in built(engine, gpu)]
 FORMS = pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from pathlib import Path
 import standins
 from omegaconf import OmegaConf
 
-from harness.compose import compose_sweep
 from harness.engines import engine_class
 from harness.engines.environment import locked
 from harness.engines.vllm import NEEDS_PYTHON
 from harness.paths import conf_dir
+from harness.sweeps.compose import compose_sweep
 
 ROOT = Path(os.environ.get("HARNESS_WHEELS", "~/.cache/harness/wheels")).expanduser()
 ENGINES = ("vllm_sparse", "vllm", "vllm_sparse_marlin", "vllm_bitsandbytes")  # conf/engine/NAME.yaml

@@ -29,7 +29,7 @@ from harness.accuracy.sandbox import bubblewrap, container, unshare
 from harness.accuracy.sandbox.bounded import DEFAULT_LIMITS, Finished, Launch, Limits, run_bounded
 from harness.accuracy.sandbox.request import ENVIRONMENT, Request, visible_paths
 from harness.errors import HarnessError
-from harness.scratch import scratch
+from harness.machine.scratch import scratch
 
 __all__ = ["Finished", "Limits", "Sandbox", "find", "problems"]
 

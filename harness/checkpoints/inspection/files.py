@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import strict_json
 from harness.checkpoints.inspection.problems import Problem
 from harness.errors import HarnessError
+from harness.untrusted import strict_json
 
 INDEX = "model.safetensors.index.json"
 MAX_HEADER = 100_000_000  # the safetensors library's own limit

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from harness.config import Format
-from harness.schemes import GRANULARITIES
+from harness.config.schema import Format
+from harness.config.schemes import GRANULARITIES
 
 
 def check_format(format: Format) -> None:

@@ -14,7 +14,7 @@ from harness.checkpoints.inspection.methods import read_claims, text_config
 from harness.checkpoints.inspection.problems import Fault, Problem, grouped
 from harness.checkpoints.inspection.values import Measured, Scales, measure, scale_facts
 from harness.errors import HarnessError
-from harness.patterns import SlowPattern
+from harness.untrusted.patterns import SlowPattern
 
 EXACT = 512 << 20  # bytes: checkpoints up to here are measured whole
 SAMPLE = 512 << 10  # bytes of each layer, of a larger one

@@ -19,9 +19,9 @@ import re
 from dataclasses import dataclass, replace
 from math import ceil
 
-from harness import strict_json
 from harness.checkpoints.inspection.files import BITS, Container, Tensor
-from harness.config import Format
+from harness.config.schema import Format
+from harness.untrusted import strict_json
 
 PARTS = re.compile(
     r"^(?P<module>.+?)\.(?P<part>weight(?:_packed|_scale(?:_inv|_2)?|_global_scale|_zero_point|_shape|_g_idx|_format)?"

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from harness.patterns import Pattern
+from harness.untrusted.patterns import Pattern
 
 Predicate = Callable[[str], bool]
 

@@ -7,7 +7,7 @@ from harness.checkpoints.inspection.inspection import Inspection
 from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.problems import Fault
 from harness.checkpoints.inspection.values import Measured
-from harness.schemes import weight_words, words
+from harness.config.schemes import weight_words, words
 
 HEAD = ("layer type", "layers", "weights", "bits/weight", "zeros", "2:4", "scales")
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.data_sheets import HARDWARE
-from harness.deployments import Axes, parallel_sizes
+from harness.config.deployments import Axes, parallel_sizes
 from harness.engines import Deployment, NotLaunched, Server
 from harness.engines.dialect import VLLM
 from harness.engines.model_list import list_models
@@ -19,6 +18,7 @@ from harness.engines.simulated.roofline import Roofline, problems
 from harness.engines.simulated.schemes import SCHEMES, Scheme, scheme_of
 from harness.engines.simulated.shapes import SHAPES
 from harness.errors import ConfigError, EngineError, did_you_mean
+from harness.machine.data_sheets import HARDWARE
 
 MODULE = "harness.engines.simulated.server"
 # kv_cache_dtype in the engines' names: vLLM's, SGLang's, llama.cpp's (blocks of 32 with one 16-bit scale).

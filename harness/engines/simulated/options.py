@@ -2,12 +2,12 @@
 
 import argparse
 
-from harness.data_sheets import HARDWARE
 from harness.engines.simulated.batching import ContinuousBatching
 from harness.engines.simulated.pacing import BatchedSchedule, FixedSchedule, Pace, Replicas
 from harness.engines.simulated.roofline import Roofline
 from harness.engines.simulated.schemes import EFFICIENCY, Scheme
 from harness.engines.simulated.shapes import SHAPES
+from harness.machine.data_sheets import HARDWARE
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:

@@ -15,10 +15,10 @@ models: data_sheets.py, schemes.py, shapes.py, with their sources and assumption
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.data_sheets import HARDWARE, NODE_GPUS, Hardware
 from harness.engines.simulated.batching import Batch
 from harness.engines.simulated.schemes import BF16_EFFICIENCY, SCHEMES, Scheme
 from harness.engines.simulated.shapes import SHAPES, Shape
+from harness.machine.data_sheets import HARDWARE, NODE_GPUS, Hardware
 
 BANDWIDTH_EFFICIENCY = 0.8  # of the data sheet's bandwidth
 LINK_EFFICIENCY = 0.8  # of the links'

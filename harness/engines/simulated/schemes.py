@@ -1,6 +1,6 @@
 """A variant's typed scheme as the roofline model sees it: bits a weight takes, and what its products are computed in.
 
-    dense   bits = bits_per_weight (harness/schemes.py): the number, and its group's scale and zero point
+    dense   bits = bits_per_weight (harness/config/schemes.py): the number, and its group's scale and zero point
     2:4     half of the numbers, 2 bits of metadata for each of them, and the scales of the dense groups
 
 Products are computed in the activations' type, where the GPU has it; 16-bit activations, and types that it lacks, are
@@ -14,9 +14,9 @@ not tell: LLM.int8() computes its outliers apart, in FP16, and comes out here as
 
 from dataclasses import dataclass
 
-from harness import config
-from harness.data_sheets import SPARSE_PEAK, Hardware
-from harness.schemes import bits_per_weight, number, quantized
+from harness.config import schema as config
+from harness.config.schemes import bits_per_weight, number, quantized
+from harness.machine.data_sheets import SPARSE_PEAK, Hardware
 
 BF16_EFFICIENCY = 0.6
 FP8_GAIN, SPARSE_FP8_GAIN = 1.9, 2.5  # measured, over BF16

@@ -19,16 +19,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness import disk
 from harness.engines import Server
 from harness.errors import CellError
-from harness.interrupts import held
 from harness.load.client.http import Target
 from harness.load.client.requests import PATH
 from harness.load.client.sockets import stamping
 from harness.load.client.spool import Planned, RequestFile, Shard, Traces
 from harness.load.client.trace import ClientFacts, Recording, Request
-from harness.scratch import scratch
+from harness.machine import disk
+from harness.machine.interrupts import held
+from harness.machine.scratch import scratch
 
 LEAD_S = 0.05  # from the word that everyone is ready to the cell's time zero
 START_TIMEOUT_S = 120.0  # of a worker: imports, opening its connections

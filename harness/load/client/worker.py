@@ -19,12 +19,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.disk import CODES as FULL
 from harness.load.client.agenda import Agenda
 from harness.load.client.http import Target
 from harness.load.client.loop import Job, Loop
 from harness.load.client.sockets import allow_open_files
 from harness.load.client.spool import Shard, TraceWriter, open_bodies
+from harness.machine.disk import CODES as FULL
 
 
 def tell(event: str, **facts: Any) -> None:

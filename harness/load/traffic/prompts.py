@@ -22,8 +22,8 @@ from harness.errors import CellError, ConfigError
 from harness.hub import access
 from harness.hub.failures import Place, first_line
 from harness.hub.waiting import bound
-from harness.load.traffic.corpora import Corpus, Messages
 from harness.load.traffic.replay import BLOCK_TOKENS, Arrival
+from harness.text.corpora import Corpus, Messages
 
 SALT_TOKENS = 8
 CHARS_PER_TOKEN = 5  # an estimate from above for English; only how much is drawn at first

@@ -22,12 +22,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import strict_json
-from harness.config import LoadPoints
+from harness.config.schema import LoadPoints
 from harness.errors import ConfigError
-from harness.jsonlines import TextError, open_file, text_lines
 from harness.load import LoadPoint
 from harness.load.traffic.trace_units import AUTO, units_per_second
+from harness.untrusted import strict_json
+from harness.untrusted.jsonlines import TextError, open_file, text_lines
 
 BLOCK_TOKENS = 512
 LATEST = 1e20  # nanoseconds since the epoch are below

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from harness.errors import CellError
-from harness.load.traffic.corpora import Corpus
 from harness.load.traffic.prompts import SALT_TOKENS, Writer, writer
+from harness.text.corpora import Corpus
 
 STEPS = 12  # corrections of one text ...
 ATTEMPTS = 16  # ... and other texts, before we say that this tokenizer cannot do it

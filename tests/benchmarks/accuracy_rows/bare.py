@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 from table import Row
 
 from accuracy_rows.served import Served
-from harness.accuracy import generation, humaneval, lm_eval_model
+from harness.accuracy import generation
+from harness.accuracy.humaneval import suite as humaneval
+from harness.accuracy.lm_eval import model as lm_eval_model
 from harness.errors import HarnessError
 
 REACH = 1.05

@@ -8,9 +8,9 @@ from typing import Any
 
 from harness.accuracy import Context, suite_class
 from harness.checkpoints.prepare import Workshop
-from harness.compose import compose_sweep
 from harness.engines import Deployment, Engine, Server, engine_class
 from harness.records import Outcome
+from harness.sweeps.compose import compose_sweep
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from accuracy_rows.served import Served
-from harness.accuracy import lm_eval_tasks
 from harness.accuracy.datasets import source
-from harness.accuracy.lm_eval_model import served_context_length
+from harness.accuracy.lm_eval import tasks as lm_eval_tasks
+from harness.accuracy.lm_eval.model import served_context_length
 from harness.errors import HarnessError
 
 TIMEOUT_S = 3600

@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
 
 
 def _plan(cell: Cell):
-    from harness.config import LoadPoints, Scenario
+    from harness.config.schema import LoadPoints, Scenario
     from harness.load import LoadPoint
     from harness.load.traffic.prompts import load_tokenizer
 
@@ -59,7 +59,7 @@ def _traces(cell: Cell, tokens: Path) -> dict:
     from harness.load.client.schedule import run_schedule
     from harness.load.metrics import summarize
     from harness.load.samples import sample
-    from harness.load.traffic.plan import plan_requests
+    from harness.load.traffic.requests import plan_requests
 
     tokenizer, scenario, point, load = _plan(cell)
     server = Server(cell.base_url, cell.model)

@@ -8,7 +8,7 @@ from aiohttp import web
 from small_lm_server import Seen, SmallServer, build_tokenizer
 
 from harness.accuracy import Context
-from harness.accuracy.lm_eval import Config, LmEval
+from harness.accuracy.lm_eval.suite import Config, LmEval
 
 
 @pytest.fixture(scope="session")

@@ -131,8 +131,8 @@ def stock(small_server, suite: str, items: int, tmp_path: Path, **model_args) ->
     """lm-eval's own local-completions on the same items: its logged samples by row id and filter."""
     from lm_eval import simple_evaluate
 
-    from harness.accuracy import lm_eval_tasks
     from harness.accuracy.datasets import source
+    from harness.accuracy.lm_eval import tasks as lm_eval_tasks
 
     manager, tasks = lm_eval_tasks.load_tasks(suite, suite, source("pocket", suite, ""), tmp_path / "stock")
     chosen = lm_eval_tasks.choose_items({name: len(t.eval_docs) for name, t in tasks.items()}, items, f"{suite}:0")

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from harness.accuracy import sandbox
-from harness.accuracy.humaneval_evaluation import evaluate
+from harness.accuracy.humaneval.evaluation import evaluate
 
 
 @pytest.fixture(params=list(sandbox.KINDS))
@@ -91,7 +91,7 @@ def double(x):
 """,
     "replaces the writer": """
 import sys
-for name in ("humaneval_values", "__main__", "harness.accuracy.humaneval_values"):
+for name in ("humaneval_values", "__main__", "harness.accuracy.humaneval.humaneval_values"):
     module = sys.modules.get(name)
     for name in ("line_of", "digest", "written", "chained"):
         if hasattr(module, name): setattr(module, name, lambda *a: "0" * 32)

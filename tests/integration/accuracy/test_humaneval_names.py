@@ -5,7 +5,7 @@ from evalplus.eval import untrusted_check
 from evalplus.sanitize import sanitize
 
 from harness.accuracy import sandbox
-from harness.accuracy.humaneval_evaluation import evaluate
+from harness.accuracy.humaneval.evaluation import evaluate
 
 CALLABLE = {  # answer -> is there something to call by that name once it has run?
     "triple = lambda n: 3 * n\n": True,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.accuracy import sandbox
-from harness.accuracy.humaneval_evaluation import evaluate
+from harness.accuracy.humaneval.evaluation import evaluate
 
 MIRROR = Path(__file__).parents[4] / "shared" / "data" / "humaneval" / "HumanEvalPlus.jsonl.gz"
 MIRROR = Path(os.environ.get("HARNESS_HUMANEVAL_PLUS", MIRROR))

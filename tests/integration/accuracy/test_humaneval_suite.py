@@ -10,10 +10,10 @@ from transformers import PreTrainedTokenizerFast
 
 from harness.accuracy import Context, sandbox
 from harness.accuracy.datasets import source
-from harness.accuracy.humaneval import HumanEval, HumanEvalConfig
-from harness.accuracy.humaneval_evaluation import evaluate
-from harness.accuracy.humaneval_rows import load_problems
-from harness.accuracy.humaneval_sampling import sample_seed
+from harness.accuracy.humaneval.evaluation import evaluate
+from harness.accuracy.humaneval.published_rows import load_problems
+from harness.accuracy.humaneval.sampling import sample_seed
+from harness.accuracy.humaneval.suite import HumanEval, HumanEvalConfig
 from harness.engines import Server
 from harness.errors import CellError
 

@@ -12,11 +12,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from harness.accuracy import Context
-from harness.accuracy.alpaca_eval import AlpacaEval, AlpacaEvalConfig
-from harness.accuracy.judge import calibrate, run_judge
-from harness.accuracy.judge_annotator import preferences
-from harness.accuracy.judge_prompts import Pair
-from harness.config import Judge
+from harness.accuracy.alpaca_eval.annotator import preferences
+from harness.accuracy.alpaca_eval.judge import calibrate, run_judge
+from harness.accuracy.alpaca_eval.judge_prompts import Pair
+from harness.accuracy.alpaca_eval.suite import AlpacaEval, AlpacaEvalConfig
+from harness.config.schema import Judge
 from harness.engines import Server
 from harness.errors import CellError
 

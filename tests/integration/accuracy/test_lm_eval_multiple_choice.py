@@ -124,7 +124,7 @@ def test_the_run_is_silent_and_puts_settings_back(small_server, ask, capfd):
 def test_token_boundaries_are_lm_evals(small_server):
     from lm_eval.api.model import TemplateLM
 
-    from harness.accuracy.lm_eval_model import ServedModel
+    from harness.accuracy.lm_eval.model import ServedModel
 
     contexts = ["Answer:", "Answer: ", "A thing\n\nAnswer:  \n", "the ans", "", "   "]
     continuations = [" A", "B", " because of it", "wer is", "\nno"]
@@ -139,7 +139,7 @@ def test_token_boundaries_are_lm_evals(small_server):
 
 
 def test_sampling_and_perplexity_tasks_are_refused():
-    from harness.accuracy.lm_eval_model import ServedModel, stop_strings
+    from harness.accuracy.lm_eval.model import ServedModel, stop_strings
 
     assert stop_strings({"until": "\n", "do_sample": False}, "</s>") == ("\n", "</s>")
     assert stop_strings({"until": ["a", "", "a"]}, None) == ("a",)

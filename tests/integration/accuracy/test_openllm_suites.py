@@ -8,9 +8,9 @@ import json
 import pytest
 from small_lm_server import Seen
 
-from harness import compose
 from harness.accuracy import Context
-from harness.accuracy.lm_eval import LmEval
+from harness.accuracy.lm_eval.suite import LmEval
+from harness.sweeps import compose
 
 WORDS = ["river", "stone", "copper", "window", "garden", "winter", "silver", "market", "engine", "paper", "harbor"]
 WORDS += ["candle", "meadow", "signal", "bridge"]

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from harness.accuracy import Context
 from harness.accuracy.perplexity import Perplexity, PerplexityConfig
-from harness.analysis.distance import _array, text_gap
+from harness.analysis.quality.distance import _array, text_gap
 from harness.engines import Server
 from harness.errors import CellError
 

@@ -7,11 +7,11 @@ import pytest
 from aiohttp import web
 
 from harness.accuracy import Context, generation
-from harness.accuracy.alpaca_eval import AlpacaEval, AlpacaEvalConfig
+from harness.accuracy.alpaca_eval.annotator import preferences
+from harness.accuracy.alpaca_eval.judge_prompts import Pair
+from harness.accuracy.alpaca_eval.suite import AlpacaEval, AlpacaEvalConfig
 from harness.accuracy.generation import request_many
-from harness.accuracy.judge_annotator import preferences
-from harness.accuracy.judge_prompts import Pair
-from harness.accuracy.lm_eval import Config, LmEval
+from harness.accuracy.lm_eval.suite import Config, LmEval
 from harness.engines import Server
 from harness.engines.dialect import OPENAI
 from harness.engines.endpoint import Endpoint, EndpointConfig

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalogue, compose
+from harness import catalogue
 from harness.checkpoints.inspection import inspect_checkpoint
 from harness.checkpoints.inspection.gate import errors_of
 from harness.checkpoints.prepare import COMPRESS, WORKERS
+from harness.config.schemes import number
 from harness.engines import environment
-from harness.plan import recipe_of
-from harness.schemes import number
+from harness.sweeps import compose
+from harness.sweeps.plan import recipe_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose, preflight
-from harness.analysis.load import load_study
+from harness.analysis.load_study import load_study
 from harness.analysis.validity import flag_groups
 from harness.checkpoints.prepare import Workshop
+from harness.console.progress import make_progress
 from harness.engines import Deployment, Server
 from harness.engines.dialect import VLLM
 from harness.engines.vllm_log import scheme_entry
-from harness.plan import build_plan
-from harness.progress import make_progress
-from harness.run import Run
-from harness.store import Store
-from harness.sweep import make_manifest
+from harness.records.store import Store
+from harness.sweeps import compose, preflight
+from harness.sweeps.plan import build_plan
+from harness.sweeps.run import Run
+from harness.sweeps.sweep import make_manifest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "checkpoints"))
 import built

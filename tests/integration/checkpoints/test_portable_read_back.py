@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from transformers import AutoConfig
 
-from harness import compose
 from harness.checkpoints.workers import portable
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig
+from harness.sweeps import compose
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]  # installs transformers 4.57.6
 

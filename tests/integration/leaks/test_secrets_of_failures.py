@@ -88,15 +88,15 @@ BUG = """
 import sys
 import harness.load.measure
 from harness.__main__ import main
-from harness.output import masked_main
+from harness.console.output import masked_main
 
 def bug(*arguments):
     raise RuntimeError("POST http://alice:%s@host with " % sys.argv[1] + repr(arguments[0].headers))
 
 harness.load.measure.measure = bug
 if sys.argv[2] == "uncaught":
-    import harness.sweep
-    harness.sweep.build_plan = lambda *_: 1 / bug(type("Server", (), {"headers": sys.argv[1]}))
+    import harness.sweeps.sweep
+    harness.sweeps.sweep.build_plan = lambda *_: 1 / bug(type("Server", (), {"headers": sys.argv[1]}))
 del sys.argv[1:3]
 sys.exit(masked_main(main))
 """

@@ -16,9 +16,9 @@ UUID = "GPU-00000000-aaaa-0000-0000-000000000000"
 DATA_CENTRE = Device(0, UUID, "Stand-in 100")
 OLD = Device(1, "GPU-11111111-bbbb-0000-0000-000000000000", "Stand-in 100")
 INSTANCE = Device(2, "MIG-33333333-dddd-0000-0000-000000000000", "Stand-in 100", True)
-FACTS = "import json; from harness import host; print(json.dumps([host.facts(), host.gpus(), host.no_nvml()]))"
+FACTS = "import json; from harness.machine import host; print(json.dumps([host.facts(), host.gpus(), host.no_nvml()]))"
 IDENTITY = """
-import json; from harness import host; from harness.engines.launched import LaunchedConfig
+import json; from harness.machine import host; from harness.engines.launched import LaunchedConfig
 print(json.dumps([host.identity(host.gpus_for(LaunchedConfig(device=device))) for device in ("cuda", "cpu")]))
 """
 

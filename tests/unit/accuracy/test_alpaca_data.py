@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from harness.accuracy.alpaca_eval import AlpacaEval, AlpacaEvalConfig, load_instructions, references, standing
+from harness.accuracy.alpaca_eval.judge_prompts import Pair, shown, template
+from harness.accuracy.alpaca_eval.suite import AlpacaEval, AlpacaEvalConfig, load_instructions, references, standing
 from harness.accuracy.datasets import Source
-from harness.accuracy.judge_prompts import Pair, shown, template
-from harness.config import Judge
+from harness.config.schema import Judge
 from harness.errors import CellError
 
 

@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from harness.accuracy.alpaca_eval import AlpacaEval, AlpacaEvalConfig
+from harness.accuracy.alpaca_eval.suite import AlpacaEval, AlpacaEvalConfig
 from harness.accuracy.data_files import DataError, read_csv, read_json, read_json_lines
 from harness.accuracy.datasets import source
-from harness.accuracy.humaneval import HumanEval, HumanEvalConfig
-from harness.accuracy.humaneval_rows import load_problems
-from harness.accuracy.lm_eval import Config, LmEval
-from harness.accuracy.lm_eval_data import DATA, mmlu_docs
-from harness.accuracy.lm_eval_tasks import load_tasks
+from harness.accuracy.humaneval.published_rows import load_problems
+from harness.accuracy.humaneval.suite import HumanEval, HumanEvalConfig
+from harness.accuracy.lm_eval.data import DATA, mmlu_docs
+from harness.accuracy.lm_eval.suite import Config, LmEval
+from harness.accuracy.lm_eval.tasks import load_tasks
 from harness.accuracy.perplexity import Perplexity, PerplexityConfig
 
 BOM = b"\xef\xbb\xbf"

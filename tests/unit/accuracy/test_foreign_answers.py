@@ -5,10 +5,10 @@ import math
 
 import pytest
 
+from harness.accuracy.alpaca_eval.annotator import _letters
 from harness.accuracy.completions import UNREADABLE, check, completion, problem_of, unreadable
 from harness.accuracy.generation import retry_after_s
-from harness.accuracy.judge_annotator import _letters
-from harness.accuracy.lm_eval_logprobs import echoed_score, next_token_scores
+from harness.accuracy.lm_eval.logprobs import echoed_score, next_token_scores
 from harness.accuracy.perplexity import window_row
 from harness.accuracy.reasoning import answer_flags
 from harness.engines.replies import BadReply, parse_json, shown

@@ -1,7 +1,7 @@
 import pytest
 
-from harness.accuracy.humaneval import HumanEval, HumanEvalConfig
-from harness.accuracy.humaneval_sampling import pass_at_k, sample_seed
+from harness.accuracy.humaneval.sampling import pass_at_k, sample_seed
+from harness.accuracy.humaneval.suite import HumanEval, HumanEvalConfig
 from harness.errors import ConfigError
 
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from harness.accuracy.humaneval_checks import Truth, status
-from harness.accuracy.humaneval_values import Witness, chained, digest, line_of, read
+from harness.accuracy.humaneval.humaneval_checks import Truth, status
+from harness.accuracy.humaneval.humaneval_values import Witness, chained, digest, line_of, read
 
 EQUAL = [
     [1, 1.0, True, np.int64(1), np.float64(1.0), Fraction(1), Decimal(1), complex(1, 0)],

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.accuracy.judge_identity import endpoint_key, model_key, problems
-from harness.config import Judge
+from harness.accuracy.alpaca_eval.judge_identity import endpoint_key, model_key, problems
+from harness.config.schema import Judge
 
 
 def checkpoint(folder, content=b"weights"):

@@ -1,9 +1,17 @@
 import pytest
 
-from harness.accuracy import judge
-from harness.accuracy.judge_annotator import _letters
-from harness.accuracy.judge_prompts import ANSWER_CHARS, STYLES, Pair, answer_chars, known_pairs, shown, template
-from harness.config import Judge
+from harness.accuracy.alpaca_eval import judge
+from harness.accuracy.alpaca_eval.annotator import _letters
+from harness.accuracy.alpaca_eval.judge_prompts import (
+    ANSWER_CHARS,
+    STYLES,
+    Pair,
+    answer_chars,
+    known_pairs,
+    shown,
+    template,
+)
+from harness.config.schema import Judge
 from harness.errors import ConfigError
 
 TEXT = "with every word in its place and none of them twice because order matters here"

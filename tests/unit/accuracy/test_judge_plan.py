@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose, preflight
 from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
 from harness.engines import engine_class
-from harness.estimate import estimator, judging
-from harness.plan import build_plan
-from harness.store import Store
+from harness.records.store import Store
+from harness.sweeps import compose, preflight
+from harness.sweeps.estimate import estimator, judging
+from harness.sweeps.plan import build_plan
 
 SWEEP = ("+sweep=quickstart", "suite=[alpaca_eval]", "scenario=[]", "variant=[bf16,w4a16,fp8_dynamic]")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.accuracy import lm_eval_rows as rows_of
-from harness.accuracy.lm_eval_logprobs import echo_body, echoed_score, next_token_body, next_token_scores
+from harness.accuracy.lm_eval import item_rows as rows_of
+from harness.accuracy.lm_eval.logprobs import echo_body, echoed_score, next_token_body, next_token_scores
 from harness.errors import CellError
 
 

@@ -13,8 +13,10 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.accuracy import SUITES, lm_eval_data, lm_eval_tasks, suite_class
-from harness.accuracy.lm_eval import Config, LmEval
+from harness.accuracy import SUITES, suite_class
+from harness.accuracy.lm_eval import data as lm_eval_data
+from harness.accuracy.lm_eval import tasks as lm_eval_tasks
+from harness.accuracy.lm_eval.suite import Config, LmEval
 from harness.errors import CellError, ConfigError
 from harness.paths import scenarios_dir
 
@@ -37,7 +39,7 @@ def test_subset_is_the_same_for_every_variant_and_another_for_another_seed():
     chosen = lm_eval_tasks.choose_items(MMLU_SIZES, 100, "mmlu:0")
     assert chosen == lm_eval_tasks.choose_items(dict(reversed(MMLU_SIZES.items())), 100, "mmlu:0")
     assert chosen != lm_eval_tasks.choose_items(MMLU_SIZES, 100, "mmlu:1")
-    code = "from harness.accuracy.lm_eval_tasks import choose_items as c; print(c({'a': 50, 'b': 70}, 9, 's'))"
+    code = "from harness.accuracy.lm_eval.tasks import choose_items as c; print(c({'a': 50, 'b': 70}, 9, 's'))"
     printed = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
@@ -175,7 +177,7 @@ def test_fingerprint_changes_with_what_can_change_a_result(tmp_path):
 
 def test_planning_imports_nothing_heavy():
     code = (
-        "import sys; from harness.accuracy.lm_eval import LmEval, Config;"
+        "import sys; from harness.accuracy.lm_eval.suite import LmEval, Config;"
         "s = LmEval('m', Config(task='mmlu', data='mmlu', fewshot=5, items=7));"
         "s.problems('pocket'), s.fingerprint('pocket'); assert s.planned_items() == 7;"
         "print([m for m in ('lm_eval', 'transformers', 'datasets', 'numpy') if m in sys.modules])"

@@ -5,9 +5,10 @@ from collections import Counter
 
 import pytest
 
-from harness.accuracy import lm_eval_data, lm_eval_tasks
 from harness.accuracy.datasets import source
-from harness.accuracy.lm_eval import Config, LmEval
+from harness.accuracy.lm_eval import data as lm_eval_data
+from harness.accuracy.lm_eval import tasks as lm_eval_tasks
+from harness.accuracy.lm_eval.suite import Config, LmEval
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.paths import scenarios_dir
 

@@ -1,8 +1,8 @@
 import pytest
 from fidelity_studies import study_of
 
-from harness.analysis.agreement import agreements, is_greedy, prefix_share, sameness
-from harness.analysis.intervals import wilson
+from harness.analysis.quality.agreement import agreements, is_greedy, prefix_share, sameness
+from harness.analysis.statistics.intervals import wilson
 
 RESULT = {"primary": "acc", "scores": {}, "data": {"source": "pocket", "name": "pocket s", "population": 9}}
 

@@ -11,13 +11,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from synthetic_study import CAPACITY, SPEED, build, parts, rich_parts, synthetic_study
 
 from harness.analysis import analyse
-from harness.analysis.attribution import TOGETHER, cumulative, steps
 from harness.analysis.comparison import Side, compare_sides
-from harness.analysis.cost import tokens_a_request
-from harness.analysis.cutoffs import cutoffs, deployed, envelope, families
-from harness.analysis.performance import ladder
-from harness.analysis.readings import AT_LEAST, NOT_REACHED, Reading, latency_at_rate, rate_within
 from harness.analysis.settings import Settings, Step
+from harness.analysis.speed.attribution import TOGETHER, cumulative, steps
+from harness.analysis.speed.cost import tokens_a_request
+from harness.analysis.speed.cutoffs import cutoffs, deployed, envelope, families
+from harness.analysis.speed.performance import ladder
+from harness.analysis.speed.readings import AT_LEAST, NOT_REACHED, Reading, latency_at_rate, rate_within
 
 
 @pytest.fixture(scope="module")

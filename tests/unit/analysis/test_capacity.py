@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_load_readings import point, search
 
-from harness.analysis.capacity import capacity, estimate, gain, searched_capacity, with_error
-from harness.analysis.intervals import Estimate
-from harness.analysis.readings import AT_LEAST, INTERPOLATED, MEASURED, Reading
+from harness.analysis.speed.capacity import capacity, estimate, gain, searched_capacity, with_error
+from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, MEASURED, Reading
+from harness.analysis.statistics.intervals import Estimate
 
 SLO = {"itl_ms_p99": 50.0}
 

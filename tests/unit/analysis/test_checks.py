@@ -12,10 +12,10 @@ from gemm_records import gemm_parts
 from synthetic_study import VARIANTS, build, parts
 
 from harness.analysis import analyse
-from harness.analysis.checks import CheckResult, check_results, failed
+from harness.analysis.decision.checks import CheckResult, check_results, failed
 from harness.report import write_report
-from harness.report.check_tables import checks_summary, checks_table, left_out_table
 from harness.report.console import print_table
+from harness.report.tables.checks import checks_summary, checks_table, left_out_table
 
 GPU = {"index": 0, "name": "H100", "samples": 40, "power_w_mean": 300.0, "sm_mhz_median": 1755, "energy_j": 900.0}
 ON_GPU = {"engine": {"kind": "vllm", "device": "cuda"}}

@@ -3,7 +3,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from harness.analysis.clustered import (
+from harness.analysis.statistics.clustered import (
     cluster_interval,
     clustered_share,
     resampled_mean,
@@ -11,7 +11,7 @@ from harness.analysis.clustered import (
     robust_mean,
     sums_ratio,
 )
-from harness.analysis.intervals import wilson
+from harness.analysis.statistics.intervals import wilson
 
 
 def test_clusters_of_one_give_wilsons_interval():

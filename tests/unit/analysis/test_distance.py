@@ -10,10 +10,17 @@ from scipy.special import log_softmax as scipy_log_softmax
 from scipy.special import rel_entr
 
 from harness.analysis import analyse
-from harness.analysis.distance import choice_distances, choice_gap, log_softmax, perplexity_of, text_distances, text_gap
-from harness.analysis.paired import PairingError
+from harness.analysis.quality.distance import (
+    choice_distances,
+    choice_gap,
+    log_softmax,
+    perplexity_of,
+    text_distances,
+    text_gap,
+)
+from harness.analysis.statistics.paired import PairingError
 from harness.analysis.study import Study
-from harness.report.notes import release_notes
+from harness.report.files.notes import release_notes
 from harness.report.words import verdicts
 
 VOCABULARY, LENGTH, TOP_K = 400, 32, 20

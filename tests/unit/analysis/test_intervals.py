@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.intervals import (
+from harness.analysis.statistics.intervals import (
     Estimate,
     difference_error,
     log_ratio_interval,

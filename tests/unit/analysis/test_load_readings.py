@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from harness.analysis import pareto
-from harness.analysis.intervals import Estimate
-from harness.analysis.performance import LoadPoint, gain, geometric_mean, median_ratio_draws, speedup
-from harness.analysis.readings import (
+from harness.analysis.decision import pareto
+from harness.analysis.speed.performance import LoadPoint, gain, geometric_mean, median_ratio_draws, speedup
+from harness.analysis.speed.readings import (
     AT_LEAST,
     BELOW,
     INTERPOLATED,
@@ -16,6 +15,7 @@ from harness.analysis.readings import (
     rate_within,
     searched,
 )
+from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Cell, Measured, Point
 
 

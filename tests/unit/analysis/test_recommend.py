@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from harness.analysis import analyse
-from harness.analysis.intervals import Estimate
-from harness.analysis.paired import NOT_SHOWN, REFUTED, SHOWN
-from harness.analysis.recommend import recommend
-from harness.analysis.speedups import Speedups
+from harness.analysis.decision.recommend import recommend
+from harness.analysis.speed.speedups import Speedups
+from harness.analysis.statistics.intervals import Estimate
+from harness.analysis.statistics.paired import NOT_SHOWN, REFUTED, SHOWN
 from harness.report.recommendation import recommendation
 from harness.report.words import about
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.accuracy import (
+from harness.analysis.quality.accuracy import (
     NOT_SHOWN,
     REFUTED,
     SHOWN,
@@ -12,7 +12,7 @@ from harness.analysis.accuracy import (
     non_inferiority,
     pair_rows,
 )
-from harness.analysis.intervals import Estimate
+from harness.analysis.statistics.intervals import Estimate
 
 
 def rows(scores, prompt="p"):

@@ -7,8 +7,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from harness.analysis.paired import SHOWN, Paired, compare
-from harness.analysis.significance import holm, items_to_show, mcnemar_exact, mean_test, minimum_detectable
+from harness.analysis.statistics.paired import SHOWN, Paired, compare
+from harness.analysis.statistics.significance import holm, items_to_show, mcnemar_exact, mean_test, minimum_detectable
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(0, 0), (1, 0), (5, 2), (8, 3), (13, 0), (7, 7), (120, 90)])

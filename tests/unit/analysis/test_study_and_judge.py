@@ -1,6 +1,6 @@
 import pytest
 
-from harness.analysis.judge import judge_facts, win_rates
+from harness.analysis.quality.judge import judge_facts, win_rates
 from harness.analysis.study import build_study
 from harness.analysis.validity import command_text, engines, kernels
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from harness.analysis.accuracy import suite_results
-from harness.analysis.significance import mcnemar_exact
+from harness.analysis.quality.accuracy import suite_results
+from harness.analysis.statistics.significance import mcnemar_exact
 from harness.analysis.study import build_study
 
 N = 300

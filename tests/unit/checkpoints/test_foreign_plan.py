@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose, preflight
 from harness.checkpoints import hub, served_files
 from harness.checkpoints.inspection import remote
 from harness.checkpoints.prepare import Workshop
+from harness.console.progress import make_progress
 from harness.engines import engine_class
 from harness.errors import HarnessError
-from harness.plan import build_plan
-from harness.progress import make_progress
-from harness.run import Run
-from harness.store import Store
+from harness.records.store import Store
+from harness.sweeps import compose, preflight
+from harness.sweeps.plan import build_plan
+from harness.sweeps.run import Run
 
 sys.path.insert(0, str(Path(__file__).parent))
 import built

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose
 from harness.checkpoints import source
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import argument_files, content
 from harness.checkpoints.prepare import Workshop, identity
+from harness.console.progress import make_progress
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
-from harness.plan import build_plan
-from harness.progress import make_progress
-from harness.run import Run
-from harness.store import Store
+from harness.records.store import Store
+from harness.sweeps import compose
+from harness.sweeps.plan import build_plan
+from harness.sweeps.run import Run
 
 SHAPE = [256, 256]
 RECIPE = {"quantization": {"method": "rtn", "scheme": "FP8_DYNAMIC"}, "ignore": []}
@@ -303,7 +303,7 @@ def test_a_checkpoint_that_changes_after_planning_is_not_measured(composed, chec
     plan = build_plan(config, engine, {}, workshop.digests)
     session = next(session for session in plan.sessions if session.variant == "bf16")
     monkeypatch.setattr(Run, "_ready_environment", lambda run: None)
-    monkeypatch.setattr("harness.run.admitted", lambda *_: None)
+    monkeypatch.setattr("harness.sweeps.run.admitted", lambda *_: None)
     store, progress = Store(tmp_path / "results"), make_progress("plain")
     run = Run(config, plan, {}, engine, store, workshop, progress, lambda cell: 1.0)
     assert run._prepare(session).digest == session.cells[0].inputs["weights"]["content"]

@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from synthetic_study import VARIANTS, parts
 
-from harness.store import Store
+from harness.records.store import Store
 
 FEW = {name: VARIANTS[name] for name in ("bf16", "fp8")}
 ONE = {"chat_512_256": (512, 256)}

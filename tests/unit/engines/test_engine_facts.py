@@ -83,10 +83,10 @@ def test_an_unknown_engine_is_named():
     ("flags", "dtype"), [("avx2", "float32"), ("avx2 avx512f", "bfloat16"), ("asimd bf16", "bfloat16"), ("", "float32")]
 )
 def test_a_cpu_without_bf16_arithmetic_computes_in_fp32_and_the_cell_says_so(monkeypatch, tmp_path, flags, dtype):
-    from harness import host
-    from harness.compose import compose_sweep
-    from harness.engine_flags import widened_flags
-    from harness.plan import Cell
+    from harness.machine import host
+    from harness.sweeps.compose import compose_sweep
+    from harness.sweeps.engine_flags import widened_flags
+    from harness.sweeps.plan import Cell
 
     monkeypatch.setattr(host, "_cpu", lambda: ("a CPU", frozenset(flags.split())))
     config = compose_sweep(["+sweep=quickstart"])

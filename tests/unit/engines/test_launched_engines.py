@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from harness.deployments import Axes
+from harness.config.deployments import Axes
 from harness.engines import Deployment, engine_class, environment
 from harness.engines.environment import EnvironmentConfig, installed_digest
 from harness.engines.launched import Launched
 from harness.engines.llamacpp import LlamaCpp, LlamaCppConfig, binary_digest
 from harness.engines.sglang import Sglang, SglangConfig
 from harness.errors import ConfigError
-from harness.host import parse_rocminfo
+from harness.machine.host import parse_rocminfo
 
 # `python -m sglang.launch_server --help` of 0.5.23, those that we use or a deployment's axes are put into. Read from
 # the wheel: fields of sglang/srt/arg_groups/fields/*.py, a field `tp_size` is the argument --tp-size.

@@ -6,12 +6,10 @@ import time
 
 import pytest
 
-from harness import capabilities
 from harness.accuracy import suite_class
 from harness.accuracy.generation import retry_after_s
-from harness.accuracy.lm_eval_logprobs import next_token_body, next_token_scores
-from harness.budget import Budget, load_tokens
-from harness.config import CapacitySearch, Config, LoadPoints, Scenario, Slo
+from harness.accuracy.lm_eval.logprobs import next_token_body, next_token_scores
+from harness.config.schema import CapacitySearch, Config, LoadPoints, Scenario, Slo
 from harness.engines import Deployment, Server
 from harness.engines.dialect import LLAMACPP, OPENAI, SGLANG
 from harness.engines.endpoint import Endpoint, EndpointConfig
@@ -22,7 +20,9 @@ from harness.load.bench import Bench
 from harness.load.client.requests import make_request
 from harness.load.client.trace import Asked, Failure
 from harness.load.samples import Sample
-from harness.plan import Cell, engine_concurrency
+from harness.sweeps import capabilities
+from harness.sweeps.budget import Budget, load_tokens
+from harness.sweeps.plan import Cell, engine_concurrency
 
 LOAD = LoadPoints(single_stream_requests=2, throughput_requests=0, rates_rps=[1.0, 20.0], repeats=2)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.accuracy.lm_eval_logprobs import echo_body, echoed_score, next_token_body, next_token_scores
+from harness.accuracy.lm_eval.logprobs import echo_body, echoed_score, next_token_body, next_token_scores
 from harness.engines.simulated.answers import Answer
 from harness.engines.simulated.asked import Asked, read_asked
 from harness.engines.simulated.http import Refused, read_head

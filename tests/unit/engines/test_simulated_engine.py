@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import preflight
 from harness.accuracy import suite_class
 from harness.catalogue import variants as catalogue
 from harness.checkpoints.prepare import Workshop
-from harness.compose import compose_sweep
 from harness.engines import Deployment, engine_class
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.engines.simulated.options import arguments
 from harness.errors import ConfigError
-from harness.plan import build_plan
+from harness.sweeps import preflight
+from harness.sweeps.compose import compose_sweep
+from harness.sweeps.plan import build_plan
 
 INT4 = "{bits: 4, type: int, granularity: channel}"
 SCHEMES = {"bf16": "bf16", "fp8": "fp8", "sparse": "sparse_fp8"}

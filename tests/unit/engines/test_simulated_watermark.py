@@ -10,9 +10,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from synthetic_study import build, parts, synthetic_study
 
 from harness.analysis import analyse
-from harness.engine_flags import simulated_flags
 from harness.report import write_report
 from harness.report.words import verdicts
+from harness.sweeps.engine_flags import simulated_flags
 from harness.tracking import track
 
 

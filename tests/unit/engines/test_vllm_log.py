@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 
 from harness.checkpoints.inspection.claims import Claims
-from harness.config import Format, Scheme, Variant
-from harness.engine_flags import engine_flags
+from harness.config.schema import Format, Scheme, Variant
 from harness.engines import Server
 from harness.engines.layer_names import compact, expand
 from harness.engines.vllm import Vllm, VllmConfig
 from harness.engines.vllm_log import DEBUG_LOGGERS, logging_config, read_log
-from harness.plan import Cell
+from harness.sweeps.engine_flags import engine_flags
+from harness.sweeps.plan import Cell
 
 LAYERS = [f"model.layers.{n}.{kind}" for n in range(2)
           for kind in ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj")]  # fmt: skip

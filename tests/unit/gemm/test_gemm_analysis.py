@@ -5,8 +5,8 @@ import pytest
 from gemm_records import BATCHES, H100, LAYERS, gemm_parts
 
 from harness.analysis import analyse, build_study
-from harness.analysis.intervals import median_interval
 from harness.analysis.scalars import scalars
+from harness.analysis.statistics.intervals import median_interval
 
 
 def findings(**options):

@@ -7,10 +7,10 @@ from gemm_records import BATCHES, gemm_parts
 
 from harness.analysis import build_study
 from harness.analysis.comparison import Side, compare_sides
-from harness.analysis.gates import Gates, checks
+from harness.analysis.decision.gates import Gates, checks
 from harness.compare.data import comparison_json
 from harness.compare.text import comparison_text
-from harness.report.compare_page import render_comparison
+from harness.report.pages.comparison import render_comparison
 
 
 def study(slower=1.0, version="0.18.1", **options):

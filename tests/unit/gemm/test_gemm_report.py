@@ -13,7 +13,7 @@ from harness.report import write_report
 sys.path.append(str(Path(__file__).parents[1] / "report"))
 from test_report_charts_and_cards import conforms
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "harness/report/summary.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[3] / "harness/report/files/summary.schema.json").read_text())
 
 
 def report(tmp_path, **options):

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from harness import compose, host
 from harness.checkpoints.prepare import Workshop
 from harness.engines import engine_class
 from harness.errors import HarnessError
-from harness.gemm.plan import gemm_problems
+from harness.gemm.cells import gemm_problems
 from harness.gemm.shapes import LAYERS, layers
+from harness.machine import host
+from harness.sweeps import compose
 
 LLAMA_8B = {
     "model_type": "llama",

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from harness import preflight
-from harness.config import Config, Scenario
+from harness.config.schema import Config, Scenario
 from harness.errors import ConfigError
-from harness.load.traffic import hub
-from harness.load.traffic.corpora import corpus_digest, load_corpus
+from harness.sweeps import preflight
+from harness.text import hub_text as hub
+from harness.text.corpora import corpus_digest, load_corpus
 
 SHAREGPT = [
     {"id": "a", "conversations": [{"from": "human", "value": "why?"}, {"from": "gpt", "value": "because"}]},
@@ -137,7 +137,7 @@ def test_only_the_start_of_a_hub_dataset_is_read(dataset, monkeypatch):
 def test_without_the_hub_a_plan_is_made_and_a_measurement_says_why_not(tmp_path):
     """In a process of its own: the hub's libraries read their settings when they are imported."""
     code = """
-from harness.load.traffic.corpora import corpus_digest, load_corpus
+from harness.text.corpora import corpus_digest, load_corpus
 print(corpus_digest("hub:nobody/nothing") != corpus_digest("hub:nobody/nothing@12ab"))
 try:
     load_corpus("hub:nobody/nothing")

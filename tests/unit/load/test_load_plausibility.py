@@ -6,14 +6,14 @@ import json
 import pytest
 from load_samples import made
 
-from harness.config import Slo
+from harness.config.schema import Slo
 from harness.load import LoadPoint
 from harness.load.client.spool import Raw, trace
 from harness.load.client.sse import parse, token_ids
 from harness.load.client.trace import Asked, Trace
+from harness.load.flags import flags
 from harness.load.metrics import summarize
 from harness.load.samples import sample
-from harness.load.validity import flags
 
 DONE = b"data: [DONE]\n\n"
 

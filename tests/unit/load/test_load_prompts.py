@@ -6,10 +6,10 @@ from tokenizers import Tokenizer, decoders, models, processors
 from transformers import PreTrainedTokenizerFast
 
 from harness.errors import CellError, ConfigError
-from harness.load.traffic.corpora import Corpus, load_corpus
 from harness.load.traffic.prompts import bos_ids, load_tokenizer, make_block_prompts, make_prompts, writer
 from harness.load.traffic.replay import Arrival
 from harness.load.traffic.retokenize import count_ids, make_texts
+from harness.text.corpora import Corpus, load_corpus
 
 BLOCK = 16  # tokens that a prefix cache matches at once
 

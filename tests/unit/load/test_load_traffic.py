@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import LoadPoints, Scenario, Spread
+from harness.config.schema import LoadPoints, Scenario, Spread
 from harness.load import LoadPoint, load_points
 from harness.load.client.requests import MARK, continue_body
-from harness.load.traffic.plan import expected_prefix_share, longest_request, plan_requests, warm_up_requests
+from harness.load.traffic.requests import expected_prefix_share, longest_request, plan_requests, warm_up_requests
 
 LOAD = LoadPoints()
 SERVER = LoadPoint("server", 2.0, 6)

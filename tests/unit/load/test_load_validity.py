@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from load_samples import made, steady_cell
 
-from harness.config import Slo
+from harness.config.schema import Slo
 from harness.load import LoadPoint
 from harness.load.client.trace import Failure
+from harness.load.flags import flags
 from harness.load.metrics import summarize
-from harness.load.validity import flags
 
 ALL_AT_ONCE = LoadPoint("throughput", None, 200)
 ONE_AT_A_TIME = LoadPoint("single_stream", None, 200, concurrency=1)

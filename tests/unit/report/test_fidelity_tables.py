@@ -5,7 +5,7 @@ import pytest
 from synthetic_study import build, parts
 
 from harness.analysis import analyse
-from harness.report.fidelity_tables import agreement_table, distance_table, known_pairs_table
+from harness.report.tables.fidelity import agreement_table, distance_table, known_pairs_table
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,13 @@ from test_report_hostile import hostile_parts
 
 import harness.report
 from harness.analysis import analyse
-from harness.names import file_name
 from harness.report import write_report
-from harness.report.accuracy_tables import recovery_table
-from harness.report.charts import charts
-from harness.report.gain_tables import attribution_table, cost_table
-from harness.report.overview_tables import variants_table
-from harness.report.reading_tables import cutoffs_table, fastest_table, fixed_latency_table
+from harness.report.figures.charts import charts
+from harness.report.tables.accuracy import recovery_table
+from harness.report.tables.gains import attribution_table, cost_table
+from harness.report.tables.overview import variants_table
+from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_latency_table
+from harness.untrusted.names import file_name
 
 SVG = "{http://www.w3.org/2000/svg}"
 ELEMENTS = {"svg", "title", "style", "rect", "text", "path", "g"}
@@ -78,7 +78,7 @@ def test_the_summary_has_the_form_of_its_schema(which, rich, tmp_path):
         "watched": lambda: build(*watched_parts()),
     }[which]()
     write_report(study, tmp_path)
-    schema = json.loads((Path(harness.report.__file__).parent / "summary.schema.json").read_text())
+    schema = json.loads((Path(harness.report.__file__).parent / "files" / "summary.schema.json").read_text())
     conforms(json.loads((tmp_path / "summary.json").read_text()), schema, schema)
 
 

@@ -7,11 +7,11 @@ import pytest
 from synthetic_study import RATES, SCENARIOS, VARIANTS, build, parts, watched_parts
 
 from harness.analysis import analyse
-from harness.analysis.energy import energies
-from harness.analysis.performance import load_points
+from harness.analysis.speed.energy import energies
+from harness.analysis.speed.performance import load_points
 from harness.report import write_report
-from harness.report.energy_tables import energy_table
-from harness.report.summary import summary
+from harness.report.files.summary import summary
+from harness.report.tables.energy import energy_table
 from harness.tracking.metrics import metrics
 
 POINTS = 2 + len(RATES)

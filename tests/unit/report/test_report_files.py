@@ -11,7 +11,7 @@ from synthetic_study import RATES, SCENARIOS, VARIANTS, build, parts, synthetic_
 
 from harness.analysis import analyse
 from harness.report import write_report
-from harness.report.folder import write_whole
+from harness.report.files.folder import write_whole
 
 
 @pytest.fixture(scope="module")

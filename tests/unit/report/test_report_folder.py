@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from synthetic_study import SCENARIOS, VARIANTS, parts
 
-from harness.analysis.load import load_study
+from harness.analysis.load_study import load_study
 from harness.errors import ConfigError
+from harness.records.store import Store
 from harness.report import write_report
-from harness.report.folder import LIST, write_files
-from harness.store import Store
+from harness.report.files.folder import LIST, write_files
 
 FEW = {name: VARIANTS[name] for name in ("bf16", "fp8")}
 

@@ -8,7 +8,7 @@ from synthetic_study import VARIANTS, build, parts
 from test_report_files import Page
 
 from harness.report import write_report
-from harness.report.notes import markdown
+from harness.report.files.notes import markdown
 
 HOSTILE = [
     "</script><script>window.hacked=1</script>",

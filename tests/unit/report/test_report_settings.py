@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.compose import compose_sweep
-from harness.deployments import gpus_of
+from harness.config.deployments import gpus_of
 from harness.errors import ConfigError
+from harness.sweeps.compose import compose_sweep
 
 SWEEP = ["+sweep=hopper_sparse_fp8"]
 PRICE = ["report.price.per_gpu_hour=2.49", "report.price.date=2026-11-20", "report.price.source='a list'"]

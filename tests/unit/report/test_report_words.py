@@ -5,19 +5,19 @@ from synthetic_study import build, parts, synthetic_study
 
 from harness.analysis import analyse
 from harness.analysis.comparison import Side, compare_sides
-from harness.analysis.intervals import Estimate
-from harness.analysis.performance import LoadPoint
-from harness.analysis.readings import AT_LEAST, NOT_REACHED, Reading
 from harness.analysis.scalars import scalars
-from harness.compose import compose_sweep
+from harness.analysis.speed.performance import LoadPoint
+from harness.analysis.speed.readings import AT_LEAST, NOT_REACHED, Reading
+from harness.analysis.statistics.intervals import Estimate
 from harness.errors import ConfigError
-from harness.report.accuracy_tables import judge_table, recovery_table
-from harness.report.overview_tables import published_table
-from harness.report.performance_tables import other_loads_table
-from harness.report.style import styles
-from harness.report.tables import best
+from harness.report.figures.style import styles
+from harness.report.tables.accuracy import judge_table, recovery_table
+from harness.report.tables.overview import published_table
+from harness.report.tables.performance import other_loads_table
+from harness.report.tables.table import best
 from harness.report.words import NONE, measured, number, p_value, percent, points, reading, size, slo, times, verdicts
-from harness.reporting import SECTIONS
+from harness.sweeps.compose import compose_sweep
+from harness.sweeps.report_settings import SECTIONS
 
 
 def test_numbers_carry_unit_and_interval():

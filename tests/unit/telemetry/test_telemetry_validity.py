@@ -5,9 +5,9 @@ from telemetry_samples import FACTS, samples
 
 from harness.records import Window
 from harness.telemetry.devices import Device
+from harness.telemetry.flags import flags
 from harness.telemetry.processes import lines, strangers
 from harness.telemetry.summary import summarize
-from harness.telemetry.validity import flags
 
 H100 = Device(0, "GPU-0", "NVIDIA H100")
 TEN_S = Window(100.0, 0.0, 10.0)

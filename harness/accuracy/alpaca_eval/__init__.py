@@ -1,0 +1,1 @@
+"""AlpacaEval: answers to open instructions, compared by a judge."""

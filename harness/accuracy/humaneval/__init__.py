@@ -1,0 +1,1 @@
+"""HumanEval and HumanEval+: code generation, executed in the sandbox."""

@@ -1,0 +1,1 @@
+"""MMLU, GSM8K and every other task of lm-eval."""

@@ -1,0 +1,1 @@
+"""From measurements to decisions: Pareto fronts, the recommendation, checks and gates. Pure."""

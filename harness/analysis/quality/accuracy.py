@@ -1,0 +1,215 @@
+"""Accuracy of a variant against the baseline: the same items, paired, with intervals and a verdict."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from harness.analysis.quality.pairs import PairingError
+from harness.analysis.statistics.clustered import robust_mean
+from harness.analysis.statistics.intervals import (
+    RESAMPLES,
+    Estimate,
+    mean_score,
+    percentile_interval,
+    ratio,
+    resample_means,
+    wilson,
+)
+from harness.analysis.statistics.paired import (
+    NOT_SHOWN,
+    REFUTED,
+    SHOWN,
+    Comparison,
+    Paired,
+    compare,
+    non_inferiority,
+    pair_rows,
+)
+from harness.analysis.statistics.significance import holm
+from harness.analysis.study import Measured, Study
+
+__all__ = ["NOT_SHOWN", "REFUTED", "SHOWN", "PairingError", "compare", "non_inferiority", "pair_rows", "suite_results"]
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    variant: str
+    suite: str
+    metric: str
+    score: Estimate
+    clustered: Estimate | None  # the score, items of one group (MMLU's subjects) allowed to be alike
+    items: int
+    population: int | None
+    source: str
+    counts: dict[str, int]
+    other_scores: dict[str, float]
+    categories: dict[str, Estimate]  # MMLU's stem, humanities, social_sciences, other
+    valid: bool
+    comparison: Comparison | None
+    not_compared: str | None  # why, where there is no comparison
+
+    @property
+    def partial(self) -> bool:
+        return self.population is not None and self.items < self.population
+
+
+@dataclass(frozen=True)
+class AverageRecovery:
+    """Macro-average over suites; `recovery` is None, and `reason` says why, when a suite has no comparison."""
+
+    recovery: Estimate | None
+    suites: tuple[str, ...]
+    verdict: str | None
+    reason: str | None
+
+
+def average_recovery(pairs: dict[str, Paired], margin: float, seed: int, resamples: int = RESAMPLES) -> AverageRecovery:
+    """Σ variant scores / Σ baseline scores over suites, each suite with equal weight; suites resampled independently.
+
+    The ratio of averages, as model cards give it: the average of ratios would be ruled by the suite that the
+    baseline scores lowest on.
+    """
+    draws = {
+        suite: resample_means(p.baseline, p.variant, seed_of(seed, suite), resamples) for suite, p in pairs.items()
+    }
+    below = sum(p.baseline.mean() for p in pairs.values())
+    if not below:
+        return AverageRecovery(None, tuple(pairs), None, "the baseline scored nothing")
+    value = float(sum(p.variant.mean() for p in pairs.values()) / below)
+    b_means, v_means = (sum(draw[side] for draw in draws.values()) for side in (0, 1))
+    recovery = percentile_interval(value, ratio(v_means, b_means))
+    return AverageRecovery(recovery, tuple(pairs), non_inferiority(recovery, margin), None)
+
+
+def seed_of(seed: int, *names: str) -> list[int]:
+    """A stream of its own for each name, the same in every process."""
+    return [seed, *(crc32(name.encode()) for name in names)]
+
+
+def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dict[str, AverageRecovery]]:
+    """Results by (variant, suite), for suites scored item by item, and the average recovery by variant."""
+    results, pairs = {}, {name: {} for name in study.variants}
+    for suite in study.suites:
+        base = _first(study, study.baseline, suite)
+        noise = _noise(study, suite)
+        for name in study.variants:
+            if (own := _first(study, name, suite)) is None:
+                continue
+            result = _result(own)
+            if name != study.baseline:
+                result, paired = _against(study, result, base, own, noise)
+                if paired is not None:
+                    pairs[name][suite] = paired
+            results[name, suite] = result
+    results = _corrected(results)
+    wanted = [suite for suite in study.suites if (study.baseline, suite) in results]
+    averages = {name: _average(study, pairs[name], wanted) for name in study.forms}
+    return results, {name: averages.get(name) or _stand_in(study, averages, name, wanted) for name in study.compared}
+
+
+def _corrected(results: dict[tuple[str, str], SuiteResult]) -> dict[tuple[str, str], SuiteResult]:
+    """Holm over every comparison of the sweep: with four variants and five suites, one p below 0.05 is no news."""
+    adjusted = holm({key: result.comparison.p for key, result in results.items() if result.comparison})
+    return {
+        key: replace(result, comparison=replace(result.comparison, p_holm=adjusted[key])) if key in adjusted else result
+        for key, result in results.items()
+    }
+
+
+def _first(study: Study, variant: str, suite: str) -> Measured | None:
+    """The first run of a suite that has scores (the answers that a judge will score have none)."""
+    return next((m for m in study.find("accuracy", variant, suite) if m.result.get("scores")), None)
+
+
+def _result(measured: Measured) -> SuiteResult:
+    result, metric = measured.result, measured.result["primary"]
+    rows, clustered = list(measured.load_rows()), None
+    values = [(row.get("scores") or {}).get(metric) for row in rows]
+    if values and None not in values:
+        score, items = mean_score(np.array(values, dtype=float)), len(values)
+        if clustered := robust_mean(np.array(values), tuple(row.get("group") for row in rows)):
+            clustered = replace(clustered, low=max(0.0, clustered.low), high=min(1.0, clustered.high))
+    else:
+        score, items = Estimate(float(result["scores"][metric]["value"])), int(result["scores"][metric]["n"])
+    data = result.get("data") or {}
+    return SuiteResult(
+        variant=measured.cell.variant,
+        suite=measured.cell.suite,
+        metric=metric,
+        score=score,
+        clustered=clustered,
+        items=items,
+        population=data.get("population"),
+        source=source_name(data),
+        counts={k: int(v) for k, v in (result.get("counts") or {}).items() if isinstance(v, int | float)},
+        other_scores={name: float(s["value"]) for name, s in result["scores"].items() if name != metric},
+        categories=_categories(result),
+        valid=measured.valid,
+        comparison=None,
+        not_compared=None,
+    )
+
+
+def _categories(result: dict[str, Any]) -> dict[str, Estimate]:
+    """Weighted by items, as the score itself; Wilson's interval."""
+    found = (result.get("details") or {}).get("categories") or {}
+    return {name: wilson(score["value"] * score["n"], score["n"]) for name, score in found.items() if score.get("n")}
+
+
+def source_name(data: dict[str, Any]) -> str:
+    """``hub openai/gsm8k``, ``pocket/mmlu``: where the items came from."""
+    source, name = str(data.get("source") or ""), str(data.get("name") or "")
+    return name if name.startswith(source) else f"{source} {name}".strip()
+
+
+def _against(study: Study, result: SuiteResult, base: Measured | None, own: Measured, noise: Estimate | None):
+    """The result with its comparison, or with the reason why there is none; and the pairs it rests on."""
+    baseline = study.label(study.baseline)
+    if base is None:
+        return replace(result, not_compared=f"{baseline} was not measured"), None
+    if not (own.valid and base.valid):
+        which = study.label(result.variant) if not own.valid else baseline
+        return replace(result, not_compared=f"the result of {which} is invalid"), None
+    try:
+        if base.result["primary"] != result.metric:
+            raise PairingError(f"{result.suite}: {result.metric!r} is compared with {base.result['primary']!r}")
+        paired = pair_rows(base.load_rows(), own.load_rows(), result.metric, f"{result.suite}, {result.variant}")
+    except PairingError as error:
+        return replace(result, not_compared=str(error)), None
+    comparison = compare(paired, study.margin, seed_of(study.seed, result.suite))
+    return replace(result, comparison=replace(comparison, noise=noise)), paired
+
+
+def _noise(study: Study, suite: str) -> Estimate | None:
+    """Difference between the first two valid runs of the baseline: what a difference of nothing looks like."""
+    runs = [m for m in study.find("accuracy", study.baseline, suite) if m.result.get("scores") and m.valid]
+    if len(runs) < 2:
+        return None
+    try:
+        paired = pair_rows(runs[0].load_rows(), runs[1].load_rows(), runs[0].result["primary"], f"{suite}, baseline")
+    except PairingError:
+        return None
+    return compare(paired, study.margin, seed_of(study.seed, suite, "noise")).difference
+
+
+def _average(study: Study, pairs: dict[str, Paired], wanted: list[str]) -> AverageRecovery:
+    if not wanted:
+        return AverageRecovery(None, (), None, f"{study.label(study.baseline)} has no scored suite")
+    if lacking := [suite for suite in wanted if suite not in pairs]:
+        return AverageRecovery(None, tuple(pairs), None, f"no comparison on {', '.join(lacking)}")
+    return average_recovery(pairs, study.margin, study.seed)
+
+
+def _stand_in(study: Study, averages: dict[str, AverageRecovery], name: str, wanted: list[str]) -> AverageRecovery:
+    """Of a deployment, which changes no answer: its head's."""
+    head = study.variants[name].accuracy_of
+    if head == study.baseline and wanted:
+        return AverageRecovery(Estimate(1.0, 1.0, 1.0), tuple(wanted), None, None)  # by definition
+    return averages.get(head) or _average(study, {}, wanted)
+
+
+def counted(counts: dict[str, Any]) -> str:
+    """``3 truncated, 1 empty``: what a reader must know about a score; nothing when all answers were whole."""
+    return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n and kind != "items")

@@ -1,0 +1,1 @@
+"""What a variant gains: latency, throughput, capacity, energy, cost, kernels. Pure."""

@@ -1,0 +1,216 @@
+"""The GEMM study: how fast a layer's products are, against the baseline's, the vendor's library and the roofline.
+
+A layer's time is the sum over its products (qkv, o, gate and up, down), each by its median over the rounds: every layer
+of a model has the same ones, so ratios are those of the model. All formats were timed in turn, so a ratio is taken
+within a round, baseline / own, and its interval is that of the median over rounds (intervals.median_interval).
+
+Roofline (Williams, Waterman, Patterson, CACM 52(4), 2009): a product with f FLOP that moves b bytes takes at least
+max(f / peak, b / bandwidth). Operands and answer count once each; 2:4 counts the FLOP of the dense product.
+"""
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.statistics.intervals import Estimate, median_interval
+from harness.analysis.study import Measured, Study
+
+KIND = "gemm"
+
+
+@dataclass(frozen=True)
+class Product:
+    """One kernel of one layer at one batch size; seconds, FLOP and bytes of one call."""
+
+    layer: str
+    batch: int
+    kernel: str
+    times: tuple[float, ...]
+    baseline_times: tuple[float, ...]
+    flops: float
+    bytes: float
+    error: float | None
+    bound: float
+    clock: str
+    valid: bool
+
+    @property
+    def seconds(self) -> float:
+        return median(self.times)
+
+
+@dataclass(frozen=True)
+class Roof:
+    """`peak` FLOP/s of the variant's format; None where it is not known."""
+
+    name: str
+    source: str
+    bandwidth: float
+    peak: float | None
+
+    def attainable(self, intensity: float) -> float | None:
+        """FLOP/s at `intensity` FLOP/byte."""
+        return None if self.peak is None else min(self.peak, self.bandwidth * intensity)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All products of a layer at one batch size. Not `valid`: the answer of one of them is wrong."""
+
+    batch: int
+    seconds: float
+    flops: float
+    bytes: float
+    speedup: Estimate | None  # over the baseline
+    of_vendor: float | None  # the vendor's time / this: 1 is as fast as the vendor's library, above 1 faster
+    of_roof: float | None  # share of what the roofline allows
+    valid: bool
+
+    @property
+    def intensity(self) -> float:
+        return self.flops / self.bytes
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """By variant, and by batch size upwards."""
+
+    layers: dict[str, dict[str, Any]]  # name -> {n, k, count}
+    batches: tuple[int, ...]
+    products: dict[tuple[str, str, int], Product]  # (variant, layer, batch): the engine's kernel
+    vendors: dict[tuple[str, str, int], Product]  # the fastest of the vendor's that answers rightly
+    wholes: dict[str, dict[int, Whole]]
+    roofs: dict[str, Roof]
+    means: dict[str, Estimate]  # of the speed-ups, geometric over `counts` batch sizes
+    counts: dict[str, int]
+    highest: dict[str, tuple[int, Estimate]]  # the batch size with the largest speed-up
+    absent: dict[str, tuple[str, ...]]  # kernels that are not here, and why
+
+
+def gemm(study: Study) -> Gemm | None:
+    """None for a study without GEMM cells."""
+    cells = [m for m in study.measured if m.cell.kind == KIND]
+    if not cells:
+        return None
+    products, vendors, absent = {}, {}, {}
+    for m in cells:
+        for row in m.load_rows():
+            found = _product(m, row)
+            key = (m.cell.variant, found.layer, found.batch)
+            if row["role"] == "engine":
+                products[key] = found
+            elif found.valid and (key not in vendors or found.seconds < vendors[key].seconds):
+                vendors[key] = found
+        absent.setdefault(m.cell.variant, []).extend(m.result.get("absent") or ())
+    layers = {m.result["layer"]: {key: m.result[key] for key in ("n", "k", "count")} for m in cells}
+    batches = tuple(sorted({batch for _, _, batch in products}))
+    roofs = {m.cell.variant: roof for m in cells if (roof := _roof(m))}
+    names = [name for name in study.variants if any(key[0] == name for key in products)]
+    wholes: dict[str, dict[int, Whole]] = {}
+    for name in names:
+        found = {b: _whole(name, name == study.baseline, list(layers), b, products, vendors, roofs) for b in batches}
+        wholes[name] = {batch: whole for batch, whole in found.items() if whole}
+    ratios = {name: {b: w.speedup for b, w in wholes[name].items() if w.speedup and w.valid} for name in names}
+    return Gemm(
+        layers,
+        batches,
+        products,
+        vendors,
+        wholes,
+        roofs,
+        means={name: _mean(list(found.values())) for name, found in ratios.items() if found},
+        counts={name: len(found) for name, found in ratios.items()},
+        highest={name: max(found.items(), key=lambda e: e[1].value) for name, found in ratios.items() if found},
+        absent={name: _absences(found) for name, found in absent.items()},
+    )
+
+
+def _product(m: Measured, row: dict[str, Any]) -> Product:
+    return Product(
+        layer=m.result["layer"],
+        batch=row["batch"],
+        kernel=row["kernel"] + (f" ({row['note']})" if row.get("note") else ""),
+        times=tuple(row["times_s"]),
+        baseline_times=tuple(row.get("baseline_times_s") or ()),
+        flops=row["flops"],
+        bytes=row["bytes"],
+        error=row["error"],
+        bound=row["bound"],
+        clock=row["clock"],
+        valid=row["error"] is not None and row["error"] <= row["bound"],
+    )
+
+
+def _absences(entries: list[dict[str, Any]]) -> tuple[str, ...]:
+    """One a kernel; of one that is absent at some batch sizes only, the smallest of them with its reason."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        found.setdefault(entry["kernel"], []).append(entry)
+    said = []
+    for kernel, each in found.items():
+        first = min(each, key=lambda entry: entry.get("batch", 0))
+        sizes = sorted({entry["batch"] for entry in each if "batch" in entry})
+        places = f" at batch size {sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "") if sizes else ""
+        said.append(f"{kernel}{places}: {first['reason']}")
+    return tuple(said)
+
+
+def _roof(m: Measured) -> Roof | None:
+    known = m.result.get("roofline")
+    if not known:
+        return None
+    return Roof(known["name"], known["source"], known["bandwidth"], known["peak"].get(m.result["format"]))
+
+
+def _whole(
+    name: str, baseline: bool, layers: list[str], batch: int, products: dict, vendors: dict, roofs: dict[str, Roof]
+) -> Whole | None:
+    parts = [products.get((name, layer, batch)) for layer in layers]
+    if None in parts:
+        return None
+    seconds, valid = sum(part.seconds for part in parts), all(part.valid for part in parts)
+    theirs = [vendors.get((name, layer, batch)) for layer in layers]
+    roof = roofs.get(name)
+    least = [_least_seconds(part, roof) for part in parts] if roof and roof.peak else []
+    return Whole(
+        batch,
+        seconds,
+        sum(part.flops for part in parts),
+        sum(part.bytes for part in parts),
+        speedup=None if baseline else _speedup(parts),
+        of_vendor=None if None in theirs else sum(part.seconds for part in theirs) / seconds,
+        of_roof=sum(least) / seconds if least else None,
+        valid=valid,
+    )
+
+
+def _least_seconds(part: Product, roof: Roof) -> float:
+    return max(part.flops / roof.peak, part.bytes / roof.bandwidth)
+
+
+def _speedup(parts: list[Product]) -> Estimate | None:
+    """Median over rounds of (sum of the baseline's products / sum of ours); products of one round belong together."""
+    rounds = min(min(len(part.times), len(part.baseline_times)) for part in parts)
+    if not rounds:
+        return None
+    ours, base = (np.sum([series(part)[:rounds] for part in parts], axis=0) for series in (_times, _baseline))
+    return median_interval([float(ratio) for ratio in base / ours])
+
+
+def _times(part: Product) -> tuple[float, ...]:
+    return part.times
+
+
+def _baseline(part: Product) -> tuple[float, ...]:
+    return part.baseline_times
+
+
+def _mean(found: list[Estimate]) -> Estimate:
+    """Geometric; each with equal weight. The interval is of ratios that err together, the widest that it can be."""
+    sides = []
+    for side in ("low", "high"):
+        bounds = [getattr(estimate, side) for estimate in found]
+        sides.append(None if None in bounds else float(np.exp(np.mean(np.log(bounds)))))
+    return Estimate(float(np.exp(np.mean(np.log([e.value for e in found])))), *sides)

@@ -1,0 +1,215 @@
+"""Serving performance: load points over their repeats, and ratios to the baseline.
+
+Ratios are written so that more than 1 is better than the baseline: latency as baseline / variant, rates as
+variant / baseline. Every variant gets the same traffic, so a ratio compares like with like.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.analysis.quality.accuracy import seed_of
+from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, percentile_interval
+from harness.analysis.study import Measured, Study
+
+REACHED = 0.95  # an offered rate counts as reached from this share on
+RESAMPLES = 2_000
+MIN_REQUESTS = 5  # fewer give no interval
+REQUEST_TIMES = ("ttft_ms_p50", "tpot_ms_p50", "e2e_ms_p50")  # medians over requests: these can be resampled
+METRICS = (
+    *(f"{time}_ms_{part}" for time in ("ttft", "itl", "tpot", "e2e") for part in ("mean", "p50", "p90", "p95", "p99")),
+    "output_tok_per_s",
+    "total_tok_per_s",
+    "achieved_rps",
+)
+
+
+@dataclass(frozen=True)
+class LoadPoint:
+    """One load point of a variant: the valid repeats' mean; every repeat if none is valid (`valid` False)."""
+
+    variant: str
+    scenario: str
+    profile: str
+    rate_rps: float | None  # offered
+    concurrency: int | None
+    valid: bool
+    runs: tuple[Measured, ...]
+
+    def values(self, metric: str) -> list[float]:
+        return [float(run.result[metric]) for run in self.runs if run.result.get(metric) is not None]
+
+    def value(self, metric: str) -> float | None:
+        values = self.values(metric)
+        return sum(values) / len(values) if values else None
+
+    def spread(self, metric: str) -> tuple[float, float] | None:
+        """Smallest and largest repeat; None from one run, which has no spread."""
+        values = self.values(metric)
+        return (min(values), max(values)) if len(values) > 1 else None
+
+    @property
+    def served_rps(self) -> float | None:
+        """Mean over the runs of `served_rps` (load/metrics.py): the rate axis of the figures and of the readings."""
+        rates = self.values("served_rps") or self.values("achieved_rps")
+        return sum(rates) / len(rates) if rates else None
+
+    @property
+    def reached(self) -> bool:
+        """The server kept up: it served 95 % or more of the rate that was offered."""
+        served = self.served_rps
+        return self.rate_rps is None or (served is not None and served >= REACHED * self.rate_rps)
+
+
+def load_text(profile: str, rate_rps: float | None, concurrency: int | None) -> str:
+    """``server 4/s``, ``concurrency 8``, ``single_stream``"""
+    if rate_rps is not None:
+        return f"{profile} {rate_rps:g}/s"
+    return f"{profile} {concurrency}" if profile == "concurrency" else profile
+
+
+def load_points(study: Study) -> dict[tuple[str, str], tuple[LoadPoint, ...]]:
+    """By (variant, scenario): single stream, throughput, then the QPS ladder upwards, then the rest."""
+    found = {}
+    for name in study.variants:
+        for scenario in study.scenarios:
+            groups: dict[tuple, list[Measured]] = {}
+            for measured in study.find("load", name, scenario):
+                point = measured.cell.point
+                groups.setdefault((point.profile, point.rate_rps, point.concurrency), []).append(measured)
+            points = [_point(name, scenario, *key, runs) for key, runs in groups.items()]
+            found[name, scenario] = tuple(sorted(points, key=_order))
+    return found
+
+
+def _point(
+    variant: str, scenario: str, profile: str, rate_rps: float | None, concurrency: int | None, runs: list[Measured]
+) -> LoadPoint:
+    valid = [run for run in runs if run.valid]
+    return LoadPoint(variant, scenario, profile, rate_rps, concurrency, bool(valid), tuple(valid or runs))
+
+
+def _order(point: LoadPoint) -> tuple:
+    profiles = ("single_stream", "throughput", "server")
+    known = profiles.index(point.profile) if point.profile in profiles else len(profiles)
+    return known, point.profile, point.rate_rps or 0.0, point.concurrency or 0
+
+
+def at(points: tuple[LoadPoint, ...], profile: str) -> LoadPoint | None:
+    return next((point for point in points if point.profile == profile), None)
+
+
+def ladder(points: tuple[LoadPoint, ...]) -> tuple[LoadPoint, ...]:
+    """The open-loop points, by offered rate."""
+    return tuple(point for point in points if point.profile == "server")
+
+
+def speedup(base: LoadPoint | None, own: LoadPoint | None, metric: str, draws: np.ndarray | None = None):
+    """baseline / variant of a latency. The interval is of `draws` (see `median_ratio_draws`), else of the repeats."""
+    if not _comparable(base, own, metric):
+        return None
+    value = base.value(metric) / own.value(metric)
+    if draws is not None:
+        return percentile_interval(value, draws)
+    return log_ratio_interval(base.values(metric), own.values(metric))
+
+
+def gain(base: LoadPoint | None, own: LoadPoint | None, metric: str) -> Estimate | None:
+    """variant / baseline of a rate, with an interval where both sides were repeated.
+
+    Requests of one run share one server, so resampling them would not show how the run's rate varies.
+    """
+    if not _comparable(base, own, metric):
+        return None
+    return log_ratio_interval(own.values(metric), base.values(metric))
+
+
+def _comparable(base: LoadPoint | None, own: LoadPoint | None, metric: str) -> bool:
+    if base is None or own is None or not (base.valid and own.valid):
+        return False
+    return bool(base.value(metric)) and bool(own.value(metric))
+
+
+def request_times(run: Measured) -> dict[str, np.ndarray]:
+    """Per request in ms, of the requests that ended well: the formulas of load/metrics.py, from intended send on."""
+    times = {"ttft_ms": [], "tpot_ms": [], "e2e_ms": []}
+    for row in run.load_rows():
+        tokens = row.get("token_s") or []
+        if row.get("error") or not tokens:
+            continue
+        times["ttft_ms"].append(1e3 * (tokens[0] - row["intended_s"]))
+        times["e2e_ms"].append(1e3 * (tokens[-1] - row["intended_s"]))
+        count = row.get("completion_tokens") or len(tokens)
+        times["tpot_ms"].append(1e3 * (tokens[-1] - tokens[0]) / (count - 1) if count > 1 else np.nan)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def pooled_times(point: LoadPoint | None) -> dict[str, np.ndarray]:
+    """`request_times` of all repeats of a point together, without the requests that have no such time."""
+    runs = [request_times(run) for run in point.runs] if point else []
+    pooled = {name: np.concatenate([run[name] for run in runs]) for name in (runs[0] if runs else ())}
+    return {name: values[np.isfinite(values)] for name, values in pooled.items()}
+
+
+def median_ratio_draws(base: np.ndarray, own: np.ndarray, seed: list[int]) -> np.ndarray | None:
+    """Bootstrap draws of median(base) / median(own) over requests; None from fewer than MIN_REQUESTS on a side.
+
+    For `single_stream` only: there one request does not wait for another. The two sides are drawn apart although they
+    had the same prompts, which makes the interval a little wide rather than too narrow.
+    """
+    if min(len(base), len(own)) < MIN_REQUESTS:
+        return None
+    rng = np.random.default_rng(seed)
+    top, below = (np.median(x[rng.integers(0, len(x), size=(RESAMPLES, len(x)))], axis=1) for x in (base, own))
+    return top / below
+
+
+@dataclass(frozen=True)
+class Against:
+    """A variant against the baseline in one scenario; a missing or invalid side leaves None."""
+
+    speedups: dict[str, Estimate]  # single stream: metric of REQUEST_TIMES -> baseline / variant
+    throughput: Estimate | None  # output tok/s, all at once: variant / baseline
+    draws: dict[str, np.ndarray]  # bootstrap draws behind `speedups`
+
+
+def against_baseline(study: Study, points: dict[tuple[str, str], tuple[LoadPoint, ...]]) -> dict:
+    """By (variant, scenario) for every variant but the baseline."""
+    found = {}
+    for scenario in study.scenarios:
+        base = points.get((study.baseline, scenario), ())
+        base_times = pooled_times(at(base, "single_stream"))
+        for name in study.compared:
+            own = points[name, scenario]
+            b, v = at(base, "single_stream"), at(own, "single_stream")
+            times, speedups, draws = pooled_times(v), {}, {}
+            for metric in REQUEST_TIMES:
+                if _comparable(b, v, metric):
+                    key, seed = metric.removesuffix("_p50"), seed_of(study.seed, scenario, name, metric)
+                    drawn = median_ratio_draws(base_times[key], times[key], seed)
+                    speedups[metric] = speedup(b, v, metric, drawn)
+                    if drawn is not None:
+                        draws[metric] = drawn
+            throughput = gain(at(base, "throughput"), at(own, "throughput"), "output_tok_per_s")
+            found[name, scenario] = Against(speedups, throughput, draws)
+    return found
+
+
+def geometric_mean(estimates: list[Estimate], draws: list[np.ndarray] | None = None) -> Estimate | None:
+    """Over scenarios, each with equal weight: exp(mean(log x)).
+
+    With draws, their percentiles. Else the parts' intervals are added in quadrature on the log scale (independent
+    scenarios); one part without an interval leaves the mean without one.
+    """
+    if not estimates:
+        return None
+    value = float(np.exp(np.mean([np.log(e.value) for e in estimates])))
+    if draws and len(draws) == len(estimates):
+        return percentile_interval(value, np.exp(np.mean([np.log(d) for d in draws], axis=0)))
+    if not all(e.bounded and e.low > 0 for e in estimates):
+        return Estimate(value)
+    below, above = (
+        float(np.sqrt(sum(np.log(side(e) / e.value) ** 2 for e in estimates))) / len(estimates)
+        for side in (lambda e: e.low, lambda e: e.high)
+    )
+    return Estimate(value, value * float(np.exp(-below)), value * float(np.exp(above)))

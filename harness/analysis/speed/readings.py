@@ -1,0 +1,116 @@
+"""The two readings of a latency-against-rate curve: the latency at a rate, and the highest rate within a limit.
+
+A curve is made monotone first (latency cannot truly fall as load rises; pool-adjacent-violators, R. Barlow et al.
+1972), then read by straight lines between measured points. Nothing is read outside of the measured rates, and a point
+whose offered rate was not reached is never read: its latency grows with the length of the run.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.analysis.speed.performance import LoadPoint
+
+MEASURED, INTERPOLATED = "measured", "interpolated"
+AT_LEAST, BELOW, NOT_REACHED, NOT_MEASURED = "at least", "below", "not reached", "not measured"
+
+
+@dataclass(frozen=True)
+class LogError:
+    """`variance` of the logarithm of a rate, and the degrees of freedom that it was estimated with."""
+
+    variance: float
+    freedom: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`value` is None unless `status` is measured, interpolated or at least; `note` says what is known instead.
+
+    `error` is set by capacity.py where repeats or a search give one.
+    """
+
+    value: float | None
+    status: str
+    note: str = ""
+    error: LogError | None = None
+
+
+def monotone(values: list[float]) -> np.ndarray:
+    """Least-squares non-decreasing fit (pool adjacent violators), equal weights."""
+    blocks: list[list[float]] = []  # [mean, size]
+    for value in values:
+        blocks.append([float(value), 1])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, size = blocks.pop()
+            previous, count = blocks[-1]
+            blocks[-1] = [(previous * count + mean * size) / (count + size), count + size]
+    return np.concatenate([np.full(int(size), mean) for mean, size in blocks]) if blocks else np.empty(0)
+
+
+def sustained(points: tuple[LoadPoint, ...], metrics: list[str]) -> list[LoadPoint]:
+    """Points that may be read, by served rate."""
+    usable = [
+        p for p in points if p.valid and p.reached and p.served_rps and all(p.value(m) is not None for m in metrics)
+    ]
+    return sorted(usable, key=lambda p: p.served_rps)
+
+
+def latency_at_rate(points: tuple[LoadPoint, ...], metric: str, rate_rps: float) -> Reading:
+    """The latency at a request rate: as measured where the rate was offered and reached, else read off the curve."""
+    usable = sustained(points, [metric])
+    offered = next((p for p in points if p.rate_rps == rate_rps), None)
+    if offered is not None and offered in usable:
+        return Reading(offered.value(metric), MEASURED)
+    if offered is not None and offered.valid and not offered.reached:
+        return Reading(None, NOT_REACHED, f"{offered.served_rps or 0:.2f}/s of {rate_rps:g}/s")
+    if not usable:
+        return Reading(None, NOT_MEASURED)
+    x = [p.served_rps for p in usable]
+    if rate_rps > x[-1]:
+        return Reading(None, NOT_REACHED, f"highest reached rate {x[-1]:.2f}/s")
+    if rate_rps < x[0]:
+        return Reading(None, NOT_MEASURED, f"lowest measured rate {x[0]:.2f}/s")
+    y = monotone([p.value(metric) for p in usable])
+    return Reading(float(np.interp(rate_rps, x, y)), INTERPOLATED)
+
+
+def rate_within(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> Reading:
+    """The highest request rate at which every metric of `limits` ({"itl_ms_p99": 50, ...}) keeps its limit.
+
+    The curve read is max over metrics of latency / limit; the answer is where it crosses 1. When the highest rate that
+    was reached still keeps the limits, the answer is "at least" that rate.
+    """
+    if not limits:
+        return Reading(None, NOT_MEASURED, "no limit is set")
+    usable = sustained(points, list(limits))
+    if not usable:
+        known = [p for p in points if p.valid]
+        return Reading(None, BELOW if known else NOT_MEASURED, "no offered rate was reached" if known else "")
+    x = np.array([p.served_rps for p in usable])
+    load = monotone([max(p.value(metric) / limit for metric, limit in limits.items()) for p in usable])
+    within = int(np.searchsorted(load, 1.0, side="right"))  # how many points keep the limits
+    if within == 0:
+        return Reading(None, BELOW, f"missed at {x[0]:.2f}/s, the lowest reached rate")
+    if within == len(x):
+        beyond = [p for p in points if p.valid and not p.reached and p.rate_rps is not None]
+        note = f"{min(p.rate_rps for p in beyond):g}/s was offered and not reached" if beyond else ""
+        return Reading(float(x[-1]), AT_LEAST, note or "the highest rate that was measured")
+    share = (1.0 - load[within - 1]) / (load[within] - load[within - 1])
+    return Reading(float(x[within - 1] + share * (x[within] - x[within - 1])), INTERPOLATED)
+
+
+def searched(point: LoadPoint | None) -> Reading | None:
+    """What a capacity search (load/capacity.py) found, over its repeats; None where there was none that is valid."""
+    if point is None or not point.valid:
+        return None
+    statuses = {run.result.get("capacity_status") for run in point.runs}
+    low, high = point.values("capacity_rps_low"), point.values("capacity_rps_high")
+    between = f"[{min(low):.2f}, {max(high):.2f}]" if low and high else ""
+    if statuses == {"resolved"}:
+        return Reading(point.value("capacity_rps"), MEASURED, f"searched, 90 % interval {between}")
+    if statuses == {"not_reached"}:
+        return Reading(point.value("capacity_rps"), AT_LEAST, "the search ended at its max_rps")
+    if statuses == {"below_minimum"}:
+        return Reading(None, BELOW, f"missed at {max(high):.2f}/s, the search's min_rps" if high else "")
+    return Reading(None, NOT_MEASURED, f"the search did not resolve it: {between or 'no valid probe'}")

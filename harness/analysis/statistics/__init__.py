@@ -1,0 +1,1 @@
+"""Intervals and tests, without knowledge of what was measured. Pure."""

@@ -1,0 +1,1 @@
+"""The configuration: typed dataclasses (schema.py) and pure functions on them. Values are YAML files under conf/."""

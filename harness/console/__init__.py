@@ -1,0 +1,1 @@
+"""The terminal: output streams, Rich's console, live progress."""

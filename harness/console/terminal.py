@@ -1,0 +1,18 @@
+"""Rich's console for this project: text from outside has neither markup nor control characters."""
+
+import sys
+from typing import Any
+
+from harness.untrusted.visible import visible
+
+
+def console(stream: Any = None, **options: Any):
+    """Return a console on `stream`, by default standard output. Its own styles pass; strings in it are plain text."""
+    from rich.console import Console
+
+    class PlainText(Console):
+        def render_str(self, text: str, **how: Any):
+            return super().render_str(visible(text), **how)
+
+    stream = sys.stdout if stream is None else stream
+    return PlainText(file=getattr(stream, "styled", stream), markup=False, **options)

@@ -1,0 +1,1 @@
+"""This machine: host facts, GPU data sheets, disk space, temporary folders, signals."""

@@ -1,0 +1,122 @@
+"""The files in the folder of one cell: a record, its rows and its telemetry samples, as gzipped JSON lines.
+
+The record is written last and holds the count and the digest of each file beside it.
+"""
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from harness.machine.disk import write_synced
+from harness.records.record_check import record_fault, rows_fault
+from harness.records.stored_json import Damaged, file_digest, parse_object, read_bytes, read_json, with_digest
+from harness.redaction.masking import mask_row
+
+RECORD, ROWS, SAMPLES = "record.json", "rows.jsonl.gz", "telemetry.jsonl.gz"
+
+
+def write_cell(
+    folder: Path, record: dict[str, Any], rows: Iterable[dict[str, Any]], samples: list[dict[str, Any]] | None
+) -> None:
+    """Write a cell into an empty folder; everything is on the disk when this returns."""
+    files = {ROWS: _write_rows(folder / ROWS, rows)}
+    if samples:
+        files[SAMPLES] = _write_rows(folder / SAMPLES, samples)
+    write_synced(folder / RECORD, with_digest(record | {"files": files}))
+    sync_folder(folder)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Raises Damaged for a record that is not as it was written, or of another cell than its folder."""
+    record, intact = read_json(folder / RECORD)
+    if not intact:
+        raise Damaged(f"{RECORD} does not match its digest")
+    if wrong := record_fault(record):
+        raise Damaged(f"{RECORD}: {wrong}")
+    if record["fingerprint"] != folder.name.rpartition("--")[2]:
+        raise Damaged(f"{RECORD} is of {record['cell']['key']!a}, fingerprint {record['fingerprint']!a}")
+    if record["schema"] >= 2 and ROWS not in (record.get("files") or {}):
+        raise Damaged(f"{RECORD} does not say what {ROWS} is")
+    return record
+
+
+def check_rows(folder: Path, record: dict[str, Any]) -> None:
+    """Raise Damaged unless the rows are the record's: by their digest, or where it has none by what they hold."""
+    if record["schema"] >= 2:
+        _check_digest(folder, record, ROWS)
+    else:
+        check_cell(folder, record)
+
+
+def check_cell(folder: Path, record: dict[str, Any]) -> None:
+    """Check every file beside a record: digests, counts, and what the record says of its rows. Raises Damaged."""
+    for name in record.get("files") or {}:
+        _check_digest(folder, record, name)
+    rows = list(_rows(folder / ROWS))
+    told = ((record.get("files") or {}).get(ROWS) or {}).get("count", len(rows))
+    if told != len(rows):
+        raise Damaged(f"{ROWS} has {len(rows)} rows, {RECORD} says {told}")
+    if wrong := rows_fault(record, rows):
+        raise Damaged(f"{ROWS}: {wrong}")
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    with gzip.open(folder / ROWS, "rt") as file:
+        return [mask_row(_parsed(line), line) for line in file]
+
+
+def _parsed(line: str | bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except ValueError:  # NaN and lone surrogates, which Python writes
+        return json.loads(line)
+
+
+def _check_digest(folder: Path, record: dict[str, Any], name: str) -> None:
+    path = folder / name
+    if not path.is_file():
+        read_bytes(path)  # says what it is instead
+    if file_digest(path) != record["files"][name]["blake3"]:
+        raise Damaged(f"{name} does not match its digest in {RECORD}")
+
+
+def _rows(path: Path) -> Iterable[dict[str, Any]]:
+    try:
+        lines = gzip.decompress(read_bytes(path)).split(b"\n")
+    except (EOFError, OSError, zlib.error) as error:
+        raise Damaged(f"{path.name} cannot be unpacked ({error})") from None
+    for number, line in enumerate(lines[:-1] if lines[-1] == b"" else lines, 1):
+        try:
+            yield orjson.loads(line)
+        except ValueError:
+            yield parse_object(line, f"{path.name}, row {number},")
+
+
+def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    count = 0
+    with path.open("wb") as raw:
+        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file:
+            for row in rows:
+                count += 1
+                text = json.dumps(row, separators=(",", ":"))
+                masked = mask_row(row, text)
+                text = text if masked is row else json.dumps(masked, separators=(",", ":"))
+                file.write(text.encode() + b"\n")
+        raw.flush()
+        os.fsync(raw.fileno())
+    return {"count": count, "blake3": file_digest(path)}
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

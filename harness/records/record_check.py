@@ -1,0 +1,275 @@
+"""What a record and its rows must be (records.py): the form that readers rely on, and what no measurement can give.
+
+`record_fault` is cheap and made on every reading. `rows_fault` reads every row and computes again what the record says
+of them: for records without digests (schema 1), and for `harness.check`.
+"""
+
+import functools
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from harness.records.shapes import NUMBER, Maybe, mismatch
+
+ANY = object
+COUNT = Maybe(int)
+OBJECT = Maybe(dict)
+TEXT = Maybe(str)
+POINT = {"profile": str, "rate_rps": Maybe(NUMBER), "requests": COUNT, "concurrency": COUNT}
+CELL = {
+    "key": str,
+    "kind": TEXT,
+    "variant": TEXT,
+    "fingerprint": TEXT,
+    **{"suite": TEXT, "scenario": TEXT, "layer": TEXT, "point": Maybe(POINT), "repeat": COUNT},
+}
+USAGE = {"requests": NUMBER, "prompt_tokens": NUMBER, "completion_tokens": NUMBER}
+COST = {
+    "amount": NUMBER,
+    "currency": str,
+    "per_million_prompt_tokens": Maybe(NUMBER),
+    "per_million_completion_tokens": Maybe(NUMBER),
+}
+GPU = {"power_w_mean": Maybe(NUMBER), "busy_samples": Maybe(NUMBER), "throttle": Maybe({str: Maybe(NUMBER)})}
+RECORD = {
+    "cell": CELL,
+    "fingerprint": str,
+    "inputs": Maybe({"scenario": Maybe((dict, str)), "point": OBJECT}),
+    "result": OBJECT,
+    "flags": Maybe([{"code": str, "level": str, "message": TEXT}]),
+    "engine": Maybe(
+        {
+            **{"kind": TEXT, "version": TEXT, "command": Maybe((str, [ANY])), "log": TEXT},
+            "kernels": Maybe([{"layer": TEXT, "kernel": TEXT}]),
+            "schemes": Maybe(({str: Maybe((NUMBER, str, dict))}, [ANY])),
+            "checkpoint": OBJECT,
+        }
+    ),
+    "host": OBJECT,
+    "started_at": TEXT,
+    "duration_s": Maybe(NUMBER),
+    "harness": TEXT,
+    "usage": Maybe(USAGE),
+    "cost": Maybe(COST),
+    "files": Maybe({str: {"count": int, "blake3": str}}),
+    "telemetry": Maybe({"gpus": Maybe([GPU]), "energy_j": Maybe(NUMBER), "window_s": Maybe([NUMBER])}),
+}
+WITHOUT_DIGEST = ("inputs", "result", "flags", "engine", "host", "started_at", "duration_s", "harness")
+
+SCORES = {
+    "primary": str,
+    "scores": {str: {"value": NUMBER, "n": int}},
+    "counts": Maybe({str: Maybe(NUMBER)}),
+    "data": Maybe({"source": TEXT, "name": TEXT, "digest": TEXT, "population": COUNT}),
+    "details": OBJECT,
+}
+PAIRS = {"accuracy": Maybe(NUMBER), "low": Maybe(NUMBER), "high": Maybe(NUMBER), "pairs": Maybe(NUMBER)}
+BIAS = {f"position_bias{part}": Maybe(NUMBER) for part in ("", "_low", "_high")}
+CALIBRATION = {**PAIRS, **BIAS, "same_length": Maybe(PAIRS), "by_kind": Maybe({str: PAIRS}), "instructions": COUNT}
+JUDGED = {
+    **SCORES,
+    "details": Maybe(
+        {"calibration": Maybe(CALIBRATION), "parse_rate": Maybe(NUMBER), "length_difference": Maybe(NUMBER)}
+    ),
+}
+LOAD = {"slo": OBJECT, "window": TEXT, "window_s": Maybe([NUMBER]), "errors": Maybe({str: int})}
+GEMM = {
+    **{"layer": str, "n": int, "k": int, "count": int, "format": str},
+    "absent": Maybe([{"kernel": str, "reason": str}]),
+    "roofline": Maybe({"name": str, "source": str, "bandwidth": NUMBER, "peak": {str: NUMBER}}),
+}
+RESULTS = {"accuracy": SCORES, "judge": JUDGED, "load": LOAD, "gemm": GEMM}
+
+ITEM = {
+    "id": (str, int),
+    **{"group": TEXT, "doc_hash": TEXT, "prompt_hash": TEXT, "response": TEXT, "finish_reason": TEXT},
+    "scores": Maybe({str: Maybe(NUMBER)}),
+    "completion_tokens": Maybe(NUMBER),
+    "logprobs": Maybe({str: Maybe(NUMBER)}),
+    "preference": OBJECT,
+}
+REQUEST = {
+    "index": int,
+    "intended_s": Maybe(NUMBER),
+    "sent_s": Maybe(NUMBER),
+    "token_s": Maybe([NUMBER]),
+    "completion_tokens": Maybe(NUMBER),
+    "error": OBJECT,
+}
+PRODUCT = {
+    **{"batch": int, "kernel": str, "role": str, "note": TEXT, "clock": TEXT},
+    "times_s": [NUMBER],
+    "baseline_times_s": Maybe([NUMBER]),
+    **{"error": Maybe(NUMBER), "bound": NUMBER, "flops": NUMBER, "bytes": NUMBER},
+}
+ROWS = {"accuracy": ITEM, "judge": ITEM, "load": REQUEST, "gemm": PRODUCT}
+
+_NEVER_NEGATIVE = re.compile(
+    r"(?:(?:vllm|aiperf)_)?(?:ttft|itl|itl_request|tpot|e2e|e2el|ttft_from_send|e2e_from_send|request_latency)_ms_\w+|"
+    r"\w+_rps|\w+_tok_per_s|requests_\w+|turns_dropped|token_events|merged_events|(?:prompt|completion)_tokens"
+)
+_SHARES = ("goodput_share", "prefix_cache_hit_rate", "server_kv_cache_use_max", "drafted_share")
+_SHARE_SCORES = re.compile(
+    r"acc(_\w+)?|exact_match\w*|pass@\w+|\w*win_rate\w*"
+)  # others, like rouge1_max, have no bounds
+_PERCENTILES = ("p50", "p90", "p95", "p99")
+SLACK = 1e-6  # of a share or a ratio, for the last digits of sums
+
+
+def record_fault(record: dict[str, Any]) -> str | None:
+    """Return what a record cannot be, or None."""
+    if wrong := mismatch(record, RECORD):
+        return wrong
+    if record["schema"] < 2:
+        for name in WITHOUT_DIGEST:
+            if record.get(name) is None:
+                return f"{name} is missing"
+    if record["cell"].get("fingerprint", record["fingerprint"]) != record["fingerprint"]:
+        return "its cell has another fingerprint than the record"
+    if record.get("cost") and not record.get("usage"):
+        return "cost is given and usage is missing"
+    return result_fault(record["cell"].get("kind"), record.get("result") or {})
+
+
+def result_fault(kind: str | None, result: dict[str, Any]) -> str | None:
+    """Return what the result of a cell of this kind cannot be: ``result.itl_ms_p50 is -5.0``. None if it can."""
+    if kind not in RESULTS:
+        return None
+    if wrong := mismatch(result, RESULTS[kind], "result"):
+        return wrong
+    return _FAULT_OF_RESULT[kind](result)
+
+
+def _score_fault(result: dict[str, Any]) -> str | None:
+    scores = result["scores"]
+    if scores and result["primary"] not in scores:
+        return f"result.primary is {result['primary']!a}, of which there is no score"
+    for name, score in scores.items():
+        impossible = _SHARE_SCORES.fullmatch(name) and not -SLACK <= score["value"] <= 1 + SLACK
+        if impossible or score["n"] < 0:
+            return f"result.scores.{name!a} is {score['value']} of {score['n']} items"
+    return None
+
+
+def _load_fault(result: dict[str, Any]) -> str | None:
+    for name, value in result.items():
+        if value is None or (highest := _highest(name)) is None:
+            continue
+        if not (type(value) is int or type(value) is float) or not 0 <= value <= highest:
+            return mismatch(value, NUMBER, f"result.{name}") or f"result.{name} is {value}"
+    for family in {name[:-4] for name in result if name.endswith("_ms_p50")}:
+        spread = [value for part in _PERCENTILES if (value := result.get(f"{family}_{part}")) is not None]
+        if spread != sorted(spread):
+            return f"the percentiles of result.{family} do not ascend"
+    return None
+
+
+@functools.cache
+def _highest(name: str) -> float | None:
+    """The largest finite value that a number of a load cell may have; None where this module knows no limits."""
+    if name in _SHARES:
+        return 1 + SLACK
+    return sys.float_info.max if _NEVER_NEGATIVE.fullmatch(name) else None
+
+
+def rows_fault(record: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
+    """Return what the rows of a record cannot be, by themselves or beside its result; None if they can."""
+    kind, result = record["cell"].get("kind"), record.get("result") or {}
+    if kind not in ROWS:
+        return None
+    for number, row in enumerate(rows, 1):
+        if wrong := mismatch(row, ROWS[kind]):
+            return f"row {number}: {wrong}"
+    return _FAULT_OF_ROWS[kind](result, rows)
+
+
+def _items_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
+    items = (result.get("counts") or {}).get("items")
+    if items is not None and len(rows) < items:
+        return f"{len(rows)} rows for {items} items"
+    if result["primary"] == "perplexity":
+        return _windows_fault(result, rows)
+    for name in ("response", "finish_reason", "doc_hash", "prompt_hash"):
+        if 0 < (having := sum(name in row for row in rows)) < len(rows):
+            return f"{len(rows) - having} of {len(rows)} rows have no {name}"
+    scored = {name for row in rows for name, value in (row.get("scores") or {}).items() if value is not None}
+    if rows and scored != set(result["scores"]):
+        return f"the rows have the scores {sorted(scored)}, the record {sorted(result['scores'])}"
+    for name, score in result["scores"].items():
+        if wrong := _mean_fault(rows, name, score, repr(name)):
+            return wrong
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row.get("group") or "", []).append(row)
+    for group, score in _objects((result.get("details") or {}).get("groups")):
+        if wrong := _mean_fault(groups.get(group, []), result["primary"], score, f"{result['primary']!r} of {group!a}"):
+            return wrong
+    return None
+
+
+def _mean_fault(rows: list[dict[str, Any]], score: str, told: dict[str, Any], what: str) -> str | None:
+    values = [(row.get("scores") or {}).get(score) for row in rows]
+    if not values or None in values or abs(sum(values) / len(values) - told["value"]) <= SLACK:
+        return None
+    return f"the rows give {what} = {sum(values) / len(values):.6g}, the record says {told['value']:.6g}"
+
+
+def _objects(groups: Any) -> Iterable[tuple[str, dict[str, Any]]]:
+    return groups.items() if mismatch(groups, {str: {"value": NUMBER, "n": int}}) is None else ()
+
+
+def _windows_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
+    from base64 import b64decode
+
+    for number, row in enumerate(rows, 1):
+        if wrong := mismatch(row, {"tokens": int, "top_k": int, "logprob_sum": NUMBER}):
+            return f"row {number}: {wrong}"
+        n, k = row["tokens"], row["top_k"]
+        for name, count in (("token_ids", n), ("token_logprobs", n), ("top_ids", n * k), ("top_logprobs", n * k)):
+            try:
+                length = len(b64decode(row.get(name), validate=True))
+            except (ValueError, TypeError):
+                return f"row {number}: {name} is not base64"
+            if length != 4 * count:
+                return f"row {number}: {name} holds {length} bytes for {count} numbers"
+    told = (result.get("details") or {}).get("tokens")
+    if told is not None and told != sum(row["tokens"] for row in rows):
+        return f"the rows hold {sum(row['tokens'] for row in rows)} tokens, the record says {told}"
+    return None
+
+
+def _requests_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
+    import numpy as np
+
+    ended, gaps, times = 0, [], {"ttft": [], "e2e": []}
+    for number, row in enumerate(rows, 1):
+        tokens = np.array(row.get("token_s") or (), dtype=float)
+        if len(tokens) > 1 and (steps := np.diff(tokens)).min() < -2e-6:
+            return f"row {number}: the times of its tokens run backwards"
+        if row.get("error") or not len(tokens):
+            continue
+        if row.get("intended_s") is None:
+            return f"row {number}: intended_s is missing"
+        ended += 1
+        gaps += [steps] if len(tokens) > 1 else []
+        times["ttft"].append(tokens[0] - row["intended_s"])
+        times["e2e"].append(tokens[-1] - row["intended_s"])
+    if "probes" in result or "requests_completed" not in result:
+        return None
+    if ended != result["requests_completed"]:
+        return f"{ended} rows of completed requests, the record says {result['requests_completed']}"
+    for name, values in {"itl": np.concatenate(gaps) if gaps else (), **times}.items():
+        ours = 1e3 * np.percentile(values, (50, 99)) if len(values) else ()
+        for part, value in zip(("p50", "p99"), ours, strict=False):
+            told = result.get(f"{name}_ms_{part}")
+            if told is not None and abs(value - told) > 0.01 + 1e-3 * abs(told):  # rows are rounded to a microsecond
+                return f"the rows give {name}_ms_{part} = {value:.4f}, the record says {told:.4f}"
+    return None
+
+
+_FAULT_OF_RESULT = {"accuracy": _score_fault, "judge": _score_fault, "load": _load_fault, "gemm": lambda _: None}
+_FAULT_OF_ROWS = {
+    **{"accuracy": _items_fault, "judge": _items_fault, "load": _requests_fault},
+    "gemm": lambda *_: None,
+}

@@ -1,0 +1,295 @@
+"""results/: one atomic record a cell. The only truth.
+
+    results/SWEEP/sweep.json                       the manifest: the last plan and its resolved configuration
+    results/SWEEP/cells/VARIANT--WHAT--FINGERPRINT/record.json, rows.jsonl.gz, and telemetry.jsonl.gz where NVML is
+    results/SWEEP/cells/.damaged/                  what was found damaged and set aside; nothing reads it
+    results/SWEEP/failures/KEY.json                a cell that could not be measured; gone once it could
+    results/SWEEP/spent.jsonl                      what an endpoint took for no record: warm-ups, cells that failed
+    results/SWEEP/logs/                            server logs, whole
+
+A cell is written into a hidden folder and renamed into place: it is there whole or not at all, whenever we are killed.
+A cell that is there is never written again. Secrets are masked in whatever is written, and in what is read: an older
+store may hold some. What identifies a cell is never masked: a known value may be a part of its key.
+
+Since schema 2 every JSON file holds its own digest (stored_json.py) and a record those of the files beside it
+(cell_files.py); they are compared on every reading. A record of schema 1 has none: its result is computed again from
+its rows. Readers leave out what is damaged and list it in `damages`; only `set_aside` moves it, under the lock.
+"""
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError, HarnessError
+from harness.machine import disk
+from harness.machine.disk import write_atomically
+from harness.records import Damage
+from harness.records.cell_files import check_cell, check_rows, read_record, read_rows, sync_folder, write_cell
+from harness.records.manifest_check import manifest_fault
+from harness.records.shapes import Maybe, mismatch
+from harness.records.spent import spent_lines, spent_text
+from harness.records.stored_json import Damaged, read_bytes, read_json, with_digest
+from harness.redaction.masking import mask_data
+from harness.untrusted.names import link_out, shortened
+
+IDENTITY = ("cell", "cells", "fingerprint", "key", "files")  # of a record, a manifest and a failure
+CHANGED = "it was changed after it was written: it does not match its digest"
+FAILURE = {"key": str, "error": Maybe(str), "log": Maybe(str)}
+
+
+class Store:
+    def __init__(self, root: Path):
+        self.root = root
+        self.cells = root / "cells"
+        self._index = {path.name.rsplit("--", 1)[-1]: path for path in sorted(self.cells.glob("*--*"))}
+        self._checked: set[str] = set()  # fingerprints whose rows are the record's
+        self._damages: dict[Path, Damage] = {}
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What was found damaged, in all that was read so far."""
+        return tuple(self._damages.values())
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One sweep at a time in one results folder. Raises ConfigError when another runs."""
+        with _disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            if link := link_out(self.root, ("cells", "failures", "logs")):
+                raise ConfigError(f"{link} is a symbolic link: what is written there would land elsewhere; remove it")
+            lock = (self.root / ".lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigError(
+                    f"{self.root} is in use by another run; wait for it, or set name= to another"
+                ) from None
+            for leftover in self.root.glob(".cell-*"):  # of a run that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            for leftover in [*self.root.glob(".*.json-*"), *self.root.glob("failures/.*.json-*")]:
+                leftover.unlink(missing_ok=True)
+            yield
+
+    def __contains__(self, fingerprint: str) -> bool:
+        return fingerprint in self._index
+
+    def records(self, fingerprints: Iterable[str]) -> list[dict[str, Any]]:
+        """Return the records that are stored and whole; what is damaged is no longer in the store."""
+        found = []
+        for fingerprint in fingerprints:
+            with self._noting(fingerprint):
+                found += [self.record(fingerprint)] if fingerprint in self else []
+        return found
+
+    def record(self, fingerprint: str) -> dict[str, Any]:
+        """Raises Damaged, the first time also for its rows."""
+        folder = self._index[fingerprint]
+        record = read_record(folder)
+        if fingerprint not in self._checked:
+            check_rows(folder, record)
+            self._checked.add(fingerprint)
+        return _masked(record)
+
+    def of_key(self, key: str) -> list[dict[str, Any]]:
+        """Return the records of a key, whatever their fingerprints; their rows are not read, damaged ones left out."""
+        found = []
+        for fingerprint, folder in self._index.items():
+            if folder.name == f"{slug(key)}--{fingerprint}":
+                with contextlib.suppress(HarnessError, OSError):
+                    found.append(_masked(read_record(folder)))
+        return found
+
+    def rows(self, record: dict[str, Any]) -> list[dict[str, Any]]:
+        """The items or requests of a record."""
+        return read_rows(self._index[record["fingerprint"]])
+
+    def survey(self, fingerprints: Iterable[str]) -> None:
+        """Read all that a sweep of these cells builds on: see `damages`. Raises NewerSchema."""
+        self.records(fingerprints)
+        self._survey_files()
+
+    def check(self) -> int:
+        """Check all that is stored, see `damages`, and return the number of cells. Raises NewerSchema."""
+        cells = list(self._index)
+        for fingerprint in cells:
+            with self._noting(fingerprint):
+                check_cell(self._index[fingerprint], read_record(self._index[fingerprint]))
+        self._survey_files()
+        return len(cells)
+
+    def _survey_files(self) -> None:
+        self.failures()
+        self.spent()
+        if os.path.lexists(self._manifest):
+            try:
+                manifest, intact = read_json(self._manifest, needs_schema=False)
+                if wrong := manifest_fault(manifest) or (None if intact else CHANGED):
+                    self._note(self._manifest, wrong)
+            except Damaged as damage:
+                self._note(self._manifest, damage)
+
+    def set_aside(self) -> tuple[Damage, ...]:
+        """Move what is damaged into cells/.damaged, as far as it still is. Call it under the lock.
+
+        What can be read of spent.jsonl is kept. The manifest stays: only the sweep's command can write it anew.
+        Returns what was moved.
+        """
+        noted, self._damages = self._damages, {}
+        for folder in (path for path in noted if path.parent == self.cells and os.path.lexists(path)):
+            try:
+                check_rows(folder, read_record(folder))
+            except Damaged as damage:
+                self._note(folder, damage)
+        self.failures()
+        readable = self.spent()
+        with _disk_errors(self.root):
+            for path in self._damages:
+                self._move_aside(path)
+            if self._spent in self._damages and readable:
+                write_atomically(self._spent, spent_text(readable))
+        return self.damages
+
+    def _move_aside(self, path: Path) -> None:
+        folder = self.cells / ".damaged"
+        folder.mkdir(parents=True, exist_ok=True)
+        names = (f"{path.name}.{number}" if number else path.name for number in itertools.count())
+        os.rename(path, next(folder / name for name in names if not os.path.lexists(folder / name)))
+
+    @contextlib.contextmanager
+    def _noting(self, fingerprint: str) -> Iterator[None]:
+        try:
+            yield
+        except Damaged as damage:
+            self._note(self._index.pop(fingerprint), damage)
+
+    def _note(self, path: Path, reason: object) -> None:
+        self._damages[path] = Damage(str(path.relative_to(self.root)), str(reason))
+
+    def write(
+        self, record: dict[str, Any], rows: Iterable[dict[str, Any]], telemetry: list[dict[str, Any]] | None = None
+    ) -> None:
+        """Raises DiskFull; nothing is left behind then."""
+        cell, fingerprint = record["cell"], record["fingerprint"]
+        home = self.cells / f"{slug(cell['key'])}--{fingerprint}"
+        work = self.root / f".cell-{uuid.uuid4().hex}"
+        with _disk_errors(self.root):
+            try:
+                work.mkdir(parents=True)
+                write_cell(work, _masked(record), rows, telemetry)
+                self.cells.mkdir(exist_ok=True)
+                if fingerprint not in self and os.path.lexists(home):
+                    self._move_aside(home)
+                os.rename(work, home)
+                sync_folder(self.cells)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        self._index[fingerprint] = home
+        self._checked.add(fingerprint)
+        self._failure_path(cell["key"]).unlink(missing_ok=True)
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        with _disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._manifest, with_digest(_masked(manifest)))
+
+    def manifest(self) -> dict[str, Any]:
+        """Raises ConfigError for one that cannot be read; one that was changed is read and in `damages`."""
+        path = self._manifest
+        if not path.is_file():
+            raise ConfigError(f"{self.root} has no sweep.json; name a folder that a sweep has written, results/SWEEP")
+        try:
+            manifest, intact = read_json(path, needs_schema=False)
+        except Damaged as damage:
+            raise ConfigError(f"{path} is damaged ({damage}); run the sweep again to write it anew") from None
+        if not intact:
+            self._note(path, CHANGED)
+        return _masked({name: value for name, value in manifest.items() if name != "schema"})
+
+    def write_failure(self, key: str, error: str, log: str | None) -> None:
+        with contextlib.suppress(OSError):  # a full disk is reported by the run; the failure is in its log as well
+            path = self._failure_path(key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, with_digest(_masked({"key": key, "error": error, "log": log})))
+
+    def note_spent(self, what: str, taken: dict[str, Any]) -> None:
+        """`taken`: usage and cost, as in a record."""
+        with _disk_errors(self.root):
+            write_atomically(self._spent, spent_text([*self.spent(), mask_data({"what": what, **taken})]))
+        self._damages.pop(self._spent, None)
+
+    def spent(self) -> list[dict[str, Any]]:
+        """What was taken for no record, as far as it can be read."""
+        if not os.path.lexists(self._spent):
+            return []
+        try:
+            lines, wrong = spent_lines(read_bytes(self._spent))
+        except Damaged as damage:
+            lines, wrong = [], str(damage)
+        if wrong:
+            self._note(self._spent, wrong)
+        return [mask_data(line) for line in lines]
+
+    @property
+    def _spent(self) -> Path:
+        return self.root / "spent.jsonl"
+
+    @property
+    def _manifest(self) -> Path:
+        return self.root / "sweep.json"
+
+    def failures(self) -> list[dict[str, Any]]:
+        """What could not be measured; a failure that is damaged is in `damages`, and its cell is only not measured."""
+        found = []
+        for path in sorted((self.root / "failures").glob("*.json")):
+            try:
+                found.append(self._failure(path))
+            except Damaged as damage:
+                self._note(path, damage)
+        return found
+
+    def _failure(self, path: Path) -> dict[str, Any]:
+        failure, intact = read_json(path, needs_schema=False)
+        wrong = mismatch(failure, FAILURE) if intact else f"{path.name} does not match its digest"
+        if not wrong and self._failure_path(failure["key"]) != path:
+            wrong = f"{path.name} is of the cell {failure['key']!a}"
+        if wrong:
+            raise Damaged(wrong)
+        return _masked({name: failure.get(name) for name in FAILURE})
+
+    def _failure_path(self, key: str) -> Path:
+        return self.root / "failures" / f"{slug(key)}.json"
+
+
+def slug(key: str) -> str:
+    return shortened(re.sub(r"[^\w.-]+", "--", key), 150)
+
+
+def _masked(stored: dict[str, Any]) -> dict[str, Any]:
+    return mask_data(stored) | {name: stored[name] for name in IDENTITY if name in stored}
+
+
+@contextlib.contextmanager
+def _disk_errors(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in disk.CODES:
+            raise disk.full(root, error.strerror) from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise ConfigError(
+                f"cannot write to {root}: {error.strerror}; set results_dir= to a folder you own"
+            ) from None
+        raise

@@ -1,0 +1,1 @@
+"""The figures of the report: plotly specifications, and the same as SVG."""

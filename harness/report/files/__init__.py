@@ -1,0 +1,1 @@
+"""Files beside the HTML page: release notes, model cards, JSON, CSV."""

@@ -1,0 +1,52 @@
+"""cells.csv: one line a planned cell, measured or not."""
+
+import csv
+import io
+from typing import Any
+
+from harness.analysis import Findings
+from harness.analysis.speed.performance import METRICS
+from harness.analysis.study import Cell
+
+ENERGY = ("energy_j", "energy_j_per_output_token", "energy_j_per_token")  # of the cell's GPUs; empty without NVML
+
+
+def cells_csv(findings: Findings) -> str:
+    study, output = findings.study, io.StringIO()
+    head = ["key", "kind", "variant", "suite", "scenario", "profile", "rate_rps", "repeat", "status", "flags"]
+    head += ["metric", "score", "items", *METRICS, "requests_completed", "requests_failed", *ENERGY]
+    head += ["duration_s", "started_at"]
+    writer = csv.DictWriter(output, head, restval="", lineterminator="\n")
+    writer.writeheader()
+    for measured in study.measured:
+        result = measured.result
+        primary = result.get("primary")
+        score = (result.get("scores") or {}).get(primary) or {}
+        row = _identity(measured.cell) | {"status": "measured" if measured.valid else "invalid"}
+        row |= {"flags": " ".join(sorted({flag["code"] for flag in measured.flags}))}
+        row |= {"metric": primary, "score": score.get("value"), "items": score.get("n")}
+        row |= {name: result.get(name) for name in (*METRICS, "requests_completed", "requests_failed")}
+        row |= {name: measured.telemetry.get(name) for name in ENERGY}
+        writer.writerow(_inert(row | {"duration_s": measured.duration_s, "started_at": measured.started_at}))
+    for failure in study.failures:
+        writer.writerow(
+            _inert((_identity(failure.cell) if failure.cell else {"key": failure.key}) | {"status": "failed"})
+        )
+    for cell in study.missing:
+        writer.writerow(_inert(_identity(cell) | {"status": "missing"}))
+    return output.getvalue()
+
+
+def _identity(cell: Cell) -> dict[str, Any]:
+    point = cell.point
+    place = {"profile": point.profile, "rate_rps": point.rate_rps} if point else {}
+    names = {name: getattr(cell, name) for name in ("key", "kind", "variant", "suite", "scenario", "repeat")}
+    return names | place
+
+
+def _inert(row: dict[str, Any]) -> dict[str, Any]:
+    """Text that a spreadsheet would take for a formula gets a quote in front."""
+    return {
+        key: f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+        for key, value in row.items()
+    }

@@ -1,0 +1,1 @@
+"""HTML pages: the frame, the report, the comparison."""

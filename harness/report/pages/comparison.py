@@ -1,0 +1,80 @@
+"""The page of `python -m harness.compare`: the report's frame, colours and tables around one or more pairs."""
+
+from dataclasses import replace
+from typing import Any
+
+from harness.analysis.comparison import Comparison
+from harness.analysis.decision.gates import Check
+from harness.report.figures.figures import Figure, curve_figure
+from harness.report.figures.style import styles
+from harness.report.pages.frame import render
+from harness.report.tables import comparison as tables
+from harness.report.tables.performance import ladder_table
+from harness.report.tables.provenance import engines_table, kernels_table
+from harness.report.tables.validity import flags_table
+from harness.report.words import slo, verdicts
+
+
+def render_comparison(
+    compared: list[tuple[Comparison, list[Check]]], verdict: str, failed: bool, command: str, version: str
+) -> str:
+    pairs = [_pair(position, comparison, checks) for position, (comparison, checks) in enumerate(compared)]
+    first = compared[0][0].study
+    marks = {(mark.word, mark.reason): mark for comparison, _ in compared for mark in comparison.findings.marks}
+    if len(compared) > 1:  # a label of one pair would be wrong above another
+        labels = dict(zip(first.variants, ("A", "B"), strict=True))
+    else:
+        labels = {name: v.label for name, v in first.variants.items()}
+    return render(
+        "compare.html",
+        title=f"{compared[0][0].a.place} against {compared[0][0].b.place}",
+        looks=styles(first.variants, first.baseline),
+        labels=labels,
+        marks=marks.values(),
+        pairs=pairs,
+        verdict=verdict,
+        failed=failed,
+        command=command,
+        version=version,
+    )
+
+
+def _pair(position: int, comparison: Comparison, checks: list[Check]) -> dict[str, Any]:
+    findings = comparison.findings
+    return {
+        "id": f"pair-{position}",
+        "comparison": comparison,
+        "sentences": [verdict.text for verdict in verdicts(findings) if comparison.serves],
+        "gates": tables.gates_table(checks),
+        "differences": tables.differences_table(comparison),
+        "accuracy": tables.accuracy_table(comparison),
+        "load": tables.load_table(comparison),
+        "capacity": tables.capacity_table(comparison),
+        "products": tables.products_table(comparison),
+        "scenarios": [_scenario(position, number, comparison, name) for number, name in _drawn(comparison)],
+        "flags": flags_table(findings),
+        "engines": engines_table(findings),
+        "kernels": kernels_table(findings),
+    }
+
+
+def _drawn(comparison: Comparison) -> list[tuple[int, str]]:
+    """Scenarios that have a QPS ladder."""
+    points = comparison.findings.points
+    names = comparison.study.scenarios
+    return [
+        (number, name)
+        for number, name in enumerate(names)
+        if any(p.profile == "server" for word in comparison.study.variants for p in points[word, name])
+    ]
+
+
+def _scenario(position: int, number: int, comparison: Comparison, name: str) -> dict[str, Any]:
+    findings = comparison.findings
+    looks = styles(findings.study.variants, findings.study.baseline)
+    figures: list[Figure] = []
+    for latency in ("itl_ms", "ttft_ms"):
+        id = f"{latency}-{position}-{number}"
+        figure = curve_figure(findings, looks, name, latency, id, ladder_table(findings, name, latency))
+        figures.append(replace(figure, title=f"{figure.title}, {name}"))
+    return {"name": name, "figures": figures, "slo": slo(findings.study.scenarios[name].slo)}

@@ -1,0 +1,169 @@
+"""The variants at a glance, and published figures beside the measured ones."""
+
+import re
+from math import exp, log
+
+from harness.analysis import Findings
+from harness.analysis.findings import speed_against
+from harness.analysis.scalars import scalars
+from harness.analysis.speed.performance import at
+from harness.analysis.statistics.intervals import Estimate
+from harness.analysis.study import Study
+from harness.report.tables.table import Table, Td, best, name_of, table
+from harness.report.words import NONE, capacity_gain, measured, number, percent, points, size, times
+
+POCKET = "pocket"  # the project's own suites: they bear the names of published ones, and hold other items
+OTHER_ITEMS = Td("not compared", "muted", "the pocket suites are not the published ones")
+
+
+def variants_table(findings: Findings) -> Table:
+    study = findings.study
+    one = {study.baseline: Estimate(1.0)}
+    capacity = {name: found.capacity for name, found in findings.speedups.items()}
+    columns = {
+        "recovery": one | {name: average.recovery for name, average in findings.averages.items()},
+        "latency": one | findings.latency,
+        "capacity": one | capacity,
+        "throughput": one | findings.throughput,
+    }
+    slow = findings.emulated  # their speed is no merit and no fault of the scheme: never marked as the best
+    several, gpus = study.gpus_differ, study.variants[study.baseline].gpus
+    alike = {name for name, v in study.variants.items() if v.gpus == gpus}
+    own = {study.baseline, *study.forms}  # a deployment's recovery is its head's
+    winners = {
+        key: best({name: e for name, e in column.items() if name in (own if key == "recovery" else alike)})
+        for key, column in columns.items()
+    }
+
+    def gain(key: str, name: str, notes: list[str], show=times) -> Td:
+        estimate = columns[key].get(name)
+        notes += ["emulated"] if name in slow and key != "recovery" else []
+        if name == study.baseline:
+            return Td("100 %" if key == "recovery" else "1", "muted", "; ".join(["baseline", *notes]))
+        if estimate and not estimate.bounded:
+            notes.append("one run each")
+        wins = winners[key] == name and (key == "recovery" or name not in slow)
+        return Td(show(estimate), "best" if wins else "" if estimate else "muted", "; ".join(filter(None, notes)))
+
+    rows = []
+    for name, v in study.variants.items():
+        average = findings.averages.get(name)
+        kept = (f"non-inferior: {average.verdict}" if average.verdict else average.reason) if average else ""
+        scheme = "; ".join(filter(None, (f"activations {v.activations}" if v.activations else "", v.sparsity or "")))
+        row = [name_of(study, name), Td(v.weights or NONE, note=scheme)]
+        row += [str(v.gpus)] if several else []
+        row += [
+            Td(size(v.checkpoint_bytes), note=_smaller(findings, name)),
+            _heads_recovery(findings, name) or gain("recovery", name, [kept] if kept else [], percent),
+            gain("latency", name, _mean_e2e(findings, name)),
+            _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name))),
+            gain("throughput", name, []),
+            Td(v.checkpoint or NONE, "code", f"rates: {v.load_checkpoint}" if v.load_checkpoint else ""),
+        ]
+        rows.append(row)
+    heads = ["Variant", "Scheme", *([">GPUs"] if several else []), ">Weights on disk", ">Average recovery"]
+    heads += [">Single-stream speed-up", ">Capacity at the SLO", ">Throughput", "Checkpoint"]
+    note = (
+        "Against the baseline; brackets are 95 % intervals. Average recovery: sum of suite scores / sum of the "
+        "baseline's. Speed-up: E2E p50. Capacity: the highest request rate that keeps the SLO. Each is the geometric "
+        "mean over scenarios. The best of a column is marked only where its interval is clear of all others"
+    )
+    note += ", among the variants on as many GPUs as the baseline." if several else "."
+    return table("Variants", heads, rows, note)
+
+
+def _heads_recovery(findings: Findings, name: str) -> Td | None:
+    """Of a deployment, whose accuracy is its head's."""
+    study, head = findings.study, findings.study.variants[name].accuracy_of
+    if head is None or (recovery := findings.averages[name].recovery) is None:
+        return None
+    return Td("100 %" if head == study.baseline else percent(recovery), "muted", f"as {study.label(head)}")
+
+
+def _smaller(findings: Findings, name: str) -> str:
+    own, base = (findings.study.variants.get(v) for v in (name, findings.study.baseline))
+    if name == findings.study.baseline or not (base and base.checkpoint_bytes and own.checkpoint_bytes):
+        return ""
+    return f"{own.checkpoint_bytes / base.checkpoint_bytes:.2f}× of the baseline"
+
+
+def _mean_e2e(findings: Findings, name: str) -> list[str]:
+    found = [at(findings.points[name, scenario], "single_stream") for scenario in findings.study.scenarios]
+    values = [point.value("e2e_ms_p50") for point in found if point and point.valid]
+    return [f"E2E {number(_geometric(values))} ms"] if values and all(values) and len(values) == len(found) else []
+
+
+def _mean_rate(findings: Findings, name: str) -> list[str]:
+    """Over the scenarios that the variants are compared in."""
+    scenarios = next((s.capacity_scenarios for s in findings.speedups.values() if s.capacity_scenarios), ())
+    values = [findings.capacities[name, scenario].value for scenario in scenarios]
+    return [f"{number(_geometric(values))}/s"] if values and all(values) else []
+
+
+def _geometric(values: list[float]) -> float:
+    return exp(sum(log(value) for value in values) / len(values))
+
+
+def _capacity(findings: Findings, name: str, mean: Td) -> Td:
+    """The mean over scenarios, else the first scenario that has a ratio or a bound of it."""
+    if mean.text != NONE:
+        return mean
+    for scenario in findings.study.scenarios:
+        if found := findings.gains.get((name, scenario)):
+            return Td(capacity_gain(found), "", f"in {scenario}")
+    return mean
+
+
+def published_table(findings: Findings) -> Table:
+    study, rows = findings.study, []
+    for entry in study.published:
+        variant, suite, metric = entry.get("variant", ""), entry.get("suite"), entry.get("metric")
+        value = float(entry["value"])
+        if suite:
+            result, rate = findings.suites.get((variant, suite)), findings.win_rates.get((variant, suite))
+            own = result.score if result and result.valid else rate.win_rate if rate else None
+            value = value / 100 if value > 1.5 else value  # scores are published in percent as well as in 0..1
+            shown = [percent(Estimate(value)), percent(own), NONE if study.data != POCKET else OTHER_ITEMS]
+            if own and study.data != POCKET:
+                bounds = (None if bound is None else bound - value for bound in (own.low, own.high))
+                shown[2] = Td(points(Estimate(own.value - value, *bounds)), note=_agrees(own, value, "points"))
+        else:
+            there = _on_gpu(study, entry.get("gpu"))
+            own = _scalar(findings, variant, metric, entry.get("against")) if there else None
+            shown = [number(value), measured(own) if there else Td(NONE, "muted", "not such a GPU"), NONE]
+            if own and study.data == POCKET and str(metric).startswith("recovery/"):
+                shown[2] = OTHER_ITEMS
+            elif own:
+                shown[2] = Td(f"{100 * (own.value / value - 1):+.1f} %", note=_agrees(own, value))
+        label = name_of(study, variant) if variant in study.variants else variant
+        over = entry.get("against")
+        what = Td(
+            suite or metric, note=f"against {study.label(over) if over in study.variants else over}" if over else ""
+        )
+        rows.append([label, what, *shown, Td(str(entry.get("source", "")), "muted")])
+    heads = ["Variant", "What", ">Published", ">Measured here", ">Difference", "Source"]
+    return table("Published against measured", heads, rows)
+
+
+def _on_gpu(study: Study, pattern: str | None) -> bool:
+    """A figure of one kind of GPU (`gpu`: a pattern for its name) is compared on such a one only."""
+    gpus = study.host.get("gpus") or [] if isinstance(study.host, dict) else []
+    return pattern is None or any(re.search(pattern, str(gpu.get("name"))) for gpu in gpus if isinstance(gpu, dict))
+
+
+def _scalar(findings: Findings, variant: str, metric: str | None, against: str | None) -> Estimate | None:
+    """`against`: the variant that a speed-up is over; None: the baseline."""
+    known = findings.study.variants
+    if variant not in known or (against is not None and against not in known):
+        return None
+    found = scalars(speed_against(findings, against) if against else findings, variant)
+    if metric not in found:
+        return None
+    return Estimate(found[metric], found.get(f"{metric}_low"), found.get(f"{metric}_high"))
+
+
+def _agrees(own: Estimate, value: float, unit: str = "") -> str:
+    if not own.bounded:
+        return unit
+    inside = "outside of the interval" if own.excludes(value) else "inside of the interval"
+    return f"{unit}; {inside}" if unit else inside

@@ -1,0 +1,138 @@
+"""Tables of where the numbers come from: machine, engines, kernels, checkpoints, data, traffic."""
+
+import json
+from typing import Any
+
+from harness.analysis import Findings
+from harness.analysis.validity import command_text, engines, kernels, schemes
+from harness.report.tables.table import Table, Td, name_of, table
+from harness.report.words import NONE, size
+
+
+def engines_table(findings: Findings) -> Table:
+    study, rows = findings.study, []
+    for name, served in engines(study).items():
+        for measured in served:
+            engine = measured.engine
+            version = f"{engine.get('kind', '')} {engine.get('version', '')}".strip()
+            command, log = command_text(engine) or NONE, str(engine.get("log") or NONE)
+            rows.append([name_of(study, name), version, Td(command, "code"), Td(log, "code")])
+    return table("Engines", ["Variant", "Engine", "Server command", "Log"], rows)
+
+
+def kernels_table(findings: Findings) -> Table:
+    """The scheme of the layers that the engine's log names, the kernel of each kind of layer, attention, KV cache."""
+    study, rows = findings.study, []
+    for name, served in engines(study).items():
+        seen = dict.fromkeys(row for measured in served for row in _logged(measured.engine))
+        who = name_of(study, name)
+        rows += [[who, Td(layers, "code"), Td(ran, "code"), Td(how, _shade(how))] for layers, ran, how in seen]
+    heads = ["Variant", "Layers", "Scheme or kernel", "How"]
+    return table("Kernels, as logged by the engine", heads, rows, group=0)
+
+
+def _logged(engine: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(layers, what ran them, how); older records have kernels alone."""
+    found = [(_layers(entry), scheme, "scheme") for scheme, entry in schemes(engine).items()]
+    for kernel in kernels(engine):
+        how = "emulated" if kernel.emulated else "native"
+        how = f"activations: {kernel.activations}" if kernel.activations and not kernel.emulated else how
+        found.append((kernel.layer or NONE, kernel.kernel, how))
+    if engine.get("quantization") == "none":
+        found.append(("all", "unquantized", "native"))
+    if not found and engine.get("kind") != "simulated":
+        found.append((NONE, "unknown", "not logged"))
+    shown = {ran for _, ran, _ in found}
+    found += [("attention", name, "backend") for name in engine.get("attention") or [] if name not in shown]
+    return found + ([("KV cache", str(dtype), "dtype")] if (dtype := engine.get("kv_cache_dtype")) else [])
+
+
+def _layers(entry: dict[str, Any]) -> str:
+    """``210: model.layers.0-29.mlp.down_proj, ...``"""
+    return f"{entry.get('layers', 0):,}: {', '.join(entry.get('names') or [])}"
+
+
+def _shade(how: str) -> str:
+    return "warn" if how == "emulated" or how.startswith("activations") else ""
+
+
+def data_table(findings: Findings) -> Table:
+    seen: dict[tuple, None] = {}
+    for measured in findings.study.measured:
+        if data := measured.result.get("data"):
+            keys = (data.get("source"), data.get("name"), data.get("digest"), data.get("population"))
+            seen[measured.cell.suite, *map(_text, keys)] = None
+    rows = [[s, source, name, Td(digest, "code"), population] for s, source, name, digest, population in seen]
+    return table("Data", ["Suite", "Source", "Name", "Digest or revision", ">Items in the suite"], rows)
+
+
+def checkpoints_table(findings: Findings) -> Table:
+    """What was served, by digest; a variant may have a checkpoint for each suite."""
+    seen: dict[tuple, None] = {}
+    for measured in findings.study.measured:
+        if served := measured.engine.get("checkpoint"):
+            who = "judge" if measured.cell.kind == "judge" else measured.cell.variant
+            facts = (served.get("reference"), served.get("revision"), served.get("digest"))
+            seen[who, *map(_text, facts), size(served.get("size_bytes")), _text(_recipe(measured.inputs))] = None
+    rows = [
+        [name_of(findings.study, who) if who in findings.study.variants else who, Td(reference, "code"), revision,
+         Td(digest, "code"), weight, Td(recipe, "code")]
+        for who, reference, revision, digest, weight, recipe in seen
+    ]  # fmt: skip
+    heads = ["Variant", "Checkpoint", "Revision", "Digest of what was served", ">Weights", "Recipe applied to it"]
+    return table("Checkpoints", heads, rows)
+
+
+def _recipe(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Without what the recipe leaves out."""
+    weights = inputs.get("weights")
+    recipe = weights.get("recipe") if isinstance(weights, dict) else None
+    return {key: value for key, value in recipe.items() if value} if isinstance(recipe, dict) else {}
+
+
+def traffic_table(findings: Findings) -> Table:
+    """The text and the seed that the load is drawn from, the same for every variant."""
+    seen: dict[tuple, None] = {}
+    for measured in findings.study.measured:
+        if isinstance(scenario := measured.inputs.get("scenario"), dict):
+            seen[measured.cell.scenario, _text(scenario.get("corpus")), _text(measured.inputs.get("seed"))] = None
+    rows = [[scenario, Td(corpus, "code"), seed] for scenario, corpus, seed in seen]
+    return table("Traffic", ["Scenario", "Digest of its text", ">Seed"], rows)
+
+
+def host_table(findings: Findings) -> Table:
+    study = findings.study
+    facts: dict[str, Any] = {"harness": study.harness, "data": study.data, "seed": study.seed, **study.host}
+    gpus = facts.pop("gpus", None)
+    rows = [[key, _text(value)] for key, value in facts.items()]
+    if isinstance(gpus, list):
+        rows += [[f"GPU {position}", _gpu(gpu)] for position, gpu in enumerate(gpus)] or [["GPUs", "none"]]
+    days = sorted(measured.started_at for measured in study.measured if measured.started_at)
+    rows += [["measured", f"{days[0]} to {days[-1]}"]] if days else []
+    return table("Machine and versions", ["Fact", "Value"], rows)
+
+
+def _gpu(gpu: Any) -> str:
+    """``NVIDIA H100 80GB HBM3, 79.6 GiB, compute capability 9.0, driver 550.54``"""
+    if not isinstance(gpu, dict):
+        return _text(gpu)
+    parts = [_text(gpu.get("name"))]
+    parts += [f"{gpu['memory_gib']:.1f} GiB"] if isinstance(gpu.get("memory_gib"), int | float) else []
+    parts += [f"compute capability {gpu['compute_capability']}"] if gpu.get("compute_capability") else []
+    parts += [f"driver {gpu['driver']}"] if gpu.get("driver") else []
+    if gpu.get("power_limit_w"):
+        shipped = gpu.get("default_power_limit_w")
+        of = f" (shipped with {shipped:g} W)" if shipped and shipped != gpu["power_limit_w"] else ""
+        parts.append(f"power limit {gpu['power_limit_w']:g} W{of}")
+    if gpu.get("persistence_mode") is not None:
+        parts.append(f"persistence mode {'on' if gpu['persistence_mode'] else 'off'}")
+    if gpu.get("clocks_locked") is not None:
+        parts.append(f"application clocks {'set' if gpu['clocks_locked'] else 'as shipped'}")
+    parts += [f"MIG mode, {gpu['mig_instances']} instances"] if gpu.get("mig_instances") is not None else []
+    return ", ".join(parts)
+
+
+def _text(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return NONE
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else str(value)

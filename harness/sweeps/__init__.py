@@ -1,0 +1,1 @@
+"""A sweep from its configuration to its records: compose, plan, preflight, run."""

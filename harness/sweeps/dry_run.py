@@ -1,0 +1,91 @@
+"""`dry_run=true`: the plan as a table. Nothing is started; nothing is written but digests of files in cache_dir."""
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.checkpoints import source
+from harness.checkpoints.compatibility import repair_words
+from harness.checkpoints.prepare import Workshop
+from harness.console import terminal
+from harness.console.progress import duration
+from harness.engines import Engine
+from harness.gemm import GEMM
+from harness.records import LeftOut
+from harness.records.store import Store
+from harness.sweeps.estimate import engine_start_s
+from harness.sweeps.plan import JUDGE, Cell, Plan, Session
+from harness.sweeps.unsupported import said_of
+
+
+def print_plan(
+    plan: Plan,
+    store: Store,
+    engine: Engine,
+    workshop: Workshop,
+    seconds: Callable[[Cell], float],
+    problems: list[str],
+    remark: Callable[[list[Cell]], str | None] = lambda pending: None,
+    cost: Callable[[list[Cell]], str | None] = lambda pending: None,
+    left_out: Sequence[LeftOut] = (),
+    again: Sequence[str] = (),
+) -> None:
+    """`seconds(cell)` estimates a cell; `problems` are preflight's; `remark(cells to measure)`: what a session asks,
+    and `cost` what that costs; `left_out`: what the plan does not hold because this machine does not support it;
+    `again`: why cells that the store has are measured again.
+    """
+    from rich.table import Table
+
+    console = terminal.console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+    grand_total, todo = 0.0, 0
+    for number, session in enumerate(plan.sessions, 1):
+        pending = [cell for cell in session.cells if cell.fingerprint not in store]
+        wait = sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0)
+        grand_total, todo = grand_total + wait, todo + len(pending)
+        state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
+        console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
+        console.print(_command(session, engine, workshop), markup=False, highlight=False)
+        repaired = session.served.config_overrides and repair_words(session.served.config_overrides)
+        for said in filter(None, (repaired, remark(pending), cost(pending))):
+            console.print(f"  {said}", markup=False, highlight=False)
+        table = Table("cell", "kind", "fingerprint", "state", "estimate")
+        for cell in session.cells:
+            cached = cell.fingerprint in store
+            state, wait = ("cached", "") if cached else ("to measure", duration(seconds(cell)))
+            table.add_row(cell.key, cell.kind, cell.fingerprint, state, wait)
+        console.print(table)
+    cached = len(plan.cells) - todo
+    console.print(
+        f"\n{len(plan.sessions)} sessions, {len(plan.cells)} cells: {cached} cached, {todo} to measure, "
+        f"about {duration(grand_total)} (environments and checkpoints not counted)",
+        style="bold",
+    )
+    if said := cost([cell for cell in plan.cells if cell.fingerprint not in store]):
+        console.print(said, markup=False, highlight=False)
+    for line in again:
+        console.print(line, markup=False, highlight=False)
+    if left_out:
+        console.print("\nnot supported here, left out (on_unsupported=skip):", style="bold")
+        for entry in left_out:
+            console.print(f"  {said_of(entry)}", markup=False, highlight=False)
+    if problems:
+        console.print(f"\npreflight would stop this here, {len(problems)} problem(s):", style="bold")
+        for index, problem in enumerate(problems, 1):
+            console.print(f"  {index}. {problem}", markup=False, highlight=False)
+
+
+def _command(session: Session, engine: Engine, workshop: Workshop) -> str:
+    """The exact server command; a checkpoint that is not made yet is named by where it will be."""
+    if session.variant == JUDGE and not session.checkpoint:
+        return "  (the judge is an endpoint)"
+    if session.variant == GEMM:
+        return "  (products of linear layers, timed in the engine's environment; no server)"
+    location = workshop.location(session.checkpoint, session.recipe)
+    command = engine.command(session.deployment(location, source(session.checkpoint).commit))
+    if not command:
+        return "  (an endpoint serves it)"
+    ready = not engine.loads_weights or workshop.is_made(session.checkpoint, session.recipe)
+    made = "" if ready else "  # the checkpoint will be made first"
+    home = str(Path.home())
+    return "  $ " + shlex.join(command).replace(home, "~") + made

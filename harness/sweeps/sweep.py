@@ -1,0 +1,220 @@
+"""One sweep from its configuration to its report: plan, preflight, run, store, track, report."""
+
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+import harness
+from harness.accuracy import suite_class
+from harness.checkpoints import gguf
+from harness.checkpoints.prepare import Workshop
+from harness.config.deployments import axes_of, gpus_of, stands_for
+from harness.config.schema import Config
+from harness.config.schemes import scheme_words
+from harness.console.output import MaskedFormatter
+from harness.console.progress import Progress, make_progress
+from harness.engines import engine_class, leftovers
+from harness.errors import HarnessError, PreflightError
+from harness.gemm.cells import products_left_out
+from harness.machine import disk, host, scratch
+from harness.records import LeftOut
+from harness.records.store import Store
+from harness.redaction.masking import mask
+from harness.sweeps import compose, preflight
+from harness.sweeps.budget import budget
+from harness.sweeps.dry_run import print_plan
+from harness.sweeps.estimate import estimator, judging, total
+from harness.sweeps.measured_again import measured_again
+from harness.sweeps.plan import Plan, build_plan, checkpoint_of
+from harness.sweeps.run import Run
+from harness.sweeps.unsupported import emulated, leave_out
+from harness.untrusted.names import folder_for
+
+log = logging.getLogger(__name__)
+
+
+def run_sweep(composed: DictConfig, argv: list[str]) -> int:
+    """Return the exit code: 0 complete, 1 some cells or checks failed.
+
+    Raises ConfigError and PreflightError before anything starts.
+    """
+    asked = compose.typed(composed)
+    cache_dir = Path(asked.cache_dir).expanduser().resolve()
+    engine = engine_class(asked.engine.kind)(asked.engine, cache_dir)
+    config, left_out = leave_out(asked, engine)
+    left_out += products_left_out(config, engine)
+    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
+    store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
+    reports = Path(config.reports_dir).expanduser().resolve()
+    out = folder_for(reports, config.name, "remove it, or set reports_dir= or name= to another")
+    progress = make_progress(config.progress)
+    workshop = Workshop(config.compression, cache_dir, store.logs / "setup.log", progress.say)
+    if engine.weights == gguf.FORM:
+        workshop = gguf.GgufWorkshop(workshop, lambda: engine.tool(gguf.TOOL), engine.tools())
+    plan = build_plan(config, engine, suites, workshop.digests)
+    store.survey(cell.fingerprint for cell in plan.cells)
+    for damage in store.damages:
+        what = "measured again" if damage.path.startswith("cells/") else "written anew"
+        aside = "" if damage.path == "sweep.json" else "set aside in cells/.damaged and "
+        print(f"warning: {store.root}/{damage}; {aside}{what}", file=sys.stderr)
+    again = measured_again(plan.cells, store)
+    if not config.dry_run:
+        _clean_up_after_killed_runs(store.root.parent, progress)
+    found = preflight.problems(config, plan, engine, suites, workshop)
+    seconds = estimator(config, plan, suites, store)
+    money = budget(config, plan, suites, store)
+    if config.dry_run:
+        remark = partial(judging, config, suites)
+        print_plan(plan, store, engine, workshop, seconds, found, remark, money.words, left_out, again)
+        return 0
+    missing = [cell for cell in plan.cells if cell.fingerprint not in store]
+    if found and missing:  # a complete sweep reports anywhere
+        raise PreflightError(found)
+    with store.locked():
+        with disk.naming(store.root):
+            _start_log(store, config.log_level)
+        store.set_aside()
+        manifest = make_manifest(config, compose.plain(composed), plan, argv, left_out)
+        store.write_manifest(manifest)
+        failed: dict[str, str] = {}
+        if not missing:
+            progress.say(f"all {len(plan.cells)} cells are measured already")
+        else:
+            for line in again:
+                progress.say(line)
+            progress.start(len(missing), total(plan, store, engine, seconds))
+            try:
+                failed = Run(config, plan, suites, engine, store, workshop, progress, seconds, money).execute()
+            finally:
+                progress.stop()
+    report, compare, kept = _report(store, config, out)
+    _summary(failed, report, compare)
+    return 1 if failed or report is None or not kept else 0
+
+
+def make_manifest(
+    config: Config, composed: dict[str, Any], plan: Plan, argv: list[str], left_out: Sequence[LeftOut] = ()
+) -> dict[str, Any]:
+    """What the sweep meant to measure; with the records, all that a report needs."""
+    variants = {
+        name: {
+            "label": variant.label,
+            "scheme": scheme_words(variant.scheme),
+            "checkpoint": checkpoint_of(config, variant),
+            "load_checkpoint": variant.load_checkpoint,
+            "checkpoint_bytes": None,  # known once a cell was measured: in its record
+            "gpus": gpus_of(config, variant),
+            "deployment_of": variant.deployment_of,
+            "deployment": axes_of(variant).given(),
+            "accuracy_of": stands_for(variant),
+            "emulated": emulated(config, name),
+        }
+        for name, variant in config.variants.items()
+    }
+    scenarios = {
+        name: {"prompt_tokens": s.prompt_tokens, "output_tokens": s.output_tokens, "slo": asdict(s.slo)}
+        for name, s in config.scenarios.items()
+    }
+    return {
+        "name": config.name,
+        "description": config.description,
+        "baseline": config.baseline,
+        "variants": variants,
+        "suites": list(config.suites),
+        "scenarios": scenarios,
+        "margin": config.margin,
+        "published": [
+            {key: value for key, value in asdict(entry).items() if value is not None} for entry in config.published
+        ],
+        "report": asdict(config.report),
+        "checks": asdict(config.checks),
+        "left_out": [asdict(entry) for entry in left_out],
+        "command": shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
+        "config": composed,
+        "cells": [cell.as_dict() for cell in plan.cells],
+        "host": host.facts(),
+        "harness": harness.__version__,
+        "data": config.data.root or "hub",
+    }
+
+
+def _clean_up_after_killed_runs(results_dir: Path, progress: Progress) -> None:
+    """Before preflight, which looks at ports and at memory."""
+    scratch.remove_abandoned()
+    for left in leftovers.find(results_dir):
+        if left.marked:
+            progress.say(f"stopping {left.words}")
+            leftovers.stop(left)
+        else:
+            still = "still runs and does not carry its run's mark; check it, and stop it with"
+            progress.say(f"{left.words} {still}: kill {left.pid}")
+
+
+def _start_log(store: Store, level: str) -> None:
+    store.logs.mkdir(parents=True, exist_ok=True)
+    logging.raiseExceptions = False  # a log that cannot be written must not print a traceback over the real reason
+    handler = logging.FileHandler(store.logs / "harness.log")
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("harness")
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    root.propagate = False
+
+
+def _report(store: Store, config: Config, out: Path) -> tuple[Path | None, str | None, bool]:
+    """Write the sinks: the report's page, and where MLflow compares the variants; None for a sink that failed.
+
+    Each may fail alone: it is said, with the command that repeats it, and the store is whole. The third value is False
+    where one of the sweep's checks failed.
+    """
+    from harness.analysis import analyse
+    from harness.analysis.decision.checks import check_results
+    from harness.analysis.decision.checks import failed as any_failed
+    from harness.analysis.load_study import load_study
+    from harness.report import write_report
+    from harness.report.console import print_table
+    from harness.report.recommendation import recommendation
+    from harness.report.tables.checks import checks_summary, checks_table
+
+    study = load_study(store.root)
+    findings = analyse(study)
+    try:
+        report = write_report(study, out, findings)
+    except OSError as error:
+        again = f"python -m harness.report {shlex.quote(str(store.root))}"
+        why = f"no space left for {out}; free some" if disk.is_full(error) else mask(str(error))
+        print(f"the report could not be written ({why}); repeat it with: {again}", file=sys.stderr)
+        return None, None, True
+    results = check_results(findings)
+    if results:
+        print_table(checks_table(findings), checks_summary(findings, results))
+    if answer := recommendation(findings):
+        print(f"\n{answer}")
+    compare = None
+    if config.mlflow.enabled:
+        from harness.tracking import track
+
+        try:
+            compare = track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment, results=store.root)
+        except HarnessError as error:
+            print(f"MLflow: {error}", file=sys.stderr)
+    return report, compare, not any_failed(results)
+
+
+def _summary(failed: dict[str, str], report: Path | None, compare: str | None) -> None:
+    if failed:
+        print(f"\n{len(failed)} cells failed:")
+        for error in dict.fromkeys(failed.values()):  # an engine that did not start fails many cells with one reason
+            print(f"  {', '.join(key for key, reason in failed.items() if reason == error)}:\n    {error}")
+        print("the same command measures them again, and nothing else")
+    if report:
+        print(f"\nreport:  {report}")
+    if compare:
+        print(f"compare: {compare}")

@@ -1,0 +1,1 @@
+"""Text for prompts: corpora, text of hub datasets."""
