@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 from omegaconf import OmegaConf
 
-from harness.config.schema import Recipe, Variant
 from harness.config.schemes import needs_words, scheme_words
+from harness.config.variants import Recipe, Variant
 from harness.console.output import masked_main
 from harness.errors import HarnessError
 from harness.paths import conf_dir

@@ -18,8 +18,8 @@ from harness.checkpoints.gguf_types import ASYMMETRIC, bits, elements_by_type, m
 from harness.checkpoints.identity import confirm_as_made, gguf_content
 from harness.checkpoints.prepare import WORKERS, Workshop, digest
 from harness.checkpoints.sources import GgufFile, Pypi
-from harness.config.schema import Variant
 from harness.config.schemes import weight_words
+from harness.config.variants import Variant
 from harness.errors import HarnessError
 
 FORM = METHOD = "gguf"  # of a checkpoint, as Engine.weights says it; of a recipe

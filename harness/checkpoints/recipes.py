@@ -7,7 +7,8 @@ from typing import Any
 
 from harness.checkpoints.inspection.claims import matches
 from harness.checkpoints.inspection.matching import regexes
-from harness.config.schema import Config, Format, Variant
+from harness.config.schema import Config
+from harness.config.variants import Format, Variant
 from harness.engines.kernels import wants_sparsity_config
 from harness.errors import did_you_mean
 from harness.untrusted.patterns import SlowPattern

@@ -17,7 +17,8 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from harness.config.schema import Config, Deployments, Variant
+from harness.config.schema import Config
+from harness.config.variants import Deployments, Variant
 from harness.errors import ConfigError
 
 NUMERICS = ("kv_cache_dtype",)

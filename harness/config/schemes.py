@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.config.schema import Format, Needs, Scheme
+from harness.config.variants import Format, Needs, Scheme
 from harness.errors import did_you_mean
 
 TYPES = ("bfloat", "float", "int", "normal_float")

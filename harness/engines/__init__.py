@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from harness.config.deployments import Axes
-from harness.config.schema import Scheme
+from harness.config.variants import Scheme
 from harness.engines.dialect import VLLM, Dialect
 from harness.engines.limits import Limits, Meter
 from harness.engines.releases import Release

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from harness.checkpoints.inspection import Inspection
-from harness.config.schema import Scheme
 from harness.config.schemes import quantized, words
+from harness.config.variants import Scheme
 from harness.engines.kernels import SIXTEEN_BIT
 from harness.engines.layer_names import compact, expand
 

@@ -1,7 +1,8 @@
 """From a variant's scheme to the number format of its products. Pure."""
 
-from harness.config.schema import Config, Format, Scheme
+from harness.config.schema import Config
 from harness.config.schemes import number, scheme_words
+from harness.config.variants import Format, Scheme
 from harness.errors import ConfigError, did_you_mean
 from harness.gemm.shapes import LAYERS
 

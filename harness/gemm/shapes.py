@@ -13,7 +13,7 @@ from typing import Any
 from harness.checkpoints import source
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.sources import Directory, Hub
-from harness.config.schema import Gemm
+from harness.config.workloads import Gemm
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 from harness.untrusted import strict_json

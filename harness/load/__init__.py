@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness.config.schema import LoadPoints, Scenario
+from harness.config.workloads import LoadPoints, Scenario
 from harness.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.config.schema import LoadPoints, Scenario
+from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint

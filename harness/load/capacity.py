@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.config.schema import CapacitySearch, Slo
+from harness.config.workloads import CapacitySearch, Slo
 from harness.load import LoadPoint
 from harness.load.metrics import achieved_rps, window
 from harness.load.samples import Sample

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.config.schema import LoadPoints, Scenario
+from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint

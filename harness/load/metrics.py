@@ -48,7 +48,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.config.schema import Slo
+from harness.config.workloads import Slo
 from harness.load import LoadPoint
 from harness.load.peers import aiperf_columns, vllm_columns
 from harness.load.samples import Sample, conversations

@@ -25,7 +25,7 @@ a success. AIPerf counts tokens with a tokenizer of its own unless it is told to
 
 from typing import Any
 
-from harness.config.schema import Slo
+from harness.config.workloads import Slo
 from harness.load.samples import Sample
 from harness.load.spread import spread_ms
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.config.schema import Slo
+from harness.config.workloads import Slo
 from harness.load.metrics import Window
 from harness.load.samples import Sample
 

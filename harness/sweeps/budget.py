@@ -6,7 +6,8 @@ from statistics import mean
 from typing import Any
 
 from harness.accuracy import Suite
-from harness.config.schema import Config, Scenario
+from harness.config.schema import Config
+from harness.config.workloads import Scenario
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS
 from harness.engines.limits import Meter, TokenPrice
 from harness.gemm import GEMM

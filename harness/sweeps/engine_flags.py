@@ -2,8 +2,8 @@
 
 from harness.checkpoints.inspection import Inspection
 from harness.config.deployments import axes_of
-from harness.config.schema import Variant
 from harness.config.schemes import words
+from harness.config.variants import Variant
 from harness.engines import Server
 from harness.engines.executed import UNQUANTIZED_CACHES, activation_problems, cache_problem, sparse_problem
 from harness.records import Flag

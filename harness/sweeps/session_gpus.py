@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 
 from harness.config.deployments import gpus_of
-from harness.config.schema import Config, Variant
+from harness.config.schema import Config
+from harness.config.variants import Variant
 from harness.engines import Engine
 from harness.sweeps.plan import JUDGE, Plan, Session
 from harness.telemetry.devices import Device

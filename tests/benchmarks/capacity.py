@@ -19,7 +19,7 @@ from functools import partial
 
 import numpy as np
 
-from harness.config.schema import CapacitySearch, Slo
+from harness.config.workloads import CapacitySearch, Slo
 from harness.engines.simulated.batching import ContinuousBatching, simulate
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
 from harness.load import LoadPoint

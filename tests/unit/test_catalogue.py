@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness import catalogue
-from harness.config.schema import Format, Needs, Scheme
 from harness.config.schemes import bits_per_weight, problems, scheme_words, weight_words, words
+from harness.config.variants import Format, Needs, Scheme
 from harness.errors import ConfigError, HarnessError
 from harness.machine import host
 from harness.sweeps import compose, preflight

@@ -9,7 +9,7 @@ import pytest
 from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
 from harness.config.deployments import Axes, axes_of, expand, gpus_of, stands_for
-from harness.config.schema import Deployments
+from harness.config.variants import Deployments
 from harness.engines import Deployment, engine_class
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.vllm import Vllm, VllmConfig, kv_cache_dtypes

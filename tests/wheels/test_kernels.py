@@ -5,7 +5,7 @@ import standins
 from cases import answers, built, log_of, name_of, said
 from expected import RUNS, Error
 
-from harness.config.schema import Variant
+from harness.config.variants import Variant
 from harness.engines import Server
 from harness.engines.layer_names import expand
 from harness.engines.vllm_log import read_log

@@ -8,8 +8,8 @@ from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.problems import Problem
 from harness.checkpoints.inspection.unlisted import Unlisted, router
 from harness.checkpoints.inspection.values import Measured, Scales
-from harness.config.schema import Format
 from harness.config.schemes import granularity_words, number, weight_words
+from harness.config.variants import Format
 
 AGAIN = "compress it again, or correct quantization_config in config.json"
 

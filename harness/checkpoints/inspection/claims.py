@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.checkpoints.inspection.matching import Predicate, aliases, every, matches
-from harness.config.schema import Format
+from harness.config.variants import Format
 
 __all__ = ["Claim", "Claims", "Reading", "Rule", "matches"]
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from harness.config.schema import Format
 from harness.config.schemes import GRANULARITIES
+from harness.config.variants import Format
 
 
 def check_format(format: Format) -> None:

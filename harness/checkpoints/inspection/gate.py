@@ -8,7 +8,7 @@ from harness.checkpoints import compatibility, gguf, served_files
 from harness.checkpoints.inspection import Inspection, inspect_checkpoint
 from harness.checkpoints.inspection.problems import Fault, grouped
 from harness.checkpoints.inspection.variant import against
-from harness.config.schema import Variant
+from harness.config.variants import Variant
 from harness.engines.releases import Release
 from harness.errors import HarnessError
 

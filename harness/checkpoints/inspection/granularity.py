@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import ceil, prod
 
 from harness.checkpoints.inspection.layouts import Stored
-from harness.config.schema import Format
+from harness.config.variants import Format
 
 BLOCK = (128, 128)  # DeepSeek-V3's, and everybody's since
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.checkpoints.inspection.layouts import EMBEDDINGS
 from harness.checkpoints.inspection.values import Measured, Scales
-from harness.config.schema import Format
+from harness.config.variants import Format
 
 
 @dataclass(frozen=True)

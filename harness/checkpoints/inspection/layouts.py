@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from harness.checkpoints.inspection.files import BITS, Container, Tensor
-from harness.config.schema import Format
+from harness.config.variants import Format
 from harness.untrusted import strict_json
 
 PARTS = re.compile(

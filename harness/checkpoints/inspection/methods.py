@@ -27,7 +27,7 @@ from harness.checkpoints.inspection.matching import (
     substring,
     unseen_class,
 )
-from harness.config.schema import Format
+from harness.config.variants import Format
 
 
 def read_claims(config: dict[str, Any], modelopt: dict[str, Any] | None = None) -> Claims:

@@ -13,8 +13,8 @@ from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.problems import Problem
 from harness.checkpoints.inspection.unlisted import router
 from harness.config.deployments import axes_of
-from harness.config.schema import Variant
 from harness.config.schemes import number, weight_words, words
+from harness.config.variants import Variant
 
 PARTLY, PARTLY_SPARSE = 0.5, 0.9  # share of the linear weights; 2:4 promises less memory and time of all of them
 DO = "correct the variant's scheme, or its checkpoint or recipe"

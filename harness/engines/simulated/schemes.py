@@ -14,7 +14,7 @@ not tell: LLM.int8() computes its outliers apart, in FP16, and comes out here as
 
 from dataclasses import dataclass
 
-from harness.config import schema as config
+from harness.config import variants
 from harness.config.schemes import bits_per_weight, number, quantized
 from harness.machine.data_sheets import SPARSE_PEAK, Hardware
 
@@ -54,7 +54,7 @@ SCHEMES = {
 }
 
 
-def scheme_of(typed: config.Scheme) -> Scheme:
+def scheme_of(typed: variants.Scheme) -> Scheme:
     """Raises ValueError for activations that no tensor core multiplies."""
     weights, activations = typed.weights, typed.activations
     bits, sparse = bits_per_weight(weights), typed.sparsity == "2:4"
@@ -67,7 +67,7 @@ def scheme_of(typed: config.Scheme) -> Scheme:
     return Scheme(f"2:4 sparse {name}" if sparse else name, bits, compute, sparse)
 
 
-def _compute(activations: config.Format) -> str:
+def _compute(activations: variants.Format) -> str:
     known = {("float", 8): "fp8", ("int", 8): "int8", ("float", 4): "fp4"}
     found = "bf16" if not quantized(activations) else known.get((activations.type, activations.bits))
     if found is None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from harness.config.schema import Scenario, Spread
+from harness.config.workloads import Scenario, Spread
 from harness.errors import ConfigError, did_you_mean
 
 KINDS = ("fixed", "uniform", "normal", "lognormal")

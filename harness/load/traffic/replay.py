@@ -22,7 +22,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.config.schema import LoadPoints
+from harness.config.workloads import LoadPoints
 from harness.errors import ConfigError
 from harness.load import LoadPoint
 from harness.load.traffic.trace_units import AUTO, units_per_second

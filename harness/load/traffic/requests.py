@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.config.schema import LoadPoints, Scenario
+from harness.config.workloads import LoadPoints, Scenario
 from harness.load import PROFILES, LoadPoint, derive_seed
 from harness.load.client.requests import EXACT_LENGTH, MARK, make_request
 from harness.load.client.trace import Asked, Request

@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
 
 
 def _plan(cell: Cell):
-    from harness.config.schema import LoadPoints, Scenario
+    from harness.config.workloads import LoadPoints, Scenario
     from harness.load import LoadPoint
     from harness.load.traffic.prompts import load_tokenizer
 

@@ -1,6 +1,6 @@
 """The real client over a few small requests; its books must balance."""
 
-from harness.config.schema import Slo
+from harness.config.workloads import Slo
 from harness.load import LoadPoint
 from harness.load.client.requests import make_request
 from harness.load.client.schedule import run_schedule

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from harness.config.schema import LoadPoints, Scenario
+from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load import LoadPoint, load_points

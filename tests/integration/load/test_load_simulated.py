@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config.schema import CapacitySearch, LoadPoints, Scenario, Slo
+from harness.config.workloads import CapacitySearch, LoadPoints, Scenario, Slo
 from harness.engines import Deployment
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.errors import CellError

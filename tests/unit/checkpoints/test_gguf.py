@@ -9,7 +9,7 @@ from harness.checkpoints import gguf
 from harness.checkpoints.gguf_types import bits, elements_by_type, main_type
 from harness.checkpoints.inspection.gate import admitted, refusals
 from harness.checkpoints.prepare import Workshop
-from harness.config.schema import Format, Scheme, Variant
+from harness.config.variants import Format, Scheme, Variant
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.checkpoints import recipes
 from harness.checkpoints.prepare import Workshop, identity
-from harness.config.schema import Format
+from harness.config.variants import Format
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 

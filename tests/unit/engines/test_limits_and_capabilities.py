@@ -9,7 +9,8 @@ import pytest
 from harness.accuracy import suite_class
 from harness.accuracy.generation import retry_after_s
 from harness.accuracy.lm_eval.logprobs import next_token_body, next_token_scores
-from harness.config.schema import CapacitySearch, Config, LoadPoints, Scenario, Slo
+from harness.config.schema import Config
+from harness.config.workloads import CapacitySearch, LoadPoints, Scenario, Slo
 from harness.engines import Deployment, Server
 from harness.engines.dialect import LLAMACPP, OPENAI, SGLANG
 from harness.engines.endpoint import Endpoint, EndpointConfig

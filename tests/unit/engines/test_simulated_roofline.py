@@ -3,8 +3,8 @@
 import pytest
 
 from harness.catalogue import variants as catalogue
-from harness.config.schema import Format
-from harness.config.schema import Scheme as Typed
+from harness.config.variants import Format
+from harness.config.variants import Scheme as Typed
 from harness.engines.simulated.batching import Batch
 from harness.engines.simulated.roofline import HARDWARE, OVERHEAD_S, SCHEMES, SHAPES, Roofline, problems
 from harness.engines.simulated.schemes import scheme_of

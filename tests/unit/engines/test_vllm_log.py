@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.checkpoints.inspection.claims import Claims
-from harness.config.schema import Format, Scheme, Variant
+from harness.config.variants import Format, Scheme, Variant
 from harness.engines import Server
 from harness.engines.layer_names import compact, expand
 from harness.engines.vllm import Vllm, VllmConfig

@@ -3,7 +3,7 @@
 import pytest
 
 from harness import catalogue
-from harness.config.schema import Format, Scheme
+from harness.config.variants import Format, Scheme
 from harness.errors import ConfigError
 from harness.gemm.formats import FORMATS, flops, format_of, moved_bytes, weight_bytes
 from harness.gemm.hardware import data_sheet

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness.config.schema import LoadPoints
+from harness.config.workloads import LoadPoints
 from harness.load import PROFILES, LoadPoint
 from harness.load.traffic.arrivals import ARRIVALS, constant, gamma, poisson, ramp
 

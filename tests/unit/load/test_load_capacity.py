@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.config.schema import CapacitySearch
+from harness.config.workloads import CapacitySearch
 from harness.load.capacity import Probe, capacity_result, search
 from harness.load.slo import SloReading, Tally
 from harness.load.threshold import TARGET, design_effect, posterior

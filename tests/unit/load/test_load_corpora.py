@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from harness.config.schema import Config, Scenario
+from harness.config.schema import Config
+from harness.config.workloads import Scenario
 from harness.errors import ConfigError
 from harness.sweeps import preflight
 from harness.text import hub_text as hub

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.config.schema import Scenario, Spread
+from harness.config.workloads import Scenario, Spread
 from harness.errors import ConfigError
 from harness.load.traffic.lengths import check_shape, draw_lengths
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from load_samples import made, steady_cell
 
-from harness.config.schema import Slo
+from harness.config.workloads import Slo
 from harness.load import LoadPoint
 from harness.load.client.trace import Asked, Failure, Trace
 from harness.load.metrics import served_rps, summarize, window

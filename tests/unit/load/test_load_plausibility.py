@@ -6,7 +6,7 @@ import json
 import pytest
 from load_samples import made
 
-from harness.config.schema import Slo
+from harness.config.workloads import Slo
 from harness.load import LoadPoint
 from harness.load.client.spool import Raw, trace
 from harness.load.client.sse import parse, token_ids

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from harness.config.schema import CapacitySearch, LoadPoints, Scenario, Slo
+from harness.config.workloads import CapacitySearch, LoadPoints, Scenario, Slo
 from harness.errors import ConfigError
 from harness.load import PROFILES, LoadPoint, derive_seed, load_points
 

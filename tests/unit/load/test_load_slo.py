@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from load_samples import made
 
-from harness.config.schema import Slo
+from harness.config.workloads import Slo
 from harness.load.client.trace import Failure
 from harness.load.metrics import Window
 from harness.load.slo import judge, percentile

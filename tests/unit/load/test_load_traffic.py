@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config.schema import LoadPoints, Scenario, Spread
+from harness.config.workloads import LoadPoints, Scenario, Spread
 from harness.load import LoadPoint, load_points
 from harness.load.client.requests import MARK, continue_body
 from harness.load.traffic.requests import expected_prefix_share, longest_request, plan_requests, warm_up_requests

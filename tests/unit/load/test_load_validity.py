@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from load_samples import made, steady_cell
 
-from harness.config.schema import Slo
+from harness.config.workloads import Slo
 from harness.load import LoadPoint
 from harness.load.client.trace import Failure
 from harness.load.flags import flags

@@ -1,0 +1,91 @@
+"""The schema of what is timed: scenarios, the load points that they are sent at, and the GEMM study."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+
+@dataclass
+class Slo:
+    """Service-level objective; milliseconds. null: not part of the objective."""
+
+    ttft_ms_p99: float | None = None
+    itl_ms_p99: float | None = None
+
+
+@dataclass
+class Spread:
+    """Lengths around the scenario's token count, which is their mean; drawn per request, the same for all variants."""
+
+    kind: str = "fixed"  # fixed | uniform | normal | lognormal
+    cv: float = 0.0  # coefficient of variation: standard deviation / mean
+    min: int = 1
+    max: int | None = None
+
+
+@dataclass
+class Scenario:
+    """A workload. The token counts stand in its name: chat_512_256 is 512 prompt and 256 generated tokens."""
+
+    prompt_tokens: int = MISSING
+    output_tokens: int = MISSING
+    prompt_spread: Spread = field(default_factory=Spread)
+    output_spread: Spread = field(default_factory=Spread)
+    text: str = "prose"  # a corpus of load/traffic/corpora.py: prose | code | chat | hub:DATASET, or a text file
+    send_as: str = "ids"  # ids: token ids; text: text that the tokenizer turns into exactly so many tokens
+    shared_prefix_tokens: int = 0  # the first tokens of every prompt are the same (RAG system prompt)
+    turns: int = 1  # above 1: every request is a conversation, whose next turn resends all that was said
+    turn_tokens: int | None = None  # tokens of each later user message; null: prompt_tokens
+    think_s: float = 0.0  # from the end of an answer to the user's next message
+    rates_rps: list[float] | None = None  # the QPS ladder of this scenario; null: load.rates_rps
+    slo: Slo = field(default_factory=Slo)
+
+
+@dataclass
+class CapacitySearch:
+    """The search for the highest request rate that meets a scenario's SLO (load/capacity.py)."""
+
+    probes: int = 0  # at most so many measurements; 0 leaves the profile out
+    requests: int = 200  # of each probe, at least ...
+    duration_s: float = 60.0  # ... and at least so long
+    min_rps: float = 0.1
+    max_rps: float = 100.0
+    precision: float = 0.03  # half width of the 90 % interval, relative, at which the search ends early
+
+
+@dataclass
+class LoadPoints:
+    """Which load profiles every scenario is measured at, and for how long. An empty value leaves a profile out."""
+
+    single_stream_requests: int = 16  # one request at a time
+    throughput_requests: int = 128  # all at once
+    concurrencies: list[int] = field(default_factory=list)  # closed loop: so many requests in flight
+    concurrency_requests: int = 128  # of each of them
+    rates_rps: list[float] = field(default_factory=lambda: [1.0, 2.0, 4.0])  # open loop: the QPS ladder
+    arrivals: str = "poisson"  # how the ladder's requests arrive: poisson | constant | gamma
+    burstiness: float = 1.0  # of gamma arrivals, its shape: 1 is Poisson, below 1 is burstier (vLLM's definition)
+    ramp_rps: list[float] = field(default_factory=list)  # [from, to]: a rate that rises evenly over duration_s
+    trace: str | None = None  # a file of arrivals to replay: Azure-style .csv, Mooncake-style .jsonl
+    trace_unit: str = "auto"  # of its numeric timestamps: auto | s | ms | us | ns; auto: the format's, if plausible
+    trace_speed: float = 1.0  # 2: twice as fast
+    capacity: CapacitySearch = field(default_factory=CapacitySearch)
+    duration_s: float = 60.0  # arrivals of one rate are drawn over this time ...
+    min_requests: int = 32  # ... and never fewer
+    max_requests: int = 2000  # ... nor more than this
+    repeats: int = 1
+    warmup_requests: int = 4  # sent before a session's first load cell, not measured
+    request_timeout_s: float = 600.0
+    cell_timeout_s: float = 1800.0  # a cell is bounded in time whatever the server does
+    workers: int = 1  # client processes; python -m harness.selftest says what one can do on this machine
+
+
+@dataclass
+class Gemm:
+    """The GEMM study (harness/gemm): products of the linear layers, timed alone. No batch sizes: no such study."""
+
+    batch_sizes: list[int] = field(default_factory=list)  # tokens of a step
+    layers: list[str] = field(default_factory=lambda: ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"])
+    tensor_parallel: int = 1  # the shapes are one GPU's share
+    repeats: int = 9  # rounds over all variants in turn; from 6 on, a ratio has an interval
+    min_time_ms: float = 20.0  # a round calls a kernel for at least so long
+    max_point_s: float = 20.0  # of a kernel at a batch size: fewer rounds, and none where two would take longer
