@@ -30,10 +30,11 @@ test: $(VENV)/installed $(if $(CI),system)
 test-fast: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not engine"
 
-# Random inputs for every parser and reader of foreign data, for about FUZZ_S seconds.
-FUZZ_S ?= 600
+# Random inputs for every parser and reader of foreign data: each test for FUZZ_S seconds or FUZZ_EXAMPLES inputs.
+FUZZ_S ?= 300
+FUZZ_EXAMPLES ?= 100000
 fuzz: $(VENV)/installed
-	FUZZ_S=$(FUZZ_S) $(BIN)/python -m pytest tests/fuzz -n 2 --dist loadfile --timeout 3600
+	FUZZ_S=$(FUZZ_S) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/fuzz -n 2 --dist load --timeout 3600
 
 # The CUDA wheels of vLLM on a machine without a GPU (tests/wheels/README.md): by hand and before a release, not in CI.
 wheels: $(VENV)/installed

@@ -161,8 +161,9 @@ def pause_s(failures: int, retry_after: str | None) -> float:
 
 def retry_after_s(header: str | None, waited_s: float) -> float:
     """Seconds, or an HTTP date (RFC 9110, 10.2.3); without either, as long again as it has waited, 1 to 30 s."""
-    if header and header.strip().isdecimal():
-        return max(SOON_S, float(header))
+    seconds = (header or "").strip()
+    if seconds.isascii() and seconds.isdigit():
+        return max(SOON_S, float(seconds))
     try:
         return max(SOON_S, email.utils.mktime_tz(email.utils.parsedate_tz(header)) - time.time())
     except (ValueError, TypeError, IndexError, OverflowError):  # none, or not a date

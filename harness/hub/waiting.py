@@ -50,10 +50,11 @@ def _bound_wait(response: Any) -> None:
 
 def bounded(value: str) -> str:
     """Return a Retry-After of seconds or a RateLimit header with at most MOST_WAIT_S in it."""
-    if value.strip().isdigit():
-        return str(_least(value))
+    seconds = value.strip()
+    if seconds.isascii() and seconds.isdigit():  # "²" is a digit that int() refuses
+        return str(_least(seconds))
     return RESET.sub(lambda found: found[1] + str(_least(found[2])), value)
 
 
 def _least(digits: str) -> int:
-    return MOST_WAIT_S if len(digits.strip()) > 6 else min(int(digits), MOST_WAIT_S)
+    return MOST_WAIT_S if len(digits) > 6 else min(int(digits), MOST_WAIT_S)

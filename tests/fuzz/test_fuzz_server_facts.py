@@ -5,13 +5,14 @@ import math
 
 from budget import examples
 from foreign import JSON, NUMBERS, changed, damaged, encoded
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.accuracy.generation import retry_after_s
+from harness.accuracy.generation import PAUSE_S, pause_s, retry_after_s
 from harness.engines.model_list import parse_models
 from harness.engines.urls import redirect_words
 from harness.errors import EngineError
+from harness.hub.waiting import bounded
 from harness.load.server_metrics import COUNTERS, GAUGES, OURS, Watched, between, parse
 
 NAMES = st.sampled_from([*OURS, "process_cpu_seconds_total", "vllm:", ""])
@@ -60,8 +61,14 @@ def test_any_model_list_is_one_or_an_error_with_words(body):
     assert entries is None or all(entry["id"].encode() is not None for entry in entries)
 
 
+HEADER = st.text(max_size=40) | st.text("0123456789 \x1f²٣;=tr,", max_size=8)
+
+
 @examples(150)
-@given(st.text(max_size=40) | st.sampled_from(["http://[::1", "//", "http://u:p@h/v1/models", "\x00"]))
+@given(HEADER | st.sampled_from(["http://[::1", "//", "http://u:p@h/v1/models", "\x00", "9" * 5000]))
+@example("0\x1f")
+@example("²")
 def test_any_header_is_read(value):
     assert "redirect" in redirect_words(value, "/v1/models")
-    assert retry_after_s(value, 0.0) >= 0.2
+    assert retry_after_s(value, 0.0) >= 0.2 and pause_s(1, value) <= PAUSE_S
+    assert len(bounded(value)) <= len(value) + 1

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness.accuracy import suite_class
-from harness.accuracy.generation import retry_after_s
+from harness.accuracy.generation import PAUSE_S, pause_s, retry_after_s
 from harness.accuracy.lm_eval.logprobs import next_token_body, next_token_scores
 from harness.config.schema import Config
 from harness.config.workloads import CapacitySearch, LoadPoints, Scenario, Slo
@@ -175,6 +175,17 @@ def test_retry_after_is_seconds_or_a_date_or_missing():
         4,
         30,
     ]
+
+
+@pytest.mark.parametrize("header", ["86400", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_failed_request_is_sent_again_within_a_minute_whatever_retry_after_says(header):
+    assert pause_s(1, header) == PAUSE_S == 60
+    assert retry_after_s(header, 0.0) >= 86400
+
+
+def test_a_failed_request_is_sent_again_after_retry_after_or_a_growing_pause():
+    assert [pause_s(failures, None) for failures in (1, 2, 3, 9)] == [1.0, 2.0, 4.0, 10.0]
+    assert [pause_s(1, header) for header in ("7", "0", "²", "0\x1f")] == [7.0, 1.0, 1.0, 1.0]
 
 
 def test_llama_cpp_is_asked_for_its_likeliest_tokens():
