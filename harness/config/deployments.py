@@ -194,7 +194,7 @@ def gpus_of(config: Config, variant: Variant) -> int:
     """As the sweep says; else tensor x pipeline x data parallel size, of the axes before the engine's arguments."""
     if variant.gpus is not None:
         return variant.gpus
-    sizes = parallel_sizes((*(getattr(config.engine, "args", None) or ()), *variant.engine_args))
+    sizes = parallel_sizes((*config.engine.args, *variant.engine_args))
     sizes |= {axis: value for axis, value in axes_of(variant).given().items() if axis in PARALLEL}
     return max(1, prod(sizes.values()))
 

@@ -4,17 +4,19 @@ Nothing outside this package knows vLLM. The harness never imports an engine: it
 own and speaks the OpenAI HTTP protocol with it; what a server has beyond that is its dialect (dialect.py).
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from harness.config.deployments import Axes
 from harness.config.variants import Scheme
-from harness.engines.dialect import VLLM, Dialect
-from harness.engines.limits import Limits, Meter
+from harness.engines.dialect import OPENAI, VLLM, Dialect
+from harness.engines.limits import Limits, Meter, TokenPrice
 from harness.engines.releases import Release
 from harness.errors import ConfigError, did_you_mean
 from harness.redaction.credentials import read_key, split_url
@@ -28,13 +30,18 @@ ENGINES = {
 }
 
 
-class NotLaunched:
-    """The settings that every engine's configuration is asked for, as they are of an engine without a device of its
-    own. An engine that is started here has them as fields (launched.LaunchedConfig)."""
+class EngineConfig:
+    """What every engine's settings are asked for, with its one default. An engine whose users may set one declares it
+    as a field; another has the default, and a user who sets it gets an error."""
 
-    device: ClassVar[str | None] = None
-    args: ClassVar[Sequence[str]] = ()
+    kind: str
     version: str | None = None
+    device: str | None = None  # cuda | rocm | cpu: what a server that is started here computes on
+    args: Sequence[str] = ()
+    env: Mapping[str, str] = MappingProxyType({})
+    max_model_len: int | None = None  # tokens of one request, prompt and answer; None: not known here
+    price: TokenPrice = TokenPrice()
+    max_cost: float | None = None  # of the whole sweep, in the price's currency
 
 
 @dataclass(frozen=True)
@@ -81,23 +88,82 @@ class Deployment:
     config_overrides: dict[str, Any] = field(default_factory=dict)
 
 
-class Engine(Protocol):
-    """An engine with a Python of its own may also time products of its kernels, for the GEMM study: `gemm_formats`,
-    `gemm_fingerprint` and `gemm_command`, as in vllm.py."""
+class Target(NamedTuple):
+    """A server that someone else runs."""
 
-    config: Any  # with the settings of NotLaunched
+    base_url: str  # without /v1; empty: not set
+    model: str | None
+
+
+class GemmWorker(Protocol):
+    """How products of an engine's kernels are timed, for the GEMM study: a process in the engine's Python."""
+
+    def formats(self) -> tuple[str, ...]:
+        """The number formats that have kernels on the engine's device."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides a product's time: the kernels, and the code that times them."""
+
+    def command(self, spec: Path) -> tuple[list[str], dict[str, str]]:
+        """(command, environment variables) of the worker; it speaks on standard output."""
+
+
+class Engine(ABC):
+    """All that another package asks of an engine. A new engine overrides what differs for it.
+
+    Settings are asked of `config` (EngineConfig), or of the properties here that hand them on.
+    """
+
+    Config: ClassVar[type[EngineConfig]]  # a dataclass: the settings of conf/engine
     label: str  # its name in messages
-    dialect: Dialect
-    loads_weights: bool  # False: checkpoints, GPUs and what variants need are not this machine's matter
-    weights: str  # the form of checkpoint that it serves: safetensors | gguf
-    release: Release | None  # what this version reads of a checkpoint; None: not known, and not checked
+    dialect: Dialect = OPENAI
+    loads_weights: bool = False  # False: checkpoints, GPUs and what variants need are not this machine's matter
+    weights: str = "safetensors"  # the form of checkpoint that it serves: safetensors | gguf
+    release: Release | None = None  # what this version reads of a checkpoint; None: not known, and not checked
+    limits: Limits = Limits()  # what its owner lets a client ask
+    gemm: GemmWorker | None = None  # None: it has no Python whose kernels could be timed
 
+    def __init__(self, config: Any, cache_dir: Path):
+        self.config = config
+        self.cache_dir = cache_dir
+
+    @property
+    def kind(self) -> str:
+        return self.config.kind
+
+    @property
+    def version(self) -> str | None:
+        return self.config.version
+
+    @property
+    def device(self) -> str | None:
+        return self.config.device
+
+    @property
+    def args(self) -> Sequence[str]:
+        return self.config.args
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return self.config.env
+
+    @property
+    def max_model_len(self) -> int | None:
+        return self.config.max_model_len
+
+    @property
+    def price(self) -> TokenPrice:
+        return self.config.price
+
+    @property
+    def max_cost(self) -> float | None:
+        return self.config.max_cost
+
+    @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
         """The settings that can change a result (ports and time-outs cannot)."""
 
-    def problems(self) -> list[str]:
-        """What preflight can say without starting anything."""
-
+    @abstractmethod
     def deployment_args(self, axes: Axes) -> list[str]:
         """The axes of a deployment in this engine's own arguments, for the end of `Deployment.args`.
 
@@ -106,29 +172,51 @@ class Engine(Protocol):
         reads `Deployment.axes` itself, returns []; what decides its results is then in `deployment_fingerprint`.
         """
 
-    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
-        """`problems` for what it is to serve: the variants, and the judge where this engine serves it."""
-
-    def prepare(self, log: Path) -> None:
-        """Make the environment, if there is one to make. Raises EngineError."""
-
-    def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
-        """What decides which server answers for a deployment, where the engine does not start one itself."""
-
-    def command(self, deployment: Deployment) -> list[str]:
-        """The exact server command, for the plan; empty for an engine that someone else runs."""
-
-    def base_url(self, deployment: Deployment) -> str | None:
-        """The address of a server that someone else runs; None for one that is started here."""
-
+    @abstractmethod
     def serve(self, deployment: Deployment, log: Path) -> AbstractContextManager[Server]:
         """A healthy server for as long as the context lasts. Raises EngineError with the last lines of its log."""
 
+    @abstractmethod
     def reset_prefix_cache(self, server: Server) -> bool:
         """True if the cache was reset."""
 
+    def problems(self) -> list[str]:
+        """What preflight can say without starting anything."""
+        return []
 
-def engine_class(kind: str) -> type:
+    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
+        """`problems` for what it is to serve: the variants, and the judge where this engine serves it."""
+        return []
+
+    def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
+        """What decides which server answers for a deployment, where the engine does not start one itself."""
+        return {}
+
+    def is_ready(self) -> bool:
+        """Whether there is nothing for `prepare` to make."""
+        return True
+
+    def prepare(self, log: Path) -> None:  # noqa: B027 - most engines have none to make
+        """Make the environment, if there is one to make. Raises EngineError."""
+
+    def command(self, deployment: Deployment) -> list[str]:
+        """The exact server command, for the plan; empty for an engine that someone else runs."""
+        return []
+
+    def target(self, name: str) -> Target | None:
+        """The server that someone else runs for a deployment, by its name; None for one that is started here."""
+        return None
+
+    def tools(self) -> dict[str, Any]:
+        """What the engine's programs come from: part of the identity of a checkpoint that one of them made."""
+        return {}
+
+    def tool(self, name: str) -> str:
+        """The path of one of the engine's programs, once `prepare` has run."""
+        return name
+
+
+def engine_class(kind: str) -> type[Engine]:
     if kind not in ENGINES:
         raise ConfigError(f"unknown engine kind {kind!r}{did_you_mean(kind, list(ENGINES))}")
     module, name = ENGINES[kind].split(":")

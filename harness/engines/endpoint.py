@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.deployments import Axes
-from harness.engines import Deployment, NotLaunched, Server
+from harness.engines import Deployment, Engine, EngineConfig, Server, Target
 from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.engines.model_list import list_models
@@ -18,7 +18,7 @@ from harness.redaction.credentials import key_problems, url_problems, without_cr
 
 
 @dataclass
-class EndpointConfig(NotLaunched):
+class EndpointConfig(EngineConfig):
     """`base_url` without /v1. The key is read from the variable that `api_key_env` names and is never stored; so are
     the credentials of http://USER:PASSWORD@HOST (basic authentication, instead of a key)."""
 
@@ -37,16 +37,12 @@ class EndpointConfig(NotLaunched):
     max_cost: float | None = None  # of the whole sweep, in the price's currency; no cell is started that it forbids
 
 
-class Endpoint:
+class Endpoint(Engine):
     Config = EndpointConfig
-    loads_weights = False
-    release = None
-    weights = "safetensors"
 
     def __init__(self, config: EndpointConfig, cache_dir: Path):
-        self.config = config
-        c = config
-        self.limits = Limits(c.max_concurrency, c.requests_per_minute, c.tokens_per_minute)
+        super().__init__(config, cache_dir)
+        self.limits = Limits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
 
     @property
     def label(self) -> str:
@@ -64,7 +60,7 @@ class Endpoint:
         return facts if self.config.dialect == "vllm" else {**facts, "dialect": self.config.dialect}
 
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
-        base_url, model = self._target(deployment.name)
+        base_url, model = self.target(deployment.name)
         base_url = without_credentials(base_url)
         return {"base_url": hashlib.sha256(base_url.encode()).hexdigest()[:16], "model": model}
 
@@ -112,10 +108,10 @@ class Endpoint:
 
     def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
         """Two variants behind one address and model name would be one server compared with itself."""
-        served: dict[tuple[str, str | None], str] = {}
+        served: dict[Target, str] = {}
         found = []
         for name in (deployment.name for deployment in deployments):
-            target = self._target(name)
+            target = self.target(name)
             if first := served.get(target):
                 found.append(
                     f"variants {first} and {name} are the same endpoint and model; give one of them its own: "
@@ -124,23 +120,14 @@ class Endpoint:
             served.setdefault(target, name)
         return found
 
-    def base_url(self, deployment: Deployment) -> str | None:
-        return self._target(deployment.name)[0] or None
-
-    def prepare(self, log: Path) -> None:
-        return None
-
-    def command(self, deployment: Deployment) -> list[str]:
-        return []
-
-    def _target(self, name: str) -> tuple[str, str | None]:
+    def target(self, name: str) -> Target:
         target = self.config.targets.get(name, {})
         base_url = (target.get("base_url") or self.config.base_url or "").rstrip("/").removesuffix("/v1")
-        return base_url, target.get("model") or self.config.model
+        return Target(base_url, target.get("model") or self.config.model)
 
     @contextlib.contextmanager
     def serve(self, deployment: Deployment, log: Path) -> Iterator[Server]:
-        base_url, model = self._target(deployment.name)
+        base_url, model = self.target(deployment.name)
         if not base_url:
             raise EngineError(f"variant {deployment.name}: no engine.base_url and no engine.targets.{deployment.name}")
         server = Server(base_url, model or "", self.config.api_key_env)

@@ -61,6 +61,6 @@ def wants_sparsity_config(engine: Any) -> bool:
     vLLM from 0.19 on refuses such a checkpoint at load, on every device (compressed_tensors.py of 0.32: "Sparsity
     support has been removed"); and a CPU has no 2:4 kernels.
     """
-    if (engine.kind, getattr(engine, "device", None)) != ("vllm", "cuda"):
+    if (engine.kind, engine.device) != ("vllm", "cuda"):
         return False
     return version_in(engine.version, CUTLASS_24)

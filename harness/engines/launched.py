@@ -8,19 +8,17 @@ import contextlib
 import json
 import os
 import urllib.request
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.config.deployments import Axes
-from harness.engines import Deployment, Server, environment
-from harness.engines.dialect import Dialect
+from harness.engines import Deployment, Engine, EngineConfig, Server, environment
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.model_list import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
-from harness.engines.releases import Release
 from harness.engines.replies import BadReply, parse_json
 from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
@@ -30,7 +28,7 @@ RESET_TIMEOUT_S = 10.0
 
 
 @dataclass
-class LaunchedConfig:
+class LaunchedConfig(EngineConfig):
     kind: str = ""
     version: str = ""  # what `environment` installs; checked against the variants' needs
     device: str = "cuda"  # cuda | rocm | cpu
@@ -44,26 +42,15 @@ class LaunchedConfig:
     stop_grace_s: float = 20.0
 
 
-class Launched(ABC):
-    """`label` is the engine's name in messages; `weights` the form of checkpoint that it serves."""
-
-    Config: type[LaunchedConfig]
-    label: str
-    dialect: Dialect
-    weights = "safetensors"
+class Launched(Engine):
     loads_weights = True
-    release: Release | None = None
 
     def __init__(self, config: Any, cache_dir: Path):
-        self.config = config
-        self.cache_dir = cache_dir
+        super().__init__(config, cache_dir)
         self.environment = replace(config.environment, python=config.python or config.environment.python)
 
     @abstractmethod
     def command(self, deployment: Deployment, port: int | None = None) -> list[str]: ...
-
-    @abstractmethod
-    def deployment_args(self, axes: Axes) -> list[str]: ...
 
     def server_env(self, log: Path) -> dict[str, str]:
         """Environment variables of the server that writes this log; the user's `engine.env` comes after them."""
@@ -73,19 +60,10 @@ class Launched(ABC):
     def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
         """`version`, `kernels`, and what else the engine tells of itself."""
 
-    @abstractmethod
-    def reset_prefix_cache(self, server: Server) -> bool: ...
-
     def fingerprint(self) -> dict[str, Any]:
         c = self.config
         facts = {"kind": c.kind, "environment": environment.fingerprint(self.environment), "version": c.version}
         return facts | {"max_model_len": c.max_model_len, "args": list(c.args), "env": dict(c.env)}
-
-    def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
-        return {}
-
-    def base_url(self, deployment: Deployment) -> None:
-        return None
 
     def problems(self) -> list[str]:
         found = environment.problems(self.environment)
@@ -95,9 +73,6 @@ class Launched(ABC):
                 "for a free one"
             )
         return found
-
-    def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:
-        return []
 
     def is_ready(self) -> bool:
         return environment.is_ready(self.environment, self.cache_dir)

@@ -15,7 +15,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from harness.config.deployments import Axes
-from harness.engines import Deployment, Server, hf_overrides
+from harness.engines import Deployment, GemmWorker, Server, hf_overrides
 from harness.engines.dialect import VLLM
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.launched import (
@@ -29,16 +29,12 @@ from harness.engines.launched import (
     pinned_draft,
 )
 from harness.engines.releases import Release, vllm_release
+from harness.engines.vllm_gemm import VllmGemm
 from harness.engines.vllm_log import read_log, write_logging_config
 from harness.errors import ConfigError
 from harness.machine import host
 
 PLUGINS = Path(__file__).with_name("plugins")
-GEMM_WORKER = Path(__file__).with_name("gemm_worker")
-GEMM_FORMATS = {  # of gemm_worker/gemm_kernels.py
-    "cpu": ("bf16", "fp16", "fp32", "int8"),
-    "cuda": ("bf16", "fp16", "fp32", "int8", "fp8", "sparse24_fp8"),
-}
 MODULE = "vllm.entrypoints.openai.api_server"
 AXES = {
     "tensor_parallel": "--tensor-parallel-size",
@@ -75,6 +71,10 @@ class Vllm(Launched):
     Config = VllmConfig
     label = "vLLM"
     dialect = VLLM
+
+    @property
+    def gemm(self) -> GemmWorker:
+        return VllmGemm(self)
 
     @property
     def release(self) -> Release | None:
@@ -147,21 +147,6 @@ class Vllm(Launched):
         if self.config.device != "cuda":
             return None
         return min((gpu["compute_capability"] or 0.0 for gpu in host.gpus_for(self.config)), default=None)
-
-    def gemm_formats(self) -> tuple[str, ...]:
-        """The number formats whose products can be timed with this engine's kernels."""
-        return GEMM_FORMATS.get(self.config.device, ())
-
-    def gemm_fingerprint(self) -> dict[str, Any]:
-        """What decides a product's time: the kernels, and the code that times them."""
-        code = b"".join(path.read_bytes() for path in sorted(GEMM_WORKER.glob("*.py")))
-        facts = {key: self.fingerprint()[key] for key in ("kind", "environment", "version", "env")}
-        return facts | {"device": self.config.device, "worker": hashlib.sha256(code).hexdigest()[:16]}
-
-    def gemm_command(self, spec: Path) -> tuple[list[str], dict[str, str]]:
-        """(command, environment variables) of the worker that times products; it speaks on standard output."""
-        python = self.python()
-        return [str(python), str(GEMM_WORKER / "gemm_main.py"), str(spec)], dict(self.config.env)
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return ask(server.base_url + "/reset_prefix_cache", None, RESET_TIMEOUT_S, "POST") is not None

@@ -24,8 +24,8 @@ def gemm_inputs(
     left_out = {entry.variant for entry in products_left_out(config, engine)}
     if not settings.batch_sizes or config.baseline in left_out:
         return []
-    known = getattr(engine, "gemm_fingerprint", dict)()
-    here = host.identity(host.gpus_for(config.engine)[:1])
+    known = engine.gemm.fingerprint() if engine.gemm else {}
+    here = host.identity(host.gpus_for(engine)[:1])
     shared = {"engine": known, "host": here, "model": config_identity(config.model, config.compression, digests)}
     timing = {key: getattr(settings, key) for key in ("repeats", "min_time_ms", "max_point_s", "tensor_parallel")}
     timing["batch_sizes"] = list(settings.batch_sizes)
@@ -50,10 +50,10 @@ def gemm_problems(config: Config, engine: Engine, workshop: Workshop) -> list[st
     skips = config.on_unsupported == SKIP and bool(config.suites or config.scenarios)
     if skips and config.baseline in missing:
         return []
-    if not hasattr(engine, "gemm_command"):
+    if engine.gemm is None:
         return list(dict.fromkeys(missing.values()))
     found = [] if skips else [f"variant {name}: {reason}" for name, reason in missing.items()]
-    if getattr(config.engine, "device", None) == "cuda" and not host.gpus_for(config.engine):
+    if engine.device == "cuda" and not host.gpus_for(engine):
         found.append("the GEMM study needs a GPU; this machine has none (NVML): set engine=vllm_cpu for its CPU")
     return found + (problems(config.model) or _shape_problems(config, workshop))
 
@@ -63,16 +63,16 @@ def missing_products(config: Config, engine: Engine) -> dict[str, str]:
     if not config.gemm.batch_sizes:
         return {}
     timed = {name: format for name, v in config.variants.items() if (format := format_of(v.scheme)) is not None}
-    if not hasattr(engine, "gemm_command"):
+    if engine.gemm is None:
         reason = (
             f"engine {config.engine.kind} has no Python whose kernels could be timed; for the GEMM study set "
             "engine=vllm, vllm_sparse or vllm_cpu"
         )
         return dict.fromkeys(timed, reason)
-    device, known = getattr(config.engine, "device", "?"), engine.gemm_formats()
+    known = engine.gemm.formats()
     there = ", ".join(known) or "none"
     return {
-        name: f"no {format} products on device {device}; formats there: {there}"
+        name: f"no {format} products on device {engine.device}; formats there: {there}"
         for name, format in timed.items()
         if format not in known
     }

@@ -56,7 +56,7 @@ class Worker:
         file = self.log.with_suffix(".spec.json")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(self.spec))
-        command, env = self.engine.gemm_command(file)
+        command, env = self.engine.gemm.command(file)
         silence = START_S + KERNELS_AT_MOST * 2 * self.config.gemm.max_point_s
         left = [layer["name"] for layer in self.spec["layers"]]
         process = ServerProcess(command, env, self.log, GRACE_S, talks=True)

@@ -52,12 +52,11 @@ def gpus_for(engine: Any) -> list[dict[str, Any]]:
 
     Empty for engines on a CPU, and for those that are not ours to start.
     """
-    device = getattr(engine, "device", None)
-    if device == "rocm":
+    if engine.device == "rocm":
         return amd_gpus()
-    if device != "cuda":
+    if engine.device != "cuda":
         return []
-    environment = {**os.environ, **getattr(engine, "env", {})}
+    environment = {**os.environ, **engine.env}
     return _nvml(tuple((key, environment[key]) for key in (VARIABLE, ORDER) if key in environment))[1]
 
 

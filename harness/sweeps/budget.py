@@ -65,7 +65,7 @@ class Budget:
 
 
 def budget(config: Config, plan: Plan, suites: dict[str, Suite], store: Store) -> Budget:
-    price = getattr(config.engine, "price", None) or TokenPrice()
+    price = config.engine.price
     if not price.known:
         return Budget()
     records = [store.record(cell.fingerprint) for cell in plan.cells if cell.fingerprint in store]

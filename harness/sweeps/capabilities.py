@@ -9,7 +9,7 @@ from harness.load import LoadPoint, load_points
 
 
 def problems(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[str]:
-    return _dialect(config, engine, suites) + _limits(config, getattr(engine, "limits", Limits()))
+    return _dialect(config, engine, suites) + _limits(config, engine.limits)
 
 
 def _dialect(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[str]:

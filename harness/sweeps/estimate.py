@@ -29,7 +29,7 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
         if cell.fingerprint in store:
             known.setdefault(what(cell), []).append(store.record(cell.fingerprint)["duration_s"])
 
-    on_cpu = getattr(config.engine, "device", None) == "cpu"
+    on_cpu = config.engine.device == "cpu"
     kind = "simulated" if config.engine.kind == "simulated" else "cpu" if on_cpu else "gpu"
     per_item, per_token = SECONDS_PER_ITEM[kind], SECONDS_PER_TOKEN[kind]
     first = _calibrating([cell for cell in plan.cells if cell.fingerprint not in store])

@@ -24,7 +24,6 @@ from harness.config.schema import Config
 from harness.config.variants import Variant
 from harness.config.workloads import Scenario
 from harness.engines import Deployment, Engine
-from harness.engines.limits import Limits
 from harness.errors import ConfigError
 from harness.gemm import GEMM
 from harness.gemm.cells import gemm_inputs
@@ -208,7 +207,7 @@ def _variant_sessions(contents: Contents, suites: dict[str, Suite], name: str) -
 
 def engine_concurrency(config: Config, engine: Engine) -> int:
     """Accuracy requests in flight: the sweep's, and no more than the owner of the server allows."""
-    return min(config.concurrency, getattr(engine, "limits", Limits()).max_concurrency or config.concurrency)
+    return min(config.concurrency, engine.limits.max_concurrency or config.concurrency)
 
 
 def _accuracy_cell(
@@ -254,7 +253,7 @@ def _base_inputs(contents: Contents, name: str, checkpoint: str, recipe: dict | 
     variant = config.variants[name]
     deployment = served_as(config, engine, name, checkpoint, recipe)
     told = engine.deployment_args(deployment.axes)
-    if not clash(getattr(config.engine, "args", None) or (), told):
+    if not clash(engine.args, told):
         told = engine.deployment_args(deployment.axes.beyond_defaults())
     # The name too: the same weights under two names are two measurements, which is how a noise floor is made.
     inputs = {"variant": name, "engine": engine.fingerprint(), "engine_args": [*variant.engine_args, *told]}

@@ -77,12 +77,17 @@ def _suite(suite: Suite, data_root: str | None) -> list[str]:
 def _proxies(plan: Plan, engine: Engine) -> list[str]:
     """The load client opens its connections itself: through a proxy it would time the proxy."""
     loaded = [session for session in plan.sessions if any(cell.kind == "load" for cell in session.cells)]
-    urls = dict.fromkeys(filter(None, (engine.base_url(session.served) for session in loaded)))
+    urls = dict.fromkeys(filter(None, (_address(engine, session) for session in loaded)))
     return [
         f"the environment sends requests to {host} through a proxy, and scenarios are measured on direct connections: "
         f"export no_proxy={host} if it can be reached directly, or leave the scenarios out with scenario=[]"
         for host in dict.fromkeys(urlsplit(url).hostname for url in urls if proxy_of(url))
     ]
+
+
+def _address(engine: Engine, session: Session) -> str | None:
+    target = engine.target(session.served.name)
+    return target and target.base_url
 
 
 def _texts(config: Config) -> list[str]:
@@ -241,12 +246,7 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
     references += [variant.load_checkpoint for variant in config.variants.values()]
     made = [s for s in plan.sessions if s.variant != JUDGE and s.checkpoint and engine.loads_weights]
     locations = [workshop.location(session.checkpoint, session.recipe) for session in made]
-    targets = {}
-    if config.engine.kind == "endpoint":
-        default = {"base_url": config.engine.base_url, "model": config.engine.model}
-        for name in config.variants:
-            target = default | dict(config.engine.targets.get(name, {}))
-            targets[name] = (target["base_url"], target["model"])
+    targets = {name: target for name in config.variants if (target := engine.target(name))}
     if wrong := url_problems("judge.base_url", config.judge.base_url):
         return wrong + judge.problems(config.judge)
     found = key_problems("judge.api_key_env", config.judge.api_key_env, False) if config.judge.base_url else []
@@ -258,7 +258,7 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
 
 def _lengths(config: Config, suites: dict[str, Suite]) -> list[str]:
     """The longest request of every scenario, spreads, turns and traces included, against the engine's context."""
-    limit = getattr(config.engine, "max_model_len", None)
+    limit = config.engine.max_model_len
     if not limit:
         return []
     found = []

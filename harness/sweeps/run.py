@@ -131,7 +131,7 @@ class Run:
         measure_products(self.config, self.engine, location, pending, log_file, self.progress, keep, fail)
 
     def _ready_environment(self) -> None:
-        if not getattr(self.engine, "is_ready", lambda: True)():
+        if not self.engine.is_ready():
             self.progress.say("installing the engine's environment (once)")
         self.engine.prepare(self.store.logs / "setup.log")
 

@@ -28,7 +28,7 @@ def gpu_problems(config: Config, engine: Engine, plan: Plan) -> list[str]:
 
 def _on_gpus(config: Config, engine: Engine, session: Session) -> bool:
     elsewhere = session.variant == JUDGE and config.judge is not None and config.judge.base_url is not None
-    return engine.loads_weights and getattr(config.engine, "device", "cuda") == "cuda" and not elsewhere
+    return engine.loads_weights and engine.device == "cuda" and not elsewhere
 
 
 def _count(config: Config, session: Session) -> int:
@@ -36,4 +36,4 @@ def _count(config: Config, session: Session) -> int:
 
 
 def _environment(config: Config) -> Mapping[str, str]:
-    return {**os.environ, **getattr(config.engine, "env", {})}
+    return {**os.environ, **config.engine.env}

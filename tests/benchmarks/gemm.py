@@ -16,7 +16,7 @@ from statistics import median
 from table import Row, markdown
 
 from harness.engines import engine_class
-from harness.engines.vllm import GEMM_WORKER
+from harness.engines.vllm_gemm import GEMM_WORKER
 from harness.gemm.formats import format_of
 from harness.gemm.shapes import layers
 from harness.sweeps import compose
@@ -61,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "spec.json"
         spec.write_text(json.dumps(spec_of(config, [int(size) for size in given.batch_sizes.split(",")])))
-        command, _ = engine.gemm_command(spec)
+        command, _ = engine.gemm.command(spec)
         for _ in range(given.repeats):
             ours = {key(e): median(e["times_s"]) for e in answers(command) if e["event"] == "row"}
             for said in answers([command[0], str(TIMER), str(GEMM_WORKER), str(spec)]):

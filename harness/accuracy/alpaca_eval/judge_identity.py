@@ -1,6 +1,7 @@
 """Who judges, and that it is none of the models under test, whatever name it is called by."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,7 +43,7 @@ def problems(
     judge: Judge,
     references: list[str],
     locations: list[str],
-    targets: dict[str, tuple[str, str | None]],
+    targets: Mapping[str, tuple[str, str | None]],
     digests: Digests | None = None,
 ) -> list[str]:
     """`references`: checkpoints of the models under test; `locations`: where the made ones lie; `targets`: variant ->

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import __version__
 from harness.config.deployments import Axes, parallel_sizes
-from harness.engines import Deployment, NotLaunched, Server
+from harness.engines import Deployment, Engine, EngineConfig, Server
 from harness.engines.dialect import VLLM
 from harness.engines.model_list import list_models
 from harness.engines.process import ServerProcess, free_port, port_in_use
@@ -29,7 +29,7 @@ KV_BITS = {
 
 
 @dataclass
-class SimulatedConfig(NotLaunched):
+class SimulatedConfig(EngineConfig):
     """`schemes`: variant -> name in schemes.py, in place of the variant's own scheme. With `gap_ms` set, tokens come on
     a fixed schedule instead."""
 
@@ -49,16 +49,10 @@ class SimulatedConfig(NotLaunched):
     stop_grace_s: float = 5.0
 
 
-class Simulated:
+class Simulated(Engine):
     Config = SimulatedConfig
     label = "the simulated engine"
     dialect = VLLM
-    loads_weights = False
-    release = None
-    weights = "safetensors"
-
-    def __init__(self, config: SimulatedConfig, cache_dir: Path):
-        self.config = config
 
     def fingerprint(self) -> dict[str, Any]:
         c = self.config
@@ -76,9 +70,6 @@ class Simulated:
             return facts
         facts |= {"scheme": scheme.name, "weight_bits": scheme.bits, "compute": scheme.compute, "sparse": scheme.sparse}
         return facts | {"kv_bits": _kv_bits(deployment)}
-
-    def base_url(self, deployment: Deployment) -> None:
-        return None
 
     def problems(self) -> list[str]:
         c, found = self.config, []
@@ -147,9 +138,6 @@ class Simulated:
         """(max_num_seqs, max_num_batched_tokens)"""
         c = self.config
         return axes.max_num_seqs or c.max_num_seqs, axes.max_num_batched_tokens or c.max_num_batched_tokens
-
-    def prepare(self, log: Path) -> None:
-        return None
 
     def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
         c = self.config

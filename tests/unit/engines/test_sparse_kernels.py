@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.engines.endpoint import EndpointConfig
 from harness.engines.executed import sparse_problem
 from harness.engines.kernels import wants_sparsity_config
 from harness.engines.vllm_log import scheme_entry
@@ -22,7 +23,7 @@ def test_the_block_is_written_for_the_engines_that_look_for_it(configured, wants
 
 
 def test_an_engine_without_a_version_does_not_want_it():
-    assert wants_sparsity_config(SimpleNamespace(kind="endpoint")) is False
+    assert wants_sparsity_config(EndpointConfig()) is False
 
 
 def inspection(**sparse24: bool):

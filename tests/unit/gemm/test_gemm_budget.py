@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from harness.engines.vllm import GEMM_FORMATS, GEMM_WORKER
+from harness.engines.vllm_gemm import FORMATS as GEMM_FORMATS
+from harness.engines.vllm_gemm import GEMM_WORKER
 from harness.gemm.formats import FORMATS
 
 sys.path.append(str(GEMM_WORKER))
