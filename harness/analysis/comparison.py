@@ -13,15 +13,17 @@ from harness.analysis.findings import Findings, analyse
 from harness.analysis.quality.accuracy import seed_of
 from harness.analysis.speed.gemm import KIND
 from harness.analysis.speed.gemm_changes import ProductChange, product_changes
-from harness.analysis.speed.performance import MIN_REQUESTS, LoadPoint, load_text
+from harness.analysis.speed.performance import MIN_REQUESTS, PointResult
 from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, percentile_interval
-from harness.analysis.study import Cell, Failure, Measured, Scenario, Study, Variant
+from harness.analysis.study import Failure, Measured, Scenario, Study, Variant
+from harness.records.cell import Cell
+from harness.records.point import Load
 
 A, B = "A", "B"
 PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
 DRAWS = 1000
 SAME_TEXT = ("name", "corpus")  # of a scenario: another text of the same lengths is the same load
-ARRIVALS = ("arrivals", "burstiness", "ramp_rps", "trace_sha256", "trace_speed")
+NOT_TRAFFIC = ("profile", "rate_rps", "concurrency", "requests", "repeat", "probe")  # of a point: how it is paired
 
 
 @dataclass(frozen=True)
@@ -143,28 +145,25 @@ def _comparable_load(cell: Cell, scenarios: dict[str, Scenario]) -> bool:
 def _same_traffic(cells: dict[str, list[Measured]], notes: list[str]) -> dict[str, list[Measured]]:
     """Without the load points at which the two sides were sent different traffic."""
     traffic = {word: {_place(m.cell): _traffic(m) for m in own if m.cell.point} for word, own in cells.items()}
+    labels = {_place(m.cell): f"{m.cell.scenario}, {m.cell.point.label}" for m in cells[A] if m.cell.point}
     odd = {}
     for place in traffic[A].keys() & traffic[B].keys():
         one, two = traffic[A][place], traffic[B][place]
         if differing := sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k)):
-            odd[place] = f"{_said(place)}: the traffic differs ({', '.join(differing)})"
+            odd[place] = f"{labels[place]}: the traffic differs ({', '.join(differing)})"
     notes += [odd[place] for place in traffic[A] if place in odd]
     return {word: [m for m in own if not m.cell.point or _place(m.cell) not in odd] for word, own in cells.items()}
 
 
-def _place(cell: Cell) -> tuple:
-    return cell.scenario, cell.point.profile, cell.point.rate_rps, cell.point.concurrency
-
-
-def _said(place: tuple) -> str:
-    return f"{place[0]}, {load_text(*place[1:])}"
+def _place(cell: Cell) -> tuple[str, Load]:
+    return cell.scenario, cell.point.load
 
 
 def _traffic(measured: Measured) -> dict:
     shape = {k: v for k, v in (measured.inputs.get("scenario") or {}).items() if k not in SAME_TEXT}
-    point = measured.inputs.get("point") or {}
-    found = shape | {name: point[name] for name in ARRIVALS if name in point}
-    return found | ({"requests": measured.cell.point.requests} if measured.cell.point.profile == "throughput" else {})
+    point = measured.cell.point
+    found = shape | {name: value for name, value in point.to_json().items() if name not in NOT_TRAFFIC}
+    return found | ({"requests": point.requests} if point.profile == "throughput" else {})
 
 
 def _pair(a: Side, b: Side, cells: dict, suites, scenarios, margin: float, command: str) -> Study:
@@ -205,15 +204,15 @@ def _variant(v: Variant, name: str, label: str) -> Variant:
 
 def _changes(findings: Findings, scenario: str, notes: list[str]) -> list[Change]:
     study = findings.study
-    points = {
-        word: {(p.profile, p.rate_rps, p.concurrency): p for p in findings.points[word, scenario]} for word in (A, B)
-    }
-    broken = {_place(c)[1:] for c in _not_there(study, B) if c.scenario == scenario and c.point}
+    points = {word: {p.point.load: p for p in findings.points[word, scenario]} for word in (A, B)}
+    broken = {c.point.load for c in _not_there(study, B) if c.scenario == scenario and c.point}
     found = []
     for key in [*points[A], *(key for key in points[B] if key not in points[A])]:
-        if key[0] == "capacity":
+        one, two = points[A].get(key), points[B].get(key)
+        point = (one or two).point
+        if point.profile == "capacity":
             continue
-        one, two, load = points[A].get(key), points[B].get(key), load_text(*key)
+        load = point.label
         reason, lost = _why_not(one, two, key in broken)
         if reason:
             notes.append(f"{scenario}, {load}: {reason}")
@@ -233,7 +232,7 @@ def _not_there(study: Study, word: str) -> list[Cell]:
     return [cell for cell in cells if cell.variant == word]
 
 
-def _why_not(a: LoadPoint | None, b: LoadPoint | None, b_planned: bool) -> tuple[str | None, bool]:
+def _why_not(a: PointResult | None, b: PointResult | None, b_planned: bool) -> tuple[str | None, bool]:
     """(why the point is not compared, whether it is B that fails where A does not)."""
     if a is None:
         return "only in B", False
@@ -250,11 +249,11 @@ def _why_not(a: LoadPoint | None, b: LoadPoint | None, b_planned: bool) -> tuple
     return None, False
 
 
-def _flags(point: LoadPoint) -> str:
+def _flags(point: PointResult) -> str:
     return ", ".join(sorted({f["code"] for run in point.runs for f in run.flags if f["level"] == "invalid"}))
 
 
-def _ratio(a: LoadPoint, b: LoadPoint, metric: str, seed: list[int]) -> Estimate:
+def _ratio(a: PointResult, b: PointResult, metric: str, seed: list[int]) -> Estimate:
     """B / A. The interval is of the repeats; of the requests where one run each has them independent: single stream."""
     value = b.value(metric) / a.value(metric)
     repeated = log_ratio_interval(b.values(metric), a.values(metric))
@@ -267,7 +266,7 @@ def _ratio(a: LoadPoint, b: LoadPoint, metric: str, seed: list[int]) -> Estimate
     return percentile_interval(value, draws[1] / draws[0])
 
 
-def _draws(point: LoadPoint, metric: str, seed: list[int]) -> np.ndarray | None:
+def _draws(point: PointResult, metric: str, seed: list[int]) -> np.ndarray | None:
     """Bootstrap draws of a latency's median or mean over whole requests; None for what they do not give.
 
     A tail percentile of a few requests is ruled by its largest value, which resampling cannot exceed.

@@ -14,7 +14,7 @@ from harness.analysis.speed.cost import Cost, costs
 from harness.analysis.speed.cutoffs import METRICS, Envelope, envelope
 from harness.analysis.speed.energy import Energy, energies
 from harness.analysis.speed.gemm import Gemm, gemm
-from harness.analysis.speed.performance import Against, LoadPoint, against_baseline, load_points
+from harness.analysis.speed.performance import Against, PointResult, against_baseline, load_points
 from harness.analysis.speed.readings import Reading
 from harness.analysis.speed.speedups import Speedups, speedups
 from harness.analysis.statistics.intervals import Estimate
@@ -31,7 +31,7 @@ class Findings:
     agreements: dict[tuple[str, str], Agreement]  # (variant, suite), not the baseline
     choice_distances: dict[tuple[str, str], ChoiceDistance]  # (variant, suite), not the baseline
     text_distances: dict[tuple[str, str], TextDistance]  # (variant, suite)
-    points: dict[tuple[str, str], tuple[LoadPoint, ...]]  # (variant, scenario)
+    points: dict[tuple[str, str], tuple[PointResult, ...]]  # (variant, scenario)
     against: dict[tuple[str, str], Against]  # (variant, scenario), not the baseline
     capacities: dict[tuple[str, str], Reading]  # (variant, scenario): highest rate that keeps the scenario's SLO
     gains: dict[tuple[str, str], Gain | None]  # (variant, scenario), not the baseline: capacity / the baseline's

@@ -6,7 +6,7 @@ chance. Intervals stand beside as `_low` and `_high`.
 
 from harness.analysis.findings import Findings
 from harness.analysis.speed.capacity import estimate
-from harness.analysis.speed.performance import LoadPoint, at, ladder
+from harness.analysis.speed.performance import PointResult, at, ladder
 from harness.analysis.speed.readings import latency_at_rate
 from harness.analysis.statistics.intervals import Estimate
 
@@ -86,7 +86,7 @@ def _performance(findings: Findings, variant: str, scenario: str) -> dict[str, f
         _put(found, f"{scenario}/max_qps_at_slo_gain", gain.estimate)
     for used in findings.energies:
         if (used.point.variant, used.point.scenario) == (variant, scenario) and used.point.valid:
-            where = _where(used.point)
+            where = used.point.point.metric_suffix
             _value(found, f"{scenario}/energy_j_per_output_token_{where}", used.j_per_output_token)
             _value(found, f"{scenario}/energy_power_w_{where}", used.power_w_mean)
             _put(found, f"{scenario}/energy_output_tok_per_j_gain_{where}", used.gain)
@@ -95,19 +95,13 @@ def _performance(findings: Findings, variant: str, scenario: str) -> dict[str, f
     return found
 
 
-def _where(point: LoadPoint) -> str:
-    if point.profile == "server":
-        return f"at_qps_{point.rate_rps:g}"
-    return f"{point.profile}_{point.concurrency}" if point.profile == "concurrency" else point.profile
-
-
 def rates(findings: Findings, scenario: str) -> list[float]:
     """Every rate that was offered to any variant in a scenario."""
     found = {p.rate_rps for (_, name), ps in findings.points.items() if name == scenario for p in ladder(ps)}
     return sorted(rate for rate in found if rate is not None)
 
 
-def by_rate(findings: Findings, variant: str, scenario: str, metric: str) -> list[tuple[LoadPoint, float]]:
+def by_rate(findings: Findings, variant: str, scenario: str, metric: str) -> list[tuple[PointResult, float]]:
     """The valid points of the QPS ladder that have the metric, upwards."""
     valid = (p for p in ladder(findings.points[variant, scenario]) if p.valid and p.rate_rps is not None)
     return [(point, value) for point in valid if (value := point.value(metric)) is not None]

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.analysis.settings import Checks, Settings, read_checks, read_settings
 from harness.records import Damage, LeftOut
+from harness.records.cell import Cell
 
 Rows = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
@@ -40,43 +41,6 @@ class Scenario:
     prompt_tokens: int
     output_tokens: int
     slo: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Point:
-    """A load point: a profile of harness/load; `rate_rps` is the offered rate, `concurrency` a closed loop's."""
-
-    profile: str
-    rate_rps: float | None
-    requests: int | None
-    concurrency: int | None = None
-
-
-@dataclass(frozen=True)
-class Cell:
-    key: str
-    kind: str  # accuracy | judge | load | gemm
-    variant: str
-    suite: str | None
-    scenario: str | None
-    point: Point | None
-    repeat: int
-    fingerprint: str | None
-    layer: str | None = None  # of a GEMM cell
-
-    @property
-    def title(self) -> str:
-        """For people: ``int4 · chat_512_256 · server 4/s · repeat 2``."""
-        parts = [self.variant, self.suite or self.scenario or self.layer or self.kind]
-        if self.kind == "judge":
-            parts.append("judged")
-        if self.point:
-            rate = f" {self.point.rate_rps:g}/s" if self.point.rate_rps is not None else ""
-            flight = f" of {self.point.concurrency}" if self.point.profile == "concurrency" else ""
-            parts.append(f"{self.point.profile}{rate}{flight}")
-        if self.repeat:
-            parts.append(f"repeat {self.repeat + 1}")
-        return " · ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -182,7 +146,7 @@ def build_study(
     damaged: Sequence[Damage] = (),
 ) -> Study:
     """`rows(record)` loads a record's rows; it is called only for the cells whose rows an analysis needs."""
-    cells = [_cell(cell) for cell in manifest["cells"]]
+    cells = [Cell.from_json(cell) for cell in manifest["cells"]]
     by_key = {}
     for record in records:
         by_key.setdefault(record["cell"]["key"], []).append(record)
@@ -248,25 +212,6 @@ def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
         usage=record.get("usage") or {},
         cost=record.get("cost"),
     )
-
-
-def _cell(cell: dict[str, Any]) -> Cell:
-    point = cell.get("point")
-    return Cell(
-        key=cell["key"],
-        kind=cell["kind"],
-        variant=cell["variant"],
-        suite=cell.get("suite"),
-        scenario=cell.get("scenario"),
-        point=_point(point) if point else None,
-        repeat=int(cell.get("repeat") or 0),
-        fingerprint=cell.get("fingerprint"),
-        layer=cell.get("layer"),
-    )
-
-
-def _point(point: dict[str, Any]) -> Point:
-    return Point(point["profile"], point.get("rate_rps"), point.get("requests"), point.get("concurrency"))
 
 
 def _variant(name: str, variant: dict[str, Any]) -> Variant:

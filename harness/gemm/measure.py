@@ -9,7 +9,7 @@ from harness.engines import Engine
 from harness.errors import CellError, EngineError
 from harness.gemm.shapes import model_layers
 from harness.gemm.worker_process import Worker, outcome, pending_formats
-from harness.sweeps.plan import Cell
+from harness.records.cell import Cell
 
 STARTS = 2  # a worker that a kernel killed is started once more for the layers after it
 

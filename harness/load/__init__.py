@@ -12,53 +12,12 @@ The planner and `--help` import this file: nothing heavy at the top.
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from harness.config.workloads import LoadPoints, Scenario
 from harness.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class LoadPoint:
-    """One measurement of a scenario: a load cell is one of these for one variant."""
-
-    profile: str  # a key of PROFILES
-    rate_rps: float | None  # offered request rate, the mean where it varies; None where the profile has none
-    requests: int  # conversations, where the scenario has several turns
-    repeat: int = 0
-    concurrency: int | None = None  # closed loop: conversations in flight; None: open loop
-    arrivals: str = "poisson"  # a key of arrivals.ARRIVALS, where the profile has a rate
-    burstiness: float = 1.0
-    ramp_rps: tuple[float, float] | None = None  # of a ramp: the rate at its start and at its end
-    trace_sha256: str | None = None  # of a replay: the file's contents
-    trace_speed: float = 1.0
-    probe: int | None = None  # of a capacity search: which of its measurements
-
-    @property
-    def slug(self) -> str:
-        return "_".join(filter(None, [self.profile, self._load(), self._manner(), f"r{self.repeat}", self._probe()]))
-
-    def seed(self, sweep_seed: int, scenario_name: str, purpose: str) -> int:
-        """Seed of this point's prompts or arrivals: of everything that names the traffic, and never of the variant."""
-        return derive_seed(sweep_seed, scenario_name, self.slug, purpose)
-
-    def _load(self) -> str:
-        if self.profile == "single_stream":
-            return ""
-        if self.concurrency is not None:
-            return str(self.concurrency)
-        if self.trace_sha256 is not None:
-            return f"{self.trace_speed:.10g}x"
-        if self.ramp_rps is not None:
-            return "{:.10g}to{:.10g}rps".format(*self.ramp_rps)
-        return "" if self.rate_rps is None else f"{self.rate_rps:.10g}rps"
-
-    def _manner(self) -> str:
-        return {"poisson": "", "gamma": f"gamma{self.burstiness:.10g}"}.get(self.arrivals, self.arrivals)
-
-    def _probe(self) -> str:
-        return "" if self.probe is None else f"p{self.probe}"
+from harness.records.point import LoadPoint
 
 
 class Profile(Protocol):
@@ -208,6 +167,11 @@ def load_points(load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
     if twice:
         raise ConfigError(f"load: the same point twice, {', '.join(twice)}; load.repeats repeats all of them")
     return [replace(point, repeat=repeat) for repeat in range(load.repeats) for point in once]
+
+
+def traffic_seed(point: LoadPoint, sweep_seed: int, scenario_name: str, purpose: str) -> int:
+    """Seed of a point's prompts or arrivals: of everything that names the traffic, and never of the variant."""
+    return derive_seed(sweep_seed, scenario_name, point.slug, purpose)
 
 
 def derive_seed(*parts: object) -> int:

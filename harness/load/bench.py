@@ -9,7 +9,6 @@ import numpy as np
 from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
-from harness.load import LoadPoint
 from harness.load.client.schedule import run_schedule
 from harness.load.client.trace import ClientFacts, Failure, Request
 from harness.load.flags import flags
@@ -18,6 +17,7 @@ from harness.load.samples import Sample, sample
 from harness.load.server_metrics import watch
 from harness.load.traffic.requests import expected_prefix_share, plan_requests
 from harness.records import Flag, Window
+from harness.records.point import LoadPoint
 
 Progress = Callable[[int, int], None]
 

@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 from harness.config.workloads import CapacitySearch, Slo
-from harness.load import LoadPoint
 from harness.load.metrics import achieved_rps, window
 from harness.load.samples import Sample
 from harness.load.slo import ALLOWED_SHARE, SloReading, Tally, judge
 from harness.load.threshold import Posterior, posterior
+from harness.records.point import LoadPoint
 
 INTERVAL = 0.90
 NORMAL_90 = 1.645

@@ -3,12 +3,12 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from harness.load import LoadPoint
 from harness.load.bench import Bench, Progress
 from harness.load.capacity import Capacity, Probe, capacity_result, make_probe, search
 from harness.load.flags import OF_THE_CLIENT
 from harness.load.samples import row
 from harness.records import Flag, Outcome
+from harness.records.point import LoadPoint
 
 BURST = 64  # requests at once, to learn about where the capacity lies ...
 START = 1.2  # ... which is above their rate: ramp and drain are in it

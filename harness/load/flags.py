@@ -7,12 +7,12 @@ server that does not keep up with the offered rate; a client that does not is at
 
 from typing import Any
 
-from harness.load import LoadPoint
 from harness.load.client.sse import ODDITIES
 from harness.load.metrics import stretch
 from harness.load.samples import Sample, conversations
 from harness.load.spread import percentile_ms
 from harness.records import Flag
+from harness.records.point import LoadPoint
 
 OF_THE_CLIENT = ("client_lag", "rate_not_offered", "client_cpu")  # flags that say that it did not produce the load
 LAG_FLOOR_MS = 10.0

@@ -5,12 +5,12 @@ from typing import Any
 from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
-from harness.load import LoadPoint
 from harness.load.bench import Bench, Progress
 from harness.load.capacity_cell import measure_capacity
 from harness.load.samples import row
 from harness.load.traffic.requests import warm_up_requests
 from harness.records import Outcome
+from harness.records.point import LoadPoint
 
 
 def measure(

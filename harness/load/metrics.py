@@ -49,10 +49,10 @@ from typing import Any
 import numpy as np
 
 from harness.config.workloads import Slo
-from harness.load import LoadPoint
 from harness.load.peers import aiperf_columns, vllm_columns
 from harness.load.samples import Sample, conversations
 from harness.load.spread import percentile_ms, spread_ms
+from harness.records.point import LoadPoint
 
 REACHED = 0.95  # of a rate, from which on it counts as served
 WINDOW_SHARE = 0.30

@@ -11,9 +11,10 @@ from harness.config.workloads import Scenario
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS
 from harness.engines.limits import Meter, TokenPrice
 from harness.gemm import GEMM
+from harness.records.cell import Cell
 from harness.records.store import Store
 from harness.sweeps.estimate import UNKNOWN_ITEMS, what
-from harness.sweeps.plan import Cell, Plan
+from harness.sweeps.plan import Plan
 
 PROMPT_TOKENS = 1000  # of an item, where no cell of the suite has been measured: a rule of thumb
 Tokens = tuple[float, float]  # of prompts and of answers

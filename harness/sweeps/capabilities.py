@@ -5,7 +5,8 @@ from harness.config.schema import Config
 from harness.engines import Engine
 from harness.engines.dialect import EVERYTHING, TEXT, TOKEN_IDS
 from harness.engines.limits import Limits
-from harness.load import LoadPoint, load_points
+from harness.load import load_points
+from harness.records.point import LoadPoint
 
 
 def problems(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[str]:

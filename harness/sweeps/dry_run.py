@@ -13,9 +13,10 @@ from harness.console.progress import duration
 from harness.engines import Engine
 from harness.gemm import GEMM
 from harness.records import LeftOut
+from harness.records.cell import Cell
 from harness.records.store import Store
 from harness.sweeps.estimate import engine_start_s
-from harness.sweeps.plan import JUDGE, Cell, Plan, Session
+from harness.sweeps.plan import JUDGE, Plan, Session
 from harness.sweeps.unsupported import said_of
 
 

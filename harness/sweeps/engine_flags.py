@@ -7,7 +7,7 @@ from harness.config.variants import Variant
 from harness.engines import Server
 from harness.engines.executed import UNQUANTIZED_CACHES, activation_problems, cache_problem, sparse_problem
 from harness.records import Flag
-from harness.sweeps.plan import Cell
+from harness.records.cell import Cell
 
 
 def engine_flags(

@@ -8,8 +8,9 @@ from harness.config.schema import Config
 from harness.engines import Engine
 from harness.gemm import GEMM
 from harness.load.traffic.replay import replayed
+from harness.records.cell import Cell
 from harness.records.store import Store
-from harness.sweeps.plan import Cell, Plan
+from harness.sweeps.plan import Plan
 
 # Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU, a 70B judge on one or behind an endpoint; a
 # rehearsal, whose suites ask a handful of items.

@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.records.cell import PlannedCell
 from harness.records.store import Store
 from harness.redaction.masking import mask_data
-from harness.sweeps.plan import Cell
 
 NOW_CONTENT = "identity of the checkpoint is now its content"
 NOW_TOKENIZER = "identity of the tokenizer is now the content of its files"
@@ -27,7 +27,7 @@ IDENTITIES = ("content", "hub", "commit", "revision", "weights", "gguf", "bytes"
 NESTED = ("from", "as_it_is", "weights")  # where it is in an identity
 
 
-def measured_again(cells: Iterable[Cell], store: Store) -> list[str]:
+def measured_again(cells: Iterable[PlannedCell], store: Store) -> list[str]:
     """Return lines like `the engine or its settings changed: 12 cells of bf16 are measured again`."""
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     for cell in cells:

@@ -7,7 +7,7 @@ it. Answers are judged in a session of the judge's own, after the variants'.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ from harness.engines import Deployment, Engine
 from harness.errors import ConfigError
 from harness.gemm import GEMM
 from harness.gemm.cells import gemm_inputs
-from harness.load import LoadPoint, load_points
+from harness.load import load_points
 from harness.machine import host
+from harness.records.cell import PlannedCell
+from harness.records.point import LoadPoint
 from harness.redaction.credentials import without_credentials
 from harness.redaction.masking import mask_data, mask_urls
 from harness.text.corpora import corpus_digest
@@ -36,32 +38,6 @@ from harness.text.corpora import corpus_digest
 MEASUREMENT = 2  # raised when the code changes what a stored number means
 JUDGE = "judge"
 NO_TRAFFIC = ("rates_rps", "slo", "text")  # of a scenario: in the points, judged by later, in the corpus' digest
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The unit of work and of storage. `fingerprint`: of everything that can change its result, and nothing else."""
-
-    key: str
-    kind: str  # accuracy | load | judge | gemm
-    variant: str
-    fingerprint: str
-    inputs: dict[str, Any] = field(repr=False)
-    suite: str | None = None
-    scenario: str | None = None
-    point: LoadPoint | None = None
-    layer: str | None = None
-    repeat: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        known = {"key": self.key, "kind": self.kind, "variant": self.variant, "fingerprint": self.fingerprint}
-        if self.suite:
-            known["suite"] = self.suite
-        if self.scenario:
-            known |= {"scenario": self.scenario, "point": asdict(self.point)}
-        if self.layer:
-            known["layer"] = self.layer
-        return known | {"repeat": self.repeat}
 
 
 @dataclass(frozen=True)
@@ -73,7 +49,7 @@ class Session:
     checkpoint: str
     recipe: dict[str, Any] | None
     served: Deployment  # of the checkpoint as it is referred to
-    cells: tuple[Cell, ...]
+    cells: tuple[PlannedCell, ...]
 
     def deployment(self, location: str, revision: str | None = None) -> Deployment:
         return replace(self.served, model=location, revision=revision)
@@ -96,7 +72,7 @@ class Plan:
     sessions: tuple[Session, ...]
 
     @property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[PlannedCell]:
         return [cell for session in self.sessions for cell in session.cells]
 
 
@@ -146,7 +122,7 @@ def build_plan(config: Config, engine: Engine, suites: dict[str, Suite], digests
 def _gemm_sessions(contents: Contents) -> list[Session]:
     config = contents.config
     cells = [
-        Cell(f"{variant}/{GEMM}/{layer}", GEMM, variant, fingerprint(inputs), inputs, layer=layer)
+        PlannedCell(f"{variant}/{GEMM}/{layer}", GEMM, variant, fingerprint(inputs), layer=layer, inputs=inputs)
         for variant, layer, inputs in gemm_inputs(config, contents.engine, contents.digests)
     ]
     return [Session(GEMM, GEMM, config.model, None, Deployment(GEMM, config.model), tuple(cells))] if cells else []
@@ -175,7 +151,7 @@ def _variant_sessions(contents: Contents, suites: dict[str, Suite], name: str) -
     config, engine = contents.config, contents.engine
     variant = config.variants[name]
     recipe = recipe_of(config, variant)
-    served: dict[tuple[str, bool], list[Cell]] = {}  # (checkpoint, is the recipe applied to it?) -> cells
+    served: dict[tuple[str, bool], list[PlannedCell]] = {}  # (checkpoint, is the recipe applied to it?) -> cells
     # Load cells first: they want the engine as it started, and they are the shorter wait for a first look.
     if config.scenarios:
         checkpoint, made = variant.load_checkpoint or checkpoint_of(config, variant), not variant.load_checkpoint
@@ -212,7 +188,7 @@ def engine_concurrency(config: Config, engine: Engine) -> int:
 
 def _accuracy_cell(
     contents: Contents, base: dict[str, Any], variant: str, suite_name: str, suite: Suite, repeat: int
-) -> Cell:
+) -> PlannedCell:
     """`repeat` above 0 is the baseline once more: what differs between the two is noise."""
     config = contents.config
     inputs = {**base, "suite": suite.fingerprint(config.data.root), "seed": config.seed}
@@ -220,23 +196,25 @@ def _accuracy_cell(
     key = f"{variant}/{suite_name}"
     if repeat:
         inputs, key = {**inputs, "repeat": repeat}, f"{key}/r{repeat}"
-    return Cell(key, "accuracy", variant, fingerprint(inputs), inputs, suite=suite_name, repeat=repeat)
+    return PlannedCell(key, "accuracy", variant, fingerprint(inputs), suite_name, repeat=repeat, inputs=inputs)
 
 
-def _load_cells(contents: Contents, base: dict, variant: str, scenario_name: str, scenario: Scenario) -> list[Cell]:
+def _load_cells(
+    contents: Contents, base: dict, variant: str, scenario_name: str, scenario: Scenario
+) -> list[PlannedCell]:
     config = contents.config
     shape = {key: value for key, value in asdict(scenario).items() if key not in NO_TRAFFIC}
     shape["corpus"] = corpus_digest(scenario.text)
     limits = {"request_timeout_s": config.load.request_timeout_s, "cell_timeout_s": config.load.cell_timeout_s}
     cells = []
     for point in _points(config, scenario_name, scenario):
-        inputs = {**base, "scenario": {"name": scenario_name, **shape}, "point": asdict(point), "seed": config.seed}
+        inputs = {**base, "scenario": {"name": scenario_name, **shape}, "point": point.to_json(), "seed": config.seed}
         inputs |= {"limits": limits, "tokenizer": contents.tokenizer}
         if point.profile == "capacity":
             inputs["search"] = {"slo": asdict(scenario.slo), **asdict(config.load.capacity)}
         key = f"{variant}/{scenario_name}/{point.slug}"
         found = {"scenario": scenario_name, "point": point, "repeat": point.repeat}
-        cells.append(Cell(key, "load", variant, fingerprint(inputs), inputs, **found))
+        cells.append(PlannedCell(key, "load", variant, fingerprint(inputs), inputs=inputs, **found))
     return cells
 
 
@@ -271,7 +249,7 @@ def _host(config: Config, variant: Variant) -> dict[str, Any]:
     return host.identity(host.gpus_for(config.engine)[: gpus_of(config, variant)])
 
 
-def _judge_session(contents: Contents, suites, answers: dict[str, Cell], order: list[str]) -> Session | None:
+def _judge_session(contents: Contents, suites, answers: dict[str, PlannedCell], order: list[str]) -> Session | None:
     """One judge cell a variant for every suite that only gathers answers."""
     config, engine = contents.config, contents.engine
     judged = {name: suite for name, suite in suites.items() if suite.judged}
@@ -310,5 +288,5 @@ def _judge_session(contents: Contents, suites, answers: dict[str, Cell], order: 
             if against_baseline:
                 inputs["reference"] = answers[f"{config.baseline}/{suite_name}"].fingerprint
             key = f"{name}/{suite_name}/judge"
-            cells.append(Cell(key, "judge", name, fingerprint(inputs), inputs, suite=suite_name))
+            cells.append(PlannedCell(key, "judge", name, fingerprint(inputs), suite_name, inputs=inputs))
     return Session(JUDGE, JUDGE, judge.model or "", None, deployment, tuple(cells)) if cells else None

@@ -27,13 +27,14 @@ from harness.errors import CellError, DiskFull, HarnessError
 from harness.gemm import GEMM
 from harness.machine import disk, host, scratch
 from harness.records import Flag, Outcome, Window, flag_dicts
+from harness.records.cell import PlannedCell
 from harness.records.record_check import result_fault
 from harness.records.store import Store, slug
 from harness.redaction.credentials import split_url
 from harness.redaction.masking import mask
 from harness.sweeps.budget import Budget
 from harness.sweeps.engine_flags import engine_flags
-from harness.sweeps.plan import JUDGE, Cell, Plan, Session, engine_concurrency
+from harness.sweeps.plan import JUDGE, Plan, Session, engine_concurrency
 from harness.sweeps.session_gpus import devices
 from harness.telemetry.sampler import Sampler, Seen, sampling
 
@@ -52,7 +53,7 @@ class Run:
     store: Store
     workshop: Workshop
     progress: Progress
-    seconds: Callable[[Cell], float]
+    seconds: Callable[[PlannedCell], float]
     budget: Budget = field(default_factory=Budget)
     failed: dict[str, str] = field(default_factory=dict)
     _tokenizers: dict[str, Any] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class Run:
         """Raise DiskFull where no space is left: what failed meanwhile failed of that, whatever it said."""
         disk.check(self.store.root, scratch.root())
 
-    def _pending(self, session: Session) -> list[Cell]:
+    def _pending(self, session: Session) -> list[PlannedCell]:
         return [c for c in session.cells if c.fingerprint not in self.store and c.key not in self.failed]
 
     def _log_of(self, session: Session) -> Path:
@@ -119,11 +120,13 @@ class Run:
         self._ready_environment()
         location = self.workshop.prepare(session.checkpoint, None).location
 
-        def fail(cell: Cell, error: str, elapsed: float = 0.0) -> None:
+        def fail(cell: PlannedCell, error: str, elapsed: float = 0.0) -> None:
             self.progress.cell(cell.key, self.seconds(cell))
             self._fail(cell, error, log_file, elapsed)
 
-        def keep(cell: Cell, outcome: Outcome, engine: dict[str, Any], started_at: datetime, elapsed: float) -> None:
+        def keep(
+            cell: PlannedCell, outcome: Outcome, engine: dict[str, Any], started_at: datetime, elapsed: float
+        ) -> None:
             self.progress.cell(cell.key, self.seconds(cell))
             self._keep(cell, outcome, outcome.flags, engine, started_at, elapsed)
 
@@ -191,7 +194,9 @@ class Run:
             why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
             log.warning("%s: warm-up failed, its cells are measured all the same: %s", session.name, why)
 
-    def _cell(self, cell: Cell, server: Server, checkpoint: Checkpoint, server_log: Path, sampler: Sampler) -> None:
+    def _cell(
+        self, cell: PlannedCell, server: Server, checkpoint: Checkpoint, server_log: Path, sampler: Sampler
+    ) -> None:
         self.progress.cell(cell.key, self.seconds(cell))
         started_at, began = datetime.now(UTC), time.monotonic()
         try:
@@ -225,7 +230,7 @@ class Run:
         if taken.get("cost", {}).get("amount"):
             self.store.note_spent(what, taken)
 
-    def _spend(self, cell: Cell | None, server: Server) -> dict[str, Any]:
+    def _spend(self, cell: PlannedCell | None, server: Server) -> dict[str, Any]:
         """What the cell took, for its record; a judge at an endpoint of its own has another price, or none."""
         used = server.meter.lap()
         if cell and cell.kind == "judge" and self.config.judge.base_url:
@@ -239,7 +244,7 @@ class Run:
 
     def _keep(
         self,
-        cell: Cell,
+        cell: PlannedCell,
         outcome: Outcome,
         flags: list[Flag],
         engine: dict[str, Any],
@@ -250,7 +255,7 @@ class Run:
     ) -> None:
         seen = seen or Seen()
         record = {
-            "cell": cell.as_dict(),
+            "cell": cell.to_json(),
             "fingerprint": cell.fingerprint,
             "inputs": cell.inputs,
             "result": outcome.result,
@@ -266,7 +271,7 @@ class Run:
         invalid = [flag.code for flag in flags if flag.level == "invalid"]
         self.progress.cell_done(cell.key, f"invalid ({', '.join(invalid)})" if invalid else "measured", elapsed)
 
-    def _measure(self, cell: Cell, server: Server) -> Outcome:
+    def _measure(self, cell: PlannedCell, server: Server) -> Outcome:
         self.engine.reset_prefix_cache(server)  # what ran before must not make this cell faster
         if cell.kind == "load":
             from harness.load.measure import measure
@@ -288,7 +293,7 @@ class Run:
                 return self.suites[cell.suite].run(context)
             return self._judge(cell, context)
 
-    def _judge(self, cell: Cell, context: Context) -> Outcome:
+    def _judge(self, cell: PlannedCell, context: Context) -> Outcome:
         given = (c for c in self.plan.cells if c.kind == "accuracy" and c.suite == cell.suite and not c.repeat)
         answers = {c.variant: c for c in given}
         for needed in {cell.variant, self.config.baseline}:
@@ -312,7 +317,7 @@ class Run:
             self._tokenizers[location] = load_tokenizer(location)
         return self._tokenizers[location]
 
-    def _fail(self, cell: Cell, error: str, server_log: Path, seconds: float = 0.0) -> None:
+    def _fail(self, cell: PlannedCell, error: str, server_log: Path, seconds: float = 0.0) -> None:
         error = mask(error)
         self.failed[cell.key] = error
         where = str(server_log) if server_log.exists() else None

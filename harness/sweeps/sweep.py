@@ -138,7 +138,7 @@ def make_manifest(
         "left_out": [asdict(entry) for entry in left_out],
         "command": shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
         "config": composed,
-        "cells": [cell.as_dict() for cell in plan.cells],
+        "cells": [cell.to_json() for cell in plan.cells],
         "host": host.facts(),
         "harness": harness.__version__,
         "data": config.data.root or "hub",

@@ -5,8 +5,9 @@ import re
 from typing import Any
 
 from harness.analysis import Findings, Study
-from harness.analysis.study import Cell, Measured
+from harness.analysis.study import Measured
 from harness.analysis.validity import kernels, schemes
+from harness.records.cell import Cell
 from harness.report.files.notes import markdown, release_notes
 from harness.report.words import verdicts
 

@@ -22,12 +22,12 @@ import numpy as np
 from harness.config.workloads import CapacitySearch, Slo
 from harness.engines.simulated.batching import ContinuousBatching, simulate
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
-from harness.load import LoadPoint
 from harness.load.capacity import Capacity, Probe, make_probe, search
 from harness.load.client.trace import Asked
 from harness.load.samples import Sample
 from harness.load.slo import ALLOWED_SHARE
 from harness.load.traffic.arrivals import poisson
+from harness.records.point import LoadPoint
 
 WITHIN = 0.03
 JITTER = 0.03

@@ -50,7 +50,7 @@ def stored(root, plan, change=lambda inputs: inputs, keep=lambda cell: True) -> 
         inputs = change(json.loads(json.dumps(cell.inputs)))
         result = {"primary": "x", "scores": {}} if cell.kind == "accuracy" else {}
         facts = {"flags": [], "engine": {}, "host": {}, "started_at": "2026-01-01", "duration_s": 1.0, "harness": "0"}
-        named = {"cell": cell.as_dict() | {"fingerprint": fingerprint(inputs)}, "fingerprint": fingerprint(inputs)}
+        named = {"cell": cell.to_json() | {"fingerprint": fingerprint(inputs)}, "fingerprint": fingerprint(inputs)}
         record = {"schema": 1, **named, "inputs": inputs, "result": result, **facts}
         store.write(record, [])
     return store

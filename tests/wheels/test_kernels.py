@@ -9,9 +9,9 @@ from harness.config.variants import Variant
 from harness.engines import Server
 from harness.engines.layer_names import expand
 from harness.engines.vllm_log import read_log
+from harness.records.cell import Cell
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.engine_flags import engine_flags
-from harness.sweeps.plan import Cell
 
 BUILT = [(engine, gpu, form, words) for engine, gpu in RUNS for form, words in built(engine, gpu)]
 FORMS = pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_flags_follow_from_the_log(engine, gpu, form, words, check):
     name = name_of(form, words)
     facts = read_log(log_of(engine, gpu, name), "cuda", float(standins.GPUS[gpu].capability))
     facts |= {"kind": "vllm", "device": "cuda", "quantization": answers(engine, gpu)[name]["quantization"] or "none"}
-    cell = Cell("v/s", "load", "v", "f", {})
+    cell = Cell("v/s", "load", "v", "f")
     flags = engine_flags(cell, Server("http://127.0.0.1:1", "v", facts=facts), "vllm", None, variant)
     assert [flag.code for flag in flags] == list(RUNS[engine, gpu][form][2:])
 

@@ -15,7 +15,7 @@ from math import exp, inf, log
 import numpy as np
 from scipy import stats
 
-from harness.analysis.speed.performance import LoadPoint, at, ladder
+from harness.analysis.speed.performance import PointResult, at, ladder
 from harness.analysis.speed.readings import INTERPOLATED, MEASURED, LogError, Reading, rate_within, searched
 from harness.analysis.statistics.intervals import CONFIDENCE, Estimate
 
@@ -31,12 +31,12 @@ class Gain:
     at_least: bool = False
 
 
-def capacity(points: tuple[LoadPoint, ...], slo: dict[str, float]) -> Reading:
+def capacity(points: tuple[PointResult, ...], slo: dict[str, float]) -> Reading:
     """Searched for where the sweep did that, else read off the QPS ladder."""
     return searched_capacity(at(points, "capacity")) or with_error(ladder(points), slo)
 
 
-def searched_capacity(point: LoadPoint | None) -> Reading | None:
+def searched_capacity(point: PointResult | None) -> Reading | None:
     """`searched`, with the error over its repeats where they give one."""
     found = searched(point)
     if found is None or found.status != MEASURED or not (error := _search_error(point)):
@@ -45,13 +45,13 @@ def searched_capacity(point: LoadPoint | None) -> Reading | None:
     return replace(found, note=times, error=error)
 
 
-def with_error(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> Reading:
+def with_error(points: tuple[PointResult, ...], limits: dict[str, float]) -> Reading:
     """`rate_within`, with its error where the ladder was repeated."""
     found = rate_within(points, limits)
     return replace(found, error=_ladder_error(points, limits)) if found.status == INTERPOLATED else found
 
 
-def _search_error(point: LoadPoint) -> LogError | None:
+def _search_error(point: PointResult) -> LogError | None:
     rates, lows, highs = (point.values(f"capacity_rps{end}") for end in ("", "_low", "_high"))
     k = len(rates)
     if not k or len(lows) != k or len(highs) != k or min(lows) <= 0:
@@ -62,7 +62,7 @@ def _search_error(point: LoadPoint) -> LogError | None:
     return _error((within + between) / k, freedom)
 
 
-def _ladder_error(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> LogError | None:
+def _ladder_error(points: tuple[PointResult, ...], limits: dict[str, float]) -> LogError | None:
     repeats = sorted({run.cell.repeat for point in points for run in point.runs})
     readings = [rate_within(_of_repeat(points, repeat), limits) for repeat in repeats]
     if len(readings) < 2 or any(reading.status != INTERPOLATED for reading in readings):
@@ -71,7 +71,7 @@ def _ladder_error(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> Lo
     return _error(spread / len(readings), len(readings) - 1)
 
 
-def _of_repeat(points: tuple[LoadPoint, ...], repeat: int) -> tuple[LoadPoint, ...]:
+def _of_repeat(points: tuple[PointResult, ...], repeat: int) -> tuple[PointResult, ...]:
     runs = ((point, tuple(run for run in point.runs if run.cell.repeat == repeat)) for point in points)
     return tuple(replace(point, runs=found) for point, found in runs if found)
 

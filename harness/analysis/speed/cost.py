@@ -8,7 +8,7 @@ The interval is the capacity's; the price is taken as exact.
 from dataclasses import dataclass
 
 from harness.analysis.speed.capacity import estimate
-from harness.analysis.speed.performance import LoadPoint
+from harness.analysis.speed.performance import PointResult
 from harness.analysis.speed.readings import AT_LEAST, Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
@@ -43,7 +43,7 @@ def costs(study: Study, points: dict, capacities: dict[tuple[str, str], Reading]
     return found
 
 
-def tokens_a_request(study: Study, points: tuple[LoadPoint, ...], scenario: str) -> tuple[float, float]:
+def tokens_a_request(study: Study, points: tuple[PointResult, ...], scenario: str) -> tuple[float, float]:
     """(prompt, output) tokens as the server counted them, over the valid points; else as the scenario asks for."""
     runs = [run.result for point in points if point.valid for run in point.runs]
     counted = [r for r in runs if r.get("requests_completed") and r.get("completion_tokens") and r.get("prompt_tokens")]

@@ -8,7 +8,7 @@ the best deployment at each latency (the highest rate within it), and at each ra
 
 from dataclasses import dataclass, replace
 
-from harness.analysis.speed.performance import LoadPoint, ladder
+from harness.analysis.speed.performance import PointResult, ladder
 from harness.analysis.speed.readings import (
     AT_LEAST,
     NOT_MEASURED,
@@ -117,7 +117,7 @@ def envelope(study: Study, points: dict, scenario: str, metric: str) -> Envelope
     return Envelope(scenario, metric, gpus, limits, groups, replicas, best, rates, fastest)
 
 
-Curves = dict[str, tuple[int, tuple[LoadPoint, ...]]]  # deployment -> (how often, the QPS ladder of one)
+Curves = dict[str, tuple[int, tuple[PointResult, ...]]]  # deployment -> (how often, the QPS ladder of one)
 
 
 def _rates(curves: Curves) -> tuple[float, ...]:
@@ -157,7 +157,7 @@ def scaled(reading: Reading, replicas: int) -> Reading:
     return Reading(reading.value * replicas, reading.status, reading.note)
 
 
-def rate_curve(points: tuple[LoadPoint, ...], metric: str) -> list[tuple[float, float]]:
+def rate_curve(points: tuple[PointResult, ...], metric: str) -> list[tuple[float, float]]:
     """(latency, served rate) of the reached points, upwards, made monotone: what `rate_within` reads."""
     usable = sustained(points, [metric])
     latencies = monotone([p.value(metric) for p in usable])

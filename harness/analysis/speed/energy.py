@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.speed.performance import LoadPoint
+from harness.analysis.speed.performance import PointResult
 from harness.analysis.statistics.intervals import Estimate, log_ratio_interval
 from harness.analysis.study import Study
 
@@ -19,7 +19,7 @@ from harness.analysis.study import Study
 class Energy:
     """Of one load point; None: NVML did not tell. Power, memory and GPU counts are of all GPUs of the server."""
 
-    point: LoadPoint
+    point: PointResult
     gpus: int
     power_w_mean: float | None
     power_w_max: float | None  # sum of each GPU's highest
@@ -37,20 +37,20 @@ class Energy:
         return 1 / self.j_per_output_token if self.j_per_output_token else None
 
 
-def energies(study: Study, points: dict[tuple[str, str], tuple[LoadPoint, ...]]) -> tuple[Energy, ...]:
+def energies(study: Study, points: dict[tuple[str, str], tuple[PointResult, ...]]) -> tuple[Energy, ...]:
     """By scenario, then variant, then load point."""
     found = []
     for scenario in study.scenarios:
-        base = {_load(point): point for point in points.get((study.baseline, scenario), ())}
+        base = {point.point: point for point in points.get((study.baseline, scenario), ())}
         for name in study.variants:
             for point in points[name, scenario]:
                 if any(run.telemetry for run in point.runs):
-                    against = base.get(_load(point)) if name != study.baseline else None
+                    against = base.get(point.point) if name != study.baseline else None
                     found.append(_energy(point, against))
     return tuple(found)
 
 
-def _energy(point: LoadPoint, base: LoadPoint | None) -> Energy:
+def _energy(point: PointResult, base: PointResult | None) -> Energy:
     gpus = [gpu for run in point.runs for gpu in run.telemetry.get("gpus", ())]
     return Energy(
         point=point,
@@ -68,23 +68,19 @@ def _energy(point: LoadPoint, base: LoadPoint | None) -> Energy:
     )
 
 
-def _load(point: LoadPoint) -> tuple:
-    return point.profile, point.rate_rps, point.concurrency
-
-
-def _gain(own: LoadPoint, base: LoadPoint | None) -> Estimate | None:
+def _gain(own: PointResult, base: PointResult | None) -> Estimate | None:
     if base is None or not all(point.valid and point.reached for point in (own, base)):
         return None
     mine, theirs = (_values(point, "energy_j_per_output_token") for point in (own, base))
     return log_ratio_interval(theirs, mine) if all(mine) and all(theirs) and mine and theirs else None
 
 
-def _values(point: LoadPoint, key: str) -> list[float]:
+def _values(point: PointResult, key: str) -> list[float]:
     """Of the repeats that have it."""
     return [run.telemetry[key] for run in point.runs if run.telemetry.get(key) is not None]
 
 
-def _of_server(point: LoadPoint, key: str, together: Callable[[list[Any]], float]) -> list[float]:
+def _of_server(point: PointResult, key: str, together: Callable[[list[Any]], float]) -> list[float]:
     """Of each repeat, over its GPUs; a repeat in which one GPU does not tell is left out."""
     runs = [[gpu.get(key) for gpu in run.telemetry["gpus"]] for run in point.runs if run.telemetry.get("gpus")]
     return [together(values) for values in runs if None not in values]

@@ -11,6 +11,7 @@ import numpy as np
 from harness.analysis.quality.accuracy import seed_of
 from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, percentile_interval
 from harness.analysis.study import Measured, Study
+from harness.records.point import LoadPoint
 
 REACHED = 0.95  # an offered rate counts as reached from this share on
 RESAMPLES = 2_000
@@ -25,16 +26,22 @@ METRICS = (
 
 
 @dataclass(frozen=True)
-class LoadPoint:
-    """One load point of a variant: the valid repeats' mean; every repeat if none is valid (`valid` False)."""
+class PointResult:
+    """A load point of a variant: the valid repeats' mean; every repeat if none is valid (`valid` False)."""
 
     variant: str
     scenario: str
-    profile: str
-    rate_rps: float | None  # offered
-    concurrency: int | None
+    point: LoadPoint  # without its repeat
     valid: bool
     runs: tuple[Measured, ...]
+
+    @property
+    def profile(self) -> str:
+        return self.point.profile
+
+    @property
+    def rate_rps(self) -> float | None:
+        return self.point.rate_rps
 
     def values(self, metric: str) -> list[float]:
         return [float(run.result[metric]) for run in self.runs if run.result.get(metric) is not None]
@@ -61,50 +68,40 @@ class LoadPoint:
         return self.rate_rps is None or (served is not None and served >= REACHED * self.rate_rps)
 
 
-def load_text(profile: str, rate_rps: float | None, concurrency: int | None) -> str:
-    """``server 4/s``, ``concurrency 8``, ``single_stream``"""
-    if rate_rps is not None:
-        return f"{profile} {rate_rps:g}/s"
-    return f"{profile} {concurrency}" if profile == "concurrency" else profile
-
-
-def load_points(study: Study) -> dict[tuple[str, str], tuple[LoadPoint, ...]]:
+def load_points(study: Study) -> dict[tuple[str, str], tuple[PointResult, ...]]:
     """By (variant, scenario): single stream, throughput, then the QPS ladder upwards, then the rest."""
     found = {}
     for name in study.variants:
         for scenario in study.scenarios:
-            groups: dict[tuple, list[Measured]] = {}
+            groups: dict[LoadPoint, list[Measured]] = {}
             for measured in study.find("load", name, scenario):
-                point = measured.cell.point
-                groups.setdefault((point.profile, point.rate_rps, point.concurrency), []).append(measured)
-            points = [_point(name, scenario, *key, runs) for key, runs in groups.items()]
+                groups.setdefault(measured.cell.point.once, []).append(measured)
+            points = [_result(name, scenario, point, runs) for point, runs in groups.items()]
             found[name, scenario] = tuple(sorted(points, key=_order))
     return found
 
 
-def _point(
-    variant: str, scenario: str, profile: str, rate_rps: float | None, concurrency: int | None, runs: list[Measured]
-) -> LoadPoint:
+def _result(variant: str, scenario: str, point: LoadPoint, runs: list[Measured]) -> PointResult:
     valid = [run for run in runs if run.valid]
-    return LoadPoint(variant, scenario, profile, rate_rps, concurrency, bool(valid), tuple(valid or runs))
+    return PointResult(variant, scenario, point, bool(valid), tuple(valid or runs))
 
 
-def _order(point: LoadPoint) -> tuple:
-    profiles = ("single_stream", "throughput", "server")
+def _order(result: PointResult) -> tuple[int, str, float, int]:
+    profiles, point = ("single_stream", "throughput", "server"), result.point
     known = profiles.index(point.profile) if point.profile in profiles else len(profiles)
     return known, point.profile, point.rate_rps or 0.0, point.concurrency or 0
 
 
-def at(points: tuple[LoadPoint, ...], profile: str) -> LoadPoint | None:
+def at(points: tuple[PointResult, ...], profile: str) -> PointResult | None:
     return next((point for point in points if point.profile == profile), None)
 
 
-def ladder(points: tuple[LoadPoint, ...]) -> tuple[LoadPoint, ...]:
+def ladder(points: tuple[PointResult, ...]) -> tuple[PointResult, ...]:
     """The open-loop points, by offered rate."""
     return tuple(point for point in points if point.profile == "server")
 
 
-def speedup(base: LoadPoint | None, own: LoadPoint | None, metric: str, draws: np.ndarray | None = None):
+def speedup(base: PointResult | None, own: PointResult | None, metric: str, draws: np.ndarray | None = None):
     """baseline / variant of a latency. The interval is of `draws` (see `median_ratio_draws`), else of the repeats."""
     if not _comparable(base, own, metric):
         return None
@@ -114,7 +111,7 @@ def speedup(base: LoadPoint | None, own: LoadPoint | None, metric: str, draws: n
     return log_ratio_interval(base.values(metric), own.values(metric))
 
 
-def gain(base: LoadPoint | None, own: LoadPoint | None, metric: str) -> Estimate | None:
+def gain(base: PointResult | None, own: PointResult | None, metric: str) -> Estimate | None:
     """variant / baseline of a rate, with an interval where both sides were repeated.
 
     Requests of one run share one server, so resampling them would not show how the run's rate varies.
@@ -124,7 +121,7 @@ def gain(base: LoadPoint | None, own: LoadPoint | None, metric: str) -> Estimate
     return log_ratio_interval(own.values(metric), base.values(metric))
 
 
-def _comparable(base: LoadPoint | None, own: LoadPoint | None, metric: str) -> bool:
+def _comparable(base: PointResult | None, own: PointResult | None, metric: str) -> bool:
     if base is None or own is None or not (base.valid and own.valid):
         return False
     return bool(base.value(metric)) and bool(own.value(metric))
@@ -144,7 +141,7 @@ def request_times(run: Measured) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in times.items()}
 
 
-def pooled_times(point: LoadPoint | None) -> dict[str, np.ndarray]:
+def pooled_times(point: PointResult | None) -> dict[str, np.ndarray]:
     """`request_times` of all repeats of a point together, without the requests that have no such time."""
     runs = [request_times(run) for run in point.runs] if point else []
     pooled = {name: np.concatenate([run[name] for run in runs]) for name in (runs[0] if runs else ())}
@@ -173,7 +170,7 @@ class Against:
     draws: dict[str, np.ndarray]  # bootstrap draws behind `speedups`
 
 
-def against_baseline(study: Study, points: dict[tuple[str, str], tuple[LoadPoint, ...]]) -> dict:
+def against_baseline(study: Study, points: dict[tuple[str, str], tuple[PointResult, ...]]) -> dict:
     """By (variant, scenario) for every variant but the baseline."""
     found = {}
     for scenario in study.scenarios:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.speed.performance import LoadPoint
+from harness.analysis.speed.performance import PointResult
 
 MEASURED, INTERPOLATED = "measured", "interpolated"
 AT_LEAST, BELOW, NOT_REACHED, NOT_MEASURED = "at least", "below", "not reached", "not measured"
@@ -48,7 +48,7 @@ def monotone(values: list[float]) -> np.ndarray:
     return np.concatenate([np.full(int(size), mean) for mean, size in blocks]) if blocks else np.empty(0)
 
 
-def sustained(points: tuple[LoadPoint, ...], metrics: list[str]) -> list[LoadPoint]:
+def sustained(points: tuple[PointResult, ...], metrics: list[str]) -> list[PointResult]:
     """Points that may be read, by served rate."""
     usable = [
         p for p in points if p.valid and p.reached and p.served_rps and all(p.value(m) is not None for m in metrics)
@@ -56,7 +56,7 @@ def sustained(points: tuple[LoadPoint, ...], metrics: list[str]) -> list[LoadPoi
     return sorted(usable, key=lambda p: p.served_rps)
 
 
-def latency_at_rate(points: tuple[LoadPoint, ...], metric: str, rate_rps: float) -> Reading:
+def latency_at_rate(points: tuple[PointResult, ...], metric: str, rate_rps: float) -> Reading:
     """The latency at a request rate: as measured where the rate was offered and reached, else read off the curve."""
     usable = sustained(points, [metric])
     offered = next((p for p in points if p.rate_rps == rate_rps), None)
@@ -75,7 +75,7 @@ def latency_at_rate(points: tuple[LoadPoint, ...], metric: str, rate_rps: float)
     return Reading(float(np.interp(rate_rps, x, y)), INTERPOLATED)
 
 
-def rate_within(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> Reading:
+def rate_within(points: tuple[PointResult, ...], limits: dict[str, float]) -> Reading:
     """The highest request rate at which every metric of `limits` ({"itl_ms_p99": 50, ...}) keeps its limit.
 
     The curve read is max over metrics of latency / limit; the answer is where it crosses 1. When the highest rate that
@@ -100,7 +100,7 @@ def rate_within(points: tuple[LoadPoint, ...], limits: dict[str, float]) -> Read
     return Reading(float(x[within - 1] + share * (x[within] - x[within - 1])), INTERPOLATED)
 
 
-def searched(point: LoadPoint | None) -> Reading | None:
+def searched(point: PointResult | None) -> Reading | None:
     """What a capacity search (load/capacity.py) found, over its repeats; None where there was none that is valid."""
     if point is None or not point.valid:
         return None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.analysis.speed.capacity import Gain
-from harness.analysis.speed.performance import Against, LoadPoint, at, geometric_mean
+from harness.analysis.speed.performance import Against, PointResult, at, geometric_mean
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
 
@@ -20,7 +20,7 @@ class Speedups:
 
 def speedups(
     study: Study,
-    points: dict[tuple[str, str], tuple[LoadPoint, ...]],
+    points: dict[tuple[str, str], tuple[PointResult, ...]],
     against: dict[tuple[str, str], Against],
     gains: dict[tuple[str, str], Gain | None],
 ) -> dict[str, Speedups]:

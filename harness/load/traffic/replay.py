@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 from harness.config.workloads import LoadPoints
 from harness.errors import ConfigError
-from harness.load import LoadPoint
 from harness.load.traffic.trace_units import AUTO, units_per_second
+from harness.records.point import LoadPoint
 from harness.untrusted import strict_json
 from harness.untrusted.jsonlines import TextError, open_file, text_lines
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config.workloads import LoadPoints, Scenario
-from harness.load import PROFILES, LoadPoint, derive_seed
+from harness.load import PROFILES, derive_seed, traffic_seed
 from harness.load.client.requests import EXACT_LENGTH, MARK, make_request
 from harness.load.client.trace import Asked, Request
 from harness.load.traffic.lengths import draw_lengths
 from harness.load.traffic.prompts import make_block_prompts, make_prompts, writer
 from harness.load.traffic.replay import replayed, shared_tokens
 from harness.load.traffic.retokenize import make_texts
+from harness.records.point import LoadPoint
 from harness.text.corpora import load_corpus
 
 WARM_UP_OUTPUT_TOKENS = 16
@@ -53,10 +54,10 @@ def plan_requests(
     Raises CellError where the tokenizer cannot make the prompts.
     """
     conversations = plan_conversations(scenario_name, scenario, point, load, seed)
-    times = PROFILES[point.profile].send_times(point, load, point.seed(seed, scenario_name, "arrivals"))
+    times = PROFILES[point.profile].send_times(point, load, traffic_seed(point, seed, scenario_name, "arrivals"))
     prompts = _first_prompts(tokenizer, scenario_name, scenario, point, load, seed, conversations)
     write = writer(tokenizer, load_corpus(scenario.text))
-    draw = random.Random(point.seed(seed, scenario_name, "messages"))
+    draw = random.Random(traffic_seed(point, seed, scenario_name, "messages"))
     index = 0
     for start_s, conversation, prompt in zip(times, conversations, prompts, strict=True):
         for asked in conversation.turns():
@@ -76,7 +77,7 @@ def plan_conversations(
         return [Conversation(a.prompt_tokens, (), (a.output_tokens,)) for a in replayed(point, load)]
 
     def draw(mean: int, spread, count: int, what: str) -> Iterator[int]:
-        return iter(draw_lengths(mean, spread, count, point.seed(seed, scenario_name, what), what))
+        return iter(draw_lengths(mean, spread, count, traffic_seed(point, seed, scenario_name, what), what))
 
     later = point.requests * (scenario.turns - 1)
     prompts = draw(scenario.prompt_tokens, scenario.prompt_spread, point.requests, "prompt_spread")
@@ -151,7 +152,7 @@ def _first_prompts(
     seed: int,
     conversations: list[Conversation],
 ) -> Iterator[list[int]] | Iterator[str]:
-    prompt_seed = point.seed(seed, scenario_name, "prompts")
+    prompt_seed = traffic_seed(point, seed, scenario_name, "prompts")
     if point.profile == "trace":
         arrivals = replayed(point, load)
         if arrivals[0].hash_ids is not None:

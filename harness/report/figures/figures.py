@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.analysis import Findings
 from harness.analysis.decision.pareto import Front
-from harness.analysis.speed.performance import LoadPoint, ladder
+from harness.analysis.speed.performance import PointResult, ladder
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.figures.style import VariantStyle
 from harness.report.tables.table import Table
@@ -78,7 +78,7 @@ def limit_line(limit: float, along: dict[str, Any], upright: bool = False) -> di
 
 
 def _curve(
-    label: str, variant: str, look: VariantStyle, points: tuple[LoadPoint, ...], metric: str, part: str, share: float
+    label: str, variant: str, look: VariantStyle, points: tuple[PointResult, ...], metric: str, part: str, share: float
 ) -> list:
     """`share`: of the served rate that stands on the axis: one GPU's, where the variants have different numbers."""
     known = [p for p in points if p.served_rps is not None and p.value(metric) is not None]
@@ -120,7 +120,7 @@ def _curve(
     return traces
 
 
-def _repeats(points: list[LoadPoint], metric: str, look: VariantStyle) -> dict[str, Any]:
+def _repeats(points: list[PointResult], metric: str, look: VariantStyle) -> dict[str, Any]:
     """Bars from the smallest to the largest repeat."""
     if not any(point.spread(metric) for point in points):
         return {"visible": False}

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.analysis import Findings
 from harness.analysis.speed.performance import METRICS
-from harness.analysis.study import Cell
+from harness.records.cell import Cell
 
 ENERGY = ("energy_j", "energy_j_per_output_token", "energy_j_per_token")  # of the cell's GPUs; empty without NVML
 

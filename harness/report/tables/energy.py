@@ -17,7 +17,7 @@ def energy_table(findings: Findings) -> Table:
             [
                 found.point.scenario,
                 name_of(study, variant, "emulated" if variant in findings.emulated else ""),
-                Td(_load(found), tone, "" if found.point.valid else "INVALID"),
+                Td(found.point.point.text(" {:g}/s", ", {} in flight"), tone, "" if found.point.valid else "INVALID"),
                 Td(
                     number(found.power_w_mean), note=f"at most {number(found.power_w_max)}" if found.power_w_max else ""
                 ),
@@ -38,13 +38,6 @@ def energy_table(findings: Findings) -> Table:
         f"too. Power: mean. Clock: median. {f'Energy is from {sources}.' if sources else ''}"
     )
     return table("Power and energy", heads, rows, note.strip(), group=0)
-
-
-def _load(found: Energy) -> str:
-    point = found.point
-    rate = f" {point.rate_rps:g}/s" if point.rate_rps is not None else ""
-    flight = f", {point.concurrency} in flight" if point.profile == "concurrency" else ""
-    return f"{point.profile}{rate}{flight}"
 
 
 def _clocks(found: Energy) -> str:

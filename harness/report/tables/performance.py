@@ -2,12 +2,12 @@
 
 from harness.analysis import Findings
 from harness.analysis.speed.capacity import searched_capacity
-from harness.analysis.speed.performance import LoadPoint, at, ladder, load_text
+from harness.analysis.speed.performance import PointResult, at, ladder
 from harness.report.tables.table import Table, Td, name_of, table
 from harness.report.words import NONE, number, rate, times
 
 
-def _value(point: LoadPoint | None, metric: str) -> Td:
+def _value(point: PointResult | None, metric: str) -> Td:
     if point is None or point.value(metric) is None:
         return Td(NONE, "muted")
     spread = point.spread(metric)
@@ -78,8 +78,8 @@ def other_loads_table(findings: Findings) -> Table:
                     load = Td("capacity search", note=found.note if found else "INVALID")
                     shown = Td(rate(found) if found else NONE)
                 else:
-                    flight = f", {point.concurrency} in flight" if point.concurrency else ""
-                    load, shown = Td(f"{point.profile}{flight}"), _value(point, "achieved_rps")
+                    load = Td(point.point.text("", ", {} in flight"))
+                    shown = _value(point, "achieved_rps")
                 metrics = ("output_tok_per_s", "ttft_ms_p50", "ttft_ms_p99", "itl_ms_p50", "itl_ms_p99")
                 rows.append([scenario, _name(findings, variant), load, shown, *(_value(point, m) for m in metrics)])
     heads = ["Scenario", "Variant", "Load", ">Requests/s", ">Output, tok/s", ">TTFT p50, ms", ">p99", ">ITL p50, ms"]
@@ -93,7 +93,7 @@ def speculation_table(findings: Findings) -> Table:
     for (variant, scenario), points in findings.points.items():
         for point in points:
             if (rate := point.value("draft_acceptance_rate")) is not None:
-                load = load_text(point.profile, point.rate_rps, point.concurrency)
+                load = point.point.label
                 length = number(point.value("tokens_per_draft"))
                 share = point.value("drafted_share")
                 share = NONE if share is None else f"{100 * share:.1f} %"

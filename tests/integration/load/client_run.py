@@ -1,12 +1,12 @@
 """The real client over a few small requests; its books must balance."""
 
 from harness.config.workloads import Slo
-from harness.load import LoadPoint
 from harness.load.client.requests import make_request
 from harness.load.client.schedule import run_schedule
 from harness.load.client.trace import Asked
 from harness.load.metrics import summarize
 from harness.load.samples import sample
+from harness.records.point import LoadPoint
 
 TOKENS = 6
 

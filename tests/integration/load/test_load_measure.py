@@ -8,8 +8,9 @@ import pytest
 from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
-from harness.load import LoadPoint, load_points
+from harness.load import load_points
 from harness.load.measure import measure, warm_up
+from harness.records.point import LoadPoint
 
 LOAD = LoadPoints(
     single_stream_requests=3,

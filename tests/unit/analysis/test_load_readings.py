@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from harness.analysis.decision import pareto
-from harness.analysis.speed.performance import LoadPoint, gain, geometric_mean, median_ratio_draws, speedup
+from harness.analysis.speed.performance import PointResult, gain, geometric_mean, median_ratio_draws, speedup
 from harness.analysis.speed.readings import (
     AT_LEAST,
     BELOW,
@@ -16,16 +16,20 @@ from harness.analysis.speed.readings import (
     searched,
 )
 from harness.analysis.statistics.intervals import Estimate
-from harness.analysis.study import Cell, Measured, Point
+from harness.analysis.study import Measured
+from harness.records.cell import Cell
+from harness.records.point import LoadPoint
 
 
 def point(rate, p99, served=None, valid=True, repeats=None):
     runs = []
     for repeat, value in enumerate(repeats or [p99]):
-        cell = Cell(f"{rate}-{repeat}", "load", "v", None, "chat", Point("server", rate, 32), repeat, None)
+        cell = Cell(
+            f"{rate}-{repeat}", "load", "v", scenario="chat", point=LoadPoint("server", rate, 32), repeat=repeat
+        )
         result = {"itl_ms_p99": value, "achieved_rps": rate if served is None else served}
         runs.append(Measured(cell, result, (), {}, {}, {}, "", None, "", list))
-    return LoadPoint("v", "chat", "server", rate, None, valid, tuple(runs))
+    return PointResult("v", "chat", LoadPoint("server", rate, 32), valid, tuple(runs))
 
 
 def test_a_measured_rate_is_read_as_measured():
@@ -136,10 +140,10 @@ def test_pareto_front_and_what_dominates():
 def search(*results, valid=True):
     runs = []
     for repeat, (status, rate, low, high) in enumerate(results):
-        cell = Cell(f"c{repeat}", "load", "v", None, "chat", Point("capacity", None, 200), repeat, None)
+        cell = Cell(f"c{repeat}", "load", "v", scenario="chat", point=LoadPoint("capacity", None, 200), repeat=repeat)
         result = {"capacity_status": status, "capacity_rps": rate, "capacity_rps_low": low, "capacity_rps_high": high}
         runs.append(Measured(cell, result, (), {}, {}, {}, "", None, "", list))
-    return LoadPoint("v", "chat", "capacity", None, None, valid, tuple(runs))
+    return PointResult("v", "chat", LoadPoint("capacity", None, 200), valid, tuple(runs))
 
 
 def test_a_search_is_read_with_the_interval_of_all_its_repeats():

@@ -16,14 +16,15 @@ from harness.engines.dialect import LLAMACPP, OPENAI, SGLANG
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.limits import Limits, Meter, Pace, TokenPrice, tokens_of
 from harness.engines.llamacpp import LlamaCpp, LlamaCppConfig
-from harness.load import LoadPoint
 from harness.load.bench import Bench
 from harness.load.client.requests import make_request
 from harness.load.client.trace import Asked, Failure
 from harness.load.samples import Sample
+from harness.records.cell import Cell
+from harness.records.point import LoadPoint
 from harness.sweeps import capabilities
 from harness.sweeps.budget import Budget, load_tokens
-from harness.sweeps.plan import Cell, engine_concurrency
+from harness.sweeps.plan import engine_concurrency
 
 LOAD = LoadPoints(single_stream_requests=2, throughput_requests=0, rates_rps=[1.0, 20.0], repeats=2)
 
@@ -204,7 +205,7 @@ PRICE = TokenPrice(2.0, 8.0, "USD", "2026-11-20", "a price list")
 
 def cell(profile: str = "throughput", requests: int = 10) -> Cell:
     point = LoadPoint(profile, None, requests)
-    return Cell("v/chat_100_20/x", "load", "v", "f", {}, scenario="chat_100_20", point=point)
+    return Cell("v/chat_100_20/x", "load", "v", "f", scenario="chat_100_20", point=point)
 
 
 def test_a_cell_that_may_exceed_the_budget_is_not_started():

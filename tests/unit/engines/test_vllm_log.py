@@ -13,8 +13,8 @@ from harness.engines import Server
 from harness.engines.layer_names import compact, expand
 from harness.engines.vllm import Vllm, VllmConfig
 from harness.engines.vllm_log import DEBUG_LOGGERS, logging_config, read_log
+from harness.records.cell import Cell
 from harness.sweeps.engine_flags import engine_flags
-from harness.sweeps.plan import Cell
 
 LAYERS = [f"model.layers.{n}.{kind}" for n in range(2)
           for kind in ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj")]  # fmt: skip
@@ -56,7 +56,7 @@ def facts(tmp_path):
 
 
 def flags(facts, scheme, kind="load", inspection=None, **variant):
-    cell = Cell(f"v/{kind}", kind, "v", "", {})
+    cell = Cell(f"v/{kind}", kind, "v", "")
     found = engine_flags(cell, Server("http://127.0.0.1:1", "v", None, facts), "vllm", inspection,
                          Variant("V", scheme, **variant))  # fmt: skip
     return {flag.code: flag for flag in found}
@@ -242,7 +242,7 @@ def test_the_logging_configuration_is_one_that_python_takes(monkeypatch):
     assert config["loggers"]["vllm"]["level"] == "INFO"
     assert "vllm_process_name" in logging_config("0.32.0", {})["formatters"]["vllm"]["format"]
     assert "vllm_process_name" not in config["formatters"]["vllm"]["format"], "a field that 0.18.1 does not fill"
-    assert "vllm_process_name" not in logging_config("", {})["formatters"]["vllm"]["format"]
+    assert "vllm_process_name" not in logging_config("")["formatters"]["vllm"]["format"]
     local = json.loads(json.dumps(config))
     local["formatters"] = {name: {"format": "%(levelname)s %(message)s"} for name in local["formatters"]}
     logging.config.DictConfigurator(local)

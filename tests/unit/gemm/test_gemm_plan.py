@@ -31,7 +31,7 @@ def test_one_session_layer_by_layer_the_baseline_first(base):
     assert session.variant == GEMM
     layers = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
     assert list(base) == [f"{variant}/gemm/{layer}" for layer in layers for variant in ("bf16", "int8_w8a8")]
-    assert session.cells[0].as_dict()["layer"] == "qkv_proj"
+    assert session.cells[0].to_json()["layer"] == "qkv_proj"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from harness.config.workloads import LoadPoints
-from harness.load import PROFILES, LoadPoint
+from harness.load import PROFILES
 from harness.load.traffic.arrivals import ARRIVALS, constant, gamma, poisson, ramp
+from harness.records.point import LoadPoint
 
 LOAD = LoadPoints()
 

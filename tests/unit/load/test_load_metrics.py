@@ -8,10 +8,10 @@ import pytest
 from load_samples import made, steady_cell
 
 from harness.config.workloads import Slo
-from harness.load import LoadPoint
 from harness.load.client.trace import Asked, Failure, Trace
 from harness.load.metrics import served_rps, summarize, window
 from harness.load.samples import row, sample
+from harness.records.point import LoadPoint
 
 # Two requests, by hand: meant for 0 s and 1 s.
 FIRST = made(0, 0.0, 0.002, [0.1, 0.2, 0.4], connect_s=0.001)

@@ -7,13 +7,13 @@ import pytest
 from load_samples import made
 
 from harness.config.workloads import Slo
-from harness.load import LoadPoint
 from harness.load.client.spool import Raw, trace
 from harness.load.client.sse import parse, token_ids
 from harness.load.client.trace import Asked, Trace
 from harness.load.flags import flags
 from harness.load.metrics import summarize
 from harness.load.samples import sample
+from harness.records.point import LoadPoint
 
 DONE = b"data: [DONE]\n\n"
 

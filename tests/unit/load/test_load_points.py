@@ -6,7 +6,8 @@ import pytest
 
 from harness.config.workloads import CapacitySearch, LoadPoints, Scenario, Slo
 from harness.errors import ConfigError
-from harness.load import PROFILES, LoadPoint, derive_seed, load_points
+from harness.load import PROFILES, derive_seed, load_points, traffic_seed
+from harness.records.point import LoadPoint
 
 CHAT = Scenario(prompt_tokens=512, output_tokens=256)
 
@@ -131,13 +132,13 @@ def test_seeds_are_stable_and_differ_with_everything_that_names_the_traffic():
     assert derive_seed(0, "chat", "server_2rps_r0", "prompts") == 5805485998181317116
     point = LoadPoint("server", 2.0, 10)
     seeds = {
-        point.seed(0, "chat", "prompts"),
-        point.seed(0, "chat", "arrivals"),
-        point.seed(1, "chat", "prompts"),
-        point.seed(0, "rag", "prompts"),
-        dataclasses.replace(point, repeat=1).seed(0, "chat", "prompts"),
-        dataclasses.replace(point, rate_rps=4.0).seed(0, "chat", "prompts"),
-        dataclasses.replace(point, arrivals="constant").seed(0, "chat", "prompts"),
-        dataclasses.replace(point, probe=1).seed(0, "chat", "prompts"),
+        traffic_seed(point, 0, "chat", "prompts"),
+        traffic_seed(point, 0, "chat", "arrivals"),
+        traffic_seed(point, 1, "chat", "prompts"),
+        traffic_seed(point, 0, "rag", "prompts"),
+        traffic_seed(dataclasses.replace(point, repeat=1), 0, "chat", "prompts"),
+        traffic_seed(dataclasses.replace(point, rate_rps=4.0), 0, "chat", "prompts"),
+        traffic_seed(dataclasses.replace(point, arrivals="constant"), 0, "chat", "prompts"),
+        traffic_seed(dataclasses.replace(point, probe=1), 0, "chat", "prompts"),
     }
     assert len(seeds) == 8

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.config.workloads import LoadPoints, Scenario, Spread
-from harness.load import LoadPoint, load_points
+from harness.load import load_points
 from harness.load.client.requests import MARK, continue_body
 from harness.load.traffic.requests import expected_prefix_share, longest_request, plan_requests, warm_up_requests
+from harness.records.point import LoadPoint
 
 LOAD = LoadPoints()
 SERVER = LoadPoint("server", 2.0, 6)

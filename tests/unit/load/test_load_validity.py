@@ -5,10 +5,10 @@ import pytest
 from load_samples import made, steady_cell
 
 from harness.config.workloads import Slo
-from harness.load import LoadPoint
 from harness.load.client.trace import Failure
 from harness.load.flags import flags
 from harness.load.metrics import summarize
+from harness.records.point import LoadPoint
 
 ALL_AT_ONCE = LoadPoint("throughput", None, 200)
 ONE_AT_A_TIME = LoadPoint("single_stream", None, 200, concurrency=1)

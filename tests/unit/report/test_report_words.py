@@ -6,10 +6,11 @@ from synthetic_study import build, parts, synthetic_study
 from harness.analysis import analyse
 from harness.analysis.comparison import Side, compare_sides
 from harness.analysis.scalars import scalars
-from harness.analysis.speed.performance import LoadPoint
+from harness.analysis.speed.performance import PointResult
 from harness.analysis.speed.readings import AT_LEAST, NOT_REACHED, Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.errors import ConfigError
+from harness.records.point import LoadPoint
 from harness.report.figures.style import styles
 from harness.report.tables.accuracy import judge_table, recovery_table
 from harness.report.tables.overview import published_table
@@ -179,8 +180,8 @@ def test_closed_loops_and_searches_have_a_table_of_their_own():
     result = {"capacity_status": "resolved", "capacity_rps": 12.0, "capacity_rps_low": 11.6, "capacity_rps_high": 12.4}
     searched_run = replace(run, result=result)
     more = (
-        LoadPoint(*key, "concurrency", None, 8, True, (run,)),
-        LoadPoint(*key, "capacity", None, None, True, (searched_run,)),
+        PointResult(*key, LoadPoint("concurrency", concurrency=8), True, (run,)),
+        PointResult(*key, LoadPoint("capacity"), True, (searched_run,)),
     )
     table = other_loads_table(replace(findings, points={**findings.points, key: findings.points[key] + more}))
     loads = [(row[2].text, row[3].text) for row in table.rows]

@@ -1,0 +1,66 @@
+"""A cell: the unit of work and of storage."""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from harness.records.point import LoadPoint
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is measured once: a variant with a suite, with a scenario at a load point, or with a layer's product."""
+
+    key: str
+    kind: str  # accuracy | load | judge | gemm
+    variant: str
+    fingerprint: str = ""  # of everything that can change its result, and nothing else; empty in the oldest manifests
+    suite: str | None = None
+    scenario: str | None = None
+    point: LoadPoint | None = None
+    layer: str | None = None
+    repeat: int = 0
+
+    @property
+    def title(self) -> str:
+        """For people: ``int4 · chat_512_256 · server 4/s · repeat 2``."""
+        parts = [self.variant, self.suite or self.scenario or self.layer or self.kind]
+        if self.kind == "judge":
+            parts.append("judged")
+        if self.point:
+            parts.append(self.point.text(" {:g}/s", " of {}"))
+        if self.repeat:
+            parts.append(f"repeat {self.repeat + 1}")
+        return " · ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cell as a record and a manifest hold it."""
+        stored = {"key": self.key, "kind": self.kind, "variant": self.variant, "fingerprint": self.fingerprint}
+        if self.suite:
+            stored["suite"] = self.suite
+        if self.point:
+            stored |= {"scenario": self.scenario, "point": self.point.to_json()}
+        if self.layer:
+            stored["layer"] = self.layer
+        return stored | {"repeat": self.repeat}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        point = stored.get("point")
+        return cls(
+            stored["key"],
+            stored["kind"],
+            stored["variant"],
+            stored.get("fingerprint") or "",
+            stored.get("suite"),
+            stored.get("scenario"),
+            LoadPoint.from_json(point) if point else None,
+            stored.get("layer"),
+            int(stored.get("repeat") or 0),
+        )
+
+
+@dataclass(frozen=True)
+class PlannedCell(Cell):
+    """A cell of a plan, with what its fingerprint is the hash of."""
+
+    inputs: dict[str, Any] = field(default_factory=dict, repr=False)
