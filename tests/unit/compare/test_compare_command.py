@@ -117,7 +117,7 @@ def test_other_traffic_is_not_compared(run, sweeps, tmp_path):
         def change(_manifest, records, _rows):
             for record in records:
                 if record["cell"]["kind"] == "load":
-                    record["inputs"]["point"] = {"arrivals": kind}
+                    record["cell"]["point"]["arrivals"] = kind
 
         return change
 
