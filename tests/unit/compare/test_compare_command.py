@@ -114,10 +114,10 @@ def test_items_that_were_asked_in_other_words_are_not_paired(run, sweeps, tmp_pa
 
 def test_other_traffic_is_not_compared(run, sweeps, tmp_path):
     def arrivals(kind):
-        def change(_manifest, records, _rows):
-            for record in records:
-                if record["cell"]["kind"] == "load":
-                    record["cell"]["point"]["arrivals"] = kind
+        def change(manifest, records, _rows):
+            for cell in [*manifest["cells"], *(record["cell"] for record in records)]:
+                if cell["kind"] == "load":
+                    cell["point"]["arrivals"] = kind
 
         return change
 
