@@ -7,8 +7,9 @@ seeds for FUZZ_S seconds or FUZZ_EXAMPLES inputs, whichever comes first; a failu
 from typing import Any
 
 import pytest
-from budget import FUZZING, spend
 from hypothesis import HealthCheck, settings
+
+from tests.fuzz.budget import FUZZING, spend
 
 settings.register_profile(
     "harness",

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from repositories import Repository
-from server import Hub
+
+from tests.hub.repositories import Repository
+from tests.hub.server import Hub
 
 ROOT = Path(__file__).parents[2]
 POCKET = ROOT / "scenarios" / "pocket"
@@ -234,7 +235,7 @@ def safetensors(tensors: dict[str, np.ndarray]) -> bytes:
 
 
 def _tokenizer() -> dict[str, bytes]:
-    from small_lm_server import build_tokenizer
+    from tests.integration.accuracy.small_lm_server import build_tokenizer
 
     with tempfile.TemporaryDirectory() as folder:
         build_tokenizer(Path(folder))

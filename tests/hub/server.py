@@ -5,24 +5,21 @@ references, access, files by HEAD and GET with ranges, small files through /api/
 redirect to another origin (the CDN, which must never be sent a token), parquet listings, and the errors with the
 headers that the clients tell them apart by. `faults` change single answers.
 
-Run by hand: python tests/hub/server.py  (prints its address; HF_ENDPOINT=ADDRESS python -m harness ...)
+Run by hand: python -m tests.hub.server  (prints its address; HF_ENDPOINT=ADDRESS python -m harness ...)
 """
 
 import contextlib
 import json
 import re
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-sys.path.insert(0, str(Path(__file__).parent))
-from repositories import Repository
+from tests.hub.repositories import Repository
 
 PAGE = 3  # entries of a tree's page: every client has to follow the next link
 API = re.compile(
@@ -281,7 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    from contents import default_hub
+    from tests.hub.contents import default_hub
 
     with serving(default_hub()) as hub:
         print(f"HF_ENDPOINT={hub.endpoint}", flush=True)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from server import Hub
+from tests.hub.server import Hub
 
 TOKEN = "hf_" + "Q" * 34
 UNSET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_TOKEN_PATH", "HF_HUB_OFFLINE")

@@ -1,14 +1,9 @@
 """The checks of `make wheels` know every sweep; their forms can be read by our inspection. No wheel is needed."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "wheels"))
-import forms
-import studies
-from expected import RUNS
+from tests.wheels import forms, studies
+from tests.wheels.expected import RUNS
 
 
 def test_every_sweep_is_checked():

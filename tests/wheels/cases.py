@@ -6,16 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import forms
-import made
-import standins
-import studies
-import wheels
-from expected import CHECKPOINTS, HOME, RUNS
-
 from harness.config.schema import Config
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.unsupported import engine_fits
+from tests.wheels import forms, made, standins, studies, wheels
+from tests.wheels.expected import CHECKPOINTS, HOME, RUNS
 
 OPERATORS = (
     *("_C::cutlass_scaled_mm", "_C::cutlass_scaled_sparse_mm", "_C::cutlass_sparse_compress"),

@@ -1,12 +1,9 @@
 """The table of `make wheels`: wheel, GPU, check, result."""
 
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
 BEGAN = time.monotonic()
 
 
@@ -22,8 +19,7 @@ def check(record_property):
 
 def pytest_collection_modifyitems(items):
     """With xdist, tests of one wheel on one GPU go to one worker, which asks the wheel once."""
-    import expected
-    import studies
+    from tests.wheels import expected, studies
 
     for item in items:
         given = item.callspec.params if hasattr(item, "callspec") else {}
@@ -33,7 +29,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    import wheels
+    from tests.wheels import wheels
 
     rows: dict[tuple, list[str]] = {}
     for outcome in ("passed", "failed"):

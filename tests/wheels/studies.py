@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from functools import cache
 
-from wheels import ROOT
-
 from harness.accuracy import suite_class
 from harness.config.schema import Config
 from harness.engines import engine_class
 from harness.gemm import GEMM
 from harness.sweeps.compose import compose_sweep, options
 from harness.sweeps.plan import Plan, Session, build_plan
+from tests.wheels.wheels import ROOT
 
 MODEL = {"which_compression": ["model=meta-llama/Llama-3.1-8B-Instruct"]}
 INSTRUCT = {"bf16": "bf16", "fp8_dynamic": "fp8_dynamic", "int8_w8a8": "int8_w8a8", "w4a16": "w4a16"}

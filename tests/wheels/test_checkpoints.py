@@ -4,11 +4,12 @@ import json
 import math
 import re
 
-import made
 import pytest
-from cases import CHATS, TEXTS, answers, made_here
-from expected import CHECKPOINTS, HOME
 from transformers import AutoTokenizer
+
+from tests.wheels import made
+from tests.wheels.cases import CHATS, TEXTS, answers, made_here
+from tests.wheels.expected import CHECKPOINTS, HOME
 
 PAIRS = [(engine, name) for engine in CHECKPOINTS for name in made_here(engine, HOME[engine])]
 MADE = pytest.mark.parametrize("engine,name", PAIRS, ids=[f"{engine}-{name}" for engine, name in PAIRS])

@@ -3,15 +3,14 @@
 import subprocess
 
 import pytest
-import studies
-import wheels
-from cases import answers
-from expected import HOME
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, engine_class
 from harness.engines.sglang import KV_CACHE_DTYPES as SGLANG_DTYPES
 from harness.engines.vllm import kv_cache_dtypes
+from tests.wheels import studies, wheels
+from tests.wheels.cases import answers
+from tests.wheels.expected import HOME
 
 SERVED = [sweep for sweep in studies.STUDIES if studies.sessions(sweep)]
 SGLANG_PARSER = """

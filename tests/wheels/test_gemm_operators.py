@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from cases import answers
-from expected import HOME
+
+from tests.wheels.cases import answers
+from tests.wheels.expected import HOME
 
 PASSED = {  # positional parameters in the worker's order
     "cutlass_scaled_mm": ["a", "b", "scale_a", "scale_b", "out_dtype"],

@@ -1,9 +1,6 @@
 """The scheme and the kernel of every layer: as expected, and as the harness reads them from the wheel's log."""
 
 import pytest
-import standins
-from cases import answers, built, log_of, name_of, said
-from expected import RUNS, Error
 
 from harness.config.variants import Variant
 from harness.engines import Server
@@ -12,6 +9,9 @@ from harness.engines.vllm_log import read_log
 from harness.records.cell import Cell
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.engine_flags import engine_flags
+from tests.wheels import standins
+from tests.wheels.cases import answers, built, log_of, name_of, said
+from tests.wheels.expected import RUNS, Error
 
 BUILT = [(engine, gpu, form, words) for engine, gpu in RUNS for form, words in built(engine, gpu)]
 FORMS = pytest.mark.parametrize(

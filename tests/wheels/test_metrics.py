@@ -3,10 +3,10 @@
 import re
 
 import pytest
-import wheels
-from expected import HOME
 
 from harness.load.server_metrics import COUNTERS, GAUGES
+from tests.wheels import wheels
+from tests.wheels.expected import HOME
 
 OPTIONAL = {"prefix_cache_extra"}  # llama.cpp's alone
 

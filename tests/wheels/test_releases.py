@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
-from wheels import ENGINES, site_packages
 
 from harness.engines.releases import vllm_release
+from tests.wheels.wheels import ENGINES, site_packages
 
 
 def registry(site: Path) -> set[str]:

@@ -12,7 +12,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import standins
 from omegaconf import OmegaConf
 
 from harness.engines import engine_class
@@ -20,6 +19,7 @@ from harness.engines.environment import locked
 from harness.engines.vllm import NEEDS_PYTHON
 from harness.paths import conf_dir
 from harness.sweeps.compose import compose_sweep
+from tests.wheels import standins
 
 ROOT = Path(os.environ.get("HARNESS_WHEELS", "~/.cache/harness/wheels")).expanduser()
 ENGINES = ("vllm_sparse", "vllm", "vllm_sparse_marlin", "vllm_bitsandbytes")  # conf/engine/NAME.yaml

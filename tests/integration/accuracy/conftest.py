@@ -5,10 +5,10 @@ import threading
 
 import pytest
 from aiohttp import web
-from small_lm_server import Seen, SmallServer, build_tokenizer
 
 from harness.accuracy import Context
 from harness.accuracy.lm_eval.suite import Config, LmEval
+from tests.integration.accuracy.small_lm_server import Seen, SmallServer, build_tokenizer
 
 
 @pytest.fixture(scope="session")

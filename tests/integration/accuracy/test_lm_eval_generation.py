@@ -1,9 +1,9 @@
 """Generated answers through lm-eval: their scores, extraction, stop strings and counts."""
 
 import pytest
-from small_lm_server import GSM8K, answer_to, stock
 
 from harness.errors import CellError
+from tests.integration.accuracy.small_lm_server import GSM8K, answer_to, stock
 
 
 def test_gsm8k_scores_and_counts_are_those_of_the_answers(small_server, ask, tmp_path):

@@ -4,9 +4,9 @@ import itertools
 import json
 
 import pytest
-from small_lm_server import Seen, stock
 
 from harness.errors import CellError
+from tests.integration.accuracy.small_lm_server import Seen, stock
 
 
 def test_mmlu_is_one_request_a_question_and_equals_stock_lm_eval(small_server, ask, tmp_path):

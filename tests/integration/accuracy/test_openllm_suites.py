@@ -6,11 +6,11 @@ Their data comes from the hub; here it lies in folders of the hub's layout, whic
 import json
 
 import pytest
-from small_lm_server import Seen
 
 from harness.accuracy import Context
 from harness.accuracy.lm_eval.suite import LmEval
 from harness.sweeps import compose
+from tests.integration.accuracy.small_lm_server import Seen
 
 WORDS = ["river", "stone", "copper", "window", "garden", "winter", "silver", "market", "engine", "paper", "harbor"]
 WORDS += ["candle", "meadow", "signal", "bridge"]

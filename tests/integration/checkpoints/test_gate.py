@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,7 @@ from harness.sweeps import compose, preflight
 from harness.sweeps.plan import build_plan
 from harness.sweeps.run import Run
 from harness.sweeps.sweep import make_manifest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "checkpoints"))
-import built
+from tests.unit.checkpoints import built
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "checkpoints"))
-import built
+from tests.unit.checkpoints import built
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[2]
-sys.path[:0] = [str(TESTS / "hub"), str(TESTS / "integration" / "accuracy")]
-
-from contents import default_hub  # noqa: E402
-from server import Hub, serving  # noqa: E402
-from user import TOKEN, environment  # noqa: E402
+from tests.hub.contents import default_hub
+from tests.hub.server import Hub, serving
+from tests.hub.user import TOKEN, environment
 
 Run = Callable[..., subprocess.CompletedProcess]
 

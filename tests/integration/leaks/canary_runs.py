@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from canaries import CANARIES, Search
+from tests.integration.leaks.canaries import CANARIES, Search
 
 URL_USER = f"alice:{quote(CANARIES.url_password, safe='')}@"
 TARGET_USER = f"bob:{CANARIES.target_password}@"

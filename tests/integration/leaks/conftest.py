@@ -1,7 +1,8 @@
 """The server that repeats credentials, and a folder for all that a run writes."""
 
 import pytest
-from leaky_server import LeakyServer
+
+from tests.integration.leaks.leaky_server import LeakyServer
 
 
 @pytest.fixture(scope="module")

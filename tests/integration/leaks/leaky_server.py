@@ -9,7 +9,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
-from canaries import CANARIES
+from tests.integration.leaks.canaries import CANARIES
 
 TOKENS = 8
 

@@ -17,8 +17,18 @@ import urllib.request
 from urllib.parse import quote
 
 import pytest
-from canaries import CANARIES, FORMS, Search, canaries_in, environment, run
-from canary_runs import MLFLOW_USER, TARGET_USER, URL_USER, clean, failures, harness, load, search
+
+from tests.integration.leaks.canaries import CANARIES, FORMS, Search, canaries_in, environment, run
+from tests.integration.leaks.canary_runs import (
+    MLFLOW_USER,
+    TARGET_USER,
+    URL_USER,
+    clean,
+    failures,
+    harness,
+    load,
+    search,
+)
 
 WAYS = {  # variant: what its server does to a request; every one repeats the credentials that it was sent
     "bf16": "good",

@@ -5,8 +5,9 @@ import shutil
 import sys
 
 import pytest
-from canaries import CANARIES, environment, run
-from canary_runs import TARGET_USER, URL_USER, clean, harness, load
+
+from tests.integration.leaks.canaries import CANARIES, environment, run
+from tests.integration.leaks.canary_runs import TARGET_USER, URL_USER, clean, harness, load
 
 REFUSED = {  # what is wrong: (settings, environment, exit code, what the message says)
     "a key with a line feed inside": (["engine.api_key_env=BAD"], {"BAD": f"{CANARIES.key}\n{CANARIES.key}"}, 2,

@@ -1,16 +1,12 @@
 """The page of harness.compare in a real browser: nothing in its console, every figure drawn, hostile text inert."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "compare"))
-sys.path.insert(0, str(Path(__file__).parent))
-from test_page_in_browser import browser, open_page  # noqa: F401  a fixture
-from two_sweeps import store
-
 from harness.compare.__main__ import main
+from tests.integration.report.test_page_in_browser import browser, open_page  # noqa: F401  a fixture
+from tests.unit.compare.two_sweeps import store
 
 ATTACK = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'><a href='javascript:1'>x</a>"
 

@@ -2,18 +2,14 @@
 
 import json
 import shutil
-import sys
 import tempfile
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "report"))
-from synthetic_study import DEPLOYMENTS, VARIANTS, big_parts, build, rich_parts, synthetic_study
-from test_report_hostile import hostile_parts
-
 from harness.report import write_report
+from tests.unit.report.synthetic_study import DEPLOYMENTS, VARIANTS, big_parts, build, rich_parts, synthetic_study
+from tests.unit.report.test_hostile import hostile_parts
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

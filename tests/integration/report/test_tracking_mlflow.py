@@ -15,14 +15,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "report"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "compare"))
-from synthetic_study import VARIANTS, build, parts, synthetic_study, without
-from two_sweeps import store
-
 from harness.errors import HarnessError
 from harness.report import write_report
 from harness.tracking import metric_name, track
+from tests.unit.compare.two_sweeps import store
+from tests.unit.report.synthetic_study import VARIANTS, build, parts, synthetic_study, without
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 SERVER_START_S = 90

@@ -1,8 +1,8 @@
 import pytest
-from fidelity_studies import study_of
 
 from harness.analysis.quality.agreement import agreements, is_greedy, prefix_share, sameness
 from harness.analysis.statistics.intervals import wilson
+from tests.unit.analysis.fidelity_studies import study_of
 
 RESULT = {"primary": "acc", "scores": {}, "data": {"source": "pocket", "name": "pocket s", "population": 9}}
 

@@ -1,14 +1,9 @@
 """The attribution ladder, deployments at equal GPUs, and cost: on the synthetic study, whose truth is known."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from synthetic_study import CAPACITY, SPEED, build, parts, rich_parts, synthetic_study
 
 from harness.analysis import analyse
 from harness.analysis.comparison import Side, compare_sides
@@ -18,6 +13,7 @@ from harness.analysis.speed.cost import tokens_a_request
 from harness.analysis.speed.cutoffs import cutoffs, deployed, envelope, families
 from harness.analysis.speed.performance import ladder
 from harness.analysis.speed.readings import AT_LEAST, NOT_REACHED, Reading, latency_at_rate, rate_within
+from tests.unit.report.synthetic_study import CAPACITY, SPEED, build, parts, rich_parts, synthetic_study
 
 
 @pytest.fixture(scope="module")

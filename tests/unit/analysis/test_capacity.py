@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from test_load_readings import point, search
 
 from harness.analysis.speed.capacity import capacity, estimate, gain, searched_capacity, with_error
 from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, MEASURED, Reading
 from harness.analysis.statistics.intervals import Estimate
+from tests.unit.analysis.test_load_readings import point, search
 
 SLO = {"itl_ms_p99": 50.0}
 

@@ -1,21 +1,16 @@
 """A proof passes on what was measured, fails on what is wrong or missing, and never passes in silence."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "gemm"))
-sys.path.append(str(Path(__file__).parents[1] / "report"))
-from gemm_records import gemm_parts
-from synthetic_study import VARIANTS, build, parts
 
 from harness.analysis import analyse
 from harness.analysis.decision.checks import CheckResult, check_results, failed
 from harness.report import write_report
 from harness.report.console import print_table
 from harness.report.tables.checks import checks_summary, checks_table, left_out_table
+from tests.unit.gemm.samples import gemm_parts
+from tests.unit.report.synthetic_study import VARIANTS, build, parts
 
 GPU = {"index": 0, "name": "H100", "samples": 40, "power_w_mean": 300.0, "sm_mhz_median": 1755, "energy_j": 900.0}
 ON_GPU = {"engine": {"kind": "vllm", "device": "cuda"}}

@@ -1,17 +1,13 @@
 """Two variants as a pair: ratios and their intervals, what gates make of an interval."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from synthetic_study import VARIANTS, build, parts, synthetic_study
 
 from harness.analysis.comparison import Side, compare_sides
 from harness.analysis.decision.gates import FAILED, INCONCLUSIVE, PASSED, Gates, checks, status_of
 from harness.analysis.statistics.intervals import Estimate
+from tests.unit.report.synthetic_study import VARIANTS, build, parts, synthetic_study
 
 OPTIONS = {"variants": {name: VARIANTS[name] for name in ("bf16", "fp8")}, "scenarios": {"chat_512_256": (512, 256)}}
 

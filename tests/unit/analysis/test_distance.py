@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from fidelity_studies import study_of
 from scipy.special import log_softmax as scipy_log_softmax
 from scipy.special import rel_entr
 
@@ -22,6 +21,7 @@ from harness.analysis.statistics.paired import PairingError
 from harness.analysis.study import Study
 from harness.report.files.notes import release_notes
 from harness.report.words import verdicts
+from tests.unit.analysis.fidelity_studies import study_of
 
 VOCABULARY, LENGTH, TOP_K = 400, 32, 20
 TEXT = {

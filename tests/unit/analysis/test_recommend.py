@@ -1,8 +1,6 @@
 """Which variant to ship: only what is shown safe and shown faster."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +11,7 @@ from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.statistics.paired import NOT_SHOWN, REFUTED, SHOWN
 from harness.report.recommendation import recommendation
 from harness.report.words import about
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from synthetic_study import synthetic_study
+from tests.unit.report.synthetic_study import synthetic_study
 
 FAST, FASTER, ALIKE = Estimate(1.3, 1.25, 1.35), Estimate(1.6, 1.5, 1.7), Estimate(1.55, 1.4, 1.7)
 SAME, ONCE = Estimate(1.02, 0.97, 1.07), Estimate(1.4)

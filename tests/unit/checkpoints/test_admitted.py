@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 
-import built
 import numpy as np
 import pytest
 
@@ -14,6 +13,7 @@ from harness.checkpoints.inspection.gate import errors_of
 from harness.checkpoints.inspection.problems import grouped
 from harness.checkpoints.inspection.text import as_data, render
 from harness.checkpoints.inspection.variant import against
+from tests.unit.checkpoints import built
 
 HIDDEN, INNER, EXPERTS = built.HIDDEN, built.INNER, 4
 CATALOGUE = variants()

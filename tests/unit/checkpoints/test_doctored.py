@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import built
 import numpy as np
 import pytest
 
@@ -15,6 +14,7 @@ from harness.catalogue import variants
 from harness.checkpoints.inspection import inspect_checkpoint
 from harness.checkpoints.inspection.gate import errors_of, refusals
 from harness.errors import HarnessError
+from tests.unit.checkpoints import built
 
 LAYER = "model.layers.1.mlp.gate_proj"
 Doctor = Callable[[Path], None]

@@ -1,7 +1,6 @@
 """A foreign checkpoint in a plan: what the engine must be told of it is in the command and in the fingerprint."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,7 @@ from harness.records.store import Store
 from harness.sweeps import compose, preflight
 from harness.sweeps.plan import build_plan
 from harness.sweeps.run import Run
-
-sys.path.insert(0, str(Path(__file__).parent))
-import built
+from tests.unit.checkpoints import built
 
 ROPE = {"rope_type": "default", "rope_theta": 123456.0}
 

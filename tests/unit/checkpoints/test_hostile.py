@@ -3,12 +3,12 @@
 import json
 import random
 
-import built
 import pytest
 
 from harness.checkpoints.inspection import inspect_checkpoint
 from harness.checkpoints.inspection.text import as_data, render
 from harness.errors import HarnessError
+from tests.unit.checkpoints import built
 
 VALUES = [
     None,

@@ -2,7 +2,6 @@
 
 import json
 
-import built
 import numpy as np
 import pytest
 
@@ -11,6 +10,7 @@ from harness.checkpoints.inspection import inspect_checkpoint
 from harness.checkpoints.inspection.problems import grouped
 from harness.checkpoints.inspection.text import as_data, holds, render
 from harness.checkpoints.inspection.variant import against
+from tests.unit.checkpoints import built
 
 CATALOGUE = variants()
 

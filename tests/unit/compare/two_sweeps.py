@@ -1,13 +1,10 @@
 """Stores on disk made of the synthetic study: the same sweep by an older and a newer engine."""
 
 import copy
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from synthetic_study import VARIANTS, parts
-
 from harness.records.store import Store
+from tests.unit.report.synthetic_study import VARIANTS, parts
 
 FEW = {name: VARIANTS[name] for name in ("bf16", "fp8")}
 ONE = {"chat_512_256": (512, 256)}

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from synthetic_study import build, parts
 
 from harness.analysis import analyse
 from harness.report.tables.fidelity import agreement_table, distance_table, known_pairs_table
+from tests.unit.report.synthetic_study import build, parts
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,81 @@
+import math
+
+import numpy as np
+import pytest
+
+from harness.config.workloads import Slo
+from harness.load.client.trace import Failure
+from harness.load.metrics import Window
+from harness.load.slo import judge, percentile
+from tests.unit.load.samples import made
+
+SLO = Slo(ttft_ms_p99=250.0, itl_ms_p99=120.0)
+
+
+def cell(ttft_s=0.2, gap_s=0.1, requests=100):
+    return [made(n, n * 1.0, n * 1.0, [n + ttft_s + k * gap_s for k in range(5)]) for n in range(requests)]
+
+
+def failed(index):
+    return made(index, index * 1.0, index * 1.0, [], completion_tokens=None, error=Failure("http_503", "busy"))
+
+
+def test_each_metric_is_compared_with_its_limit():
+    reading = judge(cell(), SLO)
+    assert reading.ratios == pytest.approx({"ttft": 0.8, "itl": 100 / 120})
+    assert (reading.met, reading.limited_by) == (True, "itl")
+    assert judge(cell(gap_s=0.15), SLO).ratio == pytest.approx(1.25)
+    assert not judge(cell(gap_s=0.15), SLO).met
+
+
+def test_only_what_is_limited_counts():
+    reading = judge(cell(gap_s=9.0), Slo(ttft_ms_p99=250.0))
+    assert reading.met and set(reading.ratios) == {"ttft"}
+    assert judge(cell(), Slo()).met
+
+
+def test_a_failed_request_never_got_its_token():
+    samples = cell()
+    assert judge([*samples[:99], failed(99)], SLO).met is False  # p99 of 100 lies between the two highest
+    assert judge([*cell(requests=299), failed(299)], SLO).met is True
+    reading = judge([*cell(requests=95), *(failed(n) for n in range(95, 100))], SLO)
+    assert reading.p99_ms["ttft"] == math.inf and reading.limited_by == "ttft"
+    assert reading.p99_ms["itl"] == pytest.approx(100.0)
+
+
+def test_a_turn_after_a_failure_is_not_a_second_failure():
+    never = made(301, 0.0, None, [], turn=1, completion_tokens=None)
+    assert judge([*cell(requests=299), failed(299), *[never] * 50], SLO).met is True
+
+
+def test_without_any_value_nothing_is_met():
+    assert judge([], SLO).ratio == math.inf
+
+
+def test_the_window_leaves_out_what_is_outside_of_it():
+    slow_start = [made(n, n * 1.0, n * 1.0, [n + 5.0, n + 6.0]) for n in range(3)]
+    samples = [*slow_start, *cell(requests=200)[10:]]
+    assert not judge(samples, SLO).met
+    assert judge(samples, SLO, Window("steady", 9.0, 300.0)).met
+
+
+def test_the_tally_is_the_share_beyond_the_limit():
+    samples = [*cell(requests=90), *(made(n, n * 1.0, n * 1.0, [n + 1.0, n + 1.1]) for n in range(90, 100))]
+    tallies = judge(samples, SLO).tallies
+    assert tallies["ttft"].share == pytest.approx(0.1)
+    assert sum(tallies["ttft"].of) == 100 and sum(tallies["itl"].of) == 90 * 4 + 10
+    assert tallies["ttft"].beyond[-1] == 10 and sum(tallies["ttft"].beyond[:-1]) == 0
+
+
+def test_p99_at_the_limit_is_one_percent_beyond_it():
+    values = np.random.default_rng(0).exponential(size=100_000)
+    limit = percentile(values, 99)
+    assert np.mean(values > limit) == pytest.approx(0.01, abs=1e-4)
+    assert limit == pytest.approx(np.percentile(values, 99))
+
+
+def test_a_percentile_among_infinite_values():
+    values = np.array([1.0, 2.0, math.inf])
+    assert percentile(values, 50) == 2.0
+    assert percentile(values, 75) == math.inf
+    assert percentile(np.full(5, math.inf), 50) == math.inf

@@ -1,0 +1,308 @@
+"""The files beside the page: SVG charts, model cards, the form of summary.json, settings of the report."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+import yaml
+
+import harness.report
+from harness.analysis import analyse
+from harness.report import write_report
+from harness.report.figures.charts import charts
+from harness.report.tables.accuracy import recovery_table
+from harness.report.tables.gains import attribution_table, cost_table
+from harness.report.tables.overview import variants_table
+from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_latency_table
+from harness.untrusted.names import file_name
+from tests.unit.report.synthetic_study import (
+    DEPLOYMENTS,
+    REPORT,
+    SCENARIOS,
+    VARIANTS,
+    build,
+    parts,
+    rich_parts,
+    synthetic_study,
+    watched_parts,
+)
+from tests.unit.report.test_hostile import hostile_parts
+
+SVG = "{http://www.w3.org/2000/svg}"
+ELEMENTS = {"svg", "title", "style", "rect", "text", "path", "g"}
+
+
+@pytest.fixture(scope="module")
+def rich():
+    return analyse(build(*rich_parts()))
+
+
+@pytest.fixture(scope="module")
+def report(rich, tmp_path_factory):
+    return write_report(rich.study, tmp_path_factory.mktemp("rich"), rich).parent
+
+
+def conforms(value, schema, whole, where="$"):
+    """What summary.schema.json uses of JSON Schema: $ref, type, properties, required, additionalProperties, items."""
+    if "$ref" in schema:
+        return conforms(value, whole["$defs"][schema["$ref"].rpartition("/")[2]], whole, where)
+    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int}
+    kinds["number"] = (int, float)
+    allowed = schema.get("type", [])
+    allowed = [allowed] if isinstance(allowed, str) else allowed
+    fits = [k for k in allowed if isinstance(value, kinds[k]) and (k == "boolean" or not isinstance(value, bool))]
+    assert fits or not allowed, f"{where}: {value!r} is not {allowed}"
+    if "enum" in schema:
+        assert value in schema["enum"], f"{where}: {value!r}"
+    if isinstance(value, dict):
+        assert set(schema.get("required", ())) <= value.keys(), f"{where}: {set(schema['required']) - value.keys()}"
+        for key, item in value.items():
+            inner = schema.get("properties", {}).get(key, schema.get("additionalProperties", {}))
+            assert inner is not False, f"{where}: {key!r} is not in the schema"
+            conforms(item, inner or {}, whole, f"{where}.{key}")
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            conforms(item, schema.get("items", {}), whole, f"{where}[{position}]")
+
+
+@pytest.mark.parametrize("which", ["rich", "plain", "bare", "hostile", "watched"])
+def test_the_summary_has_the_form_of_its_schema(which, rich, tmp_path):
+    bare = {"name": "bare", "baseline": "a", "variants": {"a": {}}, "suites": [], "scenarios": {}, "cells": []}
+    study = {
+        "rich": lambda: rich.study,
+        "plain": synthetic_study,
+        "bare": lambda: build(bare, [], {}),
+        "hostile": lambda: build(*hostile_parts()),
+        "watched": lambda: build(*watched_parts()),
+    }[which]()
+    write_report(study, tmp_path)
+    schema = json.loads((Path(harness.report.__file__).parent / "files" / "summary.schema.json").read_text())
+    conforms(json.loads((tmp_path / "summary.json").read_text()), schema, schema)
+
+
+def test_every_chart_is_well_formed_small_and_needs_nothing(report):
+    paths = sorted((report / "charts").iterdir())
+    assert len(paths) == 4 + 2 * len(SCENARIOS) + 1
+    for path in paths:
+        root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
+        assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
+            "svg",
+            "title",
+            "style",
+            "rect",
+            "text",
+            "path",
+            "g",
+        }
+        assert not [a for element in root.iter() for a in element.attrib if "href" in a or a.startswith("on")]
+        assert path.stat().st_size < 60_000
+        assert "prefers-color-scheme:dark" in root.find(f"{SVG}style").text
+
+
+def test_a_chart_has_a_marker_for_every_measured_point(rich):
+    figure, text = charts(rich)["charts/itl_chat_512_256.svg"]
+    drawn = len(re.findall(r'<path d="[^"]+" transform=', text))
+    points = sum(len(trace["x"]) for trace in figure.spec["data"])
+    assert drawn == points + len(VARIANTS | DEPLOYMENTS), "and one for each variant in the legend"
+
+
+def test_a_bar_that_reaches_zero_ends_at_the_bottom_of_a_logarithmic_axis(tmp_path):
+    """Tokens that came in one piece have an ITL of 0."""
+    manifest, records, rows = parts(repeats=2, rates=[1.0, 2.0, 4.0, 6.0, 8.0])
+    for record in records:
+        if record["cell"].get("scenario") and record["cell"]["repeat"]:
+            record["result"]["itl_ms_p50"] = 0.0
+    figure, text = charts(analyse(build(manifest, records, rows)))["charts/itl_chat_512_256.svg"]
+    assert figure.spec["layout"]["yaxis"]["type"] == "log"
+    heights = [float(y) for y in re.findall(r"V([\d.-]+)", text)]
+    assert heights and all(0 <= y <= 400 for y in heights)
+
+
+def test_a_hostile_chart_is_text():
+    for _, text in charts(analyse(build(*hostile_parts()))).values():
+        root = ElementTree.fromstring(text.encode("utf-8"))
+        assert not [
+            e
+            for e in root.iter()
+            if e.tag.removeprefix(SVG) not in ("svg", "title", "style", "rect", "text", "path", "g")
+        ]
+
+
+def test_file_names_from_outside_stay_in_the_folder():
+    assert (
+        file_name("../../etc/passwd") == "etc_passwd" and file_name("a/b c") == "a_b_c" and file_name("..") == "unnamed"
+    )
+
+
+def test_the_notes_show_every_chart_that_is_beside_them(report):
+    notes = (report / "release_notes.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\]\((charts/[^)]+)\)", notes))
+    assert shown == {f"charts/{path.name}" for path in (report / "charts").iterdir()}
+
+
+def test_a_model_card_has_a_model_index_of_valid_scores(report, rich):
+    card = (report / "model_cards" / "fp8.md").read_text(encoding="utf-8")
+    metadata = yaml.safe_load(card.split("---\n")[1])
+    (entry,) = metadata["model-index"]
+    results = {result["dataset"]["name"]: result for result in entry["results"]}
+    assert entry["name"] == "Dense FP8" and len(results) == 3
+    score = rich.suites["fp8", "humaneval"].score.value
+    assert results["pocket humaneval"]["metrics"][0] == {
+        "type": "pass@1", "name": "pocket humaneval pass@1", "value": round(100 * score, 2), "verified": False
+    }  # fmt: skip
+    assert "pocket mmlu, subset: 570 of 14,042 items" in results, "a subset does not pass for the whole suite"
+    assert "INT4" not in card and "Dense BF16" in card
+    together = yaml.safe_load((report / "model_card.md").read_text(encoding="utf-8").split("---\n")[1])
+    assert len(together["model-index"]) == len(VARIANTS | DEPLOYMENTS) - 1
+
+
+def test_a_model_card_is_read_by_the_hubs_own_client(report):
+    hub = pytest.importorskip("huggingface_hub")
+    card = hub.ModelCard.load(report / "model_cards" / "sparse_fp8.md", ignore_metadata_errors=False)
+    assert {result.metric_type for result in card.data.eval_results} >= {"accuracy", "pass@1", "recovery"}
+
+
+ORIGINS = [  # where the items came from, all of them or not -> the dataset's type in the model-index
+    ("pocket", "pocket mmlu", True, "pocket_mmlu"),
+    ("pocket", "pocket mmlu", False, "pocket_mmlu"),
+    ("mirror", "mirror data/mmlu", True, "mirror_mmlu"),
+    ("hub", "cais/mmlu", True, "cais/mmlu"),
+    ("hub", "cais/mmlu", False, "mmlu_subset"),
+    ("hub", "HumanEvalPlus v0.1.10", True, "mmlu"),
+]
+
+
+@pytest.mark.parametrize(("source", "name", "whole", "kind"), ORIGINS)
+def test_only_all_items_of_a_hub_dataset_go_by_its_id(source, name, whole, kind, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    manifest, records, rows = parts()
+    for record in records:
+        if record["cell"].get("suite") == "mmlu" and record["cell"]["kind"] == "accuracy":
+            items = record["result"]["counts"]["items"]
+            record["result"]["data"] |= {"source": source, "name": name, "population": items if whole else 10 * items}
+    write_report(build(manifest, records, rows), tmp_path)
+    card = hub.ModelCard.load(tmp_path / "model_cards" / "fp8.md", ignore_metadata_errors=False)
+    found = {one.dataset_type: one.dataset_name for one in card.data.eval_results if "mmlu" in one.dataset_name}
+    assert list(found) == [kind]
+    assert ("subset: " in found[kind]) is not whole
+    assert ("pocket" in found[kind]) is (source == "pocket")
+    if source == "pocket":
+        (row,) = [line for line in card.text.splitlines() if line.startswith("| pocket mmlu")]
+        assert ("subset: " in row) is not whole
+
+
+def test_the_card_of_a_gguf_file_says_so(tmp_path):
+    manifest, records, rows = parts()
+    for record in records:
+        if record["cell"]["variant"] == "fp8":
+            record["engine"]["kind"] = "llamacpp"
+    write_report(build(manifest, records, rows), tmp_path)
+    facts = {name: yaml.safe_load((tmp_path / "model_cards" / f"{name}.md").read_text().split("---\n")[1])
+             for name in ("fp8", "sparse_fp8")}  # fmt: skip
+    assert "gguf" in facts["fp8"]["tags"] and facts["fp8"]["library_name"] == "llama.cpp"
+    assert "compressed-tensors" in facts["sparse_fp8"]["tags"]
+
+
+def test_a_simulated_score_is_in_no_model_index(tmp_path):
+    manifest, records, rows = parts()
+    for record in records:
+        record["engine"]["kind"] = "simulated"
+    write_report(build(manifest, records, rows), tmp_path)
+    card = (tmp_path / "model_card.md").read_text()
+    assert "model-index" not in card.split("---\n")[1] and "**SIMULATED**" in card
+
+
+def test_cost_carries_the_price_its_day_and_its_source(rich):
+    note = cost_table(rich).note
+    assert "2.50 USD per GPU-hour (list price, on demand, 2026-11-01)" in note
+    assert cost_table(analyse(synthetic_study())).rows == ()
+
+
+def test_attribution_names_the_steps(rich):
+    rows = [[td.text for td in row[:2]] for row in attribution_table(rich).rows]
+    assert rows[0] == ["Dense BF16 → Dense FP8", "quantization"] and rows[2][1] == "together"
+    assert REPORT["attribution"][1]["adds"] == "quantization"
+
+
+def test_the_best_is_only_among_variants_on_as_many_gpus(rich):
+    best = {
+        (row[0].variant, column)
+        for row in variants_table(rich).rows
+        for column, td in enumerate(row)
+        if td.tone == "best"
+    }
+    assert best and {variant for variant, _ in best} == {"sparse_fp8"}
+
+
+@pytest.fixture(scope="module")
+def deployments():
+    """As a sweep with axes makes it: the deployments measure no suite, their heads' scores stand for them."""
+    manifest, records, rows = rich_parts()
+    for name in DEPLOYMENTS:
+        axes = {"deployment": {"tensor_parallel": 2}, "accuracy_of": name.removesuffix("_tp2")}
+        manifest["variants"][name] |= axes
+        records = [r for r in records if r["cell"]["variant"] != name or r["cell"]["kind"] == "load"]
+    manifest["cells"] = [c for c in manifest["cells"] if c["kind"] == "load" or c["variant"] not in DEPLOYMENTS]
+    return analyse(build(manifest, records, rows))
+
+
+def test_a_deployments_accuracy_is_its_heads_and_nothing_of_it_is_missing(deployments, tmp_path):
+    study, averages = deployments.study, deployments.averages
+    assert study.forms == ("fp8", "sparse_fp8", "int4") and study.missing == ()
+    assert averages["sparse_fp8_tp2"] == averages["sparse_fp8"] and averages["bf16_tp2"].recovery.value == 1.0
+    cells = {row[0].text: row for row in variants_table(deployments).rows}
+    recovery = [column.lstrip(">") for column in variants_table(deployments).columns].index("Average recovery")
+    own, head = (cells[label][recovery] for label in ("2:4 sparse FP8, TP 2", "2:4 sparse FP8"))
+    assert own.text == head.text and own.note == "as 2:4 sparse FP8"
+    assert "Dense BF16, TP 2" not in {row[1].text for row in recovery_table(deployments).rows}
+    report = write_report(study, tmp_path, deployments).parent
+    summary = json.loads((report / "summary.json").read_text())
+    variant = summary["variants"]["sparse_fp8_tp2"]
+    assert (variant["accuracy_of"], variant["average_recovery"], variant["verdict"]) == ("sparse_fp8", None, None)
+    assert not any(name.startswith(("accuracy/", "recovery/")) for name in variant["metrics"])
+    assert variant["deployment"] == {"tensor_parallel": 2}
+    assert "## Not measured" not in (report / "release_notes.md").read_text()
+    assert not (report / "model_cards" / "sparse_fp8_tp2.md").exists()
+    assert deployments.fronts[0].points["sparse_fp8_tp2"][1] == averages["sparse_fp8"].recovery
+
+
+def test_deployments_of_the_baseline_alone_have_verdicts_of_speed_and_what_was_speculated(tmp_path):
+    manifest, records, rows = parts()
+    manifest["variants"] = {name: manifest["variants"][name] for name in ("bf16", "fp8")}
+    manifest["variants"]["fp8"] |= {"label": "BF16, ngram x4", "deployment_of": "bf16", "accuracy_of": "bf16"}
+    manifest |= {"suites": [], "published": []}
+    kept = [r for r in records if r["cell"]["variant"] in manifest["variants"] and r["cell"]["kind"] == "load"]
+    manifest["cells"] = [record["cell"] for record in kept]
+    for record in kept:
+        if record["cell"]["variant"] == "fp8":
+            record["result"] |= {"draft_acceptance_rate": 0.4375, "tokens_per_draft": 2.75, "drafted_share": 0.1}
+    page = write_report(build(manifest, kept, rows), tmp_path).read_text()
+    notes = (tmp_path / "release_notes.md").read_text()
+    assert "- BF16, ngram x4 is Dense BF16, served in another way, and " in notes and "None shown" not in notes
+    assert "## Speculative decoding" in notes
+    assert "| 43.8 % | 2.75 | 10.0 % |" in notes and "43.8 %" in page
+
+
+def test_the_best_at_each_rate_is_named_and_only_with_deployments(deployments, tmp_path):
+    table = fastest_table(deployments, "itl_ms_p99")
+    notes = {cell.note for row in table.rows for cell in row[2:]}
+    assert "2 × Dense BF16" in notes and "2:4 sparse FP8, TP 2" in notes
+    assert table.rows[0][0].note == "on 2 GPUs" and table.rows[0][1].note == "0.500 a GPU"
+    report = write_report(deployments.study, tmp_path / "with", deployments).parent
+    assert "## Deployments" in (report / "release_notes.md").read_text()
+    assert "served rate per GPU" in (report / "index.html").read_text()
+    envelopes = json.loads((report / "summary.json").read_text())["envelopes"]
+    assert {entry["rate_rps"] / entry["rate_rps_per_gpu"] for entry in envelopes} == {2.0}
+    alone = write_report(synthetic_study(), tmp_path / "without").parent
+    assert "## Deployments" not in (alone / "release_notes.md").read_text()
+    assert "per GPU, requests" not in (alone / "index.html").read_text()
+    assert json.loads((alone / "summary.json").read_text())["envelopes"] == []
+
+
+def test_readings_carry_intervals_from_repeats_and_name_the_deployment(rich):
+    own = fixed_latency_table(rich, "rag_1024_128")
+    assert any(re.fullmatch(r"≈ [\d.]+ \[[\d.]+, [\d.]+\]", td.text) for row in own.rows for td in row)
+    notes = [td.note for row in cutoffs_table(rich, "itl_ms_p99").rows for td in row]
+    assert "2:4 sparse FP8, TP 2" in notes and "2 × 2:4 sparse FP8" in notes
