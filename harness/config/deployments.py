@@ -25,14 +25,6 @@ NUMERICS = ("kv_cache_dtype",)
 MOST = 64  # combinations of one variant
 DEFAULTS = {"tensor_parallel": 1, "replicas": 1, "kv_cache_dtype": "auto"}  # of every engine
 PARALLEL = ("tensor_parallel", "replicas")
-# Names of the parallel sizes, and short ones: sweeps that write them in engine arguments say GPUs so.
-SIZES = {"--tensor-parallel-size": "tensor_parallel", "--data-parallel-size": "replicas",
-         "--pipeline-parallel-size": "pipeline_parallel"}  # fmt: skip
-SHORT = {
-    name.format(short): f"--{long}-parallel-size"
-    for short, long in (("tp", "tensor"), ("pp", "pipeline"), ("dp", "data"))
-    for name in ("-{}", "--{}-size")  # vLLM's, SGLang's
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class Axes:
 
 
 def axes_of(variant: Variant) -> Axes:
-    """Of a variant after `expand`, whose axes have one value each."""
+    """The axes of a variant after `expand`, whose axes have one value each."""
     return Axes(**{axis: values[0] for axis, values in _used(variant.deployments).items()})
 
 
@@ -176,35 +168,3 @@ def _speculation(value: dict[str, Any]) -> tuple[str, int, dict[str, Any]]:
     """(method, tokens, what else tells one proposal from another, by key)."""
     more = {key: entry for key, entry in sorted(value.items()) if key not in ("method", "num_speculative_tokens")}
     return str(value.get("method", "draft")), value["num_speculative_tokens"], more
-
-
-def parallel_sizes(arguments: Sequence[Any]) -> dict[str, int]:
-    """{"tensor_parallel" | "replicas" | "pipeline_parallel": size} that engine arguments set; the last one counts."""
-    found: dict[str, int] = {}
-    words = [str(word) for word in arguments]
-    for position, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        value = value if equals else (words[position + 1] if position + 1 < len(words) else "")
-        if (axis := SIZES.get(SHORT.get(name, name))) and value.isdecimal():
-            found[axis] = int(value)
-    return found
-
-
-def gpus_of(config: Config, variant: Variant) -> int:
-    """As the sweep says; else tensor x pipeline x data parallel size, of the axes before the engine's arguments."""
-    if variant.gpus is not None:
-        return variant.gpus
-    sizes = parallel_sizes((*config.engine.args, *variant.engine_args))
-    sizes |= {axis: value for axis, value in axes_of(variant).given().items() if axis in PARALLEL}
-    return max(1, prod(sizes.values()))
-
-
-def clash(arguments: Sequence[str], deployed: Sequence[str]) -> str | None:
-    """The first flag of `deployed` that a variant's own `arguments` set too."""
-
-    def flags(words: Sequence[str]) -> dict[str, str]:
-        names = [str(word).partition("=")[0] for word in words if str(word).startswith("-")]
-        return {re.sub(r"^--no-", "--", SHORT.get(name, name)): name for name in names}
-
-    own = flags(arguments)
-    return next((own[name] for name in flags(deployed) if name in own), None)

@@ -4,7 +4,10 @@ What a suite or a scenario wants and a server does not give is a preflight error
 fail hours later.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from harness.engines import metric_names
 
 # What can be wanted of a server, in words that stand after "needs".
 NEXT_TOKEN_LOGPROBS = "log-probabilities of given next tokens"
@@ -21,7 +24,7 @@ class Dialect:
 
     `gives`: of the above. `likeliest`: the field that asks for the N likeliest next tokens with their ids, on a server
     that cannot be asked for given ones; N may be the whole vocabulary. `send_as`: ids or text, what prompts of suites
-    are sent as; scenarios have a setting of their own.
+    are sent as; scenarios have a setting of their own. `metrics`: of GET /metrics, {exporter's name: our quantity}.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Dialect:
     gives: frozenset[str]
     likeliest: str | None = None
     send_as: str = IDS
+    metrics: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def for_text_prompts(self) -> "Dialect":
         """Without what needs a prompt of token ids, whose positions are known."""
@@ -37,9 +41,16 @@ class Dialect:
 
 # vLLM 0.32. llama.cpp 11434 (tools/server): ignores fields that it does not know, refuses `echo`. SGLang 0.5.23
 # (entrypoints/openai/protocol.py). TensorRT-LLM's trtllm-serve and OpenAI's API refuse fields that they do not know.
-VLLM = Dialect("vllm", ("min_tokens", "ignore_eos"), EVERYTHING)
-SGLANG = Dialect("sglang", ("min_tokens", "ignore_eos"), frozenset({NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS, TOKEN_IDS}))
-LLAMACPP = Dialect("llamacpp", ("ignore_eos",), frozenset({NEXT_TOKEN_LOGPROBS}), likeliest="n_probs")
+VLLM = Dialect("vllm", ("min_tokens", "ignore_eos"), EVERYTHING, metrics=metric_names.VLLM)
+SGLANG = Dialect(
+    "sglang",
+    ("min_tokens", "ignore_eos"),
+    frozenset({NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS, TOKEN_IDS}),
+    metrics=metric_names.SGLANG,
+)
+LLAMACPP = Dialect(
+    "llamacpp", ("ignore_eos",), frozenset({NEXT_TOKEN_LOGPROBS}), likeliest="n_probs", metrics=metric_names.LLAMACPP
+)
 TENSORRT_LLM = Dialect("tensorrt_llm", ("min_tokens", "ignore_eos"), frozenset())
 OPENAI = Dialect("openai", (), frozenset())
 

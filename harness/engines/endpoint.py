@@ -4,12 +4,12 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.config.deployments import Axes
-from harness.engines import Deployment, Engine, EngineConfig, Server, Target
+from harness.engines import Deployment, Engine, EngineConfig, Server, Target, metric_names
 from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.engines.model_list import list_models
@@ -52,6 +52,7 @@ class Endpoint(Engine):
     @property
     def dialect(self) -> Dialect:
         known = DIALECTS.get(self.config.dialect, VLLM)  # a wrong name is one of problems()
+        known = replace(known, metrics=metric_names.KNOWN)  # vLLM behind a gateway of OpenAI's API exports vLLM's
         return known if self.config.send_as == IDS else known.for_text_prompts()
 
     def fingerprint(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The engine's own account of a cell, from GET /metrics in Prometheus text format. What it does not export is absent.
 
-Names of vLLM, and of SGLang and llama.cpp where they have the like. Other users of the server are in it too.
+The exporter's names are those of the server's dialect. Other users of the server are in it too.
 """
 
 import contextlib
@@ -8,7 +8,7 @@ import math
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.engines import Server
@@ -18,42 +18,19 @@ TIMEOUT_S = 10.0
 POLL_S, POLL_TIMEOUT_S = 1.0, 3.0
 MAX_SERIES = 600  # points kept; when they are full, every other one goes and the polls come half as often
 
-# our name: the exporters' names for it
-COUNTERS = {
-    "prefix_cache_queries": ("vllm:prefix_cache_queries_total", "vllm:prefix_cache_queries"),  # tokens
-    "prefix_cache_hits": (  # tokens
-        "vllm:prefix_cache_hits_total",
-        "vllm:prefix_cache_hits",
-        "sglang:cached_tokens_total",
-    ),
-    "prefix_cache_extra": ("llamacpp:prompt_tokens_cached_total",),  # hits, in tokens that prompt_tokens leaves out
-    "preemptions": (  # requests
-        "vllm:num_preemptions_total",
-        "vllm:num_preemptions",
-        "sglang:num_retracted_requests_total",
-    ),
-    "generation_tokens": (
-        "vllm:generation_tokens_total",
-        "sglang:generation_tokens_total",
-        "llamacpp:tokens_predicted_total",
-    ),
-    "prompt_tokens": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "llamacpp:prompt_tokens_total"),
-    "requests_succeeded": ("vllm:request_success_total",),
-    "drafts": ("vllm:spec_decode_num_drafts_total",),  # of speculative decoding: one a sequence and step
-    "draft_tokens": ("vllm:spec_decode_num_draft_tokens_total",),
-    "accepted_tokens": ("vllm:spec_decode_num_accepted_tokens_total",),
-}
-GAUGES = {
-    "running": ("vllm:num_requests_running", "sglang:num_running_reqs", "llamacpp:requests_processing"),
-    "waiting": ("vllm:num_requests_waiting", "sglang:num_queue_reqs", "llamacpp:requests_deferred"),
-    "kv_cache_use": (
-        "vllm:kv_cache_usage_perc",  # 0 to 1, in spite of its name
-        "vllm:gpu_cache_usage_perc",
-        "sglang:token_usage",
-        "llamacpp:kv_cache_usage_ratio",
-    ),
-}
-OURS = {theirs: name for names in (COUNTERS, GAUGES) for name, exported in names.items() for theirs in exported}
+COUNTERS = (
+    "prefix_cache_queries",  # tokens
+    "prefix_cache_hits",  # tokens
+    "prefix_cache_extra",  # hits, in tokens that prompt_tokens leaves out
+    "preemptions",  # requests
+    "generation_tokens",
+    "prompt_tokens",
+    "requests_succeeded",
+    "drafts",  # of speculative decoding: one a sequence and step
+    "draft_tokens",
+    "accepted_tokens",
+)
+GAUGES = ("running", "waiting", "kv_cache_use")  # requests, requests, share of the cache
 
 
 class Watched:
@@ -124,13 +101,14 @@ def scrape(server: Server, timeout_s: float = TIMEOUT_S, dropped: set[str] | Non
     """The metrics that this server has; {} when it has none. `dropped`: as of parse()."""
     request = urllib.request.Request(server.base_url + "/metrics", headers=server.headers)
     try:
-        return parse(fetch(request, timeout_s).decode("utf-8", "replace"), dropped)
+        return parse(fetch(request, timeout_s).decode("utf-8", "replace"), server.dialect.metrics, dropped)
     except OSError:  # refused, 404, time-out: a server without metrics can be measured too
         return {}
 
 
-def parse(text: str, dropped: set[str] | None = None) -> dict[str, float]:
-    """Each metric summed over its labels (engines, models), and the fullest KV cache of them.
+def parse(text: str, names: Mapping[str, str], dropped: set[str] | None = None) -> dict[str, float]:
+    """Each quantity of `names` (exporter's name: ours) summed over its labels (engines, models), and the fullest KV
+    cache of them.
 
     A value that is no count or share (NaN, Infinity, below 0) is left out, and its metric's name added to `dropped`.
     """
@@ -139,7 +117,7 @@ def parse(text: str, dropped: set[str] | None = None) -> dict[str, float]:
         name, brace, labelled = line.partition("{")
         if not brace:
             name, _, labelled = line.partition(" ")
-        ours = OURS.get(name.strip())
+        ours = names.get(name.strip())
         if ours is None:
             continue
         words = (labelled.rpartition("}")[2] if brace else labelled).split()  # the value, and a time stamp perhaps
@@ -163,9 +141,9 @@ def _number(word: str) -> float:
 def between(before: dict[str, float], after: dict[str, float]) -> dict[str, float | None]:
     """What the counters say happened from one scrape to the next.
 
-    prefix_cache_hit_rate is hits / queries, in tokens; SGLang counts hits alone, of all prompt tokens, and llama.cpp
-    beside the prompt tokens that it computes. draft_acceptance_rate is accepted / draft tokens, tokens_per_draft 1 +
-    accepted tokens / drafts (vLLM's mean acceptance length), drafted_share accepted / generated tokens. A counter that
+    prefix_cache_hit_rate is hits / queries, in tokens. A server may count hits alone, of all prompt tokens, or beside
+    the prompt tokens that it computes. draft_acceptance_rate is accepted / draft tokens, tokens_per_draft 1 +
+    accepted tokens / drafts (the mean acceptance length), drafted_share accepted / generated tokens. A counter that
     fell means that the server restarted.
     """
     change = {name: after[name] - before[name] for name in COUNTERS if name in before and name in after}

@@ -19,11 +19,12 @@ from harness.checkpoints.identity import argument_files
 from harness.checkpoints.planned_repairs import planned_overrides
 from harness.checkpoints.prepare import identity, tokenizer_identity
 from harness.checkpoints.recipes import recipe_of
-from harness.config.deployments import axes_of, clash, gpus_of, stands_for
+from harness.config.deployments import axes_of, stands_for
 from harness.config.schema import Config
 from harness.config.variants import Variant
 from harness.config.workloads import Scenario
 from harness.engines import Deployment, Engine
+from harness.engines.parallel import clash, gpus_of
 from harness.errors import ConfigError
 from harness.gemm import GEMM
 from harness.gemm.cells import gemm_inputs

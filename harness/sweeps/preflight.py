@@ -9,10 +9,11 @@ from harness.accuracy import Suite
 from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.prepare import Workshop
-from harness.config.deployments import gpus_of, stands_for
+from harness.config.deployments import stands_for
 from harness.config.schema import Config
 from harness.engines import Engine, environment
 from harness.engines.kernels import wants_sparsity_config
+from harness.engines.parallel import gpus_of
 from harness.engines.urls import proxy_of
 from harness.errors import ConfigError
 from harness.gemm import GEMM

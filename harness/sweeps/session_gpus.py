@@ -3,10 +3,10 @@
 import os
 from collections.abc import Mapping
 
-from harness.config.deployments import gpus_of
 from harness.config.schema import Config
 from harness.config.variants import Variant
 from harness.engines import Engine
+from harness.engines.parallel import gpus_of
 from harness.sweeps.plan import JUDGE, Plan, Session
 from harness.telemetry.devices import Device
 from harness.telemetry.problems import problems

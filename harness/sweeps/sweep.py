@@ -15,12 +15,13 @@ import harness
 from harness.accuracy import suite_class
 from harness.checkpoints import gguf
 from harness.checkpoints.prepare import Workshop
-from harness.config.deployments import axes_of, gpus_of, stands_for
+from harness.config.deployments import axes_of, stands_for
 from harness.config.schema import Config
 from harness.config.schemes import scheme_words
 from harness.console.output import MaskedFormatter
 from harness.console.progress import Progress, make_progress
 from harness.engines import engine_class, leftovers
+from harness.engines.parallel import gpus_of
 from harness.errors import HarnessError, PreflightError
 from harness.gemm.cells import products_left_out
 from harness.machine import disk, host, scratch

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from harness.config.deployments import gpus_of
 from harness.config.schema import Config
 from harness.config.schemes import needs_words
 from harness.engines import Engine
+from harness.engines.parallel import gpus_of
 from harness.engines.releases import version_in
 from harness.machine import host
 from harness.records import WHOLE_VARIANT, LeftOut

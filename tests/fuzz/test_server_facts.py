@@ -7,15 +7,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.accuracy.generation import PAUSE_S, pause_s, retry_after_s
+from harness.engines.metric_names import KNOWN
 from harness.engines.model_list import parse_models
 from harness.engines.urls import redirect_words
 from harness.errors import EngineError
 from harness.hub.waiting import bounded
-from harness.load.server_metrics import COUNTERS, GAUGES, OURS, Watched, between, parse
+from harness.load.server_metrics import COUNTERS, GAUGES, Watched, between, parse
 from tests.fuzz.budget import examples
 from tests.fuzz.foreign import JSON, NUMBERS, changed, damaged, encoded
 
-NAMES = st.sampled_from([*OURS, "process_cpu_seconds_total", "vllm:", ""])
+NAMES = st.sampled_from([*KNOWN, "process_cpu_seconds_total", "vllm:", ""])
 LABELS = st.sampled_from(["", '{engine="0"}', '{a="x } 3",b="{"}', "{", "}", '{le="+Inf"}'])
 VALUES = st.one_of(
     NUMBERS.map(str), st.sampled_from(["NaN", "+Inf", "-Inf", "1_0", "0x5", "", "9" * 5000, "1e999", "3 1395066363000"])
@@ -28,14 +29,14 @@ TEXT = st.lists(LINE, max_size=8).map("\n".join)
 @given(TEXT, TEXT)
 def test_any_metrics_give_finite_numbers(first, second):
     dropped = set()
-    before, after = parse(first, dropped), parse(second, dropped)
+    before, after = parse(first, KNOWN, dropped), parse(second, KNOWN, dropped)
     for found in (before, after):
         assert set(found) <= {*COUNTERS, *GAUGES}
         assert all(math.isfinite(value) and value >= 0 for value in found.values())
     watched = Watched(before, dropped)
     watched.saw(1.0, after)
     json.dumps(watched.summary(), allow_nan=False)
-    assert dropped <= set(OURS)
+    assert dropped <= set(KNOWN)
     assert set(between(before, after)) == set(between({}, {}))
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.config.deployments import Axes, parallel_sizes
+from harness.config.deployments import Axes
 from harness.engines import Deployment, Engine, EngineConfig, Server
 from harness.engines.dialect import VLLM
 from harness.engines.model_list import list_models
+from harness.engines.parallel import parallel_sizes
 from harness.engines.process import ServerProcess, free_port, port_in_use
 from harness.engines.simulated.roofline import Roofline, problems
 from harness.engines.simulated.schemes import SCHEMES, Scheme, scheme_of

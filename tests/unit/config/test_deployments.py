@@ -8,10 +8,11 @@ import pytest
 
 from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
-from harness.config.deployments import Axes, axes_of, expand, gpus_of, stands_for
+from harness.config.deployments import Axes, axes_of, expand, stands_for
 from harness.config.variants import Deployments
 from harness.engines import Deployment, engine_class
 from harness.engines.endpoint import Endpoint, EndpointConfig
+from harness.engines.parallel import gpus_of
 from harness.engines.vllm import Vllm, VllmConfig, kv_cache_dtypes
 from harness.errors import ConfigError
 from harness.machine import host

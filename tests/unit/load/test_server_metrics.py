@@ -1,12 +1,15 @@
 import itertools
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from harness.engines import Server
+from harness.engines import Server, metric_names
 from harness.load import server_metrics
-from harness.load.server_metrics import MAX_SERIES, Watched, between, parse, watch
+from harness.load.server_metrics import COUNTERS, GAUGES, MAX_SERIES, Watched, between, watch
+
+parse = partial(server_metrics.parse, names=metric_names.KNOWN)
 
 TEXT = """# HELP vllm:prefix_cache_queries_total Prefix cache queries, in terms of number of queried tokens.
 # TYPE vllm:prefix_cache_queries_total counter
@@ -56,6 +59,10 @@ def test_metrics_are_summed_over_their_labels_and_the_fullest_cache_counts():
         "kv_cache_use": 0.5,
     }
     assert parse("<html>not found</html>") == {}
+
+
+def test_every_exported_name_is_of_a_quantity_that_is_read():
+    assert set(metric_names.KNOWN.values()) == {*COUNTERS, *GAUGES}
 
 
 def test_other_engines_names():
@@ -162,14 +169,14 @@ def test_what_the_cell_raises_comes_through(exporter):
 def test_values_that_are_no_numbers_are_left_out_and_named(value):
     dropped = set()
     text = f'vllm:generation_tokens_total{{engine="0"}} {value}\nvllm:generation_tokens_total{{engine="1"}} 7\n'
-    assert parse(text, dropped) == {"generation_tokens": 7.0}
+    assert parse(text, dropped=dropped) == {"generation_tokens": 7.0}
     assert dropped == {"vllm:generation_tokens_total"}
     assert Watched({}, dropped).summary()["server_metrics_dropped"] == ["vllm:generation_tokens_total"]
 
 
 def test_a_sum_that_has_no_number_is_left_out():
     dropped = set()
-    assert parse("vllm:num_requests_running 1e308\n" * 20, dropped)["running"] < float("inf")
+    assert parse("vllm:num_requests_running 1e308\n" * 20, dropped=dropped)["running"] < float("inf")
     assert dropped
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.config.deployments import gpus_of
+from harness.engines.parallel import gpus_of
 from harness.errors import ConfigError
 from harness.sweeps.compose import compose_sweep
 
