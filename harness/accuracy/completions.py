@@ -5,9 +5,10 @@ from typing import Any
 
 from harness.engines.replies import BadReply, a_count, a_list, a_logprob, a_text, an_object, shown
 from harness.errors import CellError
+from harness.records.item import UNREADABLE
 
 FILTERED = "content_filter"
-UNREADABLE = "unreadable"  # finish_reason of the empty answer in place of one that no try could read (generation.py)
+UNREADABLE_SHARE = 0.01  # of the answers; above it the score is not the model's
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ def completion(reply: dict[str, Any]) -> Completion:
 def unreadable(problem: str) -> dict[str, Any]:
     """Return an empty answer in place of one that cannot be read; it holds the reason."""
     return {"choices": [{"text": "", "finish_reason": UNREADABLE}], "problem": problem}
+
+
+def tolerated(answers: int) -> int:
+    """Return how many of so many answers may be unreadable before the suite ends: UNREADABLE_SHARE, or one."""
+    return max(1, int(UNREADABLE_SHARE * answers))
 
 
 def problem_of(reply: dict[str, Any]) -> str | None:

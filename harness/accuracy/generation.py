@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from harness.accuracy.completions import check, counts_of, unreadable
+from harness.accuracy.completions import check, counts_of, tolerated, unreadable
 from harness.accuracy.refusals import advice, final, is_rate_limit
 from harness.engines import Server
 from harness.engines.failures import failure_of, unwrapped
@@ -24,7 +24,6 @@ from harness.errors import CellError
 RETRIES = 3
 RETRY_STATUS = {408, 500, 502, 503, 504, 520, 522, 524, 529}  # 52x: Cloudflare's; 529: Anthropic's "overloaded"
 SOON_S = 0.2  # at the earliest, whatever it says
-UNREADABLE_SHARE = 0.01
 MOST_BYTES = 256 << 20  # of an answer; the log-probabilities of a whole vocabulary are some 15 MB
 PAUSE_S = 60.0  # at most between two failures, whatever Retry-After says
 PATIENCE_S = 600.0  # that one request waits for a server which is rate-limiting the client
@@ -38,19 +37,22 @@ def request_many(
     concurrency: int,
     timeout_s: float = 600.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    most_unreadable: int | None = None,
 ) -> list[dict[str, Any]]:
     """POST every body to `path` (`/v1/completions`, ...), `concurrency` in flight; the answers in the order asked.
 
     `bodies` are gone through once, each taken when there is room for it: they may be made on the way.
 
     Raises CellError when a request is refused (4xx) or has failed RETRIES times: a suite with holes is not a score. The
-    exception is an answer that came and that no try could read: up to UNREADABLE_SHARE of the answers, or one of
-    several, are counted as failures of their own (completions.unreadable).
+    exception is an answer that came and that no try could read: up to `most_unreadable` of them are counted as failures
+    of their own (completions.unreadable). None: UNREADABLE_SHARE of the answers, or one of several.
     """
-    return asyncio.run(_request_many(server, path, bodies, concurrency, timeout_s, progress))
+    if most_unreadable is None:
+        most_unreadable = min(tolerated(len(bodies)), len(bodies) - 1)
+    return asyncio.run(_request_many(server, path, bodies, concurrency, timeout_s, progress, most_unreadable))
 
 
-async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
+async def _request_many(server, path, bodies, concurrency, timeout_s, progress, most_unreadable):
     import aiohttp  # here: preflight and the planner load the suites, and must stay light
 
     answers: list[dict[str, Any] | None] = [None] * len(bodies)
@@ -65,7 +67,7 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress):
                 answers[index] = await _request(session, server, path, {"model": server.model, **body}, pace)
             except _Unreadable as error:
                 broken += 1
-                if broken > max(1, UNREADABLE_SHARE * len(bodies)) or broken == len(bodies):
+                if broken > most_unreadable:
                     raise CellError(str(error)) from None
                 answers[index] = unreadable(str(error))
             server.meter.add_usage(counts_of(answers[index]))

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy import Context
-from harness.accuracy.completions import problem_of
+from harness.accuracy.completions import problem_of, tolerated
 from harness.accuracy.data_files import read_text
 from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
 from harness.accuracy.humaneval.suite import subset
+from harness.accuracy.reasoning import unreadable_flags
 from harness.accuracy.token_prompts import digest
 from harness.engines.dialect import PROMPT_LOGPROBS_BY_ID
 from harness.engines.replies import NO_PROBABILITY, BadReply, a_logprob
@@ -42,6 +43,10 @@ MIRRORED = ("*.txt", "*.raw")
 MOST_TOP_K = 20  # vLLM's --max-logprobs unless it is started otherwise
 REVISION = 1  # of this module's own protocol: raise it when windows, requests or rows change
 MOST_NATS = 700.0  # a token; exp() has no number for more
+UNREAD = {
+    **{"tokens": 0, "logprob_sum": 0.0, "top_k": 0},
+    **{"token_ids": "", "token_logprobs": "", "top_ids": "", "top_logprobs": ""},
+}
 PREFIX = "token_id:"  # return_tokens_as_token_ids
 
 
@@ -119,18 +124,19 @@ class Perplexity:
                 "doc_hash": digest(ids[len(bos) :]),
                 "prompt_hash": digest(ids),
                 "scores": {},
-                **window_row(answer, ids, config.top_k),
+                **scored,
             }
-            for (number, ids), answer in zip(chosen, answers, strict=True)
+            for (number, ids), scored in zip(chosen, window_rows(answers, chosen, config.top_k), strict=True)
         ]
         return self._outcome(rows, text, len(windows), bool(bos))
 
     def _outcome(self, rows: list[dict[str, Any]], text: "Text", population: int, bos: bool) -> Outcome:
         tokens = sum(row["tokens"] for row in rows)
+        errors = sum(not row["tokens"] for row in rows)
         result = {
             "primary": "perplexity",
             "scores": {},
-            "counts": {"items": len(rows), "truncated": 0, "empty": 0, "unparsed": 0, "errors": 0},
+            "counts": {"items": len(rows), "truncated": 0, "empty": 0, "unparsed": 0, "errors": errors},
             "data": {"source": text.kind, "name": text.name, "digest": text.digest(), "population": population},
             "details": {
                 "perplexity": math.exp(min(-sum(row["logprob_sum"] for row in rows) / tokens, MOST_NATS)),
@@ -140,7 +146,7 @@ class Perplexity:
                 "bos": bos,
             },
         }
-        return Outcome(result, rows, [])
+        return Outcome(result, rows, unreadable_flags(errors, len(rows), "are left out"))
 
     def _bos(self, tokenizer: Any) -> list[int]:
         if self.config.add_bos is None:
@@ -210,6 +216,20 @@ def cut_windows(ids: list[int], window: int, bos: list[int]) -> list[list[int]]:
     step = window - len(bos)
     full = [bos + ids[start : start + step] for start in range(0, len(ids) - step + 1, step)]
     return full or ([bos + ids] if len(bos + ids) > 1 else [])
+
+
+def window_rows(answers: list[dict[str, Any]], chosen: list[tuple[int, list[int]]], top_k: int) -> list[dict[str, Any]]:
+    """Return what each answer gives its window: nothing for one that cannot be read. Raise CellError for too many."""
+    rows, unread = [], 0
+    for answer, (_, ids) in zip(answers, chosen, strict=True):
+        try:
+            rows.append(window_row(answer, ids, top_k))
+        except CellError:
+            unread += 1
+            if unread > min(tolerated(len(chosen)), len(chosen) - 1):
+                raise
+            rows.append(UNREAD | {"top_k": top_k})
+    return rows
 
 
 def window_row(answer: dict[str, Any], ids: list[int], top_k: int) -> dict[str, Any]:

@@ -7,10 +7,9 @@ block themselves, so the end of the prompt belongs to it.
 from collections.abc import Collection
 from typing import Any
 
-from harness.accuracy.completions import FILTERED, UNREADABLE
+from harness.accuracy.completions import FILTERED, UNREADABLE, UNREADABLE_SHARE
 from harness.records import Flag
 
-UNREADABLE_SHARE = 0.01  # above it the score is not the model's
 OPENED, CLOSED = "open", "closed"
 BLOCKS = (  # Qwen, DeepSeek, GLM, Nemotron; others; Mistral; Kimi; Seed; Cohere; gpt-oss
     ("<think>", "</think>"),
@@ -48,7 +47,9 @@ def answer_flags(rows: Collection[dict[str, Any]], limit: str) -> list[Flag]:
     """Flags of generated answers, whatever the suite. `limit`: the setting that bounds their tokens."""
     advice = f". Raise {limit}, or serve the model with thinking turned off in its chat template"
     return (
-        _thinking(rows, "the reasoning is scored as part of the answer", advice) + _filtered(rows) + _unreadable(rows)
+        _thinking(rows, "the reasoning is scored as part of the answer", advice)
+        + _filtered(rows)
+        + unreadable_flags([row.get("finish_reason") for row in rows].count(UNREADABLE), len(rows))
     )
 
 
@@ -75,8 +76,7 @@ def _filtered(rows: Collection[dict[str, Any]]) -> list[Flag]:
     return [Flag(FILTERED, "caution", message)] if count else []
 
 
-def _unreadable(rows: Collection[dict[str, Any]]) -> list[Flag]:
-    count = [row.get("finish_reason") for row in rows].count(UNREADABLE)
-    message = f"{count} of {len(rows)} answers could not be read and count as empty; see the log"
-    level = "invalid" if count > UNREADABLE_SHARE * len(rows) else "caution"
+def unreadable_flags(count: int, answers: int, counted_as: str = "count as empty") -> list[Flag]:
+    message = f"{count} of {answers} answers could not be read and {counted_as}; see the log"
+    level = "invalid" if count > UNREADABLE_SHARE * answers else "caution"
     return [Flag(UNREADABLE, level, message)] if count else []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+UNREADABLE = "unreadable"  # finish_reason of an item whose answer no try could read
 NULLABLE = frozenset({"group", "prompt_hash", "finish_reason", "completion_tokens"})
 _IDENTITY = ("id", "group", "doc_hash")
 _ANSWER = ("response", "finish_reason", "completion_tokens", "reasoning", "solution", "parsed", "status")
@@ -110,7 +111,7 @@ class TextWindow:
     prompt_hash: str | None = None
     group: None = None
     scores: dict[str, float] = field(default_factory=dict)  # none: no average of recoveries takes a window for an item
-    tokens: int  # n that are scored
+    tokens: int  # n that are scored; 0: the answer could not be read
     logprob_sum: float  # nats
     top_k: int  # k
     token_ids: str  # uint32 [n]

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any
 
 from harness.accuracy.completions import UNREADABLE
+from harness.accuracy.lm_eval.logprobs import UNREAD
 from harness.accuracy.reasoning import mark
 from harness.errors import CellError, did_you_mean
 from harness.records import Flag
@@ -54,6 +55,8 @@ def _response(arguments: list, resps: list, generation_of: Callable) -> dict[str
         return mark({"response": answer.text, **facts, "extracted": {}}, arguments[0][0])
     asked = [(context, choice, resp[0][0]) for (context, choice, *_), resp in zip(arguments, resps, strict=True)]
     asked = [one for one in asked if one[0]] or asked  # acc_mutual_info asks every choice without its context too
+    if any(logprob == UNREAD[0] for *_, logprob in asked):
+        return {"response": "", "finish_reason": UNREADABLE, "completion_tokens": None}
     named = dict(zip(_labels([choice for _, choice, _ in asked]), [logprob for *_, logprob in asked], strict=True))
     return {
         "response": max(named, key=named.get),  # the first of equals, as lm-eval takes it
@@ -69,6 +72,14 @@ def _labels(continuations: list[str]) -> list[str]:
     if len(set(own)) == len(own) and all(0 < len(text) <= 16 for text in own):
         return own
     return [chr(ord("A") + n) if n < 26 else str(n) for n in range(len(own))]
+
+
+def count_errors_as_wrong(rows: list[dict[str, Any]]) -> None:
+    """Give the items of multiple choice whose answer could not be read every score of the others, at 0."""
+    names = dict.fromkeys(name for row in rows for name in row["scores"])
+    for row in rows:
+        if row["finish_reason"] == UNREADABLE and "extracted" not in row:
+            row["scores"] = dict.fromkeys(names, 0.0)
 
 
 def scores_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -124,7 +135,7 @@ def counts_of(rows: list[dict[str, Any]], primary: str) -> dict[str, int]:
         "truncated": sum(row["finish_reason"] == "length" for row in generated),
         "empty": sum(not row["response"].strip() for row in generated),
         "unparsed": sum(unparsed),
-        "errors": sum(row["finish_reason"] == UNREADABLE for row in generated),
+        "errors": sum(row["finish_reason"] == UNREADABLE for row in rows),
     }
 
 

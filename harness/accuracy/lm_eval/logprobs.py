@@ -8,6 +8,7 @@ from harness.engines.replies import BadReply, a_logprob
 from harness.errors import CellError
 
 Score = tuple[float, bool]  # log-probability (nats); would greedy decoding say it
+UNREAD: Score = (-1e300, False)  # of an answer that cannot be read; no log-probability is so low (replies.a_logprob)
 LIKELIEST = (
     400  # next tokens asked for at first where given ones cannot be: 30 kB; answers to a question are among them
 )

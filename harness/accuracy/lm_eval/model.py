@@ -17,10 +17,11 @@ from typing import Any
 
 from lm_eval.api.model import TemplateLM
 
-from harness.accuracy.completions import Completion, completion
+from harness.accuracy.completions import Completion, completion, problem_of, tolerated
 from harness.accuracy.generation import request_many
 from harness.accuracy.lm_eval.logprobs import (
     LIKELIEST,
+    UNREAD,
     Score,
     echo_body,
     echoed_score,
@@ -89,6 +90,7 @@ class ServedModel(TemplateLM):
         self.context_length = served_context_length(server)
         self.one_request: bool | None = None  # does the server answer logprob_token_ids? None: not asked yet
         self.generations: dict[tuple[str, tuple[str, ...]], Completion] = {}
+        self.unread = 0  # questions whose answers no try could read
         self.prompts_cut = 0  # prompts that lost their beginning because the server's context is too short
 
     @property
@@ -165,17 +167,31 @@ class ServedModel(TemplateLM):
             for count in self._likeliest():
                 missing = [n for n in short if answers[n] is None]
                 bodies = [self._next_token_body(questions[n], count) for n in missing]
-                for n, reply in zip(missing, self._post(bodies, report(len(questions))), strict=True):
-                    answers[n] = next_token_scores(reply, [choice[0] for choice in questions[n].choices])
+                replies = self._post(bodies, report(len(questions)), tolerated(total))
+                for n, reply in zip(missing, replies, strict=True):
+                    if problem := problem_of(reply):
+                        answers[n] = self._not_read(questions[n], problem, total)
+                    else:
+                        answers[n] = next_token_scores(reply, [choice[0] for choice in questions[n].choices])
         rest = [n for n, answer in enumerate(answers) if answer is None]
         pairs = [(self._fit(questions[n].context, len(c) + 1), c) for n in rest for c in questions[n].choices]
-        replies = iter(self._post([echo_body(context, c) for context, c in pairs], report(len(questions))))
-        scores = iter(
-            [echoed_score(reply, len(context), len(c)) for (context, c), reply in zip(pairs, replies, strict=True)]
-        )
+        most_unreadable = tolerated(total) * max((len(questions[n].choices) for n in rest), default=1)
+        bodies = [echo_body(context, c) for context, c in pairs]
+        echoed = iter(zip(pairs, self._post(bodies, report(len(questions)), most_unreadable), strict=True))
         for n in rest:
-            answers[n] = [next(scores) for _ in questions[n].choices]
+            own = [next(echoed) for _ in questions[n].choices]
+            try:
+                answers[n] = [echoed_score(reply, len(context), len(c)) for (context, c), reply in own]
+            except CellError as error:
+                answers[n] = self._not_read(questions[n], str(error), total)
         return answers
+
+    def _not_read(self, question: Question, problem: str, total: int) -> list[Score]:
+        """Count a question as an error. Raise CellError when there are too many of them."""
+        self.unread += 1
+        if self.unread > min(tolerated(total), total - 1):
+            raise CellError(problem)
+        return [UNREAD] * len(question.choices)
 
     def _likeliest(self) -> list[int]:
         """How many next tokens to ask for, one try after the other; given ones are asked for once."""
@@ -233,11 +249,21 @@ class ServedModel(TemplateLM):
         return self.context_length is not None and len(ids) + room > self.context_length
 
     def _post(
-        self, bodies: Collection[dict], progress: Callable[[int, int], None] = lambda done, of: None
+        self,
+        bodies: Collection[dict],
+        progress: Callable[[int, int], None] = lambda done, of: None,
+        most_unreadable: int | None = None,
     ) -> list[dict]:
         if not bodies:
             return []
-        return request_many(self.server, "/v1/completions", bodies, concurrency=self.concurrency, progress=progress)
+        return request_many(
+            self.server,
+            "/v1/completions",
+            bodies,
+            concurrency=self.concurrency,
+            progress=progress,
+            most_unreadable=most_unreadable,
+        )
 
 
 def stop_strings(gen_kwargs: dict[str, Any], eos: str | None) -> tuple[str, ...]:

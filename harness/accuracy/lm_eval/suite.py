@@ -127,6 +127,7 @@ class LmEval:
         rows = lm_eval_rows.item_rows(report["samples"], groups, model.generation_of)
         averaged = {(n, metric) for n in chosen for metric, how in tasks[n].aggregation().items() if how is mean}
         lm_eval_rows.check_against(rows, report["results"], averaged)
+        lm_eval_rows.count_errors_as_wrong(rows)
         scores = lm_eval_rows.scores_of(rows)
         primary = lm_eval_rows.primary_score(config.metric, scores, len(rows))
         counts = lm_eval_rows.counts_of(rows, primary)

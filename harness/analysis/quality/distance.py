@@ -40,6 +40,7 @@ from harness.analysis.statistics.clustered import (
 )
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Measured, Study
+from harness.records.item import UNREADABLE
 
 LEAST = 1e-7  # what a sum of float32 probabilities cannot tell from 0
 
@@ -108,7 +109,7 @@ def choice_distances(study: Study) -> dict[tuple[str, str], ChoiceDistance]:
         noise = None
         for name in study.compared:
             own = next(iter(study.find("accuracy", name, suite)), None)
-            if own is None or not any("logprobs" in row for row in own.load_rows()[:1]):
+            if own is None or not any("logprobs" in row for row in own.load_rows()):
                 continue
             noise = noise or _choice_noise(study, suite, runs)
             gap, reason = None, why_not(study, own, runs)
@@ -127,6 +128,9 @@ def _choice_noise(study: Study, suite: str, runs: tuple[Measured, ...]) -> Choic
 def choice_gap(pairs: Pairs, seed: list[int]) -> ChoiceGap:
     """Raises PairingError for items whose choices differ, or that lack log-probabilities."""
     divergences, same = [], []
+    pairs = [pair for pair in pairs if not any(row.get("finish_reason") == UNREADABLE for row in pair)]
+    if not pairs:
+        raise PairingError("no item has an answer of both that could be read; measure both again")
     for base, own in pairs:
         left, right = base.get("logprobs"), own.get("logprobs")
         if not left or not right or left.keys() != right.keys():
@@ -172,13 +176,14 @@ def text_distances(study: Study) -> dict[tuple[str, str], TextDistance]:
 
 def _text_distance(study: Study, own: Measured) -> TextDistance:
     rows, data = own.load_rows(), own.result.get("data") or {}
-    perplexity = perplexity_of(rows, _seed(study, own.cell.suite)) if own.valid and rows else None
+    windows = sum(row["tokens"] > 0 for row in rows)  # 0: its answer could not be read
+    perplexity = perplexity_of(rows, _seed(study, own.cell.suite)) if own.valid and windows else None
     return TextDistance(
         variant=own.cell.variant,
         suite=own.cell.suite,
         perplexity=perplexity,
         tokens=sum(row["tokens"] for row in rows),
-        windows=len(rows),
+        windows=windows,
         population=data.get("population"),
         source=source_name(data),
         gap=None,
@@ -188,15 +193,18 @@ def _text_distance(study: Study, own: Measured) -> TextDistance:
 
 
 def perplexity_of(rows: list[dict[str, Any]], seed: list[int]) -> Estimate:
-    sums = np.array([(row["logprob_sum"], row["tokens"]) for row in rows], dtype=float)
+    sums = np.array([(row["logprob_sum"], row["tokens"]) for row in rows if row["tokens"]], dtype=float)
     totals = resampled_totals(sums, seed)
     value = float(np.exp(-sums[:, 0].sum() / sums[:, 1].sum()))
-    return cluster_interval(value, np.exp(-totals[:, 0] / totals[:, 1]), len(rows))
+    return cluster_interval(value, np.exp(-totals[:, 0] / totals[:, 1]), len(sums))
 
 
 def text_gap(pairs: Pairs, seed: list[int]) -> TextGap:
     """Raises PairingError for windows that were scored at different tokens."""
     windows, kl, covered, same = [], [], [], []
+    pairs = [(base, own) for base, own in pairs if base["tokens"] and own["tokens"]]
+    if not pairs:
+        raise PairingError("no window was scored for both; measure both again")
     for number, (base, own) in enumerate(pairs):
         p, q = _positions(base), _positions(own)
         if not np.array_equal(p.tokens, q.tokens):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class SmallServer:
     tokenizer: str
     knows: set[str] = field(default_factory=lambda: {"logprob_token_ids", "echo", "stop"})
     refuses: set[str] = field(default_factory=set)  # body keys that it answers with HTTP 400
+    broken: Callable[[list[int]], bool] = lambda prompt: False  # prompts that it answers with something else
     context_length: int | None = 4096
     bodies: list[dict] = field(default_factory=list)
     port: int = 0
@@ -82,6 +84,8 @@ class SmallServer:
             return web.json_response({"error": f"unknown field {refused}"}, status=400)
         if self.context_length and len(prompt) + body["max_tokens"] > self.context_length:
             return web.json_response({"error": "prompt too long"}, status=400)
+        if self.broken(prompt):
+            return web.json_response({"choices": 5})
         choice = self.score(body, prompt) if body.get("logprobs") else self.generate(body, prompt)
         return web.json_response({"choices": [{"index": 0, **choice}], "usage": {"completion_tokens": 7}})
 

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from harness.accuracy import generation
 from harness.errors import CellError
+from harness.records.record_check import rows_fault
 from tests.integration.accuracy.small_lm_server import Seen, stock
 
 
@@ -50,6 +52,32 @@ def test_a_server_that_does_not_know_token_ids_gets_the_exact_fallback(small_ser
     assert outcome.result["details"]["multiple_choice"] == "one request a choice"
     for ours, theirs in zip(outcome.rows, exact.rows, strict=True):
         assert ours["logprobs"] == pytest.approx(theirs["logprobs"]) and ours["scores"] == theirs["scores"]
+
+
+@pytest.mark.parametrize("manner", ["one request a question", "one request a choice"])
+def test_an_answer_that_cannot_be_read_costs_one_item(small_server, ask, monkeypatch, manner):
+    monkeypatch.setattr(generation, "pause_s", lambda *_: 0.0)
+    if manner == "one request a choice":
+        small_server.knows.discard("logprob_token_ids")
+    whole = ask(items=12)
+    bad, *more = [small_server.bodies[at]["prompt"] for at in (-1, -5, -9)]
+    small_server.broken = lambda prompt: prompt == bad
+    outcome = ask(items=12)
+    assert outcome.result["details"]["multiple_choice"] == manner
+    (wrong,) = [row for row in outcome.rows if row["finish_reason"] == "unreadable"]
+    assert (wrong["scores"], wrong["response"], "logprobs" in wrong) == ({"acc": 0.0}, "", False)
+    assert [row for row in outcome.rows if row is not wrong] == [r for r in whole.rows if r["id"] != wrong["id"]]
+    assert outcome.result["counts"] | {"errors": 0} == whole.result["counts"]
+    assert outcome.result["counts"]["errors"] == 1
+    assert outcome.result["scores"]["acc"]["n"] == 12 and rows_fault(record(outcome), outcome.rows) is None
+    assert {flag.code: flag.level for flag in outcome.flags}["unreadable"] == "invalid"  # 1 of 12 is more than 1 %
+    small_server.broken = lambda prompt: prompt in (bad, *more)
+    with pytest.raises(CellError, match=r"failed 4 times.*choices is '5', not a list"):
+        ask(items=12)
+
+
+def record(outcome):
+    return {"cell": {"kind": "accuracy"}, "result": outcome.result}
 
 
 def test_a_server_without_log_probabilities_is_an_error_with_advice(small_server, ask):

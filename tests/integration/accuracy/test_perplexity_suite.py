@@ -9,9 +9,10 @@ from aiohttp import web
 
 from harness.accuracy import Context
 from harness.accuracy.perplexity import Perplexity, PerplexityConfig
-from harness.analysis.quality.distance import _array, text_gap
+from harness.analysis.quality.distance import _array, perplexity_of, text_gap
 from harness.engines import Server
 from harness.errors import CellError
+from harness.records.record_check import rows_fault
 
 VOCABULARY = 256
 
@@ -22,6 +23,7 @@ class BigramServer:
     def __init__(self, logits, max_model_len=None):
         self.ln_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         self.max_model_len, self.bodies = max_model_len, []
+        self.broken = None  # the prompt of the window that gets no log-probabilities
 
     async def models(self, _request):
         return web.json_response({"data": [{"id": "m", "max_model_len": self.max_model_len}]})
@@ -30,6 +32,8 @@ class BigramServer:
         body = await request.json()
         self.bodies.append(body)
         ids = body["prompt"]
+        if ids == self.broken:
+            return web.json_response({"choices": [{"text": "", "logprobs": None}]})
         values, tops = [None], [None]
         for last, token in itertools.pairwise(ids):
             row = self.ln_p[last]
@@ -85,6 +89,34 @@ def test_the_distance_of_two_servers_is_a_bound_of_the_true_one(serve, context):
     by_last = (np.exp(p) * (p - q)).sum(axis=1)
     true = np.mean([by_last[last] for body in servers[0].bodies for last in body["prompt"][:-1]])
     assert 0.3 * true < found.kl.value <= true and 0.5 < found.covered < 1
+
+
+def test_a_window_without_log_probabilities_is_left_out_and_two_end_the_suite(serve, context):
+    base = logits(0)
+    servers = [BigramServer(base), BigramServer(logits(1, base, 0.2))]
+    suite = Perplexity("p", PerplexityConfig(window=64, items=12))
+    whole = [suite.run(context(serve(server))).rows for server in servers]
+    servers[1].broken = servers[1].bodies[3]["prompt"]
+    outcome = suite.run(context(serve(servers[1])))
+    (lost,) = [at for at, row in enumerate(outcome.rows) if row["tokens"] == 0]
+    rest = [at for at in range(12) if at != lost]
+    assert [outcome.rows[at] for at in rest] == [whole[1][at] for at in rest]
+    assert outcome.result["counts"]["items"] == 12 and outcome.result["counts"]["errors"] == 1
+    assert outcome.result["details"]["tokens"] == 11 * 63
+    assert [(flag.code, flag.level) for flag in outcome.flags] == [("unreadable", "invalid")]
+    assert "1 of 12 answers could not be read and are left out" in outcome.flags[0].message
+    assert rows_fault({"cell": {"kind": "accuracy"}, "result": outcome.result}, outcome.rows) is None
+    found = text_gap(list(zip(whole[0], outcome.rows, strict=True)), [0])
+    assert found == text_gap([(whole[0][at], whole[1][at]) for at in rest], [0])
+    assert perplexity_of(outcome.rows, [0]) == perplexity_of([whole[1][at] for at in rest], [0])
+    with pytest.raises(CellError, match="no log-probabilities of a prompt's tokens"):
+        Perplexity("p", PerplexityConfig(window=64, items=1)).run(context(serve(AlwaysBroken(base))))
+
+
+class AlwaysBroken(BigramServer):
+    async def completions(self, request):
+        self.broken = (await request.json())["prompt"]
+        return await super().completions(request)
 
 
 def test_tokens_are_stored_as_they_were_sent(serve, context):
