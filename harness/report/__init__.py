@@ -14,24 +14,27 @@ from harness.report.files.model_card import model_cards
 from harness.report.files.notes import release_notes
 from harness.report.files.summary import summary_json
 from harness.report.pages.page import render_page
+from harness.report.sections import SECTIONS, Section, drawings, fill
 
 __all__ = ["write_report"]
 
 
-def write_report(study: Study, out_dir: Path, findings: Findings | None = None) -> Path:
-    """Writes the report's files into `out_dir`, each of them whole or not at all, and returns index.html.
+def write_report(
+    study: Study, out_dir: Path, findings: Findings | None = None, sections: tuple[Section, ...] = SECTIONS
+) -> Path:
+    """Write the report's files into `out_dir`, each of them whole or not at all, and return the path of index.html.
 
     `findings`: `analyse(study)`, where the caller has it already.
     """
     findings = findings or analyse(study)
-    drawn = charts(findings)
+    filled = fill(findings, sections)
     files = {
         "cells.csv": cells_csv(findings),
         "summary.json": summary_json(findings),
-        "release_notes.md": release_notes(findings, drawn),
-        **{name: text for name, (_, text) in drawn.items()},
+        "release_notes.md": release_notes(findings, filled),
+        **charts(findings, drawings(filled)),
         **model_cards(findings),
-        "index.html": render_page(findings),
+        "index.html": render_page(findings, filled),
     }
     out_dir = Path(out_dir)
     write_files(out_dir, files)

@@ -8,7 +8,9 @@ from harness.analysis import Findings, Study
 from harness.analysis.study import Measured
 from harness.analysis.validity import kernels, schemes
 from harness.records.cell import Cell
-from harness.report.files.notes import markdown, release_notes
+from harness.report.files.markdown import markdown
+from harness.report.files.notes import release_notes
+from harness.report.sections import fill
 from harness.report.words import verdicts
 
 DESCRIPTION_CHARS = 7500  # the server refuses a tag of more than 8000
@@ -125,10 +127,9 @@ def plan_text(study: Study) -> str:
 def sweep_note(findings: Findings, link: str | None) -> str:
     """The release notes without their pictures, as far as MLflow takes them, beneath the way to the comparison."""
     head = f"[Compare the variants]({link}) (figures of the whole sweep; the eye beside a run hides it)\n\n"
-    notes = re.sub(r"^\s*(!\[|<(img|picture|source|/?p\b)).*\n?", "", release_notes(findings), flags=re.MULTILINE)
-    notes = re.sub(
-        r"(?<!\\)\[(?=[-+\d])", r"\\[", notes
-    )  # MLflow's Markdown makes links of "[1.30, 1.32] | 1.52 (...)"
+    notes = release_notes(findings, fill(findings), pictures=False)
+    notes = re.sub(r"^\s*(!\[|<(img|picture|source|/?p\b)).*\n?", "", notes, flags=re.MULTILINE)
+    notes = re.sub(r"(?<!\\)\[(?=[-+\d])", r"\\[", notes)  # else "[1.30, 1.32] | 1.52 (...)" is a link in MLflow
     return shortened((head if link else "") + notes)
 
 

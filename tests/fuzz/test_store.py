@@ -15,6 +15,7 @@ from harness.analysis.load_study import load_study
 from harness.errors import ConfigError
 from harness.records.store import Store
 from harness.report.files.notes import release_notes
+from harness.report.sections import fill
 from tests.fuzz.budget import examples
 from tests.unit.report import synthetic_study
 from tests.unit.report.synthetic_study import VARIANTS
@@ -94,7 +95,8 @@ class Folder:
             if left_out in self.analysed:
                 return
             self.analysed.add(left_out)
-        release_notes(analyse(load_study(self.root)))
+        findings = analyse(load_study(self.root))
+        release_notes(findings, fill(findings))
 
     def is_part(self, found: dict) -> bool:
         cells = found["cells"].items()

@@ -17,6 +17,12 @@ def markdown(text: str) -> str:
     return _BLOCK.sub(r"\\\g<0>", _SPECIAL.sub(r"\\\1", escape(line, quote=False)).replace("@", "&#64;"))
 
 
+def code_fence(text: str, language: str = "") -> str:
+    """A fenced block of one line, whose fence is longer than any run of backticks in it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{' '.join(text.split())}\n{fence}"
+
+
 def markdown_table(table: Table) -> str:
     lines = ["| " + " | ".join(markdown(name) for name, _ in table.heads) + " |"]
     lines.append("|" + "|".join("---:" if right else "---" for _, right in table.heads) + "|")

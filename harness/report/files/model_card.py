@@ -14,7 +14,7 @@ from harness.analysis import Findings
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.judge import WinRate
 from harness.analysis.validity import engines, simulated
-from harness.report.files.markdown import markdown, markdown_table
+from harness.report.files.markdown import code_fence, markdown, markdown_table
 from harness.report.tables.overview import POCKET, variants_table
 from harness.report.tables.performance import single_stream_table, throughput_table
 from harness.report.tables.readings import fixed_latency_table
@@ -51,13 +51,8 @@ def model_card(findings: Findings, names: tuple[str, ...]) -> str:
             speed.append(Table(f"{found.title}, {scenario}", found.columns, found.rows, found.note, found.group))
     parts += ["## Inference performance"] if any(found.rows for found in speed) else []
     parts += [f"### {markdown(found.title)}\n\n{markdown_table(found)}" for found in speed if found.rows]
-    parts += [f"## Reproduction\n\n{_code(study.command)}"] if study.command else []
+    parts += ["## Reproduction", code_fence(study.command, "bash")] if study.command else []
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _code(text: str) -> str:
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}bash\n{' '.join(text.split())}\n{fence}"
 
 
 def _only(found: Table, names: list[str], study) -> Table:

@@ -20,6 +20,7 @@ from harness.analysis.quality.distance import (
 from harness.analysis.statistics.paired import PairingError
 from harness.analysis.study import Study
 from harness.report.files.notes import release_notes
+from harness.report.sections import fill
 from harness.report.words import verdicts
 from tests.unit.analysis.fidelity_studies import study_of
 
@@ -150,7 +151,7 @@ def test_a_study_of_perplexity_alone_has_verdicts_of_it_and_no_recovery():
     findings = analyse(text_study(base=base, v=own))
     [verdict] = verdicts(findings)
     assert re.match(r"V has \d+\.\d % \[.+\] of BASE's perplexity \(", verdict.headline)
-    notes = release_notes(findings)
+    notes = release_notes(findings, fill(findings))
     assert "Recovery by suite" not in notes and "Distance from the baseline" in notes
 
 

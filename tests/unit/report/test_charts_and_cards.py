@@ -12,6 +12,7 @@ import harness.report
 from harness.analysis import analyse
 from harness.report import write_report
 from harness.report.figures.charts import charts
+from harness.report.sections import drawings, fill
 from harness.report.tables.accuracy import recovery_table
 from harness.report.tables.gains import attribution_table, cost_table
 from harness.report.tables.overview import variants_table
@@ -101,8 +102,15 @@ def test_every_chart_is_well_formed_small_and_needs_nothing(report):
         assert "prefers-color-scheme:dark" in root.find(f"{SVG}style").text
 
 
+def charts_of(findings):
+    """{path: (figure, its SVG)}"""
+    drawn = drawings(fill(findings))
+    texts = charts(findings, drawn)
+    return {drawing.path: (drawing.figure, texts[drawing.path]) for drawing in drawn if drawing.path}
+
+
 def test_a_chart_has_a_marker_for_every_measured_point(rich):
-    figure, text = charts(rich)["charts/itl_chat_512_256.svg"]
+    figure, text = charts_of(rich)["charts/itl_chat_512_256.svg"]
     drawn = len(re.findall(r'<path d="[^"]+" transform=', text))
     points = sum(len(trace["x"]) for trace in figure.spec["data"])
     assert drawn == points + len(VARIANTS | DEPLOYMENTS), "and one for each variant in the legend"
@@ -114,14 +122,14 @@ def test_a_bar_that_reaches_zero_ends_at_the_bottom_of_a_logarithmic_axis(tmp_pa
     for record in records:
         if record["cell"].get("scenario") and record["cell"]["repeat"]:
             record["result"]["itl_ms_p50"] = 0.0
-    figure, text = charts(analyse(build(manifest, records, rows)))["charts/itl_chat_512_256.svg"]
+    figure, text = charts_of(analyse(build(manifest, records, rows)))["charts/itl_chat_512_256.svg"]
     assert figure.spec["layout"]["yaxis"]["type"] == "log"
     heights = [float(y) for y in re.findall(r"V([\d.-]+)", text)]
     assert heights and all(0 <= y <= 400 for y in heights)
 
 
 def test_a_hostile_chart_is_text():
-    for _, text in charts(analyse(build(*hostile_parts()))).values():
+    for _, text in charts_of(analyse(build(*hostile_parts()))).values():
         root = ElementTree.fromstring(text.encode("utf-8"))
         assert not [
             e

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from harness.report import write_report
-from harness.report.files.notes import markdown
+from harness.report.files.markdown import markdown
 from tests.unit.report.synthetic_study import VARIANTS, build, parts
 from tests.unit.report.test_files import Page
 

@@ -1,0 +1,185 @@
+"""Makers of blocks that are more than one table: figures with their notes, what is folded away, texts."""
+
+from collections.abc import Iterator
+
+import yaml
+
+from harness.analysis import Findings
+from harness.analysis.speed.cutoffs import METRICS, deployed
+from harness.analysis.validity import simulated
+from harness.report.blocks import (
+    Answer,
+    Block,
+    Command,
+    Configuration,
+    Details,
+    Drawing,
+    FiguresBlock,
+    Heading,
+    Legend,
+    NotMeasured,
+    TableBlock,
+    Text,
+    legend,
+)
+from harness.report.figures.figures import curve_figure, front_figure
+from harness.report.figures.gains import envelope_figure, ladder_figure
+from harness.report.figures.gemm import gemm_figures
+from harness.report.figures.style import styles
+from harness.report.pages.frame import plain
+from harness.report.recommendation import recommendation
+from harness.report.tables.accuracy import categories_table
+from harness.report.tables.gemm import layers_table
+from harness.report.tables.overview import published_table
+from harness.report.tables.performance import front_table, ladder_table
+from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
+from harness.report.tables.table import Table
+from harness.report.tables.validity import flags_table
+from harness.report.words import slo, verdicts
+from harness.untrusted.names import file_name
+
+LATENCIES = ("itl_ms", "ttft_ms", "e2e_ms")
+CURVES = (
+    "Solid: p50. Broken: p99. Served rate: what was offered or, where the server fell behind, what it finished (hollow "
+    "marker: less than 95 % of the offered rate). Cross: the point failed its validity checks. Bars: smallest to "
+    "largest repeat. Red line: the SLO. Times count from the moment at which a request was due."
+)
+PARETO = (
+    "Up and right is better. Both axes are relative to the baseline, geometric mean over scenarios; bars are 95 % "
+    "intervals. Dotted: the front, by point estimates. Pale: another variant is at least as good on both axes."
+)
+ENVELOPES = (
+    "At an equal number of GPUs. Lines: one deployment each, as often as the GPUs allow. Wide and pale: the envelope, "
+    "the best deployment of a variant that was measured within each latency."
+)
+PRODUCTS = (
+    "On random data, operands quantized beforehand, weights from memory; all variants timed in turn. Bars: 95 % "
+    "intervals of the median over rounds. Cross, hollow: a product whose answer is wrong. Thin broken lines: what the "
+    "roofline allows."
+)
+
+
+def answer(findings: Findings) -> Iterator[Block]:
+    study = findings.study
+    yield Answer(recommendation(findings), tuple(verdicts(findings)), study.label(study.baseline))
+
+
+def categories(findings: Findings) -> Iterator[Block]:
+    table = categories_table(findings)
+    if table.rows:
+        yield Details(table.title, (TableBlock(table),))
+
+
+def fronts(findings: Findings) -> Iterator[Block]:
+    looks = styles(findings.study.variants, findings.study.baseline)
+    drawings = []
+    for front in findings.fronts:
+        figure = front_figure(findings, looks, front, f"front-{front.name}", front_table(findings, front))
+        drawings.append(Drawing(figure, f"pareto_{front.name}" if len(front.points) > 1 else None))
+    yield Text(PARETO, "note")
+    yield legend(findings.study)
+    yield FiguresBlock(tuple(drawings))
+
+
+def curves(findings: Findings) -> Iterator[Block]:
+    """ITL, TTFT and E2E against the request rate, and each scenario's readings of them."""
+    study = findings.study
+    looks = styles(study.variants, study.baseline)
+    yield Heading("Latency against QPS", level=2, page=False)
+    yield Text(CURVES, "note")
+    yield legend(study)
+    for position, (name, scenario) in enumerate(study.scenarios.items()):
+        shape = f"{scenario.prompt_tokens} prompt and {scenario.output_tokens} generated tokens; {slo(scenario.slo)}"
+        itl, *others = (
+            curve_figure(findings, looks, name, latency, f"{latency}-{position}", ladder_table(findings, name, latency))
+            for latency in LATENCIES
+        )
+        chart = Drawing(itl, f"itl_{file_name(name)}", f"{itl.title}, {name}: p50 solid, p99 broken")
+        yield Heading(name)
+        yield Text(shape, "note")
+        yield FiguresBlock((chart, *map(Drawing, others)), "grid three")
+        for latency in LATENCIES:
+            tables = (fixed_rate_table(findings, name, latency), fixed_latency_table(findings, name, latency))
+            blocks = tuple(TableBlock(table, level=4) for table in tables)
+            if latency == LATENCIES[0]:
+                yield from blocks
+            else:
+                yield Details("; ".join(table.title for table in tables), blocks)
+
+
+def ladder(findings: Findings) -> Iterator[Block]:
+    study = findings.study
+    if figure := ladder_figure(findings, styles(study.variants, study.baseline), "ladder"):
+        yield Legend({name: study.label(name) for rung in findings.rungs for name in (rung.start, rung.end)})
+        yield FiguresBlock((Drawing(figure, "attribution"),), "")
+
+
+def envelopes(findings: Findings) -> Iterator[Block]:
+    """The rate within a latency over deployments, where there is more than one."""
+    study, metric = findings.study, METRICS[0]
+    if not deployed(study):
+        return
+    looks = styles(study.variants, study.baseline)
+    drawings = []
+    for position, scenario in enumerate(study.scenarios):
+        data = cutoffs_table(findings, metric, scenario)
+        figure = envelope_figure(findings, looks, scenario, metric, f"envelope-{position}", data)
+        drawings.append(Drawing(figure, f"envelope_{file_name(scenario)}"))
+    yield Heading("Deployments", level=2, page=False)
+    yield Text(ENVELOPES, "note")
+    yield legend(study)
+    yield FiguresBlock(tuple(drawings))
+    for table in (fastest_table(findings, metric), cutoffs_table(findings, metric)):
+        yield TableBlock(table, level=3, page=False)
+
+
+def cutoffs(findings: Findings) -> Iterator[Block]:
+    """For each latency that was read: achieved rates, and over deployments the fastest at each rate."""
+    found: list[list[Table]] = []
+    for metric in METRICS:
+        if (table := cutoffs_table(findings, metric)).rows:
+            found.append([table, *([fastest_table(findings, metric)] if deployed(findings.study) else [])])
+    for position, tables in enumerate(found):
+        blocks = tuple(TableBlock(table, inline=True, notes=False) for table in tables)
+        if position == 0:
+            yield from blocks
+        else:
+            yield Details("; ".join(table.title for table in tables), blocks)
+    if not found:
+        yield Text("No rate was measured within a latency.", "muted")
+
+
+def products(findings: Findings) -> Iterator[Block]:
+    study, layers = findings.study, layers_table(findings)
+    figures = gemm_figures(findings, styles(study.variants, study.baseline))
+    yield Text(PRODUCTS, "note")
+    yield legend(study)
+    yield FiguresBlock(tuple(Drawing(figure, figure.id.replace("-", "_")) for figure in figures))
+    yield Details(layers.title, (TableBlock(layers),))
+
+
+def published(findings: Findings) -> Iterator[Block]:
+    if simulated(findings.study):
+        yield Text("Not compared: a simulated engine answered.", "muted", inline=True)
+    else:
+        yield TableBlock(published_table(findings), quiet=True, inline=True)
+
+
+def flags(findings: Findings) -> Iterator[Block]:
+    if findings.flags:
+        yield TableBlock(flags_table(findings), inline=True)
+    else:
+        yield Text("No cell carries a flag.", inline=True)
+
+
+def not_measured(findings: Findings) -> Iterator[Block]:
+    yield NotMeasured(findings.study.missing)
+
+
+def command(findings: Findings) -> Iterator[Block]:
+    yield Command(findings.study.command)
+
+
+def configuration(findings: Findings) -> Iterator[Block]:
+    config = plain(findings.study.config)
+    yield Configuration(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110))
