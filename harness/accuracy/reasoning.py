@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from harness.accuracy.completions import FILTERED, UNREADABLE, UNREADABLE_SHARE
-from harness.records import Flag
+from harness.records.flag import Flag
 
 OPENED, CLOSED = "open", "closed"
 BLOCKS = (  # Qwen, DeepSeek, GLM, Nemotron; others; Mistral; Kimi; Seed; Cohere; gpt-oss

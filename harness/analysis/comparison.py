@@ -15,8 +15,9 @@ from harness.analysis.speed.gemm import KIND
 from harness.analysis.speed.gemm_changes import ProductChange, product_changes
 from harness.analysis.speed.performance import MIN_REQUESTS, PointResult
 from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, percentile_interval
-from harness.analysis.study import Failure, Measured, Scenario, Study, Variant
+from harness.analysis.study import Failure, Measured, Study
 from harness.records.cell import Cell
+from harness.records.manifest import Scenario, Variant
 from harness.records.point import Load
 
 A, B = "A", "B"
@@ -199,7 +200,9 @@ def _pair(a: Side, b: Side, cells: dict, suites, scenarios, margin: float, comma
 
 
 def _variant(v: Variant, name: str, label: str) -> Variant:
-    return Variant(name, label, v.weights, v.activations, v.sparsity, v.checkpoint, v.checkpoint_bytes)
+    return Variant(
+        name, label, v.weights, v.activations, v.sparsity, checkpoint=v.checkpoint, checkpoint_bytes=v.checkpoint_bytes
+    )
 
 
 def _changes(findings: Findings, scenario: str, notes: list[str]) -> list[Change]:

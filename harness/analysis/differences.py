@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.study import Measured, Study, Variant
+from harness.analysis.study import Measured, Study
 from harness.analysis.validity import kernels, schemes
+from harness.records.manifest import Variant
 
 NOT_A_DIFFERENCE = {"variant", "point", "answers", "reference", "scenario.name"}
 SHOWN = 6  # distinct values of one fact

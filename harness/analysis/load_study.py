@@ -1,10 +1,9 @@
 """A sweep's folder under results/ as a Study."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from harness.analysis.study import Study, build_study
-from harness.errors import ConfigError
-from harness.records.manifest_check import manifest_fault
 from harness.records.store import Store
 
 
@@ -16,18 +15,17 @@ def load_study(results: Path) -> Study:
     Raises ConfigError when `results` is not the folder of a sweep, or one that this version cannot read.
     """
     store = Store(results)
-    manifest = store.manifest()
-    if wrong := manifest_fault(manifest):
-        raise ConfigError(f"{results}/sweep.json is damaged ({wrong}); run the sweep again to write it anew")
-    manifest |= {"name": Path(results).resolve().name}
-    wanted = {cell["key"]: cell.get("fingerprint") for cell in manifest["cells"]}
+    manifest = replace(store.manifest(), name=Path(results).resolve().name)
+    wanted = {cell.key: cell.fingerprint for cell in manifest.cells}
     records = store.records(wanted.values())
     measured = {record["cell"]["key"] for record in records}
+    variants = dict(manifest.variants)
     for record in records:  # the size of what was served is known once it was
-        variant = manifest["variants"].get(record["cell"].get("variant"), {})
+        variant = variants.get(record["cell"].get("variant"))
         served = (record.get("engine") or {}).get("checkpoint") or {}
-        if served.get("reference") == variant.get("checkpoint") and record["cell"].get("kind") != "judge":
-            variant["checkpoint_bytes"] = served.get("size_bytes")
+        if variant and served.get("reference") == variant.checkpoint and record["cell"].get("kind") != "judge":
+            variants[variant.name] = replace(variant, checkpoint_bytes=served.get("size_bytes"))
+    manifest = replace(manifest, variants=variants)
     failures = [f for f in store.failures() if f["key"] in wanted and f["key"] not in measured]
     spent = store.spent()
     return build_study(manifest, records, store.rows, failures, spent, store.damages)

@@ -10,37 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.analysis.settings import Checks, Settings, read_checks, read_settings
-from harness.records import Damage, LeftOut
+from harness.records import Damage
 from harness.records.cell import Cell
+from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
 
 Rows = Callable[[dict[str, Any]], list[dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class Variant:
-    name: str
-    label: str
-    weights: str
-    activations: str
-    sparsity: str | None
-    checkpoint: str
-    checkpoint_bytes: int | None
-    gpus: int = 1
-    deployment_of: str | None = None  # the variant that this one serves in another way
-    load_checkpoint: str | None = None  # whose rates were measured, where it is another one
-    deployment: dict[str, Any] = field(default_factory=dict)  # {axis: value}, as far as the sweep says it
-    accuracy_of: str | None = None  # the variant whose suites stand for this one's, which are not measured
-    emulated: str | None = None  # why its number format is known not to run natively on the sweep's device
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """`slo` holds only the limits that are set: {"itl_ms_p99": 50.0, ...}, milliseconds."""
-
-    name: str
-    prompt_tokens: int
-    output_tokens: int
-    slo: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -138,7 +112,7 @@ class Study:
 
 
 def build_study(
-    manifest: dict[str, Any],
+    manifest: Manifest,
     records: list[dict[str, Any]],
     rows: Rows,
     failures: list[dict[str, Any]],
@@ -146,41 +120,41 @@ def build_study(
     damaged: Sequence[Damage] = (),
 ) -> Study:
     """`rows(record)` loads a record's rows; it is called only for the cells whose rows an analysis needs."""
-    cells = [Cell.from_json(cell) for cell in manifest["cells"]]
     by_key = {}
     for record in records:
         by_key.setdefault(record["cell"]["key"], []).append(record)
-    measured = tuple(_measured(cell, record, rows) for cell in cells if (record := _match(cell, by_key)) is not None)
+    measured = tuple(
+        _measured(cell, record, rows) for cell in manifest.cells if (record := _match(cell, by_key)) is not None
+    )
     have = {m.cell.key for m in measured}
-    cell_of = {cell.key: cell for cell in cells}
+    cell_of = {cell.key: cell for cell in manifest.cells}
     failed = tuple(
         Failure(cell_of.get(f["key"]), f["key"], str(f.get("error", "")), f.get("log"))
         for f in failures
         if f["key"] not in have
     )
     failed_keys = {failure.key for failure in failed}
-    config = manifest.get("config") or {}
     return Study(
-        name=manifest["name"],
-        description=manifest.get("description") or "",
-        baseline=manifest["baseline"],
-        variants={name: _variant(name, v) for name, v in manifest["variants"].items()},
-        suites=tuple(manifest["suites"]),
-        scenarios={name: _scenario(name, s) for name, s in manifest["scenarios"].items()},
-        margin=float(manifest.get("margin", 0.01)),
-        seed=int(config.get("seed") or 0),
-        published=tuple(manifest.get("published") or ()),
-        command=manifest.get("command") or "",
-        config=config,
-        host=manifest.get("host") or {},
-        harness=str(manifest.get("harness") or ""),
-        data=str(manifest.get("data") or ""),
+        name=manifest.name,
+        description=manifest.description,
+        baseline=manifest.baseline,
+        variants=manifest.variants,
+        suites=manifest.suites,
+        scenarios=manifest.scenarios,
+        margin=manifest.margin,
+        seed=manifest.seed,
+        published=manifest.published,
+        command=manifest.command,
+        config=manifest.config,
+        host=manifest.host,
+        harness=manifest.harness,
+        data=manifest.data,
         measured=measured,
-        missing=tuple(cell for cell in cells if cell.key not in have and cell.key not in failed_keys),
+        missing=tuple(cell for cell in manifest.cells if cell.key not in have and cell.key not in failed_keys),
         failures=failed,
-        settings=read_settings(manifest.get("report")),
-        checks=read_checks(manifest.get("checks")),
-        left_out=tuple(LeftOut(**entry) for entry in manifest.get("left_out") or ()),
+        settings=read_settings(manifest.report),
+        checks=read_checks(manifest.checks),
+        left_out=manifest.left_out,
         spent=tuple(spent),
         damaged=tuple(damaged),
     )
@@ -212,27 +186,3 @@ def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
         usage=record.get("usage") or {},
         cost=record.get("cost"),
     )
-
-
-def _variant(name: str, variant: dict[str, Any]) -> Variant:
-    scheme = variant.get("scheme") or {}
-    return Variant(
-        name=name,
-        label=variant.get("label") or name,
-        weights=scheme.get("weights") or "",
-        activations=scheme.get("activations") or "",
-        sparsity=scheme.get("sparsity"),
-        checkpoint=str(variant.get("checkpoint") or ""),
-        checkpoint_bytes=variant.get("checkpoint_bytes"),
-        gpus=int(variant.get("gpus") or 1),
-        deployment_of=variant.get("deployment_of"),
-        load_checkpoint=variant.get("load_checkpoint"),
-        deployment=variant.get("deployment") or {},
-        accuracy_of=variant.get("accuracy_of"),
-        emulated=variant.get("emulated"),
-    )
-
-
-def _scenario(name: str, scenario: dict[str, Any]) -> Scenario:
-    slo = {key: float(limit) for key, limit in (scenario.get("slo") or {}).items() if limit is not None}
-    return Scenario(name, scenario["prompt_tokens"], scenario["output_tokens"], slo)

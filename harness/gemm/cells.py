@@ -12,7 +12,7 @@ from harness.gemm import GEMM
 from harness.gemm.formats import format_of
 from harness.gemm.shapes import config_identity, model_layers, problems
 from harness.machine import host
-from harness.records import LeftOut
+from harness.records.manifest import LeftOut
 from harness.sweeps.unsupported import SKIP
 
 

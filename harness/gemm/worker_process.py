@@ -14,7 +14,8 @@ from harness.errors import CellError, EngineError
 from harness.gemm.formats import flops, format_of, moved_bytes
 from harness.gemm.hardware import data_sheet
 from harness.gemm.shapes import Layer
-from harness.records import Flag, Outcome
+from harness.records import Outcome
+from harness.records.flag import Flag
 
 SEED = 0
 START_S, GRACE_S = 300.0, 5.0

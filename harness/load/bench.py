@@ -16,7 +16,8 @@ from harness.load.metrics import summarize
 from harness.load.samples import Sample, sample
 from harness.load.server_metrics import watch
 from harness.load.traffic.requests import expected_prefix_share, plan_requests
-from harness.records import Flag, Window
+from harness.records import Window
+from harness.records.flag import Flag
 from harness.records.point import LoadPoint
 
 Progress = Callable[[int, int], None]

@@ -7,7 +7,8 @@ from harness.load.bench import Bench, Progress
 from harness.load.capacity import Capacity, Probe, capacity_result, make_probe, search
 from harness.load.flags import OF_THE_CLIENT
 from harness.load.samples import row
-from harness.records import Flag, Outcome
+from harness.records import Outcome
+from harness.records.flag import Flag
 from harness.records.point import LoadPoint
 
 BURST = 64  # requests at once, to learn about where the capacity lies ...

@@ -11,7 +11,7 @@ from harness.load.client.sse import ODDITIES
 from harness.load.metrics import stretch
 from harness.load.samples import Sample, conversations
 from harness.load.spread import percentile_ms
-from harness.records import Flag
+from harness.records.flag import Flag
 from harness.records.point import LoadPoint
 
 OF_THE_CLIENT = ("client_lag", "rate_not_offered", "client_cpu")  # flags that say that it did not produce the load

@@ -89,30 +89,12 @@ Product rows: {"batch", "kernel", "role": engine | vendor, "note", "times_s": [s
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from harness.records.flag import Flag
+
 SCHEMA = 2  # 2: digests (see store.py); 1: none
-WHOLE_VARIANT = "variant"  # LeftOut.part
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something the reader must know about a number. `invalid`: do not compare it; `caution`: read it with care."""
-
-    code: str  # client_lag, errors, saturated, token_mismatch, emulated_kernel, simulated, truncated, unparsed, ...
-    level: str  # invalid | caution | note
-    message: str
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """What a sweep asks for and does not measure on this machine: `left_out` of the manifest (sweep.json)."""
-
-    part: str  # WHOLE_VARIANT | gemm: its products in the GEMM study
-    variant: str
-    label: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -148,7 +130,3 @@ class Outcome:
     rows: Iterable[dict[str, Any]]  # gone through once
     flags: list[Flag]
     window: Window | None = None  # None: from the cell's start to its end
-
-
-def flag_dicts(flags: list[Flag]) -> list[dict[str, str]]:
-    return [asdict(flag) for flag in flags]

@@ -33,6 +33,7 @@ from harness.machine import disk
 from harness.machine.disk import write_atomically
 from harness.records import Damage
 from harness.records.cell_files import check_cell, check_rows, read_record, read_rows, sync_folder, write_cell
+from harness.records.manifest import Manifest
 from harness.records.manifest_check import manifest_fault
 from harness.records.shapes import Maybe, mismatch
 from harness.records.spent import spent_lines, spent_text
@@ -200,23 +201,25 @@ class Store:
         self._checked.add(fingerprint)
         self._failure_path(cell["key"]).unlink(missing_ok=True)
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         with _disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._manifest, with_digest(_masked(manifest)))
+            write_atomically(self._manifest, with_digest(_masked(manifest.to_json())))
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Raises ConfigError for one that cannot be read; one that was changed is read and in `damages`."""
         path = self._manifest
         if not path.is_file():
             raise ConfigError(f"{self.root} has no sweep.json; name a folder that a sweep has written, results/SWEEP")
         try:
             manifest, intact = read_json(path, needs_schema=False)
+            if wrong := manifest_fault(manifest):
+                raise Damaged(wrong)
         except Damaged as damage:
             raise ConfigError(f"{path} is damaged ({damage}); run the sweep again to write it anew") from None
         if not intact:
             self._note(path, CHANGED)
-        return _masked({name: value for name, value in manifest.items() if name != "schema"})
+        return Manifest.from_json(_masked(manifest))
 
     def write_failure(self, key: str, error: str, log: str | None) -> None:
         with contextlib.suppress(OSError):  # a full disk is reported by the run; the failure is in its log as well

@@ -12,8 +12,8 @@ from harness.console import terminal
 from harness.console.progress import duration
 from harness.engines import Engine
 from harness.gemm import GEMM
-from harness.records import LeftOut
 from harness.records.cell import Cell
+from harness.records.manifest import LeftOut
 from harness.records.store import Store
 from harness.sweeps.estimate import engine_start_s
 from harness.sweeps.plan import JUDGE, Plan, Session

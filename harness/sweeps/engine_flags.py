@@ -6,8 +6,8 @@ from harness.config.schemes import words
 from harness.config.variants import Variant
 from harness.engines import Server
 from harness.engines.executed import UNQUANTIZED_CACHES, activation_problems, cache_problem, sparse_problem
-from harness.records import Flag
 from harness.records.cell import Cell
+from harness.records.flag import Flag
 
 
 def engine_flags(

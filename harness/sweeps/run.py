@@ -26,8 +26,9 @@ from harness.engines.model_list import is_served
 from harness.errors import CellError, DiskFull, HarnessError
 from harness.gemm import GEMM
 from harness.machine import disk, host, scratch
-from harness.records import Flag, Outcome, Window, flag_dicts
+from harness.records import Outcome, Window
 from harness.records.cell import PlannedCell
+from harness.records.flag import Flag
 from harness.records.record_check import result_fault
 from harness.records.store import Store, slug
 from harness.redaction.credentials import split_url
@@ -259,7 +260,7 @@ class Run:
             "fingerprint": cell.fingerprint,
             "inputs": cell.inputs,
             "result": outcome.result,
-            "flags": flag_dicts(flags),
+            "flags": [flag.to_json() for flag in flags],
             "engine": engine,
             **(spent or {}),
             "host": host.facts(),

@@ -25,7 +25,7 @@ from harness.engines.parallel import gpus_of
 from harness.errors import HarnessError, PreflightError
 from harness.gemm.cells import products_left_out
 from harness.machine import disk, host, scratch
-from harness.records import LeftOut
+from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
 from harness.records.store import Store
 from harness.redaction.masking import mask
 from harness.sweeps import compose, preflight
@@ -82,8 +82,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         with disk.naming(store.root):
             _start_log(store, config.log_level)
         store.set_aside()
-        manifest = make_manifest(config, compose.plain(composed), plan, argv, left_out)
-        store.write_manifest(manifest)
+        store.write_manifest(manifest_of(config, compose.plain(composed), plan, argv, left_out))
         failed: dict[str, str] = {}
         if not missing:
             progress.say(f"all {len(plan.cells)} cells are measured already")
@@ -100,50 +99,50 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     return 1 if failed or report is None or not kept else 0
 
 
-def make_manifest(
+def manifest_of(
     config: Config, composed: dict[str, Any], plan: Plan, argv: list[str], left_out: Sequence[LeftOut] = ()
-) -> dict[str, Any]:
-    """What the sweep meant to measure; with the records, all that a report needs."""
-    variants = {
-        name: {
-            "label": variant.label,
-            "scheme": scheme_words(variant.scheme),
-            "checkpoint": checkpoint_of(config, variant),
-            "load_checkpoint": variant.load_checkpoint,
-            "checkpoint_bytes": None,  # known once a cell was measured: in its record
-            "gpus": gpus_of(config, variant),
-            "deployment_of": variant.deployment_of,
-            "deployment": axes_of(variant).given(),
-            "accuracy_of": stands_for(variant),
-            "emulated": emulated(config, name),
-        }
-        for name, variant in config.variants.items()
-    }
-    scenarios = {
-        name: {"prompt_tokens": s.prompt_tokens, "output_tokens": s.output_tokens, "slo": asdict(s.slo)}
-        for name, s in config.scenarios.items()
-    }
-    return {
-        "name": config.name,
-        "description": config.description,
-        "baseline": config.baseline,
-        "variants": variants,
-        "suites": list(config.suites),
-        "scenarios": scenarios,
-        "margin": config.margin,
-        "published": [
+) -> Manifest:
+    """Return what the sweep means to measure, with its resolved configuration."""
+    return Manifest(
+        name=config.name,
+        baseline=config.baseline,
+        variants={name: _stored_variant(config, name) for name in config.variants},
+        description=config.description,
+        suites=tuple(config.suites),
+        scenarios={
+            name: Scenario(name, scenario.prompt_tokens, scenario.output_tokens, asdict(scenario.slo))
+            for name, scenario in config.scenarios.items()
+        },
+        margin=config.margin,
+        published=tuple(
             {key: value for key, value in asdict(entry).items() if value is not None} for entry in config.published
-        ],
-        "report": asdict(config.report),
-        "checks": asdict(config.checks),
-        "left_out": [asdict(entry) for entry in left_out],
-        "command": shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
-        "config": composed,
-        "cells": [cell.to_json() for cell in plan.cells],
-        "host": host.facts(),
-        "harness": harness.__version__,
-        "data": config.data.root or "hub",
-    }
+        ),
+        report=asdict(config.report),
+        checks=asdict(config.checks),
+        left_out=tuple(left_out),
+        command=shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
+        config=composed,
+        cells=tuple(plan.cells),
+        host=host.facts(),
+        harness=harness.__version__,
+        data=config.data.root or "hub",
+    )
+
+
+def _stored_variant(config: Config, name: str) -> Variant:
+    variant = config.variants[name]
+    return Variant(
+        name,
+        variant.label,
+        **scheme_words(variant.scheme),
+        checkpoint=checkpoint_of(config, variant),
+        load_checkpoint=variant.load_checkpoint,
+        gpus=gpus_of(config, variant),
+        deployment_of=variant.deployment_of,
+        deployment=axes_of(variant).given(),
+        accuracy_of=stands_for(variant),
+        emulated=emulated(config, name),
+    )
 
 
 def _clean_up_after_killed_runs(results_dir: Path, progress: Progress) -> None:

@@ -15,7 +15,7 @@ from harness.engines import Engine
 from harness.engines.parallel import gpus_of
 from harness.engines.releases import version_in
 from harness.machine import host
-from harness.records import WHOLE_VARIANT, LeftOut
+from harness.records.manifest import WHOLE_VARIANT, LeftOut
 
 REFUSE, SKIP = "refuse", "skip"
 

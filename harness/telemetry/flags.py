@@ -5,7 +5,7 @@ Clocks and neighbours change how fast a cell was, not what was answered: notes w
 
 from typing import Any
 
-from harness.records import Flag
+from harness.records.flag import Flag
 from harness.telemetry.reasons import FAULTS, POWER_CAP
 
 # At half the clocks or less, 5 % of the time changes a mean by 5 % or more, as much as the gains that are compared. One

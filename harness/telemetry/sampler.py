@@ -14,7 +14,8 @@ from typing import IO, Any
 
 from harness.machine.interrupts import held
 from harness.machine.scratch import scratch
-from harness.records import Flag, Window
+from harness.records import Window
+from harness.records.flag import Flag
 from harness.telemetry import nvml as access
 from harness.telemetry.devices import Device, visible
 from harness.telemetry.flags import flags

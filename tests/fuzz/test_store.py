@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harness.analysis import analyse
 from harness.analysis.load_study import load_study
 from harness.errors import ConfigError
+from harness.records.manifest import Manifest
 from harness.records.store import Store
 from harness.report.files.notes import release_notes
 from harness.report.sections import fill
@@ -34,7 +35,7 @@ def write_store(root: Path, schema: int) -> Path:
         patch.setattr(synthetic_study, "SUITES", {"mmlu": (12, 14042, 0.6), "humaneval": (12, 164, 0.5)})
         manifest, records, rows = synthetic_study.parts(TWO, rates=[2.0], scenarios={"chat_64_8": (64, 8)})
     store = Store(root)
-    store.write_manifest(manifest)
+    store.write_manifest(Manifest.from_json(manifest))
     for number, record in enumerate(copy.deepcopy(records)):
         own = rows[record["cell"]["key"]]
         if record["cell"]["kind"] == "load":

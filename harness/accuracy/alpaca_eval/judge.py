@@ -27,7 +27,8 @@ from harness.accuracy.reasoning import judged_flags
 from harness.config.schema import Judge
 from harness.engines import Server
 from harness.errors import CellError, did_you_mean
-from harness.records import Flag, Outcome
+from harness.records import Outcome
+from harness.records.flag import Flag
 
 REVISION = 2  # of this module's own protocol: raise it when questions, pairs or scores change
 TIE = 1e-6  # a judge that always names the first answer gives 0.5 but for rounding

@@ -28,7 +28,8 @@ from harness.hub.commits import DATASET, commit_of
 from harness.hub.failures import Place
 from harness.hub.waiting import bound
 from harness.load.traffic.prompts import load_tokenizer
-from harness.records import Flag, Outcome
+from harness.records import Outcome
+from harness.records.flag import Flag
 
 HUB = "tatsu-lab/alpaca_eval"
 # Answers of gpt4_1106_preview and text_davinci_003; the hub's loading script is refused by datasets >= 4.

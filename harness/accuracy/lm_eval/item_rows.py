@@ -12,7 +12,7 @@ from harness.accuracy.completions import UNREADABLE
 from harness.accuracy.lm_eval.logprobs import UNREAD
 from harness.accuracy.reasoning import mark
 from harness.errors import CellError, did_you_mean
-from harness.records import Flag
+from harness.records.flag import Flag
 
 SHORT = {"none": "", "strict-match": "_strict", "flexible-extract": "_flexible"}
 PREFERRED = ("acc", "exact_match_flexible", "exact_match")  # what stands for a suite that names no metric

@@ -13,7 +13,7 @@ from harness.analysis.scalars import scalars
 from harness.analysis.settings import MetricCheck
 from harness.analysis.study import Failure, Measured
 from harness.analysis.validity import kernels, simulated
-from harness.records import WHOLE_VARIANT
+from harness.records.manifest import WHOLE_VARIANT
 
 PASS, FAIL, UNSUPPORTED, NOT_CHECKED = "pass", "fail", "unsupported", "not_checked"
 NO_SCHEME = "none"

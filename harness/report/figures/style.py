@@ -7,7 +7,7 @@ looks the token up in the style sheet, so a change of theme recolours them.
 
 from dataclasses import dataclass
 
-from harness.analysis.study import Variant
+from harness.records.manifest import Variant
 
 INK = ("#1b1e23", "#e9ebee")
 COLOURS = (  # light page, dark page

@@ -18,7 +18,7 @@ from harness.records.store import Store
 from harness.sweeps import compose, preflight
 from harness.sweeps.plan import build_plan
 from harness.sweeps.run import Run
-from harness.sweeps.sweep import make_manifest
+from harness.sweeps.sweep import manifest_of
 from tests.unit.checkpoints import built
 
 pytestmark = pytest.mark.timeout(120)
@@ -86,7 +86,7 @@ def sweep(tmp_path, tiny_model, scripted):
         workshop = Workshop(config.compression, tmp_path / "cache", store.logs / "setup.log", lambda text: None)
         said = preflight._checkpoints(config, plan, engine, workshop)
         with store.locked():
-            store.write_manifest(make_manifest(config, {}, plan, ["harness"]))
+            store.write_manifest(manifest_of(config, {}, plan, ["harness"]))
             progress = make_progress("plain")
             failed = Run(config, plan, {}, engine, store, workshop, progress, lambda cell: 1.0).execute()
         records = [json.loads(path.read_text()) for path in store.root.glob("cells/*/record.json")]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from harness.analysis.study import Study, build_study
+from harness.records.manifest import Manifest
 
 
 def study_of(rows: dict[str, list[dict]], result: dict[str, Any], flags: dict[str, list[dict]] | None = None) -> Study:
@@ -21,4 +22,4 @@ def study_of(rows: dict[str, list[dict]], result: dict[str, Any], flags: dict[st
         "cells": cells,
     }
     records = [{"cell": cell, "result": result, "flags": (flags or {}).get(cell["key"], [])} for cell in cells]
-    return build_study(manifest, records, lambda record: rows[record["cell"]["key"]], [])
+    return build_study(Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], [])

@@ -3,6 +3,7 @@ import pytest
 from harness.analysis.quality.judge import judge_facts, win_rates
 from harness.analysis.study import build_study
 from harness.analysis.validity import command_text, engines, kernels
+from harness.records.manifest import Manifest
 
 CELLS = [
     {
@@ -31,7 +32,7 @@ def record(cell, fingerprint=None, started_at="2026-01-01"):
 
 
 def study(records, failures=()):
-    return build_study(MANIFEST, records, lambda r: [], list(failures))
+    return build_study(Manifest.from_json(MANIFEST), records, lambda r: [], list(failures))
 
 
 def test_measured_failed_and_missing_cells():
@@ -130,7 +131,9 @@ def judged_study(*cells):
     manifest = MANIFEST | {"suites": ["alpaca_eval"], "cells": [cell for cell, _, _ in cells]}
     manifest["variants"] = {cell["variant"]: {} for cell, _, _ in cells}
     rows = {cell["key"]: found for cell, _, found in cells}
-    return build_study(manifest, [record for _, record, _ in cells], lambda r: rows[r["cell"]["key"]], [])
+    return build_study(
+        Manifest.from_json(manifest), [record for _, record, _ in cells], lambda r: rows[r["cell"]["key"]], []
+    )
 
 
 def test_win_rates_against_a_published_reference_are_compared_item_by_item():

@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+from harness.records.manifest import Manifest
 from harness.records.store import Store
 from tests.unit.report.synthetic_study import VARIANTS, parts
 
@@ -26,7 +27,7 @@ def store(root: Path, version: str = "0.32.0", itl: float = 1.0, change=None, **
         changed = change(manifest, records, rows)
         records = records if changed is None else changed
     written = Store(root)
-    written.write_manifest(manifest)
+    written.write_manifest(Manifest.from_json(manifest))
     for record in records:
         written.write(record, rows[record["cell"]["key"]])
     return root

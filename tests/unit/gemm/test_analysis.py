@@ -6,12 +6,13 @@ import pytest
 from harness.analysis import analyse, build_study
 from harness.analysis.scalars import scalars
 from harness.analysis.statistics.intervals import median_interval
+from harness.records.manifest import Manifest
 from tests.unit.gemm.samples import BATCHES, H100, LAYERS, gemm_parts
 
 
 def findings(**options):
     manifest, records, rows = gemm_parts(**options)
-    return analyse(build_study(manifest, records, lambda record: rows[record["cell"]["key"]], []))
+    return analyse(build_study(Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], []))
 
 
 def test_a_ratio_is_taken_within_a_round():
@@ -64,7 +65,7 @@ def test_a_wrong_product_has_no_speed():
 def test_a_layer_that_was_not_measured_leaves_no_whole():
     manifest, records, rows = gemm_parts()
     rows["fp8/gemm/down_proj"] = [row for row in rows["fp8/gemm/down_proj"] if row["batch"] != 1024]
-    study = build_study(manifest, records, lambda record: rows[record["cell"]["key"]], [])
+    study = build_study(Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], [])
     found = analyse(study).gemm
     assert set(found.wholes["fp8"]) == {1, 16} and set(found.wholes["bf16"]) == set(BATCHES)
 
@@ -72,7 +73,7 @@ def test_a_layer_that_was_not_measured_leaves_no_whole():
 def test_a_study_without_products_has_no_such_findings():
     manifest, _, _ = gemm_parts()
     manifest["cells"] = []
-    assert analyse(build_study(manifest, [], lambda record: [], [])).gemm is None
+    assert analyse(build_study(Manifest.from_json(manifest), [], lambda record: [], [])).gemm is None
 
 
 @pytest.mark.parametrize("n", [6, 7, 9, 12, 25])

@@ -11,6 +11,7 @@ import pytest
 from harness.analysis.load_study import load_study
 from harness.analysis.quality.judge import judge_facts
 from harness.errors import ConfigError
+from harness.records.manifest import Manifest, Variant
 from harness.records.record_check import result_fault
 from harness.records.store import Store
 from harness.report.__main__ import main as report
@@ -215,9 +216,7 @@ def test_check_names_each_problem_and_repairs(tmp_path):
     store = Store(root)
     for key in ("a", "b"):
         store.write({"cell": {"key": key}, "fingerprint": key * 16}, [{"id": 1}])
-    store.write_manifest(
-        {"name": "x", "baseline": "v", "variants": {"v": {}}, "suites": [], "scenarios": {}, "cells": []}
-    )
+    store.write_manifest(Manifest("x", "v", {"v": Variant("v", "V")}))
     assert check(root) == (0, f"{root}: 2 cells, 0 problems\n")
     (root / "cells" / ("a--" + "a" * 16) / "rows.jsonl.gz").write_bytes(b"x")
     code, out = check(root)

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from harness.errors import ConfigError, DiskFull
+from harness.records.manifest import Manifest, Variant
 from harness.records.store import Store
 
 
@@ -70,9 +71,10 @@ def test_a_folder_that_is_no_sweep_is_named(tmp_path):
 
 def test_the_manifest_is_replaced_whole(tmp_path):
     store = Store(tmp_path)
-    store.write_manifest({"name": "a"})
-    store.write_manifest({"name": "b"})
-    assert store.manifest() == {"name": "b"}
+    for name in ("a", "b"):
+        written = Manifest(name, "bf16", {"bf16": Variant("bf16", "BF16")}, margin=0.02)
+        store.write_manifest(written)
+    assert store.manifest() == written
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
 
 

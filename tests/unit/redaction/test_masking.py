@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 import time
+from dataclasses import replace
 from random import Random
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from harness.console import output
 from harness.console.output import MaskedFormatter, MaskedStream
 from harness.engines import process
 from harness.errors import CellError, PreflightError
+from harness.records.cell import Cell
+from harness.records.manifest import Manifest, Variant
 from harness.records.store import Store
 from harness.redaction import known_secrets, masking
 from harness.redaction.masking import excerpt, mask, mask_data, mask_row, secret_name
@@ -319,13 +322,15 @@ def test_a_store_masks_rows_and_never_the_identity_of_a_cell(tmp_path):
     record = {"cell": {"key": "bf16/hunter2/1"}, "fingerprint": "hunter2", "server": "at hunter2"}
     rows = [{"response": "hunter2", "error": "http://a:b@h"}, {"response": "http://a:b@h"}]
     store.write(record, rows)  # nothing is known yet
-    store.write_manifest({"cells": [record["cell"]], "variants": {"bf16": "hunter2"}})
+    cell = Cell("bf16/hunter2/1", "accuracy", "bf16", "hunter2", suite="mmlu")
+    manifest = Manifest("s", "bf16", {"bf16": Variant("bf16", "hunter2")}, suites=("mmlu",), cells=(cell,))
+    store.write_manifest(manifest)
     store.write_failure("bf16/hunter2/2", "hunter2 failed", None)
     masking.learn("hunter2", certain=True)
     stored = store.record("hunter2")
     assert {name: stored[name] for name in record} == record | {"server": "at ***"}
     assert store.rows(record) == [{"response": "***", "error": "http://***@h"}, rows[1]]
-    assert store.manifest() == {"cells": [record["cell"]], "variants": {"bf16": "***"}}
+    assert store.manifest() == replace(manifest, variants={"bf16": Variant("bf16", "***")})
     assert store.failures() == [{"key": "bf16/hunter2/2", "error": "*** failed", "log": None}]
     store.write(record | {"fingerprint": "hunter2b"}, rows)
     written = (tmp_path / "cells" / "bf16--hunter2--1--hunter2b" / "record.json").read_text()

@@ -92,8 +92,11 @@ def parts(
 
 def build(manifest: dict, records: list[dict], rows: dict[str, list[dict]], failures: list[dict] | None = None):
     from harness.analysis import build_study
+    from harness.records.manifest import Manifest
 
-    return build_study(manifest, records, lambda record: rows[record["cell"]["key"]], failures or [])
+    return build_study(
+        Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], failures or []
+    )
 
 
 def synthetic_study(**options):

@@ -9,6 +9,7 @@ import pytest
 
 from harness.analysis.load_study import load_study
 from harness.errors import ConfigError
+from harness.records.manifest import Manifest
 from harness.records.store import Store
 from harness.report import write_report
 from harness.report.files.folder import LIST, write_files
@@ -24,7 +25,7 @@ def store(tmp_path):
     def made(name: str, folder: str = "store", scenarios=None) -> Path:
         manifest, records, rows = parts(variants=FEW, scenarios=scenarios or dict(list(SCENARIOS.items())[:1]))
         written = Store(tmp_path / folder)
-        written.write_manifest(manifest | {"name": name})
+        written.write_manifest(Manifest.from_json(manifest | {"name": name}))
         for record in records:
             written.write(record, rows[record["cell"]["key"]])
         return written.root

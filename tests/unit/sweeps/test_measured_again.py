@@ -9,6 +9,7 @@ import pytest
 from harness.accuracy import suite_class
 from harness.analysis.load_study import load_study
 from harness.engines import engine_class
+from harness.records.manifest import Manifest
 from harness.records.store import Store
 from harness.sweeps import compose
 from harness.sweeps.measured_again import measured_again
@@ -137,7 +138,7 @@ def test_the_cells_stay_valid_for_a_report_of_the_store(planned, tmp_path):
     variants = {name: {"label": name, "checkpoint": None, "scheme": {}} for name in ("bf16", "fp16")}
     manifest = {"name": "old", "baseline": "bf16", "variants": variants, "suites": ["gsm8k", "perplexity"],
                 "scenarios": {}, "cells": old, "margin": 0.01}  # fmt: skip
-    store.write_manifest(manifest)
+    store.write_manifest(Manifest.from_json(manifest))
     assert len(load_study(store.root).measured) == len(old) == 4
 
 

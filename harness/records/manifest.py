@@ -1,0 +1,136 @@
+"""The manifest of a sweep (sweep.json): what it meant to measure. With the records, all that a report needs."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from harness.records.cell import Cell
+from harness.records.fields import Stored
+
+WHOLE_VARIANT = "variant"  # LeftOut.part
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant as readers need it. Of its scheme: the words of config/schemes.py."""
+
+    name: str
+    label: str
+    weights: str = ""
+    activations: str = ""
+    sparsity: str | None = None
+    kv_cache: str | None = None
+    checkpoint: str = ""
+    load_checkpoint: str | None = None  # whose rates were measured, where it is another one
+    checkpoint_bytes: int | None = None  # known once a cell was measured: in its record
+    gpus: int = 1
+    deployment_of: str | None = None  # the variant that this one serves in another way
+    deployment: dict[str, Any] = field(default_factory=dict)  # {axis: value}, as far as the sweep says it
+    accuracy_of: str | None = None  # the variant whose suites stand for this one's, which are not measured
+    emulated: str | None = None  # why its number format is known not to run natively on the sweep's device
+
+    def to_json(self) -> dict[str, Any]:
+        scheme = {name: getattr(self, name) for name in _SCHEME}
+        others = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("name", "label", *_SCHEME)}
+        return {"label": self.label, "scheme": scheme, **others}
+
+    @classmethod
+    def from_json(cls, name: str, stored: dict[str, Any]) -> Self:
+        flat = (stored.get("scheme") or {}) | stored
+        known = {f.name: flat[f.name] for f in fields(cls) if flat.get(f.name) is not None}
+        return cls(**known | {"name": name, "label": known.get("label") or name})
+
+
+_SCHEME = ("weights", "activations", "sparsity", "kv_cache")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`slo` holds the limits in milliseconds, {"itl_ms_p99": 50.0, ...}; readers get only those that are set."""
+
+    name: str
+    prompt_tokens: int
+    output_tokens: int
+    slo: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"prompt_tokens": self.prompt_tokens, "output_tokens": self.output_tokens, "slo": self.slo}
+
+    @classmethod
+    def from_json(cls, name: str, stored: dict[str, Any]) -> Self:
+        slo = {key: float(limit) for key, limit in (stored.get("slo") or {}).items() if limit is not None}
+        return cls(name, stored["prompt_tokens"], stored["output_tokens"], slo)
+
+
+@dataclass(frozen=True)
+class LeftOut(Stored):
+    """What a sweep asks for and does not measure on this machine."""
+
+    part: str  # WHOLE_VARIANT | gemm: its products in the GEMM study
+    variant: str
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The last plan of a sweep and its resolved configuration."""
+
+    name: str
+    baseline: str
+    variants: dict[str, Variant]
+    description: str = ""
+    suites: tuple[str, ...] = ()
+    scenarios: dict[str, Scenario] = field(default_factory=dict)
+    margin: float = 0.01  # non-inferiority margin on recovery
+    published: tuple[dict[str, Any], ...] = ()
+    report: dict[str, Any] = field(default_factory=dict)  # analysis/settings.py reads it
+    checks: dict[str, Any] = field(default_factory=dict)  # and this
+    left_out: tuple[LeftOut, ...] = ()  # not supported on this machine
+    command: str = ""
+    config: dict[str, Any] = field(default_factory=dict)  # resolved, as Hydra composed it
+    cells: tuple[Cell, ...] = ()
+    host: dict[str, Any] = field(default_factory=dict)
+    harness: str = ""  # version
+    data: str = ""  # hub, or the root of the data
+
+    @property
+    def seed(self) -> int:
+        return int(self.config.get("seed") or 0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "description": self.description,
+            "baseline": self.baseline,
+            "variants": {name: variant.to_json() for name, variant in self.variants.items()},
+            "suites": list(self.suites),
+            "scenarios": {name: scenario.to_json() for name, scenario in self.scenarios.items()},
+            "margin": self.margin,
+            "published": list(self.published),
+            "report": self.report,
+            "checks": self.checks,
+            "left_out": [entry.to_json() for entry in self.left_out],
+            "command": self.command,
+            "config": self.config,
+            "cells": [cell.to_json() for cell in self.cells],
+            "host": self.host,
+            "harness": self.harness,
+            "data": self.data,
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Read a manifest that manifest_check.py finds no fault in; older ones lack fields."""
+        known = {f.name: stored[f.name] for f in fields(cls) if stored.get(f.name) is not None}
+        return cls(
+            **known
+            | {
+                "variants": {name: Variant.from_json(name, v) for name, v in stored["variants"].items()},
+                "suites": tuple(stored["suites"]),
+                "scenarios": {name: Scenario.from_json(name, s) for name, s in stored["scenarios"].items()},
+                "margin": float(known.get("margin", 0.01)),
+                "published": tuple(known.get("published", ())),
+                "left_out": tuple(map(LeftOut.from_json, known.get("left_out", ()))),
+                "cells": tuple(map(Cell.from_json, stored["cells"])),
+            }
+        )
