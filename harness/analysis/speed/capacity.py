@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from math import exp, inf, log
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from harness.analysis.speed.performance import PointResult, at, ladder
 from harness.analysis.speed.readings import INTERPOLATED, MEASURED, LogError, Reading, rate_within, searched
 from harness.analysis.statistics.intervals import CONFIDENCE, Estimate
 
 _UPPER = (1 + CONFIDENCE) / 2
-_NORMAL_90 = float(stats.norm.ppf(0.95))  # a two-sided 90 % interval reaches so many standard errors
+_NORMAL_90 = float(ndtri(0.95))  # a two-sided 90 % interval reaches so many standard errors
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def interval(value: float, *errors: LogError | None) -> Estimate:
         return Estimate(value)
     variance = sum(error.variance for error in errors)
     unsure = sum(error.variance**2 / error.freedom for error in errors)
-    quantile = stats.t.ppf(_UPPER, variance**2 / unsure) if unsure else stats.norm.ppf(_UPPER)
+    quantile = stdtrit(variance**2 / unsure, _UPPER) if unsure else ndtri(_UPPER)
     factor = exp(float(quantile) * variance**0.5)
     return Estimate(value, value / factor, value * factor)
 

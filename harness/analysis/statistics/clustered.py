@@ -12,7 +12,7 @@ K.-Y. Liang and S. Zeger 1986, Biometrika 73, 13; for evaluations: E. Miller 202
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, ndtri, stdtrit
 
 from harness.analysis.statistics.intervals import CONFIDENCE, RESAMPLES, Estimate, wilson
 
@@ -47,7 +47,7 @@ def clustered_share(hits: Sequence[float], clusters: Sequence[Hashable]) -> Esti
     if 0 < p < 1:
         between = count / (count - 1) * float((np.bincount(index, weights=x - p) ** 2).sum()) / n**2
         effective = min(float(n), max(fewest, p * (1 - p) / between)) if between > 0 else float(n)
-    shrink = float(stats.norm.ppf(1 - _TAIL) / stats.t.ppf(1 - _TAIL, count - 1)) ** 2
+    shrink = float(ndtri(1 - _TAIL) / stdtrit(count - 1, 1 - _TAIL)) ** 2
     return _wilson(p, max(1.0, effective * shrink))
 
 
@@ -85,7 +85,7 @@ def cluster_interval(value: float, draws: np.ndarray, clusters: int) -> Estimate
     """
     if clusters < 2:
         return Estimate(value)
-    tail = float(stats.norm.cdf(-np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(1 - _TAIL, clusters - 1)))
+    tail = float(ndtr(-np.sqrt(clusters / (clusters - 1)) * stdtrit(clusters - 1, 1 - _TAIL)))
     low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
     low, high = min(float(low), value), max(float(high), value)
     return Estimate(value, low if np.isfinite(low) else None, high if np.isfinite(high) else None)
@@ -104,7 +104,7 @@ def robust_mean(values: np.ndarray, clusters: Sequence[Hashable | None]) -> Esti
     mean = float(values.mean())
     sums = np.bincount(index, weights=values - mean)
     error = np.sqrt(count / (count - 1) * float((sums**2).sum())) / n
-    half = float(stats.t.ppf(1 - _TAIL, count - 1)) * error
+    half = float(stdtrit(count - 1, 1 - _TAIL)) * error
     return Estimate(mean, mean - half, mean + half)
 
 

@@ -8,12 +8,12 @@ Y. Min 2005, Statistics in Medicine 24, 729; without it, 30 items and no flip wo
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 _TAIL = (1 - CONFIDENCE) / 2
-_Z = float(stats.norm.ppf(1 - _TAIL))
+_Z = float(ndtri(1 - _TAIL))
 PSEUDO = np.array([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
 _MAX_OUTCOMES = 64  # above this many distinct (baseline, variant) pairs, items are drawn one by one
 _CHUNK = 4_000_000  # draws held in memory at a time
@@ -54,7 +54,7 @@ def mean_score(values: np.ndarray) -> Estimate:
     n, mean = len(values), float(np.mean(values))
     if is_binary(values) or n < 2 or np.ptp(values) == 0:
         return Estimate(mean, *_bounds(wilson(mean * n, n)))
-    half = float(stats.t.ppf(1 - _TAIL, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    half = float(stdtrit(n - 1, 1 - _TAIL) * np.std(values, ddof=1) / np.sqrt(n))
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
@@ -116,6 +116,15 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(quotient), 1.0, quotient)
 
 
+def fair_coin_cdf(most: int, n: int) -> float:
+    """P(X <= most), X ~ Binomial(n, ½), from exact integers."""
+    ways, found = 1, 0
+    for heads in range(most + 1):
+        found += ways
+        ways = ways * (n - heads) // (heads + 1)
+    return found / 2**n
+
+
 def median_interval(values: list[float]) -> Estimate:
     """Median, with the interval of order statistics that a sign test inverts: no distribution is assumed.
 
@@ -123,9 +132,9 @@ def median_interval(values: list[float]) -> Estimate:
     second to second-last from 9. Fewer than 6 give no interval. H. A. David and H. N. Nagaraja 2003, section 7.1.
     """
     ordered, n = np.sort(np.asarray(values, dtype=float)), len(values)
-    rank = int(stats.binom.ppf(_TAIL, n, 0.5))  # smallest r with P(X <= r) >= 2.5 %
-    while rank > 0 and stats.binom.cdf(rank - 1, n, 0.5) > _TAIL:
-        rank -= 1
+    rank = 0
+    while fair_coin_cdf(rank, n) <= _TAIL:
+        rank += 1
     value = float(np.median(ordered))
     return Estimate(value, float(ordered[rank - 1]), float(ordered[n - rank])) if rank else Estimate(value)
 
@@ -143,5 +152,5 @@ def log_ratio_interval(numerator: list[float], denominator: list[float]) -> Esti
     if va + vb == 0:
         return Estimate(value)
     freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    half = float(stats.t.ppf(1 - _TAIL, freedom) * np.sqrt(va + vb))
+    half = float(stdtrit(freedom, 1 - _TAIL) * np.sqrt(va + vb))
     return Estimate(value, value * float(np.exp(-half)), value * float(np.exp(half)))

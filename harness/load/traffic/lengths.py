@@ -18,7 +18,7 @@ make two points of the ladder differ by cv / sqrt(n), 18 % for 32 lognormal requ
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import scipy  # imports scipy.special when it is first used: only spread lengths need it, and it takes 0.2 s
 
 from harness.config.workloads import Scenario, Spread
 from harness.errors import ConfigError, did_you_mean
@@ -110,12 +110,13 @@ def _truncated(share: np.ndarray, low: float, high: float) -> np.ndarray:
     """Quantiles of a standard normal between low and high, from the tail that is the more exact of the two."""
     if low > 0:
         return -_truncated(1 - share, -high, -low)
-    below, within = ndtr(low), ndtr(high) - ndtr(low)
-    return ndtri(below + share * within)
+    below, within = scipy.special.ndtr(low), _within(low, high)
+    return scipy.special.ndtri(below + share * within)
 
 
 def _within(low: float, high: float) -> float:
     """Probability that a standard normal lies between low and high, without cancellation in the upper tail."""
+    ndtr = scipy.special.ndtr
     return ndtr(-low) - ndtr(-high) if low > 0 else ndtr(high) - ndtr(low)
 
 
