@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.study import Measured, Study
-from harness.analysis.validity import kernels, schemes
+from harness.records.engine_facts import ServedCheckpoint
 from harness.records.manifest import Variant
 
 NOT_A_DIFFERENCE = {"variant", "point", "answers", "reference", "scenario.name"}
@@ -71,17 +71,16 @@ def _facts(variant: Variant, study: Study, measured: list[Measured], subjects: s
 
 def _cell_facts(measured: Measured, add) -> None:
     engine, subject = measured.engine, _subject(measured)
-    add("engine", f"{engine.get('kind', '')} {engine.get('version', '')}".strip())
-    for kernel in kernels(engine):
+    add("engine", engine.label)
+    for kernel in engine.kernels:
         state = " (emulated)" if kernel.emulated else ""
         add("kernels", f"{kernel.layer}: {kernel.kernel}{state}" if kernel.layer else f"{kernel.kernel}{state}")
-    for scheme, entry in schemes(engine).items():
-        add("kernels by layer", f"{scheme}: {entry.get('layers')} layers")
-    add("kernels of attention", engine.get("attention"))
-    add("kernels of the KV cache", engine.get("kv_cache_dtype"))
-    checkpoint = engine.get("checkpoint") or {}
-    for name in ("reference", "revision", "digest", "size_bytes"):
-        add(f"checkpoint {name}", checkpoint.get(name))
+    for scheme, logged in engine.schemes.items():
+        add("kernels by layer", f"{scheme}: {logged.layers} layers")
+    add("kernels of attention", list(engine.attention))
+    add("kernels of the KV cache", engine.kv_cache_dtype)
+    for name, value in vars(engine.checkpoint or ServedCheckpoint()).items():
+        add(f"checkpoint {name}", value)
     if data := measured.result.get("data"):
         for name in ("source", "name", "digest", "population"):
             add(f"data of {subject}: {name}", data.get(name))

@@ -12,6 +12,7 @@ from typing import Any
 from harness.analysis.settings import Checks, Settings, read_checks, read_settings
 from harness.records import Damage
 from harness.records.cell import Cell
+from harness.records.engine_facts import EngineFacts
 from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
 
 Rows = Callable[[dict[str, Any]], list[dict[str, Any]]]
@@ -24,7 +25,7 @@ class Measured:
     cell: Cell
     result: dict[str, Any]
     flags: tuple[dict[str, str], ...]
-    engine: dict[str, Any]
+    engine: EngineFacts
     host: dict[str, Any]
     inputs: dict[str, Any]
     started_at: str
@@ -175,7 +176,7 @@ def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
         cell=cell,
         result=record.get("result") or {},
         flags=tuple(record.get("flags") or ()),
-        engine=record.get("engine") or {},
+        engine=EngineFacts.from_json(record.get("engine")),
         host=record.get("host") or {},
         inputs=record.get("inputs") or {},
         telemetry=record.get("telemetry") or {},

@@ -1,14 +1,12 @@
 """What a reader must know before believing a number: marks across the page, flags of the cells, engine differences."""
 
-import json
 import re
-import shlex
 from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.judge import WinRate
 from harness.analysis.study import Measured, Study
+from harness.records.engine_facts import EngineFacts
 
 LEVELS = ("invalid", "caution", "note")
 DAMAGES_NAMED = 4
@@ -30,37 +28,6 @@ class FlagGroup:
     cells: tuple[str, ...]  # titles
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """What the engine runs for one layer type."""
-
-    layer: str
-    kernel: str
-    emulated: bool
-    activations: str = ""  # their format, where it is not the one that the layer's scheme names
-
-
-def kernels(engine: dict[str, Any]) -> tuple[Kernel, ...]:
-    """`engine["kernels"]`: a list of {"layer", "kernel", "emulated"}, or {layer: kernel or such an object}."""
-    found = engine.get("kernels") or []
-    if isinstance(found, dict):
-        found = [{"layer": k, **(v if isinstance(v, dict) else {"kernel": v})} for k, v in found.items()]
-    return tuple(
-        Kernel(
-            str(k.get("layer", "")),
-            str(k.get("kernel", "")),
-            bool(k.get("emulated")),
-            str(k.get("activations") or ""),
-        )
-        for k in (k if isinstance(k, dict) else {"kernel": k} for k in found)
-    )
-
-
-def schemes(engine: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """{scheme: {"layers": count, "names": compact names}} that the engine's log names; empty in older records."""
-    return engine.get("schemes") or {}
-
-
 def engines(study: Study) -> dict[str, list[Measured]]:
     """One measured cell for each distinct engine (version, command, kernels) that served a variant."""
     found: dict[str, list[Measured]] = {name: [] for name in study.variants}
@@ -69,24 +36,17 @@ def engines(study: Study) -> dict[str, list[Measured]]:
         if measured.cell.kind == "judge":
             continue
         identity = (measured.cell.variant, _identity(measured.engine))
-        if measured.engine and identity not in seen:
+        if measured.engine.recorded and identity not in seen:
             seen.add(identity)
             found[measured.cell.variant].append(measured)
     return found
 
 
-def _identity(engine: dict[str, Any]) -> tuple:
+def _identity(engine: EngineFacts) -> tuple:
     """Without the port, which differs from one start to the next and says nothing."""
-    command = re.sub(r"--port[ =]\d+", "", command_text(engine))
-    ran = json.dumps([schemes(engine), engine.get("attention"), engine.get("kv_cache_dtype")], sort_keys=True)
-    return engine.get("kind"), engine.get("version"), command, kernels(engine), ran
-
-
-def command_text(engine: dict[str, Any]) -> str:
-    """The server command as a shell would take it; an API key in it is never shown."""
-    command = engine.get("command") or ""
-    text = shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command)
-    return re.sub(r"(--api-key[ =])\S+", r"\1***", text)
+    command = re.sub(r"--port[ =]\d+", "", engine.command_text)
+    schemes = tuple(sorted(engine.schemes.items()))
+    return engine.kind, engine.version, command, engine.kernels, schemes, engine.attention, engine.kv_cache_dtype
 
 
 def emulated(study: Study) -> tuple[str, ...]:
@@ -95,7 +55,7 @@ def emulated(study: Study) -> tuple[str, ...]:
         name
         for name in study.variants
         if any(
-            any(kernel.emulated for kernel in kernels(m.engine)) or any(f["code"] == "emulated_kernel" for f in m.flags)
+            any(kernel.emulated for kernel in m.engine.kernels) or any(f["code"] == "emulated_kernel" for f in m.flags)
             for m in study.measured
             if m.cell.variant == name and m.cell.kind != "judge"
         )
@@ -105,8 +65,7 @@ def emulated(study: Study) -> tuple[str, ...]:
 def simulated(study: Study) -> bool:
     """Did a simulated engine answer anywhere? A judge of its answers may be real: its cells carry the flag too."""
     return any(
-        m.engine.get("kind") == "simulated" or any(flag["code"] == "simulated" for flag in m.flags)
-        for m in study.measured
+        m.engine.kind == "simulated" or any(flag["code"] == "simulated" for flag in m.flags) for m in study.measured
     )
 
 
@@ -153,10 +112,7 @@ def flag_groups(study: Study, suites: dict[tuple[str, str], SuiteResult]) -> tup
     for measured in study.measured:
         for flag in measured.flags:
             add(flag["level"], flag["code"], flag.get("message", ""), measured.cell.title)
-    versions = {
-        name: sorted({f"{m.engine.get('kind', '')} {m.engine.get('version', '')}".strip() for m in served})
-        for name, served in engines(study).items()
-    }
+    versions = {name: sorted({m.engine.label for m in served}) for name, served in engines(study).items()}
     if len({version for each in versions.values() for version in each}) > 1:
         for name, each in versions.items():
             if each:

@@ -6,7 +6,6 @@ from typing import Any
 
 from harness.analysis import Findings, Study
 from harness.analysis.study import Measured
-from harness.analysis.validity import kernels, schemes
 from harness.records.cell import Cell
 from harness.report.files.markdown import markdown
 from harness.report.files.notes import release_notes
@@ -38,8 +37,9 @@ def sweep_params(study: Study) -> dict[str, str]:
 def variant_params(study: Study, name: str) -> dict[str, str]:
     variant = study.variants[name]
     own = [m for m in study.measured if m.cell.variant == name and m.cell.kind != "judge"]
-    ran = dict.fromkeys(k.kernel + (" (emulated)" if k.emulated else "") for m in own for k in kernels(m.engine))
-    named = dict.fromkeys(f"{scheme}: {e.get('layers')} layers" for m in own for scheme, e in schemes(m.engine).items())
+    ran = dict.fromkeys(k.kernel + (" (emulated)" if k.emulated else "") for m in own for k in m.engine.kernels)
+    schemes = [(name, logged.layers) for m in own for name, logged in m.engine.schemes.items()]
+    named = dict.fromkeys(f"{name}: {layers} layers" for name, layers in schemes)
     return _texts(
         {
             "activations": variant.activations,
@@ -69,8 +69,8 @@ def _rates(study: Study) -> list[float]:
 
 def engine_text(measured: tuple[Measured, ...] | list[Measured]) -> str:
     """``vllm 0.32.0``; the judge's engine is not asked."""
-    engines = (m.engine for m in measured if m.cell.kind != "judge" and m.engine)
-    return ", ".join(sorted({f"{e.get('kind', '')} {e.get('version', '')}".strip() for e in engines}))
+    engines = (m.engine for m in measured if m.cell.kind != "judge" and m.engine.recorded)
+    return ", ".join(sorted({engine.label for engine in engines}))
 
 
 def hardware_text(host: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from harness.analysis.findings import Findings
 from harness.analysis.scalars import scalars
 from harness.analysis.settings import MetricCheck
 from harness.analysis.study import Failure, Measured
-from harness.analysis.validity import kernels, simulated
+from harness.analysis.validity import simulated
 from harness.records.manifest import WHOLE_VARIANT
 
 PASS, FAIL, UNSUPPORTED, NOT_CHECKED = "pass", "fail", "unsupported", "not_checked"
@@ -102,7 +102,7 @@ def _scheme(expected: str) -> Callable[[Findings, str], Verdict]:
         told = list(dict.fromkeys(_told(m) for m in measured))
         if wrong or told != [_wanted(findings, expected)]:
             return FAIL, "; ".join([*wrong, f"{' / '.join(map(_words, told))}, expected {expected}"])
-        by = ", ".join(dict.fromkeys(f"{k.kernel} for {k.layer}" for k in kernels(measured[0].engine)))
+        by = ", ".join(dict.fromkeys(f"{k.kernel} for {k.layer}" for k in measured[0].engine.kernels))
         return PASS, f"{_words(told[0])}{': ' + by if by else ''}"
 
     return evaluate
@@ -111,7 +111,7 @@ def _scheme(expected: str) -> Callable[[Findings, str], Verdict]:
 def _told(measured: Measured) -> tuple[tuple[str, int | None], ...]:
     """((scheme, layers), ...) of the engine's log; ((NO_SCHEME, None),) where it says that nothing is quantized."""
     found = schemes(measured)
-    if not found and measured.engine.get("quantization") == NO_SCHEME:
+    if not found and measured.engine.quantization == NO_SCHEME:
         return ((NO_SCHEME, None),)
     return tuple(sorted(found.items()))
 
@@ -127,8 +127,7 @@ def _words(told: tuple[tuple[str, int | None], ...]) -> str:
 
 def schemes(measured: Measured) -> dict[str, int]:
     """{scheme: layers} of the engine's log; empty where it names none."""
-    found = measured.engine.get("schemes") or {}
-    return {name: int(entry["layers"] if isinstance(entry, dict) else entry) for name, entry in found.items()}
+    return {name: logged.layers for name, logged in measured.engine.schemes.items()}
 
 
 def _linear_layers(findings: Findings) -> int:

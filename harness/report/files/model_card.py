@@ -87,7 +87,7 @@ def _legal(value: Any) -> Any:
 
 def _gguf(findings: Findings, names: tuple[str, ...]) -> bool:
     served = engines(findings.study)
-    return any(measured.engine.get("kind") == "llamacpp" for name in names for measured in served[name])
+    return any(measured.engine.kind == "llamacpp" for name in names for measured in served[name])
 
 
 def _tags(findings: Findings, names: tuple[str, ...]) -> list[str]:

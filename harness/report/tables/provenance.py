@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from harness.analysis import Findings
-from harness.analysis.validity import command_text, engines, kernels, schemes
+from harness.analysis.validity import engines
+from harness.records.engine_facts import EngineFacts, LoggedScheme
 from harness.report.tables.table import Table, Td, name_of, table
 from harness.report.words import NONE, size
 
@@ -14,9 +15,8 @@ def engines_table(findings: Findings) -> Table:
     for name, served in engines(study).items():
         for measured in served:
             engine = measured.engine
-            version = f"{engine.get('kind', '')} {engine.get('version', '')}".strip()
-            command, log = command_text(engine) or NONE, str(engine.get("log") or NONE)
-            rows.append([name_of(study, name), version, Td(command, "code"), Td(log, "code")])
+            command, log = engine.command_text or NONE, engine.log or NONE
+            rows.append([name_of(study, name), engine.label, Td(command, "code"), Td(log, "code")])
     return table("Engines", ["Variant", "Engine", "Server command", "Log"], rows)
 
 
@@ -31,25 +31,25 @@ def kernels_table(findings: Findings) -> Table:
     return table("Kernels, as logged by the engine", heads, rows, group=0)
 
 
-def _logged(engine: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _logged(engine: EngineFacts) -> list[tuple[str, str, str]]:
     """(layers, what ran them, how); older records have kernels alone."""
-    found = [(_layers(entry), scheme, "scheme") for scheme, entry in schemes(engine).items()]
-    for kernel in kernels(engine):
+    found = [(_layers(logged), scheme, "scheme") for scheme, logged in engine.schemes.items()]
+    for kernel in engine.kernels:
         how = "emulated" if kernel.emulated else "native"
         how = f"activations: {kernel.activations}" if kernel.activations and not kernel.emulated else how
         found.append((kernel.layer or NONE, kernel.kernel, how))
-    if engine.get("quantization") == "none":
+    if engine.quantization == "none":
         found.append(("all", "unquantized", "native"))
-    if not found and engine.get("kind") != "simulated":
+    if not found and engine.kind != "simulated":
         found.append((NONE, "unknown", "not logged"))
     shown = {ran for _, ran, _ in found}
-    found += [("attention", name, "backend") for name in engine.get("attention") or [] if name not in shown]
-    return found + ([("KV cache", str(dtype), "dtype")] if (dtype := engine.get("kv_cache_dtype")) else [])
+    found += [("attention", name, "backend") for name in engine.attention if name not in shown]
+    return found + ([("KV cache", engine.kv_cache_dtype, "dtype")] if engine.kv_cache_dtype else [])
 
 
-def _layers(entry: dict[str, Any]) -> str:
+def _layers(logged: LoggedScheme) -> str:
     """``210: model.layers.0-29.mlp.down_proj, ...``"""
-    return f"{entry.get('layers', 0):,}: {', '.join(entry.get('names') or [])}"
+    return f"{logged.layers:,}: {', '.join(logged.names)}"
 
 
 def _shade(how: str) -> str:
@@ -70,10 +70,10 @@ def checkpoints_table(findings: Findings) -> Table:
     """What was served, by digest; a variant may have a checkpoint for each suite."""
     seen: dict[tuple, None] = {}
     for measured in findings.study.measured:
-        if served := measured.engine.get("checkpoint"):
+        if served := measured.engine.checkpoint:
             who = "judge" if measured.cell.kind == "judge" else measured.cell.variant
-            facts = (served.get("reference"), served.get("revision"), served.get("digest"))
-            seen[who, *map(_text, facts), size(served.get("size_bytes")), _text(_recipe(measured.inputs))] = None
+            facts = (served.reference, served.revision, served.digest)
+            seen[who, *map(_text, facts), size(served.size_bytes), _text(_recipe(measured.inputs))] = None
     rows = [
         [name_of(findings.study, who) if who in findings.study.variants else who, Td(reference, "code"), revision,
          Td(digest, "code"), weight, Td(recipe, "code")]
