@@ -35,6 +35,10 @@ class Side:
     variant: str
     place: str
 
+    @property
+    def own(self) -> Variant:
+        return self.study.variants[self.variant]
+
 
 @dataclass(frozen=True)
 class Change:
@@ -93,7 +97,7 @@ def compare_sides(a: Side, b: Side, margin: float | None = None, command: str = 
         notes.append("A and B hold the same records: a measurement is compared with itself")
     study = _pair(a, b, cells, suites, scenarios, a.study.margin if margin is None else margin, command)
     findings = analyse(study)
-    sides = [(s.study.variants[s.variant], s.study, known[word]) for s, word in ((a, A), (b, B))]
+    sides = [(s.own, s.study, known[word]) for s, word in ((a, A), (b, B))]
     changes = tuple(c for scenario in scenarios for c in _changes(findings, scenario, notes))
     products = product_changes((a.study, a.variant), (b.study, b.variant), notes)
     notes += [f"{r.suite}: {r.not_compared}" for r in findings.suites.values() if r.not_compared]
@@ -120,7 +124,7 @@ def _cells(side: Side, word: str, suites, scenarios: dict[str, Scenario], judged
     return [
         replace(m, cell=replace(m.cell, variant=word))
         for m in side.study.measured
-        if _is_of(m.cell, side)
+        if side.own.has(m.cell)
         and (m.cell.suite in suites or _comparable_load(m.cell, scenarios))
         and (judged or m.cell.kind != "judge")
     ]
@@ -129,12 +133,6 @@ def _cells(side: Side, word: str, suites, scenarios: dict[str, Scenario], judged
 def _products_of(side: Side, word: str) -> list[Measured]:
     found = [m for m in side.study.measured if m.cell.kind == KIND and m.cell.variant == side.variant]
     return [replace(m, cell=replace(m.cell, variant=word)) for m in found]
-
-
-def _is_of(cell: Cell, side: Side) -> bool:
-    """A deployment has the suites of the variant whose accuracy stands for it."""
-    stands = side.study.variants[side.variant].accuracy_of if cell.suite else None
-    return cell.variant == (stands or side.variant)
 
 
 def _comparable_load(cell: Cell, scenarios: dict[str, Scenario]) -> bool:
@@ -168,14 +166,14 @@ def _traffic(measured: Measured) -> dict:
 
 
 def _pair(a: Side, b: Side, cells: dict, suites, scenarios, margin: float, command: str) -> Study:
-    one, two = a.study.variants[a.variant], b.study.variants[b.variant]
+    one, two = a.own, b.own
     labels = {A: f"A: {one.label}", B: f"B: {two.label}"}
     missing, failures = [], []
     for side, word in ((a, A), (b, B)):
-        wanted = [c for c in side.study.missing if _is_of(c, side)]
+        wanted = [c for c in side.study.missing if side.own.has(c)]
         missing += [replace(c, variant=word) for c in wanted if c.suite in suites or c.scenario in scenarios]
         for f in side.study.failures:
-            if f.cell and _is_of(f.cell, side) and (f.cell.suite in suites or f.cell.scenario in scenarios):
+            if f.cell and side.own.has(f.cell) and (f.cell.suite in suites or f.cell.scenario in scenarios):
                 failures.append(Failure(replace(f.cell, variant=word), f.key, f.error, f.log))
     return Study(
         name=f"{a.place} against {b.place}",

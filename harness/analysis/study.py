@@ -92,14 +92,12 @@ class Study:
         return self.variants[variant].label if variant in self.variants else variant
 
     def with_scores_of_their_own(self, *names: str) -> "Study":
-        """These variants alone, deployments among them with the suites of the variant that stands for them."""
+        """These variants alone, deployments among them with the suites of the variant whose scores they have."""
         variants, measured = {}, []
         for name in names:
             variant = self.variants[name]
             variants[name] = replace(variant, accuracy_of=None)
-            for m in self.measured:
-                if m.cell.variant == ((variant.accuracy_of if m.cell.suite else None) or name):
-                    measured.append(replace(m, cell=replace(m.cell, variant=name)))
+            measured += [replace(m, cell=replace(m.cell, variant=name)) for m in self.measured if variant.has(m.cell)]
         return replace(self, variants=variants, measured=tuple(measured))
 
     def find(self, kind: str, variant: str, subject: str) -> tuple[Measured, ...]:

@@ -1,13 +1,13 @@
 """Deployments: every variant is served in each combination of its axes. Pure; runs before the plan.
 
 The first combination keeps the variant's name. Another is named by what it changes of the first (`fp8_dynamic_tp2`,
-"FP8, TP 2"), so that a longer axis or one more axis renames nothing. `deployment_of` names the head of its family.
+"FP8, TP 2"), so that a longer axis or one more axis renames nothing. `deployment_of` names the variant that it serves.
 
-What is measured again: the rates, of every combination; accuracy suites, of the head of a family. The rule is NUMERICS:
-an axis in it changes what the model computes, so each of its values heads a family of its own, with its own scores. No
+What is measured again: the rates, of every combination; accuracy suites, where `accuracy_of` names no other variant.
+The rule is NUMERICS: an axis in it changes what the model computes, so each of its values has scores of its own. No
 other axis changes results beyond the order of floating-point sums, which the noise floor covers: the tensor-parallel
 degree, replicas, batch limits, chunked prefill, and speculative decoding, whose acceptance rule keeps the model's
-distribution (Leviathan et al., 2023), greedy answers included. The head's scores stand for them.
+distribution (Leviathan et al., 2023), greedy answers included.
 """
 
 import re
@@ -57,8 +57,8 @@ def _used(deployments: Deployments) -> dict[str, list]:
     return {axis: values for axis, values in vars(deployments).items() if values}
 
 
-def stands_for(variant: Variant) -> str | None:
-    """The variant whose suites are measured in place of this one's; None: its own are."""
+def accuracy_of(variant: Variant) -> str | None:
+    """Return the variant whose scores this one has; None where its own suites are measured."""
     return variant.deployment_of if _used(variant.deployments) else None
 
 
@@ -89,19 +89,19 @@ def _combinations(config: Config, name: str, variant: Variant) -> Iterator[tuple
         raise ConfigError(f"{where}: {count} combinations of each variant ({sizes}); at most {MOST}: shorten an axis")
     if variant.gpus is not None and (both := [axis for axis in PARALLEL if axis in axes]):
         raise ConfigError(f"variants.{name}.gpus={variant.gpus} and {where}.{both[0]} both say its GPUs; set one")
-    heads: dict[tuple, str] = {}
+    scored: dict[tuple, str] = {}  # by the values that change what the model computes
     first = {axis: values[0] for axis, values in axes.items()}
     for combination in product(*axes.values()):
         chosen = dict(zip(axes, combination, strict=True))
         _check_together(where, chosen)
         changed = [axis for axis in axes if chosen[axis] != first[axis]]
         served_as = "_".join([name, *(_tag(axis, chosen[axis]) for axis in changed)])
-        head = heads.setdefault(tuple(chosen[axis] for axis in NUMERICS if axis in axes), served_as)
-        if head != served_as and not config.scenarios:
-            continue  # nothing but rates tells it from its head
+        scored_as = scored.setdefault(tuple(chosen[axis] for axis in NUMERICS if axis in axes), served_as)
+        if scored_as != served_as and not config.scenarios:
+            continue  # nothing but its rates would be measured
         label = ", ".join([variant.label, *(_words(axis, chosen[axis]) for axis in changed)])
         one = Deployments(**{axis: [value] for axis, value in chosen.items()})
-        of = head if head != served_as else None
+        of = scored_as if scored_as != served_as else None
         yield served_as, replace(variant, label=label, deployments=one, deployment_of=of)
 
 

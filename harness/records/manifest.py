@@ -25,8 +25,12 @@ class Variant:
     gpus: int = 1
     deployment_of: str | None = None  # the variant that this one serves in another way
     deployment: dict[str, Any] = field(default_factory=dict)  # {axis: value}, as far as the sweep says it
-    accuracy_of: str | None = None  # the variant whose suites stand for this one's, which are not measured
+    accuracy_of: str | None = None  # the variant whose scores this one has, without suites of its own
     emulated: str | None = None  # why its number format is known not to run natively on the sweep's device
+
+    def has(self, cell: Cell) -> bool:
+        """Whether what is measured in `cell` is this variant's: its own cells, and the suites of `accuracy_of`."""
+        return cell.variant == ((self.accuracy_of if cell.suite else None) or self.name)
 
     def to_json(self) -> dict[str, Any]:
         scheme = {name: getattr(self, name) for name in _SCHEME}

@@ -155,8 +155,8 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
 
 def _kept(findings: Findings, name: str) -> str:
     average, baseline = findings.averages[name], findings.study.label(findings.study.baseline)
-    if head := findings.study.variants[name].accuracy_of:
-        return f"is {findings.study.label(head)}, served in another way"
+    if scored := findings.study.variants[name].accuracy_of:
+        return f"is {findings.study.label(scored)}, served in another way"
     if not findings.study.suites:
         return "was not tried for accuracy"
     texts = {suite for _, suite in findings.text_distances}

@@ -19,7 +19,7 @@ from harness.checkpoints.identity import argument_files
 from harness.checkpoints.planned_repairs import planned_overrides
 from harness.checkpoints.prepare import identity, tokenizer_identity
 from harness.checkpoints.recipes import recipe_of
-from harness.config.deployments import axes_of, stands_for
+from harness.config.deployments import accuracy_of, axes_of
 from harness.config.schema import Config
 from harness.config.variants import Variant
 from harness.config.workloads import Scenario
@@ -162,7 +162,7 @@ def _variant_sessions(contents: Contents, suites: dict[str, Suite], name: str) -
             cells += _load_cells(contents, base, name, scenario_name, scenario)
     runs = 1 + config.noise_runs if name == config.baseline else 1
     for repeat in range(runs):
-        for suite_name, suite in ({} if stands_for(variant) else suites).items():
+        for suite_name, suite in ({} if accuracy_of(variant) else suites).items():
             checkpoint = checkpoint_of(config, variant, suite_name)
             inputs = _base_inputs(contents, name, checkpoint, recipe)
             inputs["concurrency"] = engine_concurrency(config, engine)
@@ -280,7 +280,7 @@ def _judge_session(contents: Contents, suites, answers: dict[str, PlannedCell], 
         against_baseline = suite.config.reference == "baseline"
         for name in order:
             if f"{name}/{suite_name}" not in answers:
-                continue  # a deployment, whose head's answers stand for it
+                continue  # it has another variant's answers
             if against_baseline and name == config.baseline:
                 continue  # its win rate against itself is one half by definition
             inputs = {"variant": name, "judge": identity_of_judge, "seed": config.seed, "host": judge_host}

@@ -9,7 +9,7 @@ from harness.accuracy import Suite
 from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.prepare import Workshop
-from harness.config.deployments import stands_for
+from harness.config.deployments import accuracy_of
 from harness.config.schema import Config
 from harness.engines import Engine, environment
 from harness.engines.kernels import wants_sparsity_config
@@ -41,7 +41,7 @@ def problems(config: Config, plan: Plan, engine: Engine, suites: dict[str, Suite
     if engine.loads_weights:
         found += _hardware(config) + gpu_problems(config, engine, plan)
         for name in sorted({cell.variant for cell in plan.cells}):
-            found += [] if stands_for(config.variants[name]) else _needs(config, name)  # the head says it for all
+            found += [] if accuracy_of(config.variants[name]) else _needs(config, name)  # said once
             found += _gpus(config, name)
         found += [problem for session in plan.sessions for problem in _heads(session, workshop)]
     found += _checkpoints(config, plan, engine, workshop)

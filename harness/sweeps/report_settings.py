@@ -38,13 +38,15 @@ def check_report(config: Config, known: list[str]) -> None:
         if not numbers:
             raise ConfigError(f"report.cutoffs_ms.{metric}={limits!r}: wants a list of milliseconds above 0: [20, 50]")
     for name, variant in config.variants.items():
-        head = variant.deployment_of
-        if head == name or (head is not None and head not in variants):
-            raise ConfigError(f"variants.{name}.deployment_of: no other variant {head!r}{did_you_mean(head, variants)}")
-        if head in config.variants and config.variants[head].deployment_of:
+        deployed = variant.deployment_of
+        if deployed == name or (deployed is not None and deployed not in variants):
             raise ConfigError(
-                f"variants.{name}.deployment_of: {head} is itself a deployment of "
-                f"{config.variants[head].deployment_of}; name that one"
+                f"variants.{name}.deployment_of: no other variant {deployed!r}{did_you_mean(deployed, variants)}"
+            )
+        if deployed in config.variants and config.variants[deployed].deployment_of:
+            raise ConfigError(
+                f"variants.{name}.deployment_of: {deployed} is itself a deployment of "
+                f"{config.variants[deployed].deployment_of}; name that one"
             )
         if variant.gpus is not None and variant.gpus < 1:
             raise ConfigError(f"variants.{name}.gpus must be at least 1")

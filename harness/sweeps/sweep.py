@@ -15,7 +15,7 @@ import harness
 from harness.accuracy import suite_class
 from harness.checkpoints import gguf
 from harness.checkpoints.prepare import Workshop
-from harness.config.deployments import axes_of, stands_for
+from harness.config.deployments import accuracy_of, axes_of
 from harness.config.schema import Config
 from harness.config.schemes import scheme_words
 from harness.console.output import MaskedFormatter
@@ -140,7 +140,7 @@ def _stored_variant(config: Config, name: str) -> Variant:
         gpus=gpus_of(config, variant),
         deployment_of=variant.deployment_of,
         deployment=axes_of(variant).given(),
-        accuracy_of=stands_for(variant),
+        accuracy_of=accuracy_of(variant),
         emulated=emulated(config, name),
     )
 

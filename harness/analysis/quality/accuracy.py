@@ -106,7 +106,7 @@ def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dic
     results = _corrected(results)
     wanted = [suite for suite in study.suites if (study.baseline, suite) in results]
     averages = {name: _average(study, pairs[name], wanted) for name in study.forms}
-    return results, {name: averages.get(name) or _stand_in(study, averages, name, wanted) for name in study.compared}
+    return results, {name: averages.get(name) or _shared(study, averages, name, wanted) for name in study.compared}
 
 
 def _corrected(results: dict[tuple[str, str], SuiteResult]) -> dict[tuple[str, str], SuiteResult]:
@@ -202,12 +202,12 @@ def _average(study: Study, pairs: dict[str, Paired], wanted: list[str]) -> Avera
     return average_recovery(pairs, study.margin, study.seed)
 
 
-def _stand_in(study: Study, averages: dict[str, AverageRecovery], name: str, wanted: list[str]) -> AverageRecovery:
-    """Of a deployment, which changes no answer: its head's."""
-    head = study.variants[name].accuracy_of
-    if head == study.baseline and wanted:
+def _shared(study: Study, averages: dict[str, AverageRecovery], name: str, wanted: list[str]) -> AverageRecovery:
+    """Return the average recovery of the variant whose scores a deployment has."""
+    scored = study.variants[name].accuracy_of
+    if scored == study.baseline and wanted:
         return AverageRecovery(Estimate(1.0, 1.0, 1.0), tuple(wanted), None, None)  # by definition
-    return averages.get(head) or _average(study, {}, wanted)
+    return averages.get(scored) or _average(study, {}, wanted)
 
 
 def counted(counts: dict[str, Any]) -> str:

@@ -92,9 +92,9 @@ def families(study: Study) -> dict[str, tuple[str, ...]]:
     """Every variant that others deploy in another way, with them; a variant by itself is a family of one."""
     found: dict[str, list[str]] = {}
     for name, variant in study.variants.items():
-        head = variant.deployment_of if variant.deployment_of in study.variants else name
-        found.setdefault(head, []).append(name)
-    return {head: tuple(names) for head, names in found.items()}
+        deployed = variant.deployment_of if variant.deployment_of in study.variants else name
+        found.setdefault(deployed, []).append(name)
+    return {name: tuple(names) for name, names in found.items()}
 
 
 def deployed(study: Study) -> bool:
@@ -110,10 +110,10 @@ def envelope(study: Study, points: dict, scenario: str, metric: str) -> Envelope
     groups = families(study)
     limits, rates = cutoffs(study, points, scenario, metric), _rates(curves)
     best, fastest = {}, {}
-    for head, names in groups.items():
+    for family, names in groups.items():
         own = {name: curves[name] for name in names if name in curves}
-        best |= {(head, limit): _best(own, metric, limit) for limit in limits}
-        fastest |= {(head, rate): _fastest(own, metric, rate) for rate in rates}
+        best |= {(family, limit): _best(own, metric, limit) for limit in limits}
+        fastest |= {(family, rate): _fastest(own, metric, rate) for rate in rates}
     return Envelope(scenario, metric, gpus, limits, groups, replicas, best, rates, fastest)
 
 

@@ -55,8 +55,8 @@ def styles(variants: dict[str, Variant], baseline: str) -> dict[str, VariantStyl
     found: dict[str, VariantStyle] = {}
     taken = 0
     for position, (name, variant) in enumerate(variants.items()):
-        if head := found.get(variant.deployment_of):
-            light, dark = head.light, head.dark
+        if deployed := found.get(variant.deployment_of):
+            light, dark = deployed.light, deployed.dark
         else:
             light, dark = INK if name == baseline else COLOURS[taken % len(COLOURS)]
             taken += name != baseline

@@ -29,7 +29,7 @@ def variants_table(findings: Findings) -> Table:
     slow = findings.emulated  # their speed is no merit and no fault of the scheme: never marked as the best
     several, gpus = study.gpus_differ, study.variants[study.baseline].gpus
     alike = {name for name, v in study.variants.items() if v.gpus == gpus}
-    own = {study.baseline, *study.forms}  # a deployment's recovery is its head's
+    own = {study.baseline, *study.forms}  # other deployments have the recovery of one of these
     winners = {
         key: best({name: e for name, e in column.items() if name in (own if key == "recovery" else alike)})
         for key, column in columns.items()
@@ -54,7 +54,7 @@ def variants_table(findings: Findings) -> Table:
         row += [str(v.gpus)] if several else []
         row += [
             Td(size(v.checkpoint_bytes), note=_smaller(findings, name)),
-            _heads_recovery(findings, name) or gain("recovery", name, [kept] if kept else [], percent),
+            _same_recovery(findings, name) or gain("recovery", name, [kept] if kept else [], percent),
             gain("latency", name, _mean_e2e(findings, name)),
             _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name))),
             gain("throughput", name, []),
@@ -72,12 +72,12 @@ def variants_table(findings: Findings) -> Table:
     return table("Variants", heads, rows, note)
 
 
-def _heads_recovery(findings: Findings, name: str) -> Td | None:
-    """Of a deployment, whose accuracy is its head's."""
-    study, head = findings.study, findings.study.variants[name].accuracy_of
-    if head is None or (recovery := findings.averages[name].recovery) is None:
+def _same_recovery(findings: Findings, name: str) -> Td | None:
+    """Return the recovery that a deployment has from another variant; None where it has its own, or none."""
+    study, scored = findings.study, findings.study.variants[name].accuracy_of
+    if scored is None or (recovery := findings.averages[name].recovery) is None:
         return None
-    return Td("100 %" if head == study.baseline else percent(recovery), "muted", f"as {study.label(head)}")
+    return Td("100 %" if scored == study.baseline else percent(recovery), "muted", f"as {study.label(scored)}")
 
 
 def _smaller(findings: Findings, name: str) -> str:

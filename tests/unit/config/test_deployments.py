@@ -1,4 +1,4 @@
-"""Variants x axes before the plan: names, heads, accuracy suites, GPUs, and each engine's arguments."""
+"""Variants x axes before the plan: names, accuracy suites, GPUs, and each engine's arguments."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 
 from harness.accuracy import suite_class
 from harness.checkpoints.prepare import Workshop
-from harness.config.deployments import Axes, axes_of, expand, stands_for
+from harness.config.deployments import Axes, accuracy_of, axes_of, expand
 from harness.config.variants import Deployments
 from harness.engines import Deployment, engine_class
 from harness.engines.endpoint import Endpoint, EndpointConfig
@@ -96,11 +96,11 @@ def test_accuracy_is_measured_by_the_heads_and_by_other_numerics():
         *("bf16", "bf16_kv_fp8", "fp8_dynamic", "fp8_dynamic_kv_fp8")
     }
     assert {c.variant for c in plan.cells if c.kind == "load"} == set(config.variants)
-    heads = {name: stands_for(variant) for name, variant in config.variants.items()}
-    assert heads["bf16_tp2"] == "bf16" and heads["bf16_tp2_kv_fp8"] == "bf16_kv_fp8" and heads["bf16_kv_fp8"] is None
+    scored = {name: accuracy_of(variant) for name, variant in config.variants.items()}
+    assert scored["bf16_tp2"] == "bf16" and scored["bf16_tp2_kv_fp8"] == "bf16_kv_fp8" and scored["bf16_kv_fp8"] is None
 
 
-def test_without_scenarios_only_the_heads_are_left():
+def test_without_scenarios_only_variants_with_scores_of_their_own_are_left():
     config = composed("scenario=[]", "deployments.tensor_parallel=[1,2]", "deployments.kv_cache_dtype=[auto,fp8]")
     assert list(config.variants) == ["bf16", "bf16_kv_fp8", "fp8_dynamic", "fp8_dynamic_kv_fp8"]
 
