@@ -7,12 +7,15 @@ configuration is not this study's number.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from harness.analysis.settings import Checks, Settings, read_checks, read_settings
 from harness.records import Damage
+from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
 from harness.records.engine_facts import EngineFacts
+from harness.records.item import Item, TextWindow
 from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
 
 Rows = Callable[[dict[str, Any]], list[dict[str, Any]]]
@@ -35,6 +38,19 @@ class Measured:
     telemetry: dict[str, Any] = field(default_factory=dict)  # empty: none
     usage: dict[str, Any] = field(default_factory=dict)  # requests and tokens, as the server counted them
     cost: dict[str, Any] | None = None  # what they cost, where they have a price
+
+    @cached_property
+    def scored(self) -> AccuracyResult:
+        """The result of an accuracy or judge cell."""
+        return AccuracyResult.from_json(self.result)
+
+    def items(self) -> list[Item]:
+        """Load the rows of an accuracy or judge cell."""
+        return [Item.from_json(row) for row in self.load_rows()]
+
+    def windows(self) -> list[TextWindow]:
+        """Load the rows of a cell that scored a text."""
+        return [TextWindow.from_json(row) for row in self.load_rows()]
 
     @property
     def valid(self) -> bool:

@@ -1,7 +1,7 @@
 """What the record of an accuracy or judge cell says of all its items."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
@@ -21,6 +21,11 @@ class Counts:
     def to_json(self) -> dict[str, int]:
         return {name: count for name, count in asdict(self).items() if count is not None}
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Counts":
+        known = {f.name: int(stored[f.name]) for f in fields(cls) if stored.get(f.name) is not None}
+        return cls(**{"items": 0} | known)
+
 
 @dataclass(frozen=True)
 class DataRef:
@@ -33,6 +38,11 @@ class DataRef:
 
     def to_json(self) -> dict[str, Any]:
         return {"source": self.source, "name": self.name, "digest": self.digest, "population": self.population}
+
+    @property
+    def label(self) -> str:
+        """Name the data for readers: ``hub openai/gsm8k``, ``pocket/mmlu``."""
+        return self.name if self.name.startswith(self.source) else f"{self.source} {self.name}".strip()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> "DataRef":
@@ -55,6 +65,10 @@ class Score:
     def to_json(self) -> dict[str, float]:
         return {"value": self.value, "n": self.n}
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Score":
+        return cls(float(stored["value"]), int(stored["n"]))
+
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyResult:
@@ -74,3 +88,36 @@ class AccuracyResult:
             "data": self.data.to_json() if self.data else {},
             "details": self.details,
         }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "AccuracyResult":
+        """Read a result; an older one, or one of a judge, may lack any of it."""
+        return cls(
+            primary=stored.get("primary") or "",
+            scores={name: Score.from_json(score) for name, score in (stored.get("scores") or {}).items()},
+            counts=Counts.from_json(stored.get("counts") or {}),
+            data=DataRef.from_json(stored["data"]) if stored.get("data") else None,
+            details=stored.get("details") or {},
+        )
+
+    @property
+    def population(self) -> int | None:
+        """Items of the whole suite, where that is known."""
+        return self.data.population if self.data else None
+
+    @property
+    def source(self) -> str:
+        """Where the items come from, for readers."""
+        return self.data.label if self.data else ""
+
+    @property
+    def greedy(self) -> bool:
+        """False for a suite that samples: a temperature above 0, or a `decoding` that is not greedy."""
+        decoding = str(self.details.get("decoding") or "greedy")
+        return not self.details.get("temperature") and decoding.startswith("greedy")
+
+    @property
+    def categories(self) -> dict[str, Score]:
+        """MMLU's stem, humanities, social_sciences and other, those with items."""
+        found = self.details.get("categories") or {}
+        return {name: Score.from_json(score) for name, score in found.items() if score.get("n")}

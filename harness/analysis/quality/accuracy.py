@@ -1,7 +1,6 @@
 """Accuracy of a variant against the baseline: the same items, paired, with intervals and a verdict."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -25,12 +24,13 @@ from harness.analysis.statistics.paired import (
     Paired,
     compare,
     non_inferiority,
-    pair_rows,
+    pair_items,
 )
 from harness.analysis.statistics.significance import holm
 from harness.analysis.study import Measured, Study
+from harness.records.accuracy_result import Counts
 
-__all__ = ["NOT_SHOWN", "REFUTED", "SHOWN", "PairingError", "compare", "non_inferiority", "pair_rows", "suite_results"]
+__all__ = ["NOT_SHOWN", "REFUTED", "SHOWN", "PairingError", "compare", "non_inferiority", "pair_items", "suite_results"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SuiteResult:
     items: int
     population: int | None
     source: str
-    counts: dict[str, int]
+    counts: Counts
     other_scores: dict[str, float]
     categories: dict[str, Estimate]  # MMLU's stem, humanities, social_sciences, other
     valid: bool
@@ -120,48 +120,35 @@ def _corrected(results: dict[tuple[str, str], SuiteResult]) -> dict[tuple[str, s
 
 def _first(study: Study, variant: str, suite: str) -> Measured | None:
     """The first run of a suite that has scores (the answers that a judge will score have none)."""
-    return next((m for m in study.find("accuracy", variant, suite) if m.result.get("scores")), None)
+    return next((m for m in study.find("accuracy", variant, suite) if m.scored.scores), None)
 
 
 def _result(measured: Measured) -> SuiteResult:
-    result, metric = measured.result, measured.result["primary"]
-    rows, clustered = list(measured.load_rows()), None
-    values = [(row.get("scores") or {}).get(metric) for row in rows]
+    result, items, clustered = measured.scored, measured.items(), None
+    metric = result.primary
+    values = [item.scores.get(metric) for item in items]
     if values and None not in values:
-        score, items = mean_score(np.array(values, dtype=float)), len(values)
-        if clustered := robust_mean(np.array(values), tuple(row.get("group") for row in rows)):
+        score, count = mean_score(np.array(values, dtype=float)), len(values)
+        if clustered := robust_mean(np.array(values), tuple(item.group for item in items)):
             clustered = replace(clustered, low=max(0.0, clustered.low), high=min(1.0, clustered.high))
     else:
-        score, items = Estimate(float(result["scores"][metric]["value"])), int(result["scores"][metric]["n"])
-    data = result.get("data") or {}
+        score, count = Estimate(result.scores[metric].value), result.scores[metric].n
     return SuiteResult(
         variant=measured.cell.variant,
         suite=measured.cell.suite,
         metric=metric,
         score=score,
         clustered=clustered,
-        items=items,
-        population=data.get("population"),
-        source=source_name(data),
-        counts={k: int(v) for k, v in (result.get("counts") or {}).items() if isinstance(v, int | float)},
-        other_scores={name: float(s["value"]) for name, s in result["scores"].items() if name != metric},
-        categories=_categories(result),
+        items=count,
+        population=result.population,
+        source=result.source,
+        counts=result.counts,
+        other_scores={name: score.value for name, score in result.scores.items() if name != metric},
+        categories={name: wilson(score.value * score.n, score.n) for name, score in result.categories.items()},
         valid=measured.valid,
         comparison=None,
         not_compared=None,
     )
-
-
-def _categories(result: dict[str, Any]) -> dict[str, Estimate]:
-    """Weighted by items, as the score itself; Wilson's interval."""
-    found = (result.get("details") or {}).get("categories") or {}
-    return {name: wilson(score["value"] * score["n"], score["n"]) for name, score in found.items() if score.get("n")}
-
-
-def source_name(data: dict[str, Any]) -> str:
-    """``hub openai/gsm8k``, ``pocket/mmlu``: where the items came from."""
-    source, name = str(data.get("source") or ""), str(data.get("name") or "")
-    return name if name.startswith(source) else f"{source} {name}".strip()
 
 
 def _against(study: Study, result: SuiteResult, base: Measured | None, own: Measured, noise: Estimate | None):
@@ -173,9 +160,9 @@ def _against(study: Study, result: SuiteResult, base: Measured | None, own: Meas
         which = study.label(result.variant) if not own.valid else baseline
         return replace(result, not_compared=f"the result of {which} is invalid"), None
     try:
-        if base.result["primary"] != result.metric:
+        if base.scored.primary != result.metric:
             raise PairingError(f"{result.suite}: {result.metric!r} is compared with {base.result['primary']!r}")
-        paired = pair_rows(base.load_rows(), own.load_rows(), result.metric, f"{result.suite}, {result.variant}")
+        paired = pair_items(base.items(), own.items(), result.metric, f"{result.suite}, {result.variant}")
     except PairingError as error:
         return replace(result, not_compared=str(error)), None
     comparison = compare(paired, study.margin, seed_of(study.seed, result.suite))
@@ -184,11 +171,11 @@ def _against(study: Study, result: SuiteResult, base: Measured | None, own: Meas
 
 def _noise(study: Study, suite: str) -> Estimate | None:
     """Difference between the first two valid runs of the baseline: what a difference of nothing looks like."""
-    runs = [m for m in study.find("accuracy", study.baseline, suite) if m.result.get("scores") and m.valid]
+    runs = [m for m in study.find("accuracy", study.baseline, suite) if m.scored.scores and m.valid]
     if len(runs) < 2:
         return None
     try:
-        paired = pair_rows(runs[0].load_rows(), runs[1].load_rows(), runs[0].result["primary"], f"{suite}, baseline")
+        paired = pair_items(runs[0].items(), runs[1].items(), runs[0].scored.primary, f"{suite}, baseline")
     except PairingError:
         return None
     return compare(paired, study.margin, seed_of(study.seed, suite, "noise")).difference
@@ -210,6 +197,6 @@ def _shared(study: Study, averages: dict[str, AverageRecovery], name: str, wante
     return averages.get(scored) or _average(study, {}, wanted)
 
 
-def counted(counts: dict[str, Any]) -> str:
+def counted(counts: Counts) -> str:
     """``3 truncated, 1 empty``: what a reader must know about a score; nothing when all answers were whole."""
-    return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n and kind != "items")
+    return ", ".join(f"{n} {kind}" for kind, n in counts.to_json().items() if n and kind != "items")

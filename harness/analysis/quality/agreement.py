@@ -14,15 +14,15 @@ agree; an empty output of the baseline has prefix 0 with any other.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from harness.analysis.quality.accuracy import seed_of, source_name
-from harness.analysis.quality.pairs import PairingError, baseline_runs, join_rows, why_not
+from harness.analysis.quality.accuracy import seed_of
+from harness.analysis.quality.pairs import PairingError, baseline_runs, join_items, why_not
 from harness.analysis.statistics.clustered import sums_ratio
 from harness.analysis.statistics.intervals import Estimate, mean_score, wilson
 from harness.analysis.study import Measured, Study
+from harness.records.item import Item
 
 
 @dataclass(frozen=True)
@@ -58,55 +58,48 @@ def agreements(study: Study) -> dict[tuple[str, str], Agreement]:
     """By (variant, suite), for the suites whose outputs are generated greedily."""
     found = {}
     for suite in study.suites:
-        runs = [m for m in baseline_runs(study, suite) if is_greedy(m.result)]
+        runs = [m for m in baseline_runs(study, suite) if m.scored.greedy]
         noise = _noise(study, suite, runs)
         for name in study.compared:
             own = next(iter(study.find("accuracy", name, suite)), None)
-            if own is None or not is_greedy(own.result) or not _generated(rows := own.load_rows()):
+            if own is None or not own.scored.greedy or not _generated(items := own.items()):
                 continue
-            found[name, suite] = replace(_agreement(study, own, rows, tuple(runs)), noise=noise)
+            found[name, suite] = replace(_agreement(study, own, items, tuple(runs)), noise=noise)
     return found
 
 
-def is_greedy(result: dict[str, Any]) -> bool:
-    """A suite that samples says so: a temperature above 0, or a `decoding` that is not greedy, in its details."""
-    details = result.get("details") or {}
-    decoding = str(details.get("decoding") or "greedy")
-    return not details.get("temperature") and decoding.startswith("greedy")
+def _generated(items: list[Item]) -> bool:
+    """Multiple choice generates nothing, and its items have no reason why it ended."""
+    return bool(items) and all(item.finish_reason for item in items)
 
 
-def _generated(rows: list[dict[str, Any]]) -> bool:
-    """Multiple choice generates nothing, and its rows have no reason why it ended."""
-    return bool(rows) and all(isinstance(row.get("response"), str) and row.get("finish_reason") for row in rows)
-
-
-def _agreement(study: Study, own: Measured, rows: list[dict[str, Any]], runs: tuple[Measured, ...]) -> Agreement:
-    suite, data = own.cell.suite, own.result.get("data") or {}
+def _agreement(study: Study, own: Measured, items: list[Item], runs: tuple[Measured, ...]) -> Agreement:
+    suite = own.cell.suite
     same, reason = None, why_not(study, own, runs)
     if reason is None:
         try:
             where = f"{suite}, {own.cell.variant}"
-            same = sameness(join_rows(runs[0].load_rows(), rows, where), seed_of(study.seed, suite, "agreement"))
+            same = sameness(join_items(runs[0].items(), items, where), seed_of(study.seed, suite, "agreement"))
         except PairingError as error:
             reason = str(error)
-    cut = sum(row["finish_reason"] == "length" for row in rows)
-    where_from = (data.get("population"), source_name(data))
-    return Agreement(own.cell.variant, suite, same, None, len(rows), *where_from, cut, reason)
+    cut = sum(item.finish_reason == "length" for item in items)
+    where_from = (own.scored.population, own.scored.source)
+    return Agreement(own.cell.variant, suite, same, None, len(items), *where_from, cut, reason)
 
 
 def _noise(study: Study, suite: str, runs: list[Measured]) -> Sameness | None:
-    if len(runs) < 2 or not _generated(runs[0].load_rows()):
+    if len(runs) < 2 or not _generated(runs[0].items()):
         return None
     try:
-        pairs = join_rows(runs[0].load_rows(), runs[1].load_rows(), f"{suite}, baseline")
+        pairs = join_items(runs[0].items(), runs[1].items(), f"{suite}, baseline")
     except PairingError:
         return None
     return sameness(pairs, seed_of(study.seed, suite, "agreement"))
 
 
-def sameness(pairs: list[tuple[dict[str, Any], dict[str, Any]]], seed: list[int]) -> Sameness:
-    """`pairs`: (baseline's row, variant's row) of each item."""
-    texts = [(base["response"], own["response"]) for base, own in pairs]
+def sameness(pairs: list[tuple[Item, Item]], seed: list[int]) -> Sameness:
+    """`pairs`: (baseline's, variant's) of each item."""
+    texts = [(base.response, own.response) for base, own in pairs]
     lengths = np.array([(len(own), len(base)) for base, own in texts], dtype=float)
     return Sameness(
         exact=wilson(sum(base == own for base, own in texts), len(texts)),

@@ -24,13 +24,14 @@ baseline over the same ones.
 """
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
-from harness.analysis.quality.accuracy import seed_of, source_name
-from harness.analysis.quality.pairs import PairingError, baseline_runs, join_rows, why_not
+from harness.analysis.quality.accuracy import seed_of
+from harness.analysis.quality.pairs import PairingError, baseline_runs, join_items, why_not
 from harness.analysis.statistics.clustered import (
     cluster_interval,
     cluster_sums,
@@ -40,11 +41,11 @@ from harness.analysis.statistics.clustered import (
 )
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Measured, Study
-from harness.records.item import UNREADABLE
+from harness.records.item import UNREADABLE, Item, TextWindow
 
 LEAST = 1e-7  # what a sum of float32 probabilities cannot tell from 0
 
-Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
+Gap = TypeVar("Gap")
 
 
 @dataclass(frozen=True)
@@ -109,36 +110,35 @@ def choice_distances(study: Study) -> dict[tuple[str, str], ChoiceDistance]:
         noise = None
         for name in study.compared:
             own = next(iter(study.find("accuracy", name, suite)), None)
-            if own is None or not any("logprobs" in row for row in own.load_rows()):
+            if own is None or not any(item.logprobs is not None for item in own.items()):
                 continue
             noise = noise or _choice_noise(study, suite, runs)
             gap, reason = None, why_not(study, own, runs)
             if reason is None:
-                gap, reason = _tried(choice_gap, study, runs[0], own)
-            data = own.result.get("data") or {}
-            where_from = (data.get("population"), source_name(data))
+                gap, reason = _tried(_choices, study, runs[0], own)
+            where_from = (own.scored.population, own.scored.source)
             found[name, suite] = ChoiceDistance(name, suite, gap, noise, *where_from, reason)
     return found
 
 
 def _choice_noise(study: Study, suite: str, runs: tuple[Measured, ...]) -> ChoiceGap | None:
-    return _tried(choice_gap, study, *runs[:2])[0] if len(runs) > 1 else None
+    return _tried(_choices, study, *runs[:2])[0] if len(runs) > 1 else None
 
 
-def choice_gap(pairs: Pairs, seed: list[int]) -> ChoiceGap:
+def choice_gap(pairs: list[tuple[Item, Item]], seed: list[int]) -> ChoiceGap:
     """Raises PairingError for items whose choices differ, or that lack log-probabilities."""
     divergences, same = [], []
-    pairs = [pair for pair in pairs if not any(row.get("finish_reason") == UNREADABLE for row in pair)]
+    pairs = [pair for pair in pairs if not any(item.finish_reason == UNREADABLE for item in pair)]
     if not pairs:
         raise PairingError("no item has an answer of both that could be read; measure both again")
     for base, own in pairs:
-        left, right = base.get("logprobs"), own.get("logprobs")
+        left, right = base.logprobs, own.logprobs
         if not left or not right or left.keys() != right.keys():
-            raise PairingError(f"item {base['id']!r}: the log-probabilities of its choices differ in their labels")
+            raise PairingError(f"item {base.id!r}: the log-probabilities of its choices differ in their labels")
         p, q = (log_softmax(np.array([side[label] for label in left], dtype=float)) for side in (left, right))
         divergences.append(max(0.0, float((np.exp(p) * (p - q)).sum())))
         same.append(float(p.argmax() == q.argmax()))
-    groups = [base.get("group") for base, _ in pairs]
+    groups = [base.group for base, _ in pairs]
     clusters = groups if None not in groups and len(set(groups)) > 1 else range(len(pairs))
     return ChoiceGap(resampled_mean(divergences, clusters, seed), clustered_share(same, clusters), len(pairs))
 
@@ -161,54 +161,54 @@ def text_distances(study: Study) -> dict[tuple[str, str], TextDistance]:
         noise = None
         for name in study.variants:
             own = next(iter(study.find("accuracy", name, suite)), None)
-            if own is None or own.result.get("primary") != "perplexity":
+            if own is None or own.scored.primary != "perplexity":
                 continue
             if name == study.baseline:
-                noise = _tried(text_gap, study, *runs[:2])[0] if len(runs) > 1 else None
+                noise = _tried(_texts, study, *runs[:2])[0] if len(runs) > 1 else None
                 found[name, suite] = _text_distance(study, own)
                 continue
             gap, reason = None, why_not(study, own, runs)
             if reason is None:
-                gap, reason = _tried(text_gap, study, runs[0], own)
+                gap, reason = _tried(_texts, study, runs[0], own)
             found[name, suite] = replace(_text_distance(study, own), gap=gap, noise=noise, not_compared=reason)
     return found
 
 
 def _text_distance(study: Study, own: Measured) -> TextDistance:
-    rows, data = own.load_rows(), own.result.get("data") or {}
-    windows = sum(row["tokens"] > 0 for row in rows)  # 0: its answer could not be read
-    perplexity = perplexity_of(rows, _seed(study, own.cell.suite)) if own.valid and windows else None
+    windows = own.windows()
+    read = sum(window.tokens > 0 for window in windows)  # 0: its answer could not be read
+    perplexity = perplexity_of(windows, _seed(study, own.cell.suite)) if own.valid and read else None
     return TextDistance(
         variant=own.cell.variant,
         suite=own.cell.suite,
         perplexity=perplexity,
-        tokens=sum(row["tokens"] for row in rows),
-        windows=windows,
-        population=data.get("population"),
-        source=source_name(data),
+        tokens=sum(window.tokens for window in windows),
+        windows=read,
+        population=own.scored.population,
+        source=own.scored.source,
         gap=None,
         noise=None,
         not_compared=None,
     )
 
 
-def perplexity_of(rows: list[dict[str, Any]], seed: list[int]) -> Estimate:
-    sums = np.array([(row["logprob_sum"], row["tokens"]) for row in rows if row["tokens"]], dtype=float)
+def perplexity_of(windows: list[TextWindow], seed: list[int]) -> Estimate:
+    sums = np.array([(window.logprob_sum, window.tokens) for window in windows if window.tokens], dtype=float)
     totals = resampled_totals(sums, seed)
     value = float(np.exp(-sums[:, 0].sum() / sums[:, 1].sum()))
     return cluster_interval(value, np.exp(-totals[:, 0] / totals[:, 1]), len(sums))
 
 
-def text_gap(pairs: Pairs, seed: list[int]) -> TextGap:
+def text_gap(pairs: list[tuple[TextWindow, TextWindow]], seed: list[int]) -> TextGap:
     """Raises PairingError for windows that were scored at different tokens."""
     windows, kl, covered, same = [], [], [], []
-    pairs = [(base, own) for base, own in pairs if base["tokens"] and own["tokens"]]
+    pairs = [(base, own) for base, own in pairs if base.tokens and own.tokens]
     if not pairs:
         raise PairingError("no window was scored for both; measure both again")
     for number, (base, own) in enumerate(pairs):
         p, q = _positions(base), _positions(own)
         if not np.array_equal(p.tokens, q.tokens):
-            raise PairingError(f"window {base['id']!r} was scored at different tokens; measure both again")
+            raise PairingError(f"window {base.id!r} was scored at different tokens; measure both again")
         bound, mass = kl_lower_bound(p, q)
         kl.append(bound)
         covered.append(mass)
@@ -219,7 +219,7 @@ def text_gap(pairs: Pairs, seed: list[int]) -> TextGap:
     sums = np.column_stack(
         [
             cluster_sums(np.column_stack([divergence, np.ones(len(of))]), of),
-            [(base["logprob_sum"], own["logprob_sum"]) for base, own in pairs],
+            [(base.logprob_sum, own.logprob_sum) for base, own in pairs],
         ]
     )  # columns: KL, tokens, ln p of the baseline, ln p of the variant
     totals = resampled_totals(sums, seed)
@@ -245,14 +245,13 @@ class Positions:
     top_logprobs: np.ndarray
 
 
-def _positions(row: dict[str, Any]) -> Positions:
-    """From a row of the suite `perplexity`: base64 of little-endian uint32 and float32 arrays (records.py)."""
-    n, k = row["tokens"], row["top_k"]
+def _positions(window: TextWindow) -> Positions:
+    n, k = window.tokens, window.top_k
     return Positions(
-        _array(row["token_ids"], "<u4"),
-        _array(row["token_logprobs"], "<f4").astype(float),
-        _array(row["top_ids"], "<u4").reshape(n, k),
-        _array(row["top_logprobs"], "<f4").reshape(n, k).astype(float),
+        _array(window.token_ids, "<u4"),
+        _array(window.token_logprobs, "<f4").astype(float),
+        _array(window.top_ids, "<u4").reshape(n, k),
+        _array(window.top_logprobs, "<f4").reshape(n, k).astype(float),
     )
 
 
@@ -277,12 +276,21 @@ def kl_lower_bound(p: Positions, q: Positions) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(0.0, singles + rest_p * np.log(rest_p / rest_q)), np.minimum(1.0, covered)
 
 
-def _tried(compare, study: Study, base: Measured, own: Measured):
+def _choices(base: Measured, own: Measured, where: str, seed: list[int]) -> ChoiceGap:
+    return choice_gap(join_items(base.items(), own.items(), where), seed)
+
+
+def _texts(base: Measured, own: Measured, where: str, seed: list[int]) -> TextGap:
+    return text_gap(join_items(base.windows(), own.windows(), where), seed)
+
+
+def _tried(
+    compare: Callable[[Measured, Measured, str, list[int]], Gap], study: Study, base: Measured, own: Measured
+) -> tuple[Gap | None, str | None]:
     """(the gap, None), or (None, why there is none)."""
     suite = own.cell.suite
     try:
-        pairs = join_rows(base.load_rows(), own.load_rows(), f"{suite}, {own.cell.variant}")
-        return compare(pairs, _seed(study, suite)), None
+        return compare(base, own, f"{suite}, {own.cell.variant}", _seed(study, suite)), None
     except PairingError as error:
         return None, str(error)
 

@@ -1,14 +1,5 @@
 """Win rates that a judge gave, and whether that judge is to be believed.
 
-A judge cell's `details` carry, beside the score:
-    judge        name of the judge
-    calibration  what calibrate of accuracy/alpaca_eval/judge.py found on pairs with a known better answer: {"accuracy",
-                 "low", "high", "pairs", "same_length": the same of pairs in which length gives nothing away, "by_kind":
-                 {kind: the same}, "position_bias", "position_bias_low", "position_bias_high", "published", ...}
-    parse_rate   share of its judgements that could be read
-    length_difference   mean length of the variant's answers minus the reference's, in `length_unit`
-    reference    whose answers the variant's were held against
-
 A win rate is a mean over items, which are independent of each other; each is the mean of its pair's two orders, so that
 its interval is a mean's (Student's t), not a share's.
 """
@@ -18,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.quality.accuracy import seed_of, source_name
+from harness.analysis.quality.accuracy import seed_of
 from harness.analysis.statistics.intervals import Estimate, mean_score, percentile_interval, resample_means, wilson
 from harness.analysis.study import Measured, Study
+from harness.records.accuracy_result import Counts
+from harness.records.judge_details import JudgeDetails, KnownPairs
 
 CHANCE = 0.5
 
@@ -72,7 +65,7 @@ class WinRate:
     judge: JudgeFacts
     length_difference: float | None
     length_unit: str
-    counts: dict[str, int]
+    counts: Counts
 
     @property
     def partial(self) -> bool:
@@ -107,16 +100,18 @@ def _difference(study: Study, base: Measured, own: Measured) -> Estimate | None:
 
 
 def _scores(measured: Measured) -> dict[tuple, float | None]:
-    metric = measured.result.get("primary") or "win_rate"
-    rows = measured.load_rows()
-    return {(r["id"], r.get("doc_hash"), r.get("reference")): (r.get("scores") or {}).get(metric) for r in rows}
+    metric = _metric(measured)
+    return {(item.id, item.doc_hash, item.reference): item.scores.get(metric) for item in measured.items()}
+
+
+def _metric(measured: Measured) -> str:
+    return measured.scored.primary or "win_rate"
 
 
 def _win_rate(study: Study, measured: Measured) -> WinRate:
-    result, details = measured.result, measured.result.get("details") or {}
-    judge, data = judge_facts(details), result.get("data") or {}
-    metric = result.get("primary") or "win_rate"
-    values = [(row.get("scores") or {}).get(metric) for row in measured.load_rows()]
+    result, details = measured.scored, JudgeDetails.from_json(measured.scored.details)
+    judge, metric = judge_facts(details), _metric(measured)
+    values = [item.scores.get(metric) for item in measured.items()]
     values = np.array([value for value in values if value is not None], dtype=float)
     reason = judge.weakness
     if reason is None and not measured.valid:
@@ -129,42 +124,39 @@ def _win_rate(study: Study, measured: Measured) -> WinRate:
         win_rate=None if reason else mean_score(values),
         difference=None,
         items=len(values),
-        population=data.get("population"),
-        source=source_name(data),
-        reference=str(details.get("reference") or study.label(study.baseline)),
+        population=result.population,
+        source=result.source,
+        reference=details.reference or study.label(study.baseline),
         reason=reason,
         judge=judge,
-        length_difference=details.get("length_difference"),
-        length_unit=str(details.get("length_unit") or "characters"),
-        counts={k: int(v) for k, v in (result.get("counts") or {}).items() if isinstance(v, int | float)},
+        length_difference=details.length_difference,
+        length_unit=details.length_unit,
+        counts=result.counts,
     )
 
 
-def judge_facts(details: dict[str, Any]) -> JudgeFacts:
-    calibration = details.get("calibration") or {}
-    pairs = calibration.get("pairs")
-    kinds = calibration.get("by_kind") or {}
-    bias = calibration.get("position_bias")
+def judge_facts(details: JudgeDetails) -> JudgeFacts:
+    known = details.calibration
+    bias = known.position_bias
     return JudgeFacts(
-        name=str(details.get("judge") or "unnamed"),
-        accuracy=_share(calibration),
-        pairs=int(pairs) if pairs else None,
-        parse_rate=details.get("parse_rate"),
+        name=details.judge,
+        accuracy=_share(known),
+        pairs=known.pairs or None,
+        parse_rate=details.parse_rate,
         position_bias=None
         if bias is None
-        else Estimate(float(bias), calibration.get("position_bias_low"), calibration.get("position_bias_high")),
-        same_length=_share(calibration.get("same_length") or {}),
-        by_kind={kind: (share, int(one["pairs"])) for kind, one in kinds.items() if (share := _share(one))},
-        instructions=calibration.get("instructions"),
-        published=calibration.get("published"),
+        else Estimate(float(bias), known.position_bias_low, known.position_bias_high),
+        same_length=_share(known.same_length),
+        by_kind={kind: (share, int(one.pairs)) for kind, one in known.by_kind.items() if (share := _share(one))},
+        instructions=known.instructions,
+        published=known.published,
     )
 
 
-def _share(found: dict[str, Any]) -> Estimate | None:
-    """{"accuracy", "low", "high", "pairs"}; an interval that lacks is Wilson's, of independent pairs."""
-    value, pairs = found.get("accuracy"), found.get("pairs")
-    if value is None or not pairs:
+def _share(known: KnownPairs) -> Estimate | None:
+    """An interval that lacks is Wilson's, of independent pairs."""
+    if known.accuracy is None or not known.pairs:
         return None
-    if found.get("low") is not None and found.get("high") is not None:
-        return Estimate(float(value), float(found["low"]), float(found["high"]))
-    return wilson(round(float(value) * int(pairs)), int(pairs))
+    if known.low is not None and known.high is not None:
+        return Estimate(float(known.accuracy), float(known.low), float(known.high))
+    return wilson(round(float(known.accuracy) * int(known.pairs)), int(known.pairs))

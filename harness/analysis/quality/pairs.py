@@ -1,23 +1,24 @@
-"""The rows of two cells, item by item; and the runs of a suite that a variant is held against."""
+"""The items of two cells, one by one; and the runs of a suite that a variant is held against."""
 
-from typing import Any
+from typing import TypeVar
 
 from harness.analysis.study import Measured, Study
 from harness.errors import HarnessError
+from harness.records.item import Item, TextWindow
 
-Row = dict[str, Any]
+Asked = TypeVar("Asked", Item, TextWindow)
 
 
 class PairingError(HarnessError):
     """Two variants were not asked the same questions."""
 
 
-def join_rows(baseline_rows: list[Row], rows: list[Row], where: str) -> list[tuple[Row, Row]]:
+def join_items(baseline: list[Asked], own: list[Asked], where: str) -> list[tuple[Asked, Asked]]:
     """(baseline's, variant's) of each item, joined on (id, doc_hash, prompt_hash), in the baseline's order.
 
     Raises PairingError unless both sides have the same items, each once.
     """
-    left, right = _by_key(baseline_rows, where), _by_key(rows, where)
+    left, right = _by_key(baseline, where), _by_key(own, where)
     if left.keys() != right.keys():
         odd = sorted(left.keys() ^ right.keys(), key=str)
         raise PairingError(
@@ -25,16 +26,15 @@ def join_rows(baseline_rows: list[Row], rows: list[Row], where: str) -> list[tup
             f"baseline and the variant (first: id {odd[0][0]!r}): their prompts or items differ; measure both again "
             "with one tokenizer, chat template and item set"
         )
-    return [(row, right[key]) for key, row in left.items()]
+    return [(item, right[key]) for key, item in left.items()]
 
 
-def _by_key(rows: list[Row], where: str) -> dict[tuple, Row]:
-    found: dict[tuple, Row] = {}
-    for row in rows:
-        key = (row["id"], row.get("doc_hash"), row.get("prompt_hash"))
-        if key in found:
-            raise PairingError(f"{where}: item {row['id']!r} is stored twice; measure the cell again")
-        found[key] = row
+def _by_key(items: list[Asked], where: str) -> dict[tuple, Asked]:
+    found: dict[tuple, Asked] = {}
+    for item in items:
+        if item.key in found:
+            raise PairingError(f"{where}: item {item.id!r} is stored twice; measure the cell again")
+        found[item.key] = item
     if not found:
         raise PairingError(f"{where}: no items are stored; measure the cell again")
     return found

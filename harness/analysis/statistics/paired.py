@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.quality.pairs import PairingError, join_rows
+from harness.analysis.quality.pairs import PairingError, join_items
 from harness.analysis.statistics.clustered import robust_mean
 from harness.analysis.statistics.intervals import (
     RESAMPLES,
@@ -16,6 +16,7 @@ from harness.analysis.statistics.intervals import (
     resample_means,
 )
 from harness.analysis.statistics.significance import items_to_show, mcnemar_exact, mean_test, minimum_detectable
+from harness.records.item import Item
 
 SHOWN, NOT_SHOWN, REFUTED = "shown", "not shown", "refuted"
 
@@ -46,17 +47,17 @@ class Comparison:
     noise: Estimate | None = None  # the same difference between two runs of the baseline
 
 
-def pair_rows(baseline_rows: list[dict], rows: list[dict], metric: str, where: str = "") -> Paired:
-    """Raises PairingError unless both sides have the same items (`join_rows`), each with a score `metric`."""
-    pairs = join_rows(baseline_rows, rows, where)
-    scores = np.array([[_score(row, metric, where) for row in pair] for pair in pairs], dtype=float)
-    return Paired(scores[:, 0], scores[:, 1], tuple(own.get("group") for _, own in pairs))
+def pair_items(baseline: list[Item], own: list[Item], metric: str, where: str = "") -> Paired:
+    """Raises PairingError unless both sides have the same items (`join_items`), each with a score `metric`."""
+    pairs = join_items(baseline, own, where)
+    scores = np.array([[_score(item, metric, where) for item in pair] for pair in pairs], dtype=float)
+    return Paired(scores[:, 0], scores[:, 1], tuple(item.group for _, item in pairs))
 
 
-def _score(row: dict, metric: str, where: str) -> float:
-    value = (row.get("scores") or {}).get(metric)
+def _score(item: Item, metric: str, where: str) -> float:
+    value = item.scores.get(metric)
     if value is None:
-        raise PairingError(f"{where}: item {row['id']!r} has no score {metric!r}; measure the cell again")
+        raise PairingError(f"{where}: item {item.id!r} has no score {metric!r}; measure the cell again")
     return float(value)
 
 

@@ -12,6 +12,7 @@ from harness.accuracy.perplexity import Perplexity, PerplexityConfig
 from harness.analysis.quality.distance import _array, perplexity_of, text_gap
 from harness.engines import Server
 from harness.errors import CellError
+from harness.records.item import TextWindow
 from harness.records.record_check import rows_fault
 
 VOCABULARY = 256
@@ -67,6 +68,10 @@ def logits(seed, base=None, noise=0.0):
     return drawn if base is None else base + noise * drawn
 
 
+def windows(rows):
+    return [TextWindow.from_json(row) for row in rows]
+
+
 def test_perplexity_is_what_the_servers_own_distribution_says(serve, context):
     server = BigramServer(logits(0))
     outcome = Perplexity("p", PerplexityConfig(window=64, items=12)).run(context(serve(server)))
@@ -84,7 +89,7 @@ def test_the_distance_of_two_servers_is_a_bound_of_the_true_one(serve, context):
     suite = Perplexity("p", PerplexityConfig(window=64, items=12))
     rows = [suite.run(context(serve(server))).rows for server in servers]
     assert [row["prompt_hash"] for row in rows[0]] == [row["prompt_hash"] for row in rows[1]]
-    found = text_gap(list(zip(*rows, strict=True)), [0])
+    found = text_gap(list(zip(*map(windows, rows), strict=True)), [0])
     p, q = (server.ln_p for server in servers)
     by_last = (np.exp(p) * (p - q)).sum(axis=1)
     true = np.mean([by_last[last] for body in servers[0].bodies for last in body["prompt"][:-1]])
@@ -106,9 +111,10 @@ def test_a_window_without_log_probabilities_is_left_out_and_two_end_the_suite(se
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("unreadable", "invalid")]
     assert "1 of 12 answers could not be read and are left out" in outcome.flags[0].message
     assert rows_fault({"cell": {"kind": "accuracy"}, "result": outcome.result}, outcome.rows) is None
-    found = text_gap(list(zip(whole[0], outcome.rows, strict=True)), [0])
-    assert found == text_gap([(whole[0][at], whole[1][at]) for at in rest], [0])
-    assert perplexity_of(outcome.rows, [0]) == perplexity_of([whole[1][at] for at in rest], [0])
+    found = text_gap(list(zip(windows(whole[0]), windows(outcome.rows), strict=True)), [0])
+    sides = [windows(rows[at] for at in rest) for rows in whole]
+    assert found == text_gap(list(zip(*sides, strict=True)), [0])
+    assert perplexity_of(windows(outcome.rows), [0]) == perplexity_of(sides[1], [0])
     with pytest.raises(CellError, match="no log-probabilities of a prompt's tokens"):
         Perplexity("p", PerplexityConfig(window=64, items=1)).run(context(serve(AlwaysBroken(base))))
 

@@ -1,7 +1,9 @@
 import pytest
 
-from harness.analysis.quality.agreement import agreements, is_greedy, prefix_share, sameness
+from harness.analysis.quality.agreement import agreements, prefix_share, sameness
 from harness.analysis.statistics.intervals import wilson
+from harness.records.accuracy_result import AccuracyResult
+from harness.records.item import Item
 from tests.unit.analysis.fidelity_studies import study_of
 
 RESULT = {"primary": "acc", "scores": {}, "data": {"source": "pocket", "name": "pocket s", "population": 9}}
@@ -26,7 +28,8 @@ def test_prefix_is_a_share_of_the_baselines_length(base, own, share):
 
 
 def test_what_is_the_same():
-    pairs = list(zip(rows("four", "good", "end", ""), rows("four", "gold", "ending", ""), strict=True))
+    base, own = rows("four", "good", "end", ""), rows("four", "gold", "ending", "")
+    pairs = list(zip(map(Item.from_json, base), map(Item.from_json, own), strict=True))
     found = sameness(pairs, [0])
     assert (found.exact.value, found.items) == (0.5, 4)
     assert (found.exact.low, found.exact.high) == (wilson(2, 4).low, wilson(2, 4).high)
@@ -65,8 +68,9 @@ def test_only_greedy_generated_answers_count():
     assert agreements(study_of({"base": choices, "v": choices}, RESULT)) == {}
     sampled = RESULT | {"details": {"temperature": 0.8}}
     assert agreements(study_of({"base": rows("a"), "v": rows("a")}, sampled)) == {}
-    assert not is_greedy({"details": {"decoding": "temperature 0.8, 20 samples"}})
-    assert is_greedy({"details": {"decoding": "greedy, at most 96 tokens", "temperature": 0.0}})
+    assert not AccuracyResult.from_json({"details": {"decoding": "temperature 0.8, 20 samples"}}).greedy
+    greedy = {"decoding": "greedy, at most 96 tokens", "temperature": 0.0}
+    assert AccuracyResult.from_json({"details": greedy}).greedy
 
 
 def test_cut_outputs_are_counted():

@@ -19,6 +19,7 @@ from harness.analysis.quality.distance import (
 )
 from harness.analysis.statistics.paired import PairingError
 from harness.analysis.study import Study
+from harness.records.item import Item, TextWindow
 from harness.report.files.notes import release_notes
 from harness.report.sections import fill
 from harness.report.words import verdicts
@@ -73,7 +74,8 @@ def texts(noise, peak=3.0, windows=6, top_k=TOP_K, seed=1):
 
 
 def gap_of(base, own):
-    return text_gap(list(zip(base, own, strict=True)), [0])
+    pairs = zip(map(TextWindow.from_json, base), map(TextWindow.from_json, own), strict=True)
+    return text_gap(list(pairs), [0])
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.3, 1.0])
@@ -107,7 +109,7 @@ def test_perplexity_and_its_ratio():
     base, own, _ = texts(0.6)
     found = gap_of(base, own)
     direct = [np.exp(-sum(r["logprob_sum"] for r in rows) / sum(r["tokens"] for r in rows)) for rows in (base, own)]
-    assert perplexity_of(base, [0]).value == pytest.approx(direct[0])
+    assert perplexity_of(list(map(TextWindow.from_json, base)), [0]).value == pytest.approx(direct[0])
     assert found.ratio.value == pytest.approx(direct[1] / direct[0])
     assert found.difference.value == pytest.approx(direct[1] - direct[0])
     assert found.ratio.low < found.ratio.value < found.ratio.high
@@ -171,7 +173,7 @@ def test_choices_are_renormalised_before_they_are_compared():
     """KL((3/4, 1/4) || (1/2, 1/2)) = ln 2 - H(1/4) nats = 0.1308, however much lies outside of the choices."""
     base = choices(0, np.log(0.3), np.log(0.1))
     own = choices(0, np.log(0.02), np.log(0.02))
-    found = choice_gap([(base, own)], [0])
+    found = choice_gap([(Item.from_json(base), Item.from_json(own))], [0])
     assert found.kl.value == pytest.approx(0.75 * np.log(1.5) + 0.25 * np.log(0.5), abs=1e-12)
 
 

@@ -3,6 +3,7 @@ import pytest
 from harness.analysis.quality.judge import judge_facts, win_rates
 from harness.analysis.study import build_study
 from harness.analysis.validity import engines
+from harness.records.judge_details import JudgeDetails
 from harness.records.manifest import Manifest
 
 CELLS = [
@@ -56,17 +57,21 @@ def test_only_limits_that_are_set_are_in_the_slo():
     assert study([]).scenarios["chat"].slo == {"itl_ms_p99": 50.0}
 
 
+def facts(details):
+    return judge_facts(JudgeDetails.from_json(details))
+
+
 def test_a_judge_near_chance_is_weak():
-    weak = judge_facts({"judge": "j", "calibration": {"accuracy": 0.54, "low": 0.42, "high": 0.66, "pairs": 60}})
+    weak = facts({"judge": "j", "calibration": {"accuracy": 0.54, "low": 0.42, "high": 0.66, "pairs": 60}})
     assert weak.weakness == "the judge is no better than chance on known pairs (54.0 % [42.0, 66.0])"
 
 
 def test_a_judge_without_calibration_is_not_believed():
-    assert "not tried" in judge_facts({"judge": "j"}).weakness
+    assert "not tried" in facts({"judge": "j"}).weakness
 
 
 def test_a_good_judge_is_believed_and_its_interval_computed_where_it_lacks():
-    good = judge_facts({"calibration": {"accuracy": 0.9, "pairs": 60}})
+    good = facts({"calibration": {"accuracy": 0.9, "pairs": 60}})
     assert good.weakness is None and 0.79 < good.accuracy.low < 0.9
 
 
@@ -81,7 +86,7 @@ def test_one_engine_that_was_started_twice_is_one_engine():
 
 
 def test_what_the_judge_knows_by_kind_and_where_it_looks():
-    found = judge_facts(
+    found = facts(
         {
             "calibration": {
                 **{"accuracy": 0.8, "low": 0.7, "high": 0.87, "pairs": 96, "instructions": 32},

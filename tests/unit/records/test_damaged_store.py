@@ -11,6 +11,7 @@ import pytest
 from harness.analysis.load_study import load_study
 from harness.analysis.quality.judge import judge_facts
 from harness.errors import ConfigError
+from harness.records.judge_details import JudgeDetails
 from harness.records.manifest import Manifest, Variant
 from harness.records.record_check import result_fault
 from harness.records.store import Store
@@ -138,7 +139,7 @@ def test_a_published_figure_without_its_source_is_damage(root):
 
 
 def test_an_interval_that_lacks_an_end_is_computed():
-    facts = judge_facts({"calibration": {"accuracy": 0.75, "low": 0.6, "pairs": 36}})
+    facts = judge_facts(JudgeDetails.from_json({"calibration": {"accuracy": 0.75, "low": 0.6, "pairs": 36}}))
     assert facts.accuracy.low < 0.75 < facts.accuracy.high
 
 
