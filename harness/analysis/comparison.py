@@ -159,7 +159,7 @@ def _place(cell: Cell) -> tuple[str, Load]:
 
 
 def _traffic(measured: Measured) -> dict:
-    shape = {k: v for k, v in (measured.inputs.get("scenario") or {}).items() if k not in SAME_TEXT}
+    shape = {k: v for k, v in measured.traffic.items() if k not in SAME_TEXT}
     point = measured.cell.point
     found = shape | {name: value for name, value in point.to_json().items() if name not in NOT_TRAFFIC}
     return found | ({"requests": point.requests} if point.profile == "throughput" else {})

@@ -81,9 +81,9 @@ def _cell_facts(measured: Measured, add) -> None:
     add("kernels of the KV cache", engine.kv_cache_dtype)
     for name, value in vars(engine.checkpoint or ServedCheckpoint()).items():
         add(f"checkpoint {name}", value)
-    if data := measured.result.get("data"):
-        for name in ("source", "name", "digest", "population"):
-            add(f"data of {subject}: {name}", data.get(name))
+    if measured.cell.suite and (data := measured.scored.data):
+        for name, value in vars(data).items():
+            add(f"data of {subject}: {name}", value)
     add("harness", measured.harness)
     add("checkpoint made by", measured.inputs.get("weights"))
     for name, value in _flat(measured.inputs):

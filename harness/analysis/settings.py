@@ -1,21 +1,24 @@
 """What a sweep says about its report and about no measurement: prices, attribution ladder, latency cut-offs, checks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.records.fields import Stored
+
 
 @dataclass(frozen=True)
-class Price:
+class Price(Stored):
     """Of one GPU for an hour. `date` and `source` stand beside every number that comes from it."""
 
     per_gpu_hour: float
-    currency: str
-    date: str
-    source: str
+    currency: str = "USD"
+    date: str = "no date given"
+    source: str = "no source given"
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Stored):
     """A rung of the attribution ladder: the variant that it leads to, and what it adds ("" where not said)."""
 
     variant: str
@@ -30,14 +33,14 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class MetricCheck:
+class MetricCheck(Stored):
     """`metric` of analysis/scalars.py must be `value`, within `tolerance` (relative)."""
 
     variant: str
     metric: str
     value: float
     tolerance: float
-    source: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,41 +53,20 @@ class Checks:
     of_each_variant: tuple[str, ...] = ()
 
 
-def read_checks(checks: dict[str, Any] | None) -> Checks:
+def read_checks(checks: Mapping[str, Any]) -> Checks:
     """From the manifest's `checks` (config.Checks); a sweep that was stored before it existed has none."""
-    checks = checks or {}
-    metrics = tuple(
-        MetricCheck(
-            str(entry["variant"]),
-            str(entry["metric"]),
-            float(entry["value"]),
-            float(entry["tolerance"]),
-            str(entry.get("source") or ""),
-        )
-        for entry in checks.get("metrics") or ()
-    )
     return Checks(
-        metrics,
-        {variant: str(scheme) for variant, scheme in (checks.get("schemes") or {}).items()},
-        tuple(name for name, wanted in checks.items() if wanted is True),
+        metrics=tuple(map(MetricCheck.from_json, checks.get("metrics") or ())),
+        schemes=dict(checks.get("schemes") or {}),
+        of_each_variant=tuple(name for name, wanted in checks.items() if wanted is True),
     )
 
 
-def read_settings(report: dict[str, Any] | None) -> Settings:
+def read_settings(report: Mapping[str, Any]) -> Settings:
     """From the manifest's `report` (config.Report); a sweep that was stored before it existed has none."""
-    report = report or {}
-    price = report.get("price") or {}
-    steps = [Step(step["variant"], step.get("adds") or "") for step in report.get("attribution") or ()]
-    cutoffs = {metric: tuple(sorted(map(float, limits))) for metric, limits in (report.get("cutoffs_ms") or {}).items()}
+    price, cutoffs = report.get("price") or {}, report.get("cutoffs_ms") or {}
     return Settings(
-        price=Price(
-            float(price["per_gpu_hour"]),
-            str(price.get("currency") or "USD"),
-            str(price.get("date") or "no date given"),
-            str(price.get("source") or "no source given"),
-        )
-        if price.get("per_gpu_hour")
-        else None,
-        attribution=tuple(steps),
-        cutoffs_ms=cutoffs,
+        price=Price.from_json(price) if price.get("per_gpu_hour") else None,
+        attribution=tuple(map(Step.from_json, report.get("attribution") or ())),
+        cutoffs_ms={metric: tuple(sorted(map(float, limits))) for metric, limits in cutoffs.items()},
     )

@@ -17,6 +17,7 @@ from harness.records.cell import Cell
 from harness.records.engine_facts import EngineFacts
 from harness.records.item import Item, TextWindow
 from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
+from harness.records.telemetry import Telemetry
 
 Rows = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
@@ -35,7 +36,7 @@ class Measured:
     duration_s: float | None
     harness: str
     load_rows: Callable[[], list[dict[str, Any]]] = field(repr=False, compare=False)
-    telemetry: dict[str, Any] = field(default_factory=dict)  # empty: none
+    telemetry: Telemetry = field(default_factory=Telemetry)
     usage: dict[str, Any] = field(default_factory=dict)  # requests and tokens, as the server counted them
     cost: dict[str, Any] | None = None  # what they cost, where they have a price
 
@@ -43,6 +44,12 @@ class Measured:
     def scored(self) -> AccuracyResult:
         """The result of an accuracy or judge cell."""
         return AccuracyResult.from_json(self.result)
+
+    @property
+    def traffic(self) -> dict[str, Any]:
+        """What tells the requests of a load cell from others: the shape of its scenario and the digest of its text."""
+        scenario = self.inputs.get("scenario")
+        return scenario if isinstance(scenario, dict) else {}
 
     def items(self) -> list[Item]:
         """Load the rows of an accuracy or judge cell."""
@@ -193,7 +200,7 @@ def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
         engine=EngineFacts.from_json(record.get("engine")),
         host=record.get("host") or {},
         inputs=record.get("inputs") or {},
-        telemetry=record.get("telemetry") or {},
+        telemetry=Telemetry.from_json(record.get("telemetry")),
         started_at=record.get("started_at") or "",
         duration_s=record.get("duration_s"),
         harness=str(record.get("harness") or ""),

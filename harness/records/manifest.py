@@ -76,6 +76,19 @@ class LeftOut(Stored):
 
 
 @dataclass(frozen=True)
+class Published(Stored):
+    """A figure of somebody else's study: a suite's score, or a number of analysis/scalars.py."""
+
+    variant: str = ""
+    suite: str | None = None
+    metric: str | None = None
+    value: float = 0.0
+    source: str = ""
+    gpu: str | None = None  # a pattern for the names of the GPUs that it is of
+    against: str | None = None  # the variant that a speed-up is over; None: the baseline
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The last plan of a sweep and its resolved configuration."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from harness.analysis import Findings, Study
 from harness.analysis.study import Measured
 from harness.records.cell import Cell
+from harness.records.host_facts import gpus
 from harness.report.files.markdown import markdown
 from harness.report.files.notes import release_notes
 from harness.report.sections import fill
@@ -75,7 +76,7 @@ def engine_text(measured: tuple[Measured, ...] | list[Measured]) -> str:
 
 def hardware_text(host: dict[str, Any]) -> str:
     """``2 x NVIDIA H100``, else the CPU and its cores."""
-    names = [str(gpu.get("name", "GPU")) if isinstance(gpu, dict) else str(gpu) for gpu in host.get("gpus") or []]
+    names = [gpu.name or "GPU" for gpu in gpus(host)]
     if names:
         return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
     cores = f", {host['cores']} cores" if host.get("cores") else ""
@@ -88,19 +89,18 @@ def datasets(study: Study, variant: str | None = None) -> dict[tuple[str, str], 
     for measured in study.measured:
         if variant is not None and measured.cell.variant != variant:
             continue
-        if data := measured.result.get("data"):
-            name, context = str(data.get("name") or measured.cell.suite), "evaluation"
-            source = {key: data.get(key) for key in ("source", "name", "digest", "population")}
-        elif corpus := (measured.inputs.get("scenario") or {}).get("corpus"):
+        if measured.cell.suite and (data := measured.scored.data):
+            name, context, source = data.name or measured.cell.suite, "evaluation", data.to_json()
+        elif corpus := measured.traffic.get("corpus"):
             name, context = f"text of {measured.cell.scenario}", "load"
             source = {"source": "corpus", "name": measured.cell.scenario, "digest": corpus}
         else:
             continue
-        if digest := str(source.get("digest") or ""):
+        if digest := source["digest"]:
             short = digest.removeprefix("sha256:")[:DIGEST_CHARS]
             text = json.dumps(source, ensure_ascii=False, sort_keys=True)
             found[name[:PARAM_CHARS], short] = {
-                "source_type": str(source.get("source") or "local"), "source": text, "context": context
+                "source_type": source["source"] or "local", "source": text, "context": context
             }  # fmt: skip
     return found
 

@@ -166,23 +166,23 @@ def _telemetry(findings: Findings, variant: str) -> Verdict:
     if not measured:
         reason = f"no load cell lasted {WATCHED_S:g} s, too short to sample"
         return (FAIL, reason) if loads else _unmeasured(findings, variant, ("load",))
-    gpus = [gpu for m in measured for gpu in m.telemetry.get("gpus", ())]
+    gpus = [gpu for m in measured for gpu in m.telemetry.gpus]
     unseen = [m.cell.title for m in measured if not _watched(m)]
     if unseen:
         return FAIL, f"no power, clock or energy of {len(unseen)} of {len(measured)} load cells: {unseen[0]}"
-    power = sum(gpu["power_w_mean"] for gpu in gpus) / len(gpus)
-    samples = sum(gpu["samples"] for gpu in gpus)
-    clocks = sorted(gpu["sm_mhz_median"] for gpu in gpus)
+    power = sum(gpu.power_w_mean for gpu in gpus) / len(gpus)
+    samples = sum(gpu.samples for gpu in gpus)
+    clocks = sorted(gpu.sm_mhz_median for gpu in gpus)
     return PASS, (
         f"{samples:,} samples in {len(measured)} load cells: mean {power:.0f} W, SM clock {clocks[0]:.0f} to "
-        f"{clocks[-1]:.0f} MHz, {sum(m.telemetry['energy_j'] for m in measured):,.0f} J"
+        f"{clocks[-1]:.0f} MHz, {sum(m.telemetry.energy_j for m in measured):,.0f} J"
     )
 
 
 def _watched(measured: Measured) -> bool:
-    known = measured.telemetry.get("gpus") or ()
-    told = all(gpu["samples"] and gpu["power_w_mean"] and gpu["sm_mhz_median"] for gpu in known)
-    return bool(known) and told and bool(measured.telemetry.get("energy_j"))
+    known = measured.telemetry.gpus
+    told = all(gpu.samples and gpu.power_w_mean and gpu.sm_mhz_median for gpu in known)
+    return bool(known) and told and bool(measured.telemetry.energy_j)
 
 
 def _load(findings: Findings, variant: str) -> Verdict:

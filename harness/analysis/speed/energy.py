@@ -44,17 +44,17 @@ def energies(study: Study, points: dict[tuple[str, str], tuple[PointResult, ...]
         base = {point.point: point for point in points.get((study.baseline, scenario), ())}
         for name in study.variants:
             for point in points[name, scenario]:
-                if any(run.telemetry for run in point.runs):
+                if any(run.telemetry.recorded for run in point.runs):
                     against = base.get(point.point) if name != study.baseline else None
                     found.append(_energy(point, against))
     return tuple(found)
 
 
 def _energy(point: PointResult, base: PointResult | None) -> Energy:
-    gpus = [gpu for run in point.runs for gpu in run.telemetry.get("gpus", ())]
+    gpus = [gpu for run in point.runs for gpu in run.telemetry.gpus]
     return Energy(
         point=point,
-        gpus=max(len(run.telemetry.get("gpus", ())) for run in point.runs),
+        gpus=max(len(run.telemetry.gpus) for run in point.runs),
         power_w_mean=_mean(_of_server(point, "power_w_mean", sum)),
         power_w_max=max(_of_server(point, "power_w_max", sum), default=None),
         sm_mhz_median=min(_of_server(point, "sm_mhz_median", min), default=None),
@@ -63,7 +63,7 @@ def _energy(point: PointResult, base: PointResult | None) -> Energy:
         memory_used_bytes_max=max(_of_server(point, "memory_used_bytes_max", sum), default=None),
         j_per_output_token=_mean(_values(point, "energy_j_per_output_token")),
         j_per_token=_mean(_values(point, "energy_j_per_token")),
-        sources=tuple(sorted({gpu["energy_from"] for gpu in gpus if gpu.get("energy_from")})),
+        sources=tuple(sorted({gpu.energy_from for gpu in gpus if gpu.energy_from})),
         gain=_gain(point, base),
     )
 
@@ -75,14 +75,14 @@ def _gain(own: PointResult, base: PointResult | None) -> Estimate | None:
     return log_ratio_interval(theirs, mine) if all(mine) and all(theirs) and mine and theirs else None
 
 
-def _values(point: PointResult, key: str) -> list[float]:
+def _values(point: PointResult, name: str) -> list[float]:
     """Of the repeats that have it."""
-    return [run.telemetry[key] for run in point.runs if run.telemetry.get(key) is not None]
+    return [value for run in point.runs if (value := getattr(run.telemetry, name)) is not None]
 
 
-def _of_server(point: PointResult, key: str, together: Callable[[list[Any]], float]) -> list[float]:
+def _of_server(point: PointResult, name: str, together: Callable[[list[Any]], float]) -> list[float]:
     """Of each repeat, over its GPUs; a repeat in which one GPU does not tell is left out."""
-    runs = [[gpu.get(key) for gpu in run.telemetry["gpus"]] for run in point.runs if run.telemetry.get("gpus")]
+    runs = [[getattr(gpu, name) for gpu in run.telemetry.gpus] for run in point.runs if run.telemetry.gpus]
     return [together(values) for values in runs if None not in values]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.analysis import Findings
 from harness.analysis.speed.performance import METRICS
+from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
 
 ENERGY = ("energy_j", "energy_j_per_output_token", "energy_j_per_token")  # of the cell's GPUs; empty without NVML
@@ -20,13 +21,11 @@ def cells_csv(findings: Findings) -> str:
     writer.writeheader()
     for measured in study.measured:
         result = measured.result
-        primary = result.get("primary")
-        score = (result.get("scores") or {}).get(primary) or {}
         row = _identity(measured.cell) | {"status": "measured" if measured.valid else "invalid"}
         row |= {"flags": " ".join(sorted({flag["code"] for flag in measured.flags}))}
-        row |= {"metric": primary, "score": score.get("value"), "items": score.get("n")}
+        row |= _score(measured.scored)
         row |= {name: result.get(name) for name in (*METRICS, "requests_completed", "requests_failed")}
-        row |= {name: measured.telemetry.get(name) for name in ENERGY}
+        row |= {name: getattr(measured.telemetry, name) for name in ENERGY}
         writer.writerow(_inert(row | {"duration_s": measured.duration_s, "started_at": measured.started_at}))
     for failure in study.failures:
         writer.writerow(
@@ -35,6 +34,11 @@ def cells_csv(findings: Findings) -> str:
     for cell in study.missing:
         writer.writerow(_inert(_identity(cell) | {"status": "missing"}))
     return output.getvalue()
+
+
+def _score(result: AccuracyResult) -> dict[str, Any]:
+    found = result.scores.get(result.primary)
+    return {"metric": result.primary or None} | ({"score": found.value, "items": found.n} if found else {})
 
 
 def _identity(cell: Cell) -> dict[str, Any]:

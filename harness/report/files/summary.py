@@ -258,7 +258,7 @@ def _suite(result) -> dict[str, Any]:
         "population": result.population,
         "partial": result.partial,
         "source": result.source,
-        "counts": result.counts,
+        "counts": result.counts.to_json(),
         "valid": result.valid,
         "not_compared": result.not_compared,
         "comparison": c

@@ -9,6 +9,8 @@ from harness.analysis.scalars import scalars
 from harness.analysis.speed.performance import at
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
+from harness.records.host_facts import gpus
+from harness.records.manifest import Published
 from harness.report.tables.table import Table, Td, best, name_of, table
 from harness.report.words import NONE, capacity_gain, measured, number, percent, points, size, times
 
@@ -116,9 +118,9 @@ def _capacity(findings: Findings, name: str, mean: Td) -> Td:
 
 def published_table(findings: Findings) -> Table:
     study, rows = findings.study, []
-    for entry in study.published:
-        variant, suite, metric = entry.get("variant", ""), entry.get("suite"), entry.get("metric")
-        value = float(entry["value"])
+    for figure in map(Published.from_json, study.published):
+        variant, suite, metric, over = figure.variant, figure.suite, figure.metric, figure.against
+        value = float(figure.value)
         if suite:
             result, rate = findings.suites.get((variant, suite)), findings.win_rates.get((variant, suite))
             own = result.score if result and result.valid else rate.win_rate if rate else None
@@ -128,27 +130,25 @@ def published_table(findings: Findings) -> Table:
                 bounds = (None if bound is None else bound - value for bound in (own.low, own.high))
                 shown[2] = Td(points(Estimate(own.value - value, *bounds)), note=_agrees(own, value, "points"))
         else:
-            there = _on_gpu(study, entry.get("gpu"))
-            own = _scalar(findings, variant, metric, entry.get("against")) if there else None
+            there = _on_gpu(study, figure.gpu)
+            own = _scalar(findings, variant, metric, over) if there else None
             shown = [number(value), measured(own) if there else Td(NONE, "muted", "not such a GPU"), NONE]
             if own and study.data == POCKET and str(metric).startswith("recovery/"):
                 shown[2] = OTHER_ITEMS
             elif own:
                 shown[2] = Td(f"{100 * (own.value / value - 1):+.1f} %", note=_agrees(own, value))
         label = name_of(study, variant) if variant in study.variants else variant
-        over = entry.get("against")
         what = Td(
             suite or metric, note=f"against {study.label(over) if over in study.variants else over}" if over else ""
         )
-        rows.append([label, what, *shown, Td(str(entry.get("source", "")), "muted")])
+        rows.append([label, what, *shown, Td(figure.source, "muted")])
     heads = ["Variant", "What", ">Published", ">Measured here", ">Difference", "Source"]
     return table("Published against measured", heads, rows)
 
 
 def _on_gpu(study: Study, pattern: str | None) -> bool:
     """A figure of one kind of GPU (`gpu`: a pattern for its name) is compared on such a one only."""
-    gpus = study.host.get("gpus") or [] if isinstance(study.host, dict) else []
-    return pattern is None or any(re.search(pattern, str(gpu.get("name"))) for gpu in gpus if isinstance(gpu, dict))
+    return pattern is None or any(re.search(pattern, gpu.name) for gpu in gpus(study.host))
 
 
 def _scalar(findings: Findings, variant: str, metric: str | None, against: str | None) -> Estimate | None:

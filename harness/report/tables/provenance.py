@@ -6,6 +6,7 @@ from typing import Any
 from harness.analysis import Findings
 from harness.analysis.validity import engines
 from harness.records.engine_facts import EngineFacts, LoggedScheme
+from harness.records.host_facts import Gpu, gpus
 from harness.report.tables.table import Table, Td, name_of, table
 from harness.report.words import NONE, size
 
@@ -59,9 +60,8 @@ def _shade(how: str) -> str:
 def data_table(findings: Findings) -> Table:
     seen: dict[tuple, None] = {}
     for measured in findings.study.measured:
-        if data := measured.result.get("data"):
-            keys = (data.get("source"), data.get("name"), data.get("digest"), data.get("population"))
-            seen[measured.cell.suite, *map(_text, keys)] = None
+        if measured.cell.suite and (data := measured.scored.data):
+            seen[measured.cell.suite, *map(_text, vars(data).values())] = None
     rows = [[s, source, name, Td(digest, "code"), population] for s, source, name, digest, population in seen]
     return table("Data", ["Suite", "Source", "Name", "Digest or revision", ">Items in the suite"], rows)
 
@@ -94,41 +94,38 @@ def traffic_table(findings: Findings) -> Table:
     """The text and the seed that the load is drawn from, the same for every variant."""
     seen: dict[tuple, None] = {}
     for measured in findings.study.measured:
-        if isinstance(scenario := measured.inputs.get("scenario"), dict):
-            seen[measured.cell.scenario, _text(scenario.get("corpus")), _text(measured.inputs.get("seed"))] = None
+        if traffic := measured.traffic:
+            seen[measured.cell.scenario, _text(traffic.get("corpus")), _text(measured.inputs.get("seed"))] = None
     rows = [[scenario, Td(corpus, "code"), seed] for scenario, corpus, seed in seen]
     return table("Traffic", ["Scenario", "Digest of its text", ">Seed"], rows)
 
 
 def host_table(findings: Findings) -> Table:
     study = findings.study
-    facts: dict[str, Any] = {"harness": study.harness, "data": study.data, "seed": study.seed, **study.host}
-    gpus = facts.pop("gpus", None)
-    rows = [[key, _text(value)] for key, value in facts.items()]
-    if isinstance(gpus, list):
-        rows += [[f"GPU {position}", _gpu(gpu)] for position, gpu in enumerate(gpus)] or [["GPUs", "none"]]
+    facts = {"harness": study.harness, "data": study.data, "seed": study.seed, **study.host}
+    rows = [[key, _text(value)] for key, value in facts.items() if key != "gpus"]
+    if "gpus" in study.host:
+        rows += [[f"GPU {i}", _gpu(gpu)] for i, gpu in enumerate(gpus(study.host))] or [["GPUs", "none"]]
     days = sorted(measured.started_at for measured in study.measured if measured.started_at)
     rows += [["measured", f"{days[0]} to {days[-1]}"]] if days else []
     return table("Machine and versions", ["Fact", "Value"], rows)
 
 
-def _gpu(gpu: Any) -> str:
+def _gpu(gpu: Gpu) -> str:
     """``NVIDIA H100 80GB HBM3, 79.6 GiB, compute capability 9.0, driver 550.54``"""
-    if not isinstance(gpu, dict):
-        return _text(gpu)
-    parts = [_text(gpu.get("name"))]
-    parts += [f"{gpu['memory_gib']:.1f} GiB"] if isinstance(gpu.get("memory_gib"), int | float) else []
-    parts += [f"compute capability {gpu['compute_capability']}"] if gpu.get("compute_capability") else []
-    parts += [f"driver {gpu['driver']}"] if gpu.get("driver") else []
-    if gpu.get("power_limit_w"):
-        shipped = gpu.get("default_power_limit_w")
-        of = f" (shipped with {shipped:g} W)" if shipped and shipped != gpu["power_limit_w"] else ""
-        parts.append(f"power limit {gpu['power_limit_w']:g} W{of}")
-    if gpu.get("persistence_mode") is not None:
-        parts.append(f"persistence mode {'on' if gpu['persistence_mode'] else 'off'}")
-    if gpu.get("clocks_locked") is not None:
-        parts.append(f"application clocks {'set' if gpu['clocks_locked'] else 'as shipped'}")
-    parts += [f"MIG mode, {gpu['mig_instances']} instances"] if gpu.get("mig_instances") is not None else []
+    parts = [_text(gpu.name)]
+    parts += [f"{gpu.memory_gib:.1f} GiB"] if gpu.memory_gib is not None else []
+    parts += [f"compute capability {gpu.compute_capability}"] if gpu.compute_capability else []
+    parts += [f"driver {gpu.driver}"] if gpu.driver else []
+    if gpu.power_limit_w:
+        shipped = gpu.default_power_limit_w
+        of = f" (shipped with {shipped:g} W)" if shipped and shipped != gpu.power_limit_w else ""
+        parts.append(f"power limit {gpu.power_limit_w:g} W{of}")
+    if gpu.persistence_mode is not None:
+        parts.append(f"persistence mode {'on' if gpu.persistence_mode else 'off'}")
+    if gpu.clocks_locked is not None:
+        parts.append(f"application clocks {'set' if gpu.clocks_locked else 'as shipped'}")
+    parts += [f"MIG mode, {gpu.mig_instances} instances"] if gpu.mig_instances is not None else []
     return ", ".join(parts)
 
 

@@ -1,0 +1,40 @@
+"""What NVML told of a server's GPUs during a cell: `telemetry` of a record. What a card does not tell is None."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from harness.records.fields import Stored
+
+
+@dataclass(frozen=True)
+class GpuUse(Stored):
+    """One GPU, as far as readers need it; telemetry/summary.py has the formulas."""
+
+    samples: int = 0
+    energy_from: str | None = None  # counter | power
+    power_w_mean: float | None = None
+    power_w_max: float | None = None
+    sm_mhz_median: float | None = None
+    sm_mhz_min: float | None = None
+    sm_mhz_limit: float | None = None
+    memory_used_bytes_max: float | None = None
+
+
+@dataclass(frozen=True)
+class Telemetry(Stored):
+    """Of all GPUs of the server together; without GPUs: nothing was watched."""
+
+    gpus: tuple[GpuUse, ...] = ()
+    energy_j: float | None = None
+    energy_j_per_output_token: float | None = None
+    energy_j_per_token: float | None = None
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any] | None) -> Self:
+        found = super().from_json(dict(stored or {}))
+        return replace(found, gpus=tuple(map(GpuUse.from_json, found.gpus)))
+
+    @property
+    def recorded(self) -> bool:
+        return self != Telemetry()
