@@ -32,10 +32,10 @@ from harness.accuracy.token_prompts import digest
 from harness.engines.dialect import PROMPT_LOGPROBS_BY_ID
 from harness.engines.replies import NO_PROBABILITY, BadReply, a_logprob
 from harness.errors import CellError, ConfigError
-from harness.load.traffic.prompts import bos_ids, encode, load_tokenizer
 from harness.records import Outcome
 from harness.text import hub_text as hub
 from harness.text.corpora import CORPORA, corpus_digest, load_corpus
+from harness.text.tokenizer import bos_ids, encode, load_tokenizer
 
 WIKITEXT = "hub:Salesforce/wikitext/wikitext-2-raw-v1:test"
 WIKITEXT_TOKENS = 290_000  # of its test part, more or less

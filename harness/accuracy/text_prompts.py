@@ -10,7 +10,7 @@ from typing import Any
 from harness.engines import Server
 from harness.engines.dialect import TEXT
 from harness.errors import CellError
-from harness.load.traffic.prompts import bos_ids
+from harness.text.tokenizer import bos_ids
 
 END_TOKENS = 16
 

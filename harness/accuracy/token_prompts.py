@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from harness.errors import CellError
-from harness.load.traffic.prompts import bos_ids, encode
+from harness.text.tokenizer import bos_ids, encode
 
 INSTRUCTION = (
     "Please provide a self-contained Python script that solves the following problem in a markdown code block:"

@@ -13,6 +13,8 @@ from omegaconf import MISSING
 from harness.config.variants import Calibration, Deployments, Variant
 from harness.config.workloads import Gemm, LoadPoints, Scenario
 
+REFUSE, SKIP = "refuse", "skip"  # values of on_unsupported
+
 
 @dataclass
 class Data:

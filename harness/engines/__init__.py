@@ -15,11 +15,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from harness.config.deployments import Axes
 from harness.config.variants import Scheme
+from harness.engines.credentials import read_key, split_url
 from harness.engines.dialect import OPENAI, VLLM, Dialect
 from harness.engines.limits import Limits, Meter, TokenPrice
 from harness.engines.releases import Release
 from harness.errors import ConfigError, did_you_mean
-from harness.redaction.credentials import read_key, split_url
 
 ENGINES = {
     "vllm": "harness.engines.vllm:Vllm",

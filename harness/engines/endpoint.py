@@ -10,11 +10,11 @@ from typing import Any
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, Engine, EngineConfig, Server, Target, metric_names
+from harness.engines.credentials import key_problems, url_problems, without_credentials
 from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.engines.model_list import list_models
 from harness.errors import EngineError, did_you_mean
-from harness.redaction.credentials import key_problems, url_problems, without_credentials
 
 
 @dataclass

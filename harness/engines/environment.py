@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from harness.engines.credentials import argument_problems
 from harness.errors import HarnessError
-from harness.redaction.credentials import argument_problems
 from harness.redaction.masking import mask_data, mask_urls
 
 STOP_GRACE_S = 10.0

@@ -4,10 +4,9 @@
 """
 
 import re
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Protocol
 
-from harness.checkpoints.inspection import Inspection
 from harness.config.schemes import quantized, words
 from harness.config.variants import Scheme
 from harness.engines.kernels import SIXTEEN_BIT
@@ -27,10 +26,30 @@ FUSED = {  # vLLM's name: the files'
 SHOWN = 4  # compact layer names in a message
 
 
-def sparse_problem(facts: dict[str, Any], inspection: Inspection | None) -> tuple[str, str] | None:
+class InspectedLayer(Protocol):
+    """A layer of a checkpoint, by what is in its files."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sparse24(self) -> bool: ...
+
+
+class Inspected(Protocol):
+    """A checkpoint whose files were looked at: checkpoints.inspection.Inspection."""
+
+    @property
+    def layers(self) -> Sequence[InspectedLayer]: ...
+
+    @property
+    def sparse24(self) -> bool: ...
+
+
+def sparse_problem(facts: dict[str, Any], inspection: Inspected | None) -> tuple[str, str] | None:
     """Return (flag, message) where 2:4 weights ran dense in any layer, or where the log does not tell; else None.
 
-    `inspection`: of the checkpoint, where it was looked at. Its 2:4 layers must be named in the log; others do not
+    `inspection`: the checkpoint, where it was looked at. Its 2:4 layers must be named in the log; others do not
     count.
     """
     method = facts.get("quantization")
@@ -62,7 +81,7 @@ def _without_schemes(facts: dict[str, Any], method: str | None) -> tuple[str, st
     return "kernel_unknown", f"{engine} does not say whether its 2:4 kernels ran: its log names no scheme for a layer"
 
 
-def _pruned(entry: dict[str, Any], inspection: Inspection | None) -> tuple[int, list[str]] | None:
+def _pruned(entry: dict[str, Any], inspection: Inspected | None) -> tuple[int, list[str]] | None:
     """(layers, compact names) without those whose weights are known not to be 2:4; None where none is left."""
     if inspection is None or not inspection.sparse24 or _abbreviated(entry):
         return entry["layers"], entry["names"]
@@ -76,7 +95,7 @@ def _may_be_24(layer: str, known: dict[str, bool]) -> bool:
     return any(told) or not told
 
 
-def _unnamed(schemes: dict[str, Any], inspection: Inspection | None) -> str | None:
+def _unnamed(schemes: dict[str, Any], inspection: Inspected | None) -> str | None:
     """The 2:4 layers of the files that no scheme line names; None where there are none, or the names do not tell."""
     if inspection is None or any(_abbreviated(entry) for entry in schemes.values()):
         return None

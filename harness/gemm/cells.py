@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.prepare import Workshop
-from harness.config.schema import Config
+from harness.config.schema import SKIP, Config
 from harness.engines import Engine
 from harness.errors import HarnessError
 from harness.gemm import GEMM
@@ -13,7 +13,6 @@ from harness.gemm.formats import format_of
 from harness.gemm.shapes import config_identity, model_layers, problems
 from harness.machine import host
 from harness.records.manifest import LeftOut
-from harness.sweeps.unsupported import SKIP
 
 
 def gemm_inputs(

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.telemetry.devices import ORDER, VARIABLE, Device, visible
+from harness.machine.devices import ORDER, VARIABLE, Device, visible
 
 
 @lru_cache(maxsize=1)
@@ -40,7 +40,7 @@ def _kind(gpu: dict[str, Any]) -> str:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """[{name, compute_capability, memory_gib, driver, power_limit_w, ...}] of telemetry/nvml.py; empty without NVML.
+    """[{name, compute_capability, memory_gib, driver, power_limit_w, ...}] of machine/nvml.py; empty without NVML.
 
     Every GPU that this process may see: `gpus_for` says which of them an engine does.
     """
@@ -71,7 +71,7 @@ def _nvml(shown: tuple[tuple[str, str], ...] | None = None) -> tuple[dict[str, A
 
     `shown`: the variables by which CUDA shows them; None: every GPU, whole.
     """
-    from harness.telemetry import nvml as access
+    from harness.machine import nvml as access
 
     try:
         with access.opened() as nvml:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.accuracy import SUITES, suite_class
 from harness.config.deployments import expand
-from harness.config.schema import Config
+from harness.config.schema import REFUSE, SKIP, Config
 from harness.config.schemes import problems as scheme_problems
 from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
@@ -32,7 +32,6 @@ from harness.sweeps.overrides import (
     typed_in_shell,
 )
 from harness.sweeps.report_settings import check_checks, check_published, check_report
-from harness.sweeps.unsupported import REFUSE, SKIP
 from harness.untrusted.names import check_name
 
 

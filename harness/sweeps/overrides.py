@@ -22,8 +22,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from harness.config.schema import Config
-from harness.config.setting_types import is_optional, is_optional_block, plain, types_of
 from harness.errors import ConfigError, did_you_mean
+from harness.sweeps.setting_types import is_optional, is_optional_block, plain, types_of
 
 GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
 LISTS = ("variant", "suite", "scenario")  # groups of which several are chosen

@@ -24,6 +24,7 @@ from harness.config.schema import Config
 from harness.config.variants import Variant
 from harness.config.workloads import Scenario
 from harness.engines import Deployment, Engine
+from harness.engines.credentials import without_credentials
 from harness.engines.parallel import clash, gpus_of
 from harness.errors import ConfigError
 from harness.gemm import GEMM
@@ -32,7 +33,6 @@ from harness.load import load_points
 from harness.machine import host
 from harness.records.cell import PlannedCell
 from harness.records.point import LoadPoint
-from harness.redaction.credentials import without_credentials
 from harness.redaction.masking import mask_data, mask_urls
 from harness.text.corpora import corpus_digest
 

@@ -12,6 +12,7 @@ from harness.checkpoints.prepare import Workshop
 from harness.config.deployments import accuracy_of
 from harness.config.schema import Config
 from harness.engines import Engine, environment
+from harness.engines.credentials import argument_problems, key_problems, url_problems
 from harness.engines.kernels import wants_sparsity_config
 from harness.engines.parallel import gpus_of
 from harness.engines.urls import proxy_of
@@ -21,7 +22,6 @@ from harness.gemm.cells import gemm_problems
 from harness.load import load_points
 from harness.load.traffic.requests import longest_request
 from harness.machine import host, scratch
-from harness.redaction.credentials import argument_problems, key_problems, url_problems
 from harness.redaction.masking import mask
 from harness.sweeps import capabilities
 from harness.sweeps.plan import JUDGE, Plan, Session

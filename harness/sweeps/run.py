@@ -22,6 +22,7 @@ from harness.checkpoints.prepare import Workshop
 from harness.config.schema import Config
 from harness.console.progress import Progress
 from harness.engines import Engine, Server
+from harness.engines.credentials import split_url
 from harness.engines.model_list import is_served
 from harness.errors import CellError, DiskFull, HarnessError
 from harness.gemm import GEMM
@@ -31,7 +32,6 @@ from harness.records.cell import PlannedCell
 from harness.records.flag import Flag
 from harness.records.record_check import result_fault
 from harness.records.store import Store, slug
-from harness.redaction.credentials import split_url
 from harness.redaction.masking import mask
 from harness.sweeps.budget import Budget
 from harness.sweeps.engine_flags import engine_flags
@@ -313,7 +313,7 @@ class Run:
     def _tokenizer(self) -> Any:
         location = self._tokenizer_location()
         if location not in self._tokenizers:
-            from harness.load.traffic.prompts import load_tokenizer
+            from harness.text.tokenizer import load_tokenizer
 
             self._tokenizers[location] = load_tokenizer(location)
         return self._tokenizers[location]

@@ -7,8 +7,8 @@ from harness.config.schema import Config
 from harness.config.variants import Variant
 from harness.engines import Engine
 from harness.engines.parallel import gpus_of
+from harness.machine.devices import Device
 from harness.sweeps.plan import JUDGE, Plan, Session
-from harness.telemetry.devices import Device
 from harness.telemetry.problems import problems
 from harness.telemetry.sampler import used_devices
 

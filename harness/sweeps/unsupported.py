@@ -9,15 +9,13 @@ from dataclasses import replace
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from harness.config.schema import Config
+from harness.config.schema import SKIP, Config
 from harness.config.schemes import needs_words
 from harness.engines import Engine
 from harness.engines.parallel import gpus_of
 from harness.engines.releases import version_in
 from harness.machine import host
 from harness.records.manifest import WHOLE_VARIANT, LeftOut
-
-REFUSE, SKIP = "refuse", "skip"
 
 
 def said_of(entry: LeftOut) -> str:

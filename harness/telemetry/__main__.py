@@ -4,8 +4,8 @@ import os
 import sys
 
 from harness.console.output import masked_main
-from harness.telemetry import nvml as access
-from harness.telemetry.devices import visible
+from harness.machine import nvml as access
+from harness.machine.devices import visible
 from harness.telemetry.problems import problems
 from harness.telemetry.reasons import names
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from harness.telemetry import nvml as access
-from harness.telemetry.devices import VARIABLE, visible
+from harness.machine import nvml as access
+from harness.machine.devices import VARIABLE, visible
 from harness.telemetry.processes import lines, name_of
 
 

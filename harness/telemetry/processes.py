@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.telemetry.devices import VARIABLE, Device
+from harness.machine.devices import VARIABLE, Device
 
 UNLISTED_BYTES = 1 << 30  # more memory than this without a process is somebody's; the driver itself takes less
 ELSEWHERE = f"choose other GPUs with {VARIABLE}"

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from harness.machine import nvml as access
+from harness.machine.devices import Device, visible
 from harness.machine.interrupts import held
 from harness.machine.scratch import scratch
 from harness.records import Window
 from harness.records.flag import Flag
-from harness.telemetry import nvml as access
-from harness.telemetry.devices import Device, visible
 from harness.telemetry.flags import flags
 from harness.telemetry.processes import strangers
 from harness.telemetry.reasons import names

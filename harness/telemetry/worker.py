@@ -17,8 +17,8 @@ import sys
 import time
 from typing import Any
 
-from harness.telemetry import nvml as access
-from harness.telemetry.devices import Device
+from harness.machine import nvml as access
+from harness.machine.devices import Device
 from harness.telemetry.processes import descends, name_of
 
 NICE = 19

@@ -1,1 +1,1 @@
-"""Text for prompts: corpora, text of hub datasets."""
+"""Text for prompts: tokenizers, corpora, text of hub datasets."""

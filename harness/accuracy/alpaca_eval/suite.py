@@ -27,9 +27,9 @@ from harness.hub import access, cache
 from harness.hub.commits import DATASET, commit_of
 from harness.hub.failures import Place
 from harness.hub.waiting import bound
-from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Outcome
 from harness.records.flag import Flag
+from harness.text.tokenizer import load_tokenizer
 
 HUB = "tatsu-lab/alpaca_eval"
 # Answers of gpt4_1106_preview and text_davinci_003; the hub's loading script is refused by datasets >= 4.

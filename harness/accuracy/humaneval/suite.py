@@ -24,9 +24,9 @@ from harness.accuracy.reasoning import answer_flags, mark
 from harness.accuracy.text_prompts import end_of, sendable
 from harness.accuracy.token_prompts import code_ids, digest
 from harness.errors import ConfigError
-from harness.load.traffic.prompts import load_tokenizer
 from harness.records import Outcome
 from harness.records.flag import Flag
+from harness.text.tokenizer import load_tokenizer
 
 PROBLEMS = 164
 EVALUATION_SHARE = 0.2  # of progress

@@ -33,7 +33,7 @@ from harness.engines import Server
 from harness.engines.model_list import read_models
 from harness.engines.replies import BadReply, a_count
 from harness.errors import CellError, EngineError
-from harness.load.traffic.prompts import bos_ids, load_tokenizer
+from harness.text.tokenizer import bos_ids, load_tokenizer
 
 BLOCK = 1024  # questions tokenized and sent together: MMLU whole would be 500 MB of token ids
 TOKENIZED = 64  # prompts of generated answers tokenized at a time, in some 20 ms

@@ -11,7 +11,6 @@ system message. Text runs on from a random piece and wraps around; chat is cut a
 overlong history, so that it ends with the template's generation prompt.
 """
 
-import os
 import random
 from array import array
 from collections.abc import Iterable, Iterator
@@ -19,30 +18,14 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from harness.errors import CellError, ConfigError
-from harness.hub import access
-from harness.hub.failures import Place, first_line
-from harness.hub.waiting import bound
 from harness.load.traffic.replay import BLOCK_TOKENS, Arrival
 from harness.text.corpora import Corpus, Messages
+from harness.text.tokenizer import bos_ids, encode
 
 SALT_TOKENS = 8
 CHARS_PER_TOKEN = 5  # an estimate from above for English; only how much is drawn at first
 CACHED_BLOCKS = 1024  # of a trace; the rest is written again when it comes
 SAID, ASKED = "the-assistant-has-said-this", "the-user-asks-that"  # to be found again in what a chat template writes
-
-
-def load_tokenizer(model: str, revision: str | None = None) -> Any:
-    """The tokenizer of a checkpoint directory or hub id; transformers, without torch."""
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that torch is absent is meant
-    from transformers import AutoTokenizer
-
-    bound()
-    try:
-        return AutoTokenizer.from_pretrained(model, revision=revision)
-    except Exception as error:  # transformers raises OSError, ValueError, KeyError, ... for a broken one
-        local = os.path.isdir(model)
-        said = first_line(error) if local else access.why(error, Place(model, "model", revision))
-        raise CellError(f"the tokenizer of {model} cannot be loaded: {said}") from error
 
 
 def make_prompts(
@@ -85,12 +68,6 @@ def make_block_prompts(
     for arrival in arrivals:
         ids = [token for number in arrival.hash_ids or () for token in block(number)][: arrival.prompt_tokens]
         yield (head + ids[len(head) :])[: arrival.prompt_tokens]
-
-
-def bos_ids(tokenizer: Any) -> list[int]:
-    """[BOS] if the tokenizer puts one in front of a text: engines add nothing to a prompt of token ids."""
-    bos = tokenizer.bos_token_id
-    return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
 
 
 class Writer(Protocol):
@@ -178,11 +155,6 @@ class ChatWriter:
 
 def writer(tokenizer: Any, corpus: Corpus) -> Writer:
     return ChatWriter(tokenizer, corpus) if corpus.dialogues else TextWriter(tokenizer, corpus.texts)
-
-
-def encode(tokenizer: Any, text: str) -> list[int]:
-    # verbose=False: pieces longer than the model's context are cut here, no need to warn about them
-    return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
 
 def _from(start: int, length: int) -> Iterator[int]:

@@ -43,8 +43,8 @@ def main(folder: Path) -> None:
 
 def _plan(cell: Cell):
     from harness.config.workloads import LoadPoints, Scenario
-    from harness.load.traffic.prompts import load_tokenizer
     from harness.records.point import LoadPoint
+    from harness.text.tokenizer import load_tokenizer
 
     scenario = Scenario(prompt_tokens=PROMPT_TOKENS, output_tokens=cell.tokens)
     load = LoadPoints(workers=cell.workers, request_timeout_s=REQUEST_TIMEOUT_S, cell_timeout_s=cell.timeout_s)

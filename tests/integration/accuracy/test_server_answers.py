@@ -124,7 +124,7 @@ def test_a_server_that_takes_text_only(suite, serve, context, tokenizer):
     server, bodies = serve(takes_text, dialect=OPENAI.for_text_prompts())
     outcome = suite().run(context(server))
     assert outcome.result["counts"]["items"] == 4
-    from harness.load.traffic.prompts import load_tokenizer
+    from harness.text.tokenizer import load_tokenizer
 
     read = load_tokenizer(tokenizer)
     assert sorted(read(body["prompt"])["input_ids"] for body in bodies) == sorted(body["prompt"] for body in wanted)

@@ -1,4 +1,4 @@
-/* libnvidia-ml.so.1 for machines without one: the C functions that harness/telemetry/nvml.py reaches through pynvml,
+/* libnvidia-ml.so.1 for machines without one: the C functions that harness/machine/nvml.py reaches through pynvml,
  * with the signatures of nvml.h and values that a test knows. It is told what to say by environment variables:
  *
  *   STANDIN_STATE   a file, read at every question: lines "pid GPU PID BYTES", "reasons GPU BITS", "used GPU BYTES",

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from harness.machine.devices import Device
 from harness.records import Window
-from harness.telemetry.devices import Device
 from harness.telemetry.sampler import sampling
 
 UUID = "GPU-00000000-aaaa-0000-0000-000000000000"
@@ -131,7 +131,7 @@ def test_a_gpu_that_falls_off_the_bus_ends_the_telemetry_and_not_the_sweep(in_re
 
 def test_the_sampler_does_not_outlive_a_harness_that_was_killed(in_reach):
     code = (
-        "import os, signal, sys; from harness.telemetry.devices import Device; from harness.telemetry import sampler\n"
+        "import os, signal, sys; from harness.machine.devices import Device; from harness.telemetry import sampler\n"
         f"with sampler.sampling((Device(0, '{UUID}', 'x'),)) as s:\n"
         "    print(s._worker.process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )

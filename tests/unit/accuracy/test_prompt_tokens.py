@@ -11,7 +11,7 @@ from harness.accuracy.token_prompts import chat_ids, code_ids
 from harness.engines import Server
 from harness.engines.dialect import VLLM
 from harness.errors import CellError
-from harness.load.traffic.prompts import bos_ids
+from harness.text.tokenizer import bos_ids
 
 BOS, EOS = 0, 1
 TEMPLATES = {"nothing": "$A", "bos": "<s> $A", "eos": "$A </s>", "both": "<s> $A </s>"}

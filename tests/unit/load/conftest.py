@@ -32,14 +32,14 @@ def save_tokenizer(directory, *, bos: bool = False, chat: bool = True) -> str:
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory):
-    from harness.load.traffic.prompts import load_tokenizer
+    from harness.text.tokenizer import load_tokenizer
 
     return load_tokenizer(save_tokenizer(tmp_path_factory.mktemp("tokenizer")))
 
 
 @pytest.fixture(scope="session")
 def bos_tokenizer(tmp_path_factory):
-    from harness.load.traffic.prompts import load_tokenizer
+    from harness.text.tokenizer import load_tokenizer
 
     return load_tokenizer(save_tokenizer(tmp_path_factory.mktemp("bos_tokenizer"), bos=True, chat=False))
 

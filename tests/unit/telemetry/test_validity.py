@@ -2,8 +2,8 @@
 
 import pytest
 
+from harness.machine.devices import Device
 from harness.records import Window
-from harness.telemetry.devices import Device
 from harness.telemetry.flags import flags
 from harness.telemetry.processes import lines, strangers
 from harness.telemetry.summary import summarize

@@ -8,10 +8,7 @@ import pytest
 from harness.config.schema import Config, Judge
 from harness.engines import Deployment, Server
 from harness.engines import environment as environments
-from harness.engines.endpoint import Endpoint, EndpointConfig
-from harness.engines.environment import EnvironmentConfig
-from harness.errors import ConfigError
-from harness.redaction.credentials import (
+from harness.engines.credentials import (
     argument_problems,
     key_problems,
     read_key,
@@ -19,6 +16,9 @@ from harness.redaction.credentials import (
     url_problems,
     without_credentials,
 )
+from harness.engines.endpoint import Endpoint, EndpointConfig
+from harness.engines.environment import EnvironmentConfig
+from harness.errors import ConfigError
 from harness.sweeps.plan import fingerprint
 
 BASIC = f"Basic {base64.b64encode(b'bob:p@ss').decode()}"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pynvml
 
-from harness.telemetry.devices import Device, Gpu
+from harness.machine.devices import Device, Gpu
 
 # Of one question; any other error (a GPU that fell off the bus) ends the asking.
 _NOT_TOLD = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.telemetry.devices import Gpu, visible
+from harness.machine.devices import Gpu, visible
 
 FOUR = [Gpu(n, f"GPU-{n}{n}aa-0000", "NVIDIA H100") for n in range(4)]
 SLICED = [Gpu(0, "GPU-00aa", "NVIDIA H100", ("MIG-aa11", "MIG-aa22")), Gpu(1, "GPU-11aa", "NVIDIA H100")]
