@@ -1,9 +1,11 @@
-"""python -m harness.catalogue [--write README.md]: the variants of conf/variant as a Markdown table.
+"""Print the variants of conf/variant as a Markdown table.
 
-With --write the table replaces what stands between the README's two markers.
+    harness catalogue
+    harness catalogue --write README.md
+
+With --write the table replaces the lines between the README's two markers.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from omegaconf import OmegaConf
 
 from harness.config.schemes import needs_words, scheme_words
 from harness.config.variants import Recipe, Variant
+from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import HarnessError
 from harness.paths import conf_dir
@@ -82,7 +85,7 @@ def updated(readme: str, catalogue: dict[str, Variant]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.catalogue", description=__doc__)
+    parser = command_parser("catalogue", __doc__)
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between the markers of this file")
     arguments = parser.parse_args()
     try:

@@ -1,18 +1,18 @@
-"""python -m harness.check RESULTS_DIR [--repair]: verify a sweep's folder, and set aside what is damaged.
+"""Verify a sweep's folder, and set aside what is damaged.
 
-    python -m harness.check results/quickstart            read every file, name each problem
-    python -m harness.check results/quickstart --repair   move what is damaged into cells/.damaged
+    harness check results/quickstart            read every file, name each problem
+    harness check results/quickstart --repair   move what is damaged into cells/.damaged
 
 Each file is compared with its digest, each record with its rows. Stores written before digests existed (schema 1) are
 checked by what their files say. After --repair the sweep's command measures again what was set aside, and nothing else.
 Exit codes: 0 whole, or repaired; 1 damaged; 2 not a results folder, or one of a newer harness.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
+from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
 
@@ -20,9 +20,7 @@ MANIFEST = "sweep.json"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m harness.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("check", __doc__)
     parser.add_argument("results", type=Path, metavar="RESULTS_DIR", help="a sweep's folder, like results/quickstart")
     parser.add_argument(
         "--repair", action="store_true", help="set aside what is damaged, for the sweep to measure again"

@@ -1,21 +1,28 @@
-"""python -m harness.inspect CHECKPOINT [--variant NAME] [--engine vllm==VERSION] [--json]: what is in its files.
+"""Show what is in a checkpoint's files, and whether an engine can read them.
 
-CHECKPOINT is a directory or a hub id (org/name[@revision]), read by range requests. Exit code 0: it is what it claims
-to be, and the engine can read it; 1: it is not, or the engine cannot; 2: it is no checkpoint, or not within reach.
+    harness inspect ./Llama-3.1-8B-FP8 --variant fp8_dynamic
+    harness inspect RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8 --engine vllm==0.18.1
+    harness inspect org/name@revision --json
+
+CHECKPOINT is a directory or a hub id (org/name[@revision]), read by range requests. Exit codes: 0 it is what it claims
+to be, and the engine can read it; 1 it is not, or the engine cannot; 2 it is no checkpoint, or not within reach.
 """
 
 import argparse
 import json
 import sys
 
+from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import HarnessError, did_you_mean
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.inspect", description=__doc__)
-    parser.add_argument("checkpoint", help="a directory, or a hub id: org/name[@revision]")
-    parser.add_argument("--variant", help="a variant of the catalogue that it should be, like sparse24_fp8")
+    parser = command_parser("inspect", __doc__)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a directory, or a hub id: org/name[@revision]")
+    parser.add_argument(
+        "--variant", metavar="NAME", help="the catalogue's variant that it should be, like sparse24_fp8"
+    )
     parser.add_argument("--engine", metavar="KIND==VERSION", help="can this engine read it? like vllm==0.18.1")
     parser.add_argument("--exact", action="store_true", help="every weight, however large the checkpoint")
     parser.add_argument("--json", action="store_true", help="as JSON")

@@ -1,9 +1,13 @@
-"""python -m harness.rehearse +sweep=NAME [KEY=VALUE ...]: a study end to end in minutes, without a GPU or a hub.
+"""Run a sweep end to end in minutes, without a GPU or a hub.
 
-It runs `python -m harness` on the simulated engine with conf/rehearsal.yaml and then your own settings, under the name
-NAME_rehearsal; the report is watermarked SIMULATED. Exit codes are those of `python -m harness`.
+    harness rehearse +sweep=hopper_sparse_fp8
+    harness rehearse +sweep=ampere_sparse_int4 engine.hardware=a100 'scenario=[rag_10240_1536]'
+
+It runs `harness` on the simulated engine with conf/rehearsal.yaml and then your own settings, under the name
+NAME_rehearsal; the report is watermarked SIMULATED. Exit codes are those of `harness`.
 """
 
+import inspect
 import json
 import shlex
 import sys
@@ -58,7 +62,7 @@ def _value(value: Any) -> str:
 
 def main() -> int:
     if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__.strip())
+        print(f"usage: harness rehearse +sweep=NAME [KEY=VALUE ...]\n\n{inspect.cleandoc(__doc__)}")
         return 0
     try:
         arguments = rehearsal(sys.argv[1:])
@@ -66,7 +70,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"$ {shlex.join(['python', '-m', 'harness', *arguments])}\n", file=sys.stderr)
-    from harness.__main__ import main as run
+    from harness.sweeps.command import main as run
 
     sys.argv[1:] = arguments
     return run()

@@ -1,13 +1,16 @@
-"""python -m harness.track RESULTS_DIR [--tracking-uri URI]: MLflow again, from the store. Twice makes no duplicates.
+"""Log a sweep to MLflow again, from its store. Logging it twice makes no duplicates.
+
+    harness track results/quickstart
+    harness track results/quickstart --tracking-uri http://mlflow.example:5000 --experiment compression
 
 Exit codes: 0 logged, 1 MLflow did not take it (the message has the command that repeats it), 2 a wrong argument.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
+from harness.console.arguments import command_parser
 from harness.console.output import masked_main, warn_of_damage
 from harness.errors import ConfigError, HarnessError
 
@@ -15,12 +18,16 @@ DEFAULT_URI, DEFAULT_EXPERIMENT = "sqlite:///mlflow.db", "harness"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.track", description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, help="a sweep's folder, like results/quickstart")
+    parser = command_parser("track", __doc__)
+    parser.add_argument("results", type=Path, metavar="RESULTS_DIR", help="a sweep's folder, like results/quickstart")
     help = f"default: $MLFLOW_TRACKING_URI, else the sweep's mlflow.tracking_uri, else {DEFAULT_URI}"
     parser.add_argument("--tracking-uri", metavar="URI", help=help)
-    parser.add_argument("--experiment", help=f"default: the sweep's mlflow.experiment, else {DEFAULT_EXPERIMENT}")
-    parser.add_argument("--report", type=Path, help="a report's folder to log; default: it is made again for this")
+    parser.add_argument(
+        "--experiment", metavar="NAME", help=f"default: the sweep's mlflow.experiment, else {DEFAULT_EXPERIMENT}"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="a report's folder to log; default: it is made again for this"
+    )
     arguments = parser.parse_args()
     from harness.analysis import analyse
     from harness.analysis.load_study import load_study

@@ -1,8 +1,8 @@
-"""python -m harness.compare A B [gates]: two sweeps, or two variants, side by side; for a person and for CI.
+"""Compare two sweeps, or two variants, for a person and for CI.
 
-    python -m harness.compare results/vllm-0.31 results/vllm-0.32 --max-itl-regression 0.05
-    python -m harness.compare results/quickstart:bf16 results/quickstart:fp8_dynamic --min-recovery 0.99
-    python -m harness.compare --results results/quickstart bf16 fp8_dynamic --html compare.html
+    harness compare results/vllm-0.31 results/vllm-0.32 --max-itl-regression 0.05
+    harness compare results/quickstart:bf16 results/quickstart:fp8_dynamic --min-recovery 0.99
+    harness compare --results results/quickstart bf16 fp8_dynamic --html compare.html
 
 A is the reference. Two folders: every variant that both have is compared with its namesake.
 
@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 import harness
+from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
 from harness.machine import disk
@@ -38,9 +39,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m harness.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("compare", __doc__)
     parser.add_argument("a", metavar="A", help="the reference: results/SWEEP or results/SWEEP:VARIANT")
     parser.add_argument("b", metavar="B", help="what is held against it")
     parser.add_argument("--results", type=Path, metavar="DIR", help="A and B are variants of this sweep")

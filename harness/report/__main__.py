@@ -1,9 +1,15 @@
-"""python -m harness.report RESULTS_DIR [--out DIR]: the report again, from the store. No engine, no network."""
+"""Write a sweep's report again, from its store. It needs no engine and no network.
 
-import argparse
+    harness report results/quickstart
+    harness report results/quickstart --out shared/quickstart
+
+Exit codes: 0 written, 2 not a results folder, or the report cannot be written.
+"""
+
 import sys
 from pathlib import Path
 
+from harness.console.arguments import command_parser
 from harness.console.output import masked_main, warn_of_damage
 from harness.errors import ConfigError, HarnessError
 from harness.machine import disk
@@ -11,9 +17,9 @@ from harness.untrusted.names import folder_for, name_problem
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.report", description=__doc__)
-    parser.add_argument("results", type=Path, help="a sweep's folder, like results/quickstart")
-    parser.add_argument("--out", type=Path, help="default: reports/NAME OF THE FOLDER")
+    parser = command_parser("report", __doc__)
+    parser.add_argument("results", type=Path, metavar="RESULTS_DIR", help="a sweep's folder, like results/quickstart")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: reports/NAME, NAME being the folder's")
     arguments = parser.parse_args()
     from harness.analysis.load_study import load_study
     from harness.report import write_report

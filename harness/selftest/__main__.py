@@ -1,4 +1,8 @@
-"""python -m harness.selftest [--workers N] [--json FILE] [+sweep=NAME KEY=VALUE ...]
+"""Measure the load client on this machine, in about a minute. With a sweep, against what the sweep needs.
+
+    harness selftest
+    harness selftest --workers 2 --json selftest.json
+    harness selftest +sweep=hopper_sparse_fp8 'load.rates_rps=[1,8,32]'
 
 Exit codes: 0 this machine can measure what is asked, 1 it cannot, 2 a wrong command line.
 """
@@ -9,19 +13,17 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.console.terminal import console
 from harness.errors import HarnessError
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m harness.selftest",
-        description="Measures the load client on this machine: about a minute. With a sweep, against what it asks.",
-    )
-    parser.add_argument("overrides", nargs="*", metavar="+sweep=NAME", help="a sweep as `python -m harness` takes it")
-    parser.add_argument("--workers", type=int, help="client processes; default: the sweep's load.workers, else 1")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser = command_parser("selftest", __doc__)
+    parser.add_argument("overrides", nargs="*", metavar="+sweep=NAME", help="a sweep as `harness` takes it")
+    parser.add_argument("--workers", type=int, metavar="N", help="client processes; default: the sweep's, else 1")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     arguments = parser.parse_args()
     try:
         return _run(arguments)

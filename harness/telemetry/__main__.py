@@ -1,8 +1,15 @@
-"""python -m harness.telemetry: the GPUs as a sweep's telemetry sees them, and what preflight would say of each."""
+"""Show the GPUs as a sweep's telemetry reads them, and what preflight would report of each.
+
+    harness telemetry
+    CUDA_VISIBLE_DEVICES=1 harness telemetry
+
+Exit codes: 0 also without NVML, 1 a GPU that NVML cannot read.
+"""
 
 import os
 import sys
 
+from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.machine import nvml as access
 from harness.machine.devices import visible
@@ -11,6 +18,7 @@ from harness.telemetry.reasons import names
 
 
 def main() -> int:
+    command_parser("telemetry", __doc__).parse_args()
     try:
         with access.opened() as nvml:
             seen = visible(access.gpus(nvml), os.environ)

@@ -9,6 +9,8 @@ import pytest
 from harness.console.output import PIPE_CLOSED
 
 COMMANDS = [
+    ["harness", "--help"],
+    ["harness", "report", "--help"],
     ["harness", "+sweep=quickstart", "--cfg", "job"],
     ["harness", "+sweep=quickstart", "dry_run=true", "mlflow.enabled=false"],
     ["harness.catalogue"],

@@ -88,7 +88,7 @@ def test_an_engine_that_dies_printing_its_environment(tiny_model, home):
 BUG = """
 import sys
 import harness.load.measure
-from harness.__main__ import main
+from harness.sweeps.command import main
 from harness.console.output import masked_main
 
 def bug(*arguments):

@@ -13,8 +13,8 @@ SWEEP = (
 )
 # The simulated engine as if it were on the GPUs: no engine that loads weights on CUDA runs where NVML is a stand-in.
 ON_GPUS = (
-    "import sys; from harness.telemetry import sessions; from harness.__main__ import main\n"
-    "sessions._on_gpus = lambda *_: True; sys.exit(main())"
+    "import sys; from harness.sweeps import session_gpus; from harness.sweeps.command import main\n"
+    "session_gpus._on_gpus = lambda *_: True; sys.exit(main())"
 )
 
 

@@ -60,21 +60,6 @@ def test_a_mistake_is_named_without_a_traceback(arguments, expected, tmp_path):
     assert not any(tmp_path.iterdir()), "nothing was started"
 
 
-def test_help_is_light(tmp_path):
-    """No engine, no torch, no pandas at start-up."""
-    code = (
-        "import sys, runpy; sys.argv = ['harness', '--help']\n"
-        "try: runpy.run_module('harness', run_name='__main__')\n"
-        "except SystemExit: pass\n"
-        "names = 'torch pandas vllm lm_eval mlflow plotly transformers numpy aiohttp'.split()\n"
-        "heavy = set(names) & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "python -m harness +sweep=quickstart" in done.stdout
-
-
 @pytest.mark.parametrize("setting", ["report.price.per_gpu_hour=.nan", "load.duration_s=inf", "load.rates_rps=[1,nan]"])
 def test_a_number_that_is_none_is_named(setting, tmp_path):
     done = harness("+sweep=quickstart", setting, f"results_dir={tmp_path}")

@@ -1,0 +1,74 @@
+"""harness +sweep=NAME [KEY=VALUE ...]: Hydra in, exit code out.
+
+Exit codes: 0 complete, 1 some cells or checks failed (the report is written all the same), 2 configuration or
+preflight, 130 interrupted (SIGINT, SIGTERM), 129 hung up (SIGHUP). Running the same command again measures only what
+is missing.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import ConfigError, HarnessError, PreflightError
+from harness.machine import interrupts
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def main() -> int:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # we explain errors ourselves
+    try:
+        return compose_and_run()
+    except KeyboardInterrupt as error:
+        interrupts.finish()
+        print("\ninterrupted; what was measured is stored: the same command goes on from there", file=sys.stderr)
+        return interrupts.exit_code(error)
+    except (ConfigError, PreflightError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def compose_and_run() -> int:
+    """Compose the command line with Hydra, run the sweep and return its exit code.
+
+    Raises ConfigError for what passes through Hydra, and what the sweep itself raises, which Hydra would add lines to.
+    """
+    import hydra  # here: secrets on the command line are hidden before anything slow is imported
+
+    from harness.sweeps import compose
+    from harness.sweeps.overrides import prepare_arguments
+
+    outcomes: list[int | Exception] = []  # hydra.main returns nothing
+    typed = list(sys.argv)
+
+    def sweep(composed: "DictConfig") -> None:
+        try:
+            outcomes.append(run(composed, typed))
+        except Exception as error:
+            outcomes.append(error)
+
+    compose.register()
+    sys.argv[1:] = prepare_arguments(sys.argv[1:], compose.options("sweep"))
+    try:
+        hydra.main(version_base="1.3", config_path=compose.config_path(), config_name="config")(sweep)()
+    except Exception as error:
+        raise ConfigError(compose.explain(error)) from None
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return max((outcome for outcome in outcomes if isinstance(outcome, int)), default=0)
+
+
+def run(composed: "DictConfig", typed: list[str]) -> int:
+    """Run a composed sweep; `typed` is the command line as the user gave it."""
+    from harness.machine import disk, scratch
+    from harness.sweeps.sweep import run_sweep  # plans, runs, reports: not needed for --help
+
+    folders = [Path(str(composed.get(f"{name}_dir", "."))).absolute() for name in ("results", "reports", "cache")]
+    with disk.among(*folders, scratch.root()):
+        return run_sweep(composed, typed)
