@@ -100,3 +100,7 @@ def _wrapped(words: Iterable[str]) -> str:
 
 def _sweeps() -> list[str]:
     return sorted(path.stem for path in (conf_dir() / "sweep").glob("*.yaml"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
