@@ -17,6 +17,7 @@ from harness.checkpoints import Checkpoint, Source, hub, recipes, source
 from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.file_digests import FOLDER, Digests
 from harness.checkpoints.identity import confirm_as_made, content, data_content
+from harness.checkpoints.named_repositories import code_commits
 from harness.checkpoints.sources import Hub, Pypi, size_bytes
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
@@ -35,7 +36,7 @@ def identity(
     reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig, digests: Digests | None = None
 ) -> dict[str, Any]:
     """Everything that decides the checkpoint that is served; goes into the fingerprint of its cells."""
-    origin = _with_import(source(reference), source(reference).identity(digests))
+    origin = _with_code(reference, _with_import(source(reference), source(reference).identity(digests)))
     if recipe is None:
         return origin
     tools = {**environment.fingerprint(compression), "worker": digest(WORKERS / COMPRESS, PORTABLE, DIALOGUES)}
@@ -51,11 +52,16 @@ def calibration_dtype(recipe: dict[str, Any]) -> str:
 def tokenizer_identity(reference: str, digests: Digests | None = None) -> dict[str, Any]:
     """Everything that decides how prompts become tokens: the tokenizer, its templates and its code."""
     origin = source(reference)
-    return _with_import(origin, origin.tokenizer_identity(digests))
+    return _with_code(reference, _with_import(origin, origin.tokenizer_identity(digests)))
 
 
 def _with_import(origin: Source, found: dict[str, Any]) -> dict[str, Any]:
     return found if origin.import_spec() is None else {**found, "worker": digest(WORKERS / IMPORT, PORTABLE)}
+
+
+def _with_code(reference: str, found: dict[str, Any]) -> dict[str, Any]:
+    commits = code_commits(reference)
+    return {**found, "code": commits} if commits else found
 
 
 def digest(*paths: Path) -> str:

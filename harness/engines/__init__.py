@@ -121,6 +121,8 @@ class Engine(ABC):
     weights: str = "safetensors"  # the form of checkpoint that it serves: safetensors | gguf
     release: Release | None = None  # what this version reads of a checkpoint; None: not known, and not checked
     limits: Limits = Limits()  # what its owner lets a client ask
+    # Arguments that may name a repository of the hub, each with the argument that names its revision, if there is one.
+    model_flags: ClassVar[Mapping[str, str | None]] = MappingProxyType({})
     gemm: GemmWorker | None = None  # None: it has no Python whose kernels could be timed
 
     def __init__(self, config: Any, cache_dir: Path):

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.config.deployments import Axes
@@ -50,6 +51,7 @@ class LlamaCpp(Launched):
     Config = LlamaCppConfig
     label = "llama.cpp"
     dialect = LLAMACPP
+    model_flags = MappingProxyType(dict.fromkeys(("--hf-repo-draft", "-hfd", "-hfrd")))
     weights = "gguf"
 
     def fingerprint(self) -> dict[str, Any]:

@@ -43,6 +43,10 @@ BACKENDS = {
     "moe_runner_backend": "experts",
     "sampling_backend": "sampling",
 }
+MODEL_FLAGS = {
+    **dict.fromkeys(("--speculative-draft-model-path", "--speculative-draft"), "--speculative-draft-model-revision"),
+    **dict.fromkeys(("--tokenizer-path", "--lora-paths")),
+}
 
 
 @dataclass
@@ -56,6 +60,7 @@ class Sglang(Launched):
     Config = SglangConfig
     label = "SGLang"
     dialect = SGLANG
+    model_flags = MODEL_FLAGS
 
     def fingerprint(self) -> dict[str, Any]:
         return super().fingerprint() | {"dtype": self.config.dtype}

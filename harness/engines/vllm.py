@@ -43,6 +43,10 @@ AXES = {
     "max_num_seqs": "--max-num-seqs",
     "max_num_batched_tokens": "--max-num-batched-tokens",
 }
+MODEL_FLAGS = {
+    "--tokenizer": "--tokenizer-revision",
+    **dict.fromkeys(("--hf-config-path", "--generation-config", "--lora-modules", "--speculative-config", "-sc")),
+}
 KV_CACHE_DTYPES = (  # CacheDType of vllm/config/cache.py: what each of these releases has beyond the one before
     ("0.15.1", ("auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla")),
     ("0.18.1", ("float16",)),
@@ -71,6 +75,7 @@ class Vllm(Launched):
     Config = VllmConfig
     label = "vLLM"
     dialect = VLLM
+    model_flags = MODEL_FLAGS
 
     @property
     def gemm(self) -> GemmWorker:

@@ -23,7 +23,7 @@ LABELS = {
     "search": "the capacity search",
 }
 # Of what a checkpoint is made from, in any version
-IDENTITIES = ("content", "hub", "commit", "revision", "weights", "gguf", "bytes", "pypi", "missing")
+IDENTITIES = ("content", "hub", "commit", "revision", "weights", "gguf", "bytes", "pypi", "missing", "code")
 NESTED = ("from", "as_it_is", "weights")  # where it is in an identity
 
 
@@ -55,6 +55,8 @@ def _reasons(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]
             yield from _of_suite(old, new)
         elif name == "files":
             yield "files that the engine's arguments name have changed"
+        elif name == "repositories":
+            yield "repositories that the engine's arguments name have another commit"
         elif name in ("answers", "reference"):
             yield "the answers to judge are measured again"
         else:

@@ -16,6 +16,7 @@ from harness.accuracy import Suite
 from harness.checkpoints import gguf
 from harness.checkpoints.file_digests import FOLDER, Digests
 from harness.checkpoints.identity import argument_files
+from harness.checkpoints.named_repositories import argument_commits
 from harness.checkpoints.planned_repairs import planned_overrides
 from harness.checkpoints.prepare import identity, tokenizer_identity
 from harness.checkpoints.recipes import recipe_of
@@ -98,10 +99,14 @@ class Contents:
             return gguf.identity(reference, recipe, self.engine.tools(), self.digests)
         return identity(reference, recipe, self.config.compression, self.digests)
 
-    def files(self, args: Sequence[str]) -> dict[str, Any]:
-        """The files that arguments of the engine name: adapters, draft models, templates; empty for none."""
-        found = argument_files((*self.config.engine.args, *args), self.digests) if self.engine.loads_weights else {}
-        return {"files": found} if found else {}
+    def arguments(self, args: Sequence[str]) -> dict[str, Any]:
+        """The files and hub repositories that arguments of the engine name: adapters, draft models, templates."""
+        if not self.engine.loads_weights:
+            return {}
+        every = (*self.config.engine.args, *args)
+        files = argument_files(every, self.digests)
+        commits = argument_commits(every, self.engine.model_flags)
+        return ({"files": files} if files else {}) | ({"repositories": commits} if commits else {})
 
     @cached_property
     def tokenizer(self) -> dict[str, Any]:
@@ -240,7 +245,7 @@ def _base_inputs(contents: Contents, name: str, checkpoint: str, recipe: dict | 
     inputs |= engine.deployment_fingerprint(deployment)
     if engine.loads_weights:
         inputs["weights"] = contents.weights(checkpoint, recipe)
-    inputs |= contents.files(deployment.args)
+    inputs |= contents.arguments(deployment.args)
     if deployment.config_overrides:
         inputs["config_overrides"] = deployment.config_overrides
     return inputs
@@ -270,7 +275,7 @@ def _judge_session(contents: Contents, suites, answers: dict[str, PlannedCell], 
         identity_of_judge |= engine.deployment_fingerprint(deployment)
         if engine.loads_weights:
             identity_of_judge["weights"] = contents.weights(judge.model, None)
-        identity_of_judge |= contents.files(judge.engine_args)
+        identity_of_judge |= contents.arguments(judge.engine_args)
         if overrides:
             identity_of_judge["config_overrides"] = overrides
     ours = Variant(engine_args=list(judge.engine_args))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from harness.accuracy import Suite
 from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
+from harness.checkpoints.named_repositories import repository_problems
 from harness.checkpoints.prepare import Workshop
 from harness.config.deployments import accuracy_of
 from harness.config.schema import Config
@@ -173,6 +174,7 @@ def _checkpoints(config: Config, plan: Plan, engine: Engine, workshop: Workshop)
             lacking += _recipe(config, session, workshop)
             if not workshop.is_made(session.checkpoint, session.recipe):
                 lacking += _calibration(session)
+        lacking += repository_problems((*config.engine.args, *session.served.args), engine.model_flags)
         lacking += [] if lacking else _contents(config, session, workshop)
         lacking += [] if lacking else _readable(config, engine, session, workshop)
         found += lacking

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from harness.checkpoints import file_digests
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import argument_files, content, read_files
+from harness.checkpoints.named_repositories import in_arguments
 from harness.errors import ConfigError
 from harness.hub.commits import DATASET, MODEL, cached_commit, resolve
 from tests.fuzz.budget import examples
@@ -95,6 +96,7 @@ def test_no_damage_to_what_is_remembered_changes_a_digest(tmp_path_factory, dama
 @example(argument='{"model": "\\ud800/x"}')
 def test_no_argument_of_an_engine_raises(argument):
     try:
+        in_arguments(["--speculative-config", argument, argument], {"--speculative-config": None, "--a": "--b"})
         argument_files([argument], Digests())
     except ConfigError as error:  # a file that is there and cannot be read
         assert "cannot be read" in str(error)
