@@ -251,7 +251,7 @@ def _why_not(a: PointResult | None, b: PointResult | None, b_planned: bool) -> t
 
 
 def _flags(point: PointResult) -> str:
-    return ", ".join(sorted({f["code"] for run in point.runs for f in run.flags if f["level"] == "invalid"}))
+    return ", ".join(sorted({f.code for run in point.runs for f in run.flags if f.invalid}))
 
 
 def _ratio(a: PointResult, b: PointResult, metric: str, seed: list[int]) -> Estimate:

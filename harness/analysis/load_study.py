@@ -18,14 +18,13 @@ def load_study(results: Path) -> Study:
     manifest = replace(store.manifest(), name=Path(results).resolve().name)
     wanted = {cell.key: cell.fingerprint for cell in manifest.cells}
     records = store.records(wanted.values())
-    measured = {record["cell"]["key"] for record in records}
+    measured = {record.cell.key for record in records}
     variants = dict(manifest.variants)
     for record in records:  # the size of what was served is known once it was
-        variant = variants.get(record["cell"].get("variant"))
-        served = (record.get("engine") or {}).get("checkpoint") or {}
-        if variant and served.get("reference") == variant.checkpoint and record["cell"].get("kind") != "judge":
+        variant, served = variants.get(record.cell.variant), record.engine.get("checkpoint") or {}
+        if variant and served.get("reference") == variant.checkpoint and record.cell.kind != "judge":
             variants[variant.name] = replace(variant, checkpoint_bytes=served.get("size_bytes"))
     manifest = replace(manifest, variants=variants)
     failures = [f for f in store.failures() if f["key"] in wanted and f["key"] not in measured]
     spent = store.spent()
-    return build_study(manifest, records, store.rows, failures, spent, store.damages)
+    return build_study(manifest, records, lambda record: store.rows(record.fingerprint), failures, spent, store.damages)

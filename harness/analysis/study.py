@@ -1,6 +1,6 @@
 """A study: what a sweep meant to measure, what it measured, and what is missing. Built from the store, never changed.
 
-`build_study` is the only door: plain dicts of the store go in (records.py has their form), frozen dataclasses come out.
+`build_study` is the only way to make one.
 A record belongs to a cell when their keys agree and, where both carry one, their fingerprints: a record of an older
 configuration is not this study's number.
 """
@@ -15,11 +15,13 @@ from harness.records import Damage
 from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
 from harness.records.engine_facts import EngineFacts
+from harness.records.flag import Flag
 from harness.records.item import Item, TextWindow
 from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
+from harness.records.record import Record
 from harness.records.telemetry import Telemetry
 
-Rows = Callable[[dict[str, Any]], list[dict[str, Any]]]
+Rows = Callable[[Record], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,14 @@ class Measured:
 
     cell: Cell
     result: dict[str, Any]
-    flags: tuple[dict[str, str], ...]
-    engine: EngineFacts
-    host: dict[str, Any]
-    inputs: dict[str, Any]
-    started_at: str
-    duration_s: float | None
-    harness: str
-    load_rows: Callable[[], list[dict[str, Any]]] = field(repr=False, compare=False)
+    flags: tuple[Flag, ...] = ()
+    engine: EngineFacts = field(default_factory=EngineFacts)
+    host: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    started_at: str = ""
+    duration_s: float | None = None
+    harness: str = ""
+    load_rows: Callable[[], list[dict[str, Any]]] = field(default=list, repr=False, compare=False)
     telemetry: Telemetry = field(default_factory=Telemetry)
     usage: dict[str, Any] = field(default_factory=dict)  # requests and tokens, as the server counted them
     cost: dict[str, Any] | None = None  # what they cost, where they have a price
@@ -61,7 +63,7 @@ class Measured:
 
     @property
     def valid(self) -> bool:
-        return not any(flag["level"] == "invalid" for flag in self.flags)
+        return not any(flag.invalid for flag in self.flags)
 
 
 @dataclass(frozen=True)
@@ -135,19 +137,18 @@ class Study:
 
 def build_study(
     manifest: Manifest,
-    records: list[dict[str, Any]],
+    records: Sequence[Record],
     rows: Rows,
     failures: list[dict[str, Any]],
     spent: Sequence[dict[str, Any]] = (),
     damaged: Sequence[Damage] = (),
 ) -> Study:
     """`rows(record)` loads a record's rows; it is called only for the cells whose rows an analysis needs."""
-    by_key = {}
+    by_key: dict[str, list[Record]] = {}
     for record in records:
-        by_key.setdefault(record["cell"]["key"], []).append(record)
-    measured = tuple(
-        _measured(cell, record, rows) for cell in manifest.cells if (record := _match(cell, by_key)) is not None
-    )
+        by_key.setdefault(record.cell.key, []).append(record)
+    matched = ((cell, _match(cell, by_key.get(cell.key, ()))) for cell in manifest.cells)
+    measured = tuple(_measured(cell, record, rows) for cell, record in matched if record is not None)
     have = {m.cell.key for m in measured}
     cell_of = {cell.key: cell for cell in manifest.cells}
     failed = tuple(
@@ -182,29 +183,29 @@ def build_study(
     )
 
 
-def _match(cell: Cell, by_key: dict[str, list[dict[str, Any]]]) -> dict[str, Any] | None:
+def _match(cell: Cell, records: Sequence[Record]) -> Record | None:
     """The record of a cell; the newest one when there are several."""
     fitting = [
         record
-        for record in by_key.get(cell.key, [])
-        if not cell.fingerprint or not record.get("fingerprint") or cell.fingerprint == record["fingerprint"]
+        for record in records
+        if not cell.fingerprint or not record.fingerprint or cell.fingerprint == record.fingerprint
     ]
-    return max(fitting, key=lambda record: record.get("started_at") or "", default=None)
+    return max(fitting, key=lambda record: record.started_at, default=None)
 
 
-def _measured(cell: Cell, record: dict[str, Any], rows: Rows) -> Measured:
+def _measured(cell: Cell, record: Record, rows: Rows) -> Measured:
     return Measured(
         cell=cell,
-        result=record.get("result") or {},
-        flags=tuple(record.get("flags") or ()),
-        engine=EngineFacts.from_json(record.get("engine")),
-        host=record.get("host") or {},
-        inputs=record.get("inputs") or {},
-        telemetry=Telemetry.from_json(record.get("telemetry")),
-        started_at=record.get("started_at") or "",
-        duration_s=record.get("duration_s"),
-        harness=str(record.get("harness") or ""),
+        result=record.result,
+        flags=record.flags,
+        engine=EngineFacts.from_json(record.engine),
+        host=record.host,
+        inputs=record.inputs,
+        telemetry=Telemetry.from_json(record.telemetry),
+        started_at=record.started_at,
+        duration_s=record.duration_s,
+        harness=record.harness,
         load_rows=lambda: rows(record),
-        usage=record.get("usage") or {},
-        cost=record.get("cost"),
+        usage=record.usage,
+        cost=record.cost,
     )

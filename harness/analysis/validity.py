@@ -55,7 +55,7 @@ def emulated(study: Study) -> tuple[str, ...]:
         name
         for name in study.variants
         if any(
-            any(kernel.emulated for kernel in m.engine.kernels) or any(f["code"] == "emulated_kernel" for f in m.flags)
+            any(kernel.emulated for kernel in m.engine.kernels) or any(f.code == "emulated_kernel" for f in m.flags)
             for m in study.measured
             if m.cell.variant == name and m.cell.kind != "judge"
         )
@@ -65,7 +65,7 @@ def emulated(study: Study) -> tuple[str, ...]:
 def simulated(study: Study) -> bool:
     """Did a simulated engine answer anywhere? A judge of its answers may be real: its cells carry the flag too."""
     return any(
-        m.engine.kind == "simulated" or any(flag["code"] == "simulated" for flag in m.flags) for m in study.measured
+        m.engine.kind == "simulated" or any(flag.code == "simulated" for flag in m.flags) for m in study.measured
     )
 
 
@@ -111,7 +111,7 @@ def flag_groups(study: Study, suites: dict[tuple[str, str], SuiteResult]) -> tup
 
     for measured in study.measured:
         for flag in measured.flags:
-            add(flag["level"], flag["code"], flag.get("message", ""), measured.cell.title)
+            add(flag.level, flag.code, flag.message, measured.cell.title)
     versions = {name: sorted({m.engine.label for m in served}) for name, served in engines(study).items()}
     if len({version for each in versions.values() for version in each}) > 1:
         for name, each in versions.items():

@@ -48,8 +48,8 @@ class Cell:
         point = stored.get("point")
         return cls(
             stored["key"],
-            stored["kind"],
-            stored["variant"],
+            stored.get("kind") or "",
+            stored.get("variant") or "",
             stored.get("fingerprint") or "",
             stored.get("suite"),
             stored.get("scenario"),

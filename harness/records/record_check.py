@@ -125,7 +125,7 @@ def record_fault(record: dict[str, Any]) -> str | None:
         for name in WITHOUT_DIGEST:
             if record.get(name) is None:
                 return f"{name} is missing"
-    if record["cell"].get("fingerprint", record["fingerprint"]) != record["fingerprint"]:
+    if (record["cell"].get("fingerprint") or record["fingerprint"]) != record["fingerprint"]:
         return "its cell has another fingerprint than the record"
     if record.get("cost") and not record.get("usage"):
         return "cost is given and usage is missing"

@@ -35,6 +35,7 @@ from harness.records import Damage
 from harness.records.cell_files import check_cell, check_rows, read_record, read_rows, sync_folder, write_cell
 from harness.records.manifest import Manifest
 from harness.records.manifest_check import manifest_fault
+from harness.records.record import Record
 from harness.records.shapes import Maybe, mismatch
 from harness.records.spent import spent_lines, spent_text
 from harness.records.stored_json import Damaged, read_bytes, read_json, with_digest
@@ -87,7 +88,7 @@ class Store:
     def __contains__(self, fingerprint: str) -> bool:
         return fingerprint in self._index
 
-    def records(self, fingerprints: Iterable[str]) -> list[dict[str, Any]]:
+    def records(self, fingerprints: Iterable[str]) -> list[Record]:
         """Return the records that are stored and whole; what is damaged is no longer in the store."""
         found = []
         for fingerprint in fingerprints:
@@ -95,27 +96,27 @@ class Store:
                 found += [self.record(fingerprint)] if fingerprint in self else []
         return found
 
-    def record(self, fingerprint: str) -> dict[str, Any]:
+    def record(self, fingerprint: str) -> Record:
         """Raises Damaged, the first time also for its rows."""
         folder = self._index[fingerprint]
         record = read_record(folder)
         if fingerprint not in self._checked:
             check_rows(folder, record)
             self._checked.add(fingerprint)
-        return _masked(record)
+        return Record.from_json(_masked(record))
 
-    def of_key(self, key: str) -> list[dict[str, Any]]:
+    def of_key(self, key: str) -> list[Record]:
         """Return the records of a key, whatever their fingerprints; their rows are not read, damaged ones left out."""
         found = []
         for fingerprint, folder in self._index.items():
             if folder.name == f"{slug(key)}--{fingerprint}":
                 with contextlib.suppress(HarnessError, OSError):
-                    found.append(_masked(read_record(folder)))
+                    found.append(Record.from_json(_masked(read_record(folder))))
         return found
 
-    def rows(self, record: dict[str, Any]) -> list[dict[str, Any]]:
-        """The items or requests of a record."""
-        return read_rows(self._index[record["fingerprint"]])
+    def rows(self, fingerprint: str) -> list[dict[str, Any]]:
+        """Return the items, requests or products beside a record."""
+        return read_rows(self._index[fingerprint])
 
     def survey(self, fingerprints: Iterable[str]) -> None:
         """Read all that a sweep of these cells builds on: see `damages`. Raises NewerSchema."""
@@ -180,16 +181,16 @@ class Store:
         self._damages[path] = Damage(str(path.relative_to(self.root)), str(reason))
 
     def write(
-        self, record: dict[str, Any], rows: Iterable[dict[str, Any]], telemetry: list[dict[str, Any]] | None = None
+        self, record: Record, rows: Iterable[dict[str, Any]], telemetry: list[dict[str, Any]] | None = None
     ) -> None:
         """Raises DiskFull; nothing is left behind then."""
-        cell, fingerprint = record["cell"], record["fingerprint"]
-        home = self.cells / f"{slug(cell['key'])}--{fingerprint}"
+        key, fingerprint = record.cell.key, record.fingerprint
+        home = self.cells / f"{slug(key)}--{fingerprint}"
         work = self.root / f".cell-{uuid.uuid4().hex}"
         with _disk_errors(self.root):
             try:
                 work.mkdir(parents=True)
-                write_cell(work, _masked(record), rows, telemetry)
+                write_cell(work, _masked(record.to_json()), rows, telemetry)
                 self.cells.mkdir(exist_ok=True)
                 if fingerprint not in self and os.path.lexists(home):
                     self._move_aside(home)
@@ -199,7 +200,7 @@ class Store:
                 shutil.rmtree(work, ignore_errors=True)
         self._index[fingerprint] = home
         self._checked.add(fingerprint)
-        self._failure_path(cell["key"]).unlink(missing_ok=True)
+        self._failure_path(key).unlink(missing_ok=True)
 
     def write_manifest(self, manifest: Manifest) -> None:
         with _disk_errors(self.root):

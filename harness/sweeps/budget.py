@@ -70,8 +70,8 @@ def budget(config: Config, plan: Plan, suites: dict[str, Suite], store: Store) -
     if not price.known:
         return Budget()
     records = [store.record(cell.fingerprint) for cell in plan.cells if cell.fingerprint in store]
-    costs = [taken.get("cost") or {} for taken in (*records, *store.spent())]
-    spent = sum(cost["amount"] for cost in costs if cost.get("currency") == price.currency)
+    costs = [*(record.cost for record in records), *(taken["cost"] for taken in store.spent())]
+    spent = sum(cost["amount"] for cost in costs if cost and cost["currency"] == price.currency)
     return Budget(price, config.engine.max_cost, estimator(config, plan, suites, store), spent)
 
 
@@ -79,7 +79,7 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
     """The mean of the stored cells of the same suite or load point; else what is asked for, answers in full length."""
     known: dict[str, list[dict[str, int]]] = {}
     for cell in plan.cells:
-        usage = store.record(cell.fingerprint).get("usage") if cell.fingerprint in store else None
+        usage = store.record(cell.fingerprint).usage if cell.fingerprint in store else None
         if usage:
             known.setdefault(what(cell), []).append(usage)
 

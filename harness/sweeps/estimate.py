@@ -28,7 +28,7 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
     known: dict[str, list[float]] = {}
     for cell in plan.cells:
         if cell.fingerprint in store:
-            known.setdefault(what(cell), []).append(store.record(cell.fingerprint)["duration_s"])
+            known.setdefault(what(cell), []).append(store.record(cell.fingerprint).duration_s)
 
     on_cpu = config.engine.device == "cpu"
     kind = "simulated" if config.engine.kind == "simulated" else "cpu" if on_cpu else "gpu"

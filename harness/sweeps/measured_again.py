@@ -39,8 +39,8 @@ def measured_again(cells: Iterable[PlannedCell], store: Store) -> list[str]:
 
 def _latest(key: str, store: Store) -> Mapping[str, Any] | None:
     """Return what was fingerprinted of the last cell of this key; None for none that can be read."""
-    records = [record for record in store.of_key(key) if isinstance(record.get("inputs"), Mapping)]
-    return max(records, key=lambda record: str(record.get("started_at")))["inputs"] if records else None
+    records = [record for record in store.of_key(key) if record.inputs]
+    return max(records, key=lambda record: record.started_at).inputs if records else None
 
 
 def _reasons(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:

@@ -30,6 +30,7 @@ from harness.machine import disk, host, scratch
 from harness.records import Outcome, Window
 from harness.records.cell import PlannedCell
 from harness.records.flag import Flag
+from harness.records.record import Record
 from harness.records.record_check import result_fault
 from harness.records.store import Store, slug
 from harness.redaction.masking import mask
@@ -255,21 +256,22 @@ class Run:
         spent: dict[str, Any] | None = None,
     ) -> None:
         seen = seen or Seen()
-        record = {
-            "cell": cell.to_json(),
-            "fingerprint": cell.fingerprint,
-            "inputs": cell.inputs,
-            "result": outcome.result,
-            "flags": [flag.to_json() for flag in flags],
-            "engine": engine,
+        record = Record(
+            cell=cell,
+            fingerprint=cell.fingerprint,
+            inputs=cell.inputs,
+            result=outcome.result,
+            flags=tuple(flags),
+            engine=engine,
             **(spent or {}),
-            "host": host.facts(),
-            "started_at": started_at.isoformat(timespec="seconds"),
-            "duration_s": round(elapsed, 3),
-            "harness": harness.__version__,
-        } | ({"telemetry": seen.summary} if seen.summary else {})
+            host=host.facts(),
+            started_at=started_at.isoformat(timespec="seconds"),
+            duration_s=round(elapsed, 3),
+            harness=harness.__version__,
+            telemetry=seen.summary or {},
+        )
         self.store.write(record, outcome.rows, seen.rows)
-        invalid = [flag.code for flag in flags if flag.level == "invalid"]
+        invalid = [flag.code for flag in flags if flag.invalid]
         self.progress.cell_done(cell.key, f"invalid ({', '.join(invalid)})" if invalid else "measured", elapsed)
 
     def _measure(self, cell: PlannedCell, server: Server) -> Outcome:
@@ -300,10 +302,7 @@ class Run:
         for needed in {cell.variant, self.config.baseline}:
             if answers[needed].fingerprint not in self.store:
                 raise CellError(f"{answers[needed].key} has no answers to judge; see its own failure")
-        rows = {
-            name: self.store.rows(self.store.record(answers[name].fingerprint))
-            for name in {cell.variant, self.config.baseline}
-        }
+        rows = {name: self.store.rows(answers[name].fingerprint) for name in {cell.variant, self.config.baseline}}
         suite = self.suites[cell.suite]
         return suite.judge(context, self.config.judge, rows[cell.variant], rows[self.config.baseline])
 

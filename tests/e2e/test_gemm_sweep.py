@@ -68,7 +68,7 @@ def test_products_are_right_and_kill_9_costs_one_layer(tmp_path):
 
     store = Store(tmp_path / "results/gemm")
     for key, record in found.items():
-        rows = store.rows(record)
+        rows = store.rows(record["fingerprint"])
         assert {row["batch"] for row in rows} == {1, 16}
         assert {row["role"] for row in rows} == {"engine", "vendor"}
         assert all(len(row["times_s"]) == 6 and min(row["times_s"]) > 0 for row in rows)

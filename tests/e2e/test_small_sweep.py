@@ -77,10 +77,11 @@ def test_the_model_speaks_and_the_arithmetic_is_right(records, folder):
 
     store = Store(folder / "results/small")
     for variant in ("bf16", "fp8_dynamic"):
-        rows = store.rows(records[f"{variant}/gsm8k"])
+        rows = store.rows(records[f"{variant}/gsm8k"]["fingerprint"])
         assert len(rows) == 4
         assert sum("####" in row["response"] for row in rows) >= 2, "the few-shot form is followed"
-    answers = {v: {r["id"]: r["response"] for r in store.rows(records[f"{v}/alpaca_eval"])} for v in ("bf16", "w4a16")}
+    answered = {v: store.rows(records[f"{v}/alpaca_eval"]["fingerprint"]) for v in ("bf16", "w4a16")}
+    answers = {v: {r["id"]: r["response"] for r in rows} for v, rows in answered.items()}
     assert answers["bf16"].keys() == answers["w4a16"].keys()
     assert all(len(text.split()) > 5 for text in answers["bf16"].values())
 

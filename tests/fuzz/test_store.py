@@ -14,6 +14,7 @@ from harness.analysis import analyse
 from harness.analysis.load_study import load_study
 from harness.errors import ConfigError
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 from harness.records.store import Store
 from harness.report.files.notes import release_notes
 from harness.report.sections import fill
@@ -43,7 +44,9 @@ def write_store(root: Path, schema: int) -> Path:
         if number == len(records) - 1:
             store.write_failure(record["cell"]["key"], "the server died", None)
             continue
-        store.write(record | USED, own, [{"t_s": 0.5, "device": 0, "power_w": 70.0}] if number == 0 else None)
+        store.write(
+            Record.from_json(record | USED), own, [{"t_s": 0.5, "device": 0, "power_w": 70.0}] if number == 0 else None
+        )
     store.note_spent("bf16, warm-up", USED)
     if schema == 1:
         for path in root.rglob("*.json"):

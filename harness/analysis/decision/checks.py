@@ -98,7 +98,7 @@ def _scheme(expected: str) -> Callable[[Findings, str], Verdict]:
         measured = [m for m in _measured(findings, variant) if m.cell.kind in ("accuracy", "load")]
         if not measured:
             return _unmeasured(findings, variant, ("accuracy", "load"))
-        wrong = {flag["message"]: None for m in measured for flag in m.flags if flag["code"] in NOT_AS_NAMED}
+        wrong = {flag.message: None for m in measured for flag in m.flags if flag.code in NOT_AS_NAMED}
         told = list(dict.fromkeys(_told(m) for m in measured))
         if wrong or told != [_wanted(findings, expected)]:
             return FAIL, "; ".join([*wrong, f"{' / '.join(map(_words, told))}, expected {expected}"])
@@ -190,7 +190,7 @@ def _load(findings: Findings, variant: str) -> Verdict:
     measured = [m for m in _measured(findings, variant) if m.cell.kind == "load"]
     if len(measured) < len(planned):
         return _unmeasured(findings, variant, ("load",))
-    invalid = {m.cell.title: flag["message"] for m in measured for flag in m.flags if flag["level"] == "invalid"}
+    invalid = {m.cell.title: flag.message for m in measured for flag in m.flags if flag.invalid}
     if invalid:
         title, message = next(iter(invalid.items()))
         return FAIL, f"{len(invalid)} of {len(measured)} load points are invalid: {title}: {message}"

@@ -115,7 +115,7 @@ def _win_rate(study: Study, measured: Measured) -> WinRate:
     values = np.array([value for value in values if value is not None], dtype=float)
     reason = judge.weakness
     if reason is None and not measured.valid:
-        reason = "the cell is invalid: " + "; ".join(f["message"] for f in measured.flags if f["level"] == "invalid")
+        reason = "the cell is invalid: " + "; ".join(f.message for f in measured.flags if f.invalid)
     elif not len(values):
         reason = "no judgement is stored"
     return WinRate(

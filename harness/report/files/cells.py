@@ -22,7 +22,7 @@ def cells_csv(findings: Findings) -> str:
     for measured in study.measured:
         result = measured.result
         row = _identity(measured.cell) | {"status": "measured" if measured.valid else "invalid"}
-        row |= {"flags": " ".join(sorted({flag["code"] for flag in measured.flags}))}
+        row |= {"flags": " ".join(sorted({flag.code for flag in measured.flags}))}
         row |= _score(measured.scored)
         row |= {name: result.get(name) for name in (*METRICS, "requests_completed", "requests_failed")}
         row |= {name: getattr(measured.telemetry, name) for name in ENERGY}

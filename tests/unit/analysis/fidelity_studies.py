@@ -4,6 +4,7 @@ from typing import Any
 
 from harness.analysis.study import Study, build_study
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 
 
 def study_of(rows: dict[str, list[dict]], result: dict[str, Any], flags: dict[str, list[dict]] | None = None) -> Study:
@@ -22,4 +23,6 @@ def study_of(rows: dict[str, list[dict]], result: dict[str, Any], flags: dict[st
         "cells": cells,
     }
     records = [{"cell": cell, "result": result, "flags": (flags or {}).get(cell["key"], [])} for cell in cells]
-    return build_study(Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], [])
+    return build_study(
+        Manifest.from_json(manifest), list(map(Record.from_json, records)), lambda record: rows[record.cell.key], []
+    )

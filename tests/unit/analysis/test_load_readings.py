@@ -28,7 +28,7 @@ def point(rate, p99, served=None, valid=True, repeats=None):
             f"{rate}-{repeat}", "load", "v", scenario="chat", point=LoadPoint("server", rate, 32), repeat=repeat
         )
         result = {"itl_ms_p99": value, "achieved_rps": rate if served is None else served}
-        runs.append(Measured(cell, result, (), {}, {}, {}, "", None, "", list))
+        runs.append(Measured(cell=cell, result=result))
     return PointResult("v", "chat", LoadPoint("server", rate, 32), valid, tuple(runs))
 
 
@@ -142,7 +142,7 @@ def search(*results, valid=True):
     for repeat, (status, rate, low, high) in enumerate(results):
         cell = Cell(f"c{repeat}", "load", "v", scenario="chat", point=LoadPoint("capacity", None, 200), repeat=repeat)
         result = {"capacity_status": status, "capacity_rps": rate, "capacity_rps_low": low, "capacity_rps_high": high}
-        runs.append(Measured(cell, result, (), {}, {}, {}, "", None, "", list))
+        runs.append(Measured(cell=cell, result=result))
     return PointResult("v", "chat", LoadPoint("capacity", None, 200), valid, tuple(runs))
 
 

@@ -5,6 +5,7 @@ from harness.analysis.study import build_study
 from harness.analysis.validity import engines
 from harness.records.judge_details import JudgeDetails
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 
 CELLS = [
     {
@@ -33,7 +34,7 @@ def record(cell, fingerprint=None, started_at="2026-01-01"):
 
 
 def study(records, failures=()):
-    return build_study(Manifest.from_json(MANIFEST), records, lambda r: [], list(failures))
+    return build_study(Manifest.from_json(MANIFEST), list(map(Record.from_json, records)), lambda r: [], list(failures))
 
 
 def test_measured_failed_and_missing_cells():
@@ -115,7 +116,10 @@ def judged_study(*cells):
     manifest["variants"] = {cell["variant"]: {} for cell, _, _ in cells}
     rows = {cell["key"]: found for cell, _, found in cells}
     return build_study(
-        Manifest.from_json(manifest), [record for _, record, _ in cells], lambda r: rows[r["cell"]["key"]], []
+        Manifest.from_json(manifest),
+        [Record.from_json(record) for _, record, _ in cells],
+        lambda r: rows[r.cell.key],
+        [],
     )
 
 

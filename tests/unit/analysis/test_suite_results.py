@@ -8,6 +8,7 @@ from harness.analysis.quality.accuracy import suite_results
 from harness.analysis.statistics.significance import mcnemar_exact
 from harness.analysis.study import build_study
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 
 N = 300
 SUITES = ("mmlu", "gsm8k")
@@ -40,7 +41,9 @@ def study(flips: dict[tuple[str, str, int], int], drift: str | None = None):
         records.append({"cell": cells[-1], "fingerprint": key, "result": result})
     manifest = {"name": "s", "baseline": "bf16", "suites": list(SUITES), "scenarios": {}, "cells": cells}
     manifest["variants"] = {variant: {"label": variant} for variant, *_ in flips}
-    return build_study(Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], [])
+    return build_study(
+        Manifest.from_json(manifest), list(map(Record.from_json, records)), lambda record: rows[record.cell.key], []
+    )
 
 
 FLIPS = {("bf16", suite, repeat): 3 * repeat for suite in SUITES for repeat in (0, 1)}

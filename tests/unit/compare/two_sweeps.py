@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 from harness.records.store import Store
 from tests.unit.report.synthetic_study import VARIANTS, parts
 
@@ -29,5 +30,5 @@ def store(root: Path, version: str = "0.32.0", itl: float = 1.0, change=None, **
     written = Store(root)
     written.write_manifest(Manifest.from_json(manifest))
     for record in records:
-        written.write(record, rows[record["cell"]["key"]])
+        written.write(Record.from_json(record), rows[record["cell"]["key"]])
     return root

@@ -7,12 +7,17 @@ from harness.analysis import analyse, build_study
 from harness.analysis.scalars import scalars
 from harness.analysis.statistics.intervals import median_interval
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 from tests.unit.gemm.samples import BATCHES, H100, LAYERS, gemm_parts
 
 
 def findings(**options):
     manifest, records, rows = gemm_parts(**options)
-    return analyse(build_study(Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], []))
+    return analyse(
+        build_study(
+            Manifest.from_json(manifest), list(map(Record.from_json, records)), lambda record: rows[record.cell.key], []
+        )
+    )
 
 
 def test_a_ratio_is_taken_within_a_round():
@@ -65,7 +70,9 @@ def test_a_wrong_product_has_no_speed():
 def test_a_layer_that_was_not_measured_leaves_no_whole():
     manifest, records, rows = gemm_parts()
     rows["fp8/gemm/down_proj"] = [row for row in rows["fp8/gemm/down_proj"] if row["batch"] != 1024]
-    study = build_study(Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], [])
+    study = build_study(
+        Manifest.from_json(manifest), list(map(Record.from_json, records)), lambda record: rows[record.cell.key], []
+    )
     found = analyse(study).gemm
     assert set(found.wholes["fp8"]) == {1, 16} and set(found.wholes["bf16"]) == set(BATCHES)
 

@@ -10,6 +10,7 @@ from harness.analysis.decision.gates import Gates, checks
 from harness.compare.data import comparison_json
 from harness.compare.text import comparison_text
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 from harness.report.pages.comparison import render_comparison
 from tests.unit.gemm.samples import BATCHES, gemm_parts
 
@@ -22,7 +23,9 @@ def study(slower=1.0, version="0.18.1", **options):
         for row in rows[record["cell"]["key"]]:
             if record["cell"]["variant"] == "fp8":
                 row["times_s"] = [slower * seconds for seconds in row["times_s"]]
-    return build_study(Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], [])
+    return build_study(
+        Manifest.from_json(manifest), list(map(Record.from_json, records)), lambda record: rows[record.cell.key], []
+    )
 
 
 def compared(a, b, variant="fp8"):

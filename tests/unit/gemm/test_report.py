@@ -7,6 +7,7 @@ import pytest
 
 from harness.analysis import build_study
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 from harness.report import write_report
 from tests.unit.gemm.samples import gemm_parts
 from tests.unit.report.test_charts_and_cards import conforms
@@ -16,7 +17,9 @@ SCHEMA = json.loads((Path(__file__).parents[3] / "harness/report/files/summary.s
 
 def report(tmp_path, **options):
     manifest, records, rows = gemm_parts(**options)
-    study = build_study(Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], [])
+    study = build_study(
+        Manifest.from_json(manifest), list(map(Record.from_json, records)), lambda record: rows[record.cell.key], []
+    )
     return write_report(study, tmp_path).parent
 
 

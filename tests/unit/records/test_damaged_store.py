@@ -11,8 +11,10 @@ import pytest
 from harness.analysis.load_study import load_study
 from harness.analysis.quality.judge import judge_facts
 from harness.errors import ConfigError
+from harness.records.cell import Cell
 from harness.records.judge_details import JudgeDetails
 from harness.records.manifest import Manifest, Variant
+from harness.records.record import Record
 from harness.records.record_check import result_fault
 from harness.records.store import Store
 from harness.report.__main__ import main as report
@@ -216,7 +218,7 @@ def test_check_names_each_problem_and_repairs(tmp_path):
     root = tmp_path / "results"
     store = Store(root)
     for key in ("a", "b"):
-        store.write({"cell": {"key": key}, "fingerprint": key * 16}, [{"id": 1}])
+        store.write(Record(cell=Cell(key, "", ""), fingerprint=key * 16), [{"id": 1}])
     store.write_manifest(Manifest("x", "v", {"v": Variant("v", "V")}))
     assert check(root) == (0, f"{root}: 2 cells, 0 problems\n")
     (root / "cells" / ("a--" + "a" * 16) / "rows.jsonl.gz").write_bytes(b"x")

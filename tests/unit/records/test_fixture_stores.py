@@ -35,8 +35,8 @@ def test_every_cell_is_read_and_nothing_is_damaged(results: Path, study: Study) 
     wanted = [cell["fingerprint"] for cell in manifest["cells"]]
     records = Store(results).records(wanted)
     assert len(records) == CELLS[results.name]
-    assert {record["schema"] for record in records} == {int(results.parent.name[-1])}
-    assert all(Store(results).rows(record) for record in records)
+    assert {record.schema for record in records} == {int(results.parent.name[-1])}
+    assert all(Store(results).rows(record.fingerprint) for record in records)
     assert study.damaged == ()
     assert len(wanted) - len(records) == len(study.failures) == (results.name == "tiny")
 

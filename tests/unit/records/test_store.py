@@ -4,12 +4,16 @@ import os
 import pytest
 
 from harness.errors import ConfigError, DiskFull
+from harness.records.cell import Cell
 from harness.records.manifest import Manifest, Variant
+from harness.records.record import Record
 from harness.records.store import Store
+
+RESULT = {"primary": "x", "scores": {}}
 
 
 def record(fingerprint="f" * 16, key="bf16/mmlu"):
-    return {"schema": 1, "cell": {"key": key}, "fingerprint": fingerprint, "result": {"x": 1}}
+    return Record(cell=Cell(key, "accuracy", "bf16"), fingerprint=fingerprint, result=RESULT)
 
 
 def used(amount):
@@ -21,8 +25,8 @@ def test_what_is_written_is_read_back(tmp_path):
     Store(tmp_path).write(record(), [{"id": 1, "response": "ü"}, {"id": 2}])
     again = Store(tmp_path)
     assert "f" * 16 in again
-    assert again.record("f" * 16)["result"] == {"x": 1}
-    assert again.rows(record()) == [{"id": 1, "response": "ü"}, {"id": 2}]
+    assert again.record("f" * 16).result == RESULT
+    assert again.rows("f" * 16) == [{"id": 1, "response": "ü"}, {"id": 2}]
 
 
 def test_a_half_written_cell_is_not_there_and_is_cleaned_up(tmp_path):

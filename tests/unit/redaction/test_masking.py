@@ -20,6 +20,7 @@ from harness.engines import process
 from harness.errors import CellError, PreflightError
 from harness.records.cell import Cell
 from harness.records.manifest import Manifest, Variant
+from harness.records.record import Record
 from harness.records.store import Store
 from harness.redaction import known_secrets, masking
 from harness.redaction.masking import excerpt, mask, mask_data, mask_row, secret_name
@@ -319,22 +320,24 @@ def test_a_stream_is_written_by_one_thread_at_a_time(monkeypatch):
 
 def test_a_store_masks_rows_and_never_the_identity_of_a_cell(tmp_path):
     store = Store(tmp_path)
-    record = {"cell": {"key": "bf16/hunter2/1"}, "fingerprint": "hunter2", "server": "at hunter2"}
+    cell = Cell("bf16/hunter2/1", "accuracy", "bf16", "hunter2", suite="mmlu")
+    result = {"primary": "x", "scores": {}}
+    record = Record(cell=cell, fingerprint="hunter2", result=result, engine={"log": "at hunter2"})
     rows = [{"response": "hunter2", "error": "http://a:b@h"}, {"response": "http://a:b@h"}]
     store.write(record, rows)  # nothing is known yet
-    cell = Cell("bf16/hunter2/1", "accuracy", "bf16", "hunter2", suite="mmlu")
     manifest = Manifest("s", "bf16", {"bf16": Variant("bf16", "hunter2")}, suites=("mmlu",), cells=(cell,))
     store.write_manifest(manifest)
     store.write_failure("bf16/hunter2/2", "hunter2 failed", None)
     masking.learn("hunter2", certain=True)
     stored = store.record("hunter2")
-    assert {name: stored[name] for name in record} == record | {"server": "at ***"}
-    assert store.rows(record) == [{"response": "***", "error": "http://***@h"}, rows[1]]
+    assert stored == replace(record, engine={"log": "at ***"}, files=stored.files, schema=stored.schema)
+    assert store.rows("hunter2") == [{"response": "***", "error": "http://***@h"}, rows[1]]
     assert store.manifest() == replace(manifest, variants={"bf16": Variant("bf16", "***")})
     assert store.failures() == [{"key": "bf16/hunter2/2", "error": "*** failed", "log": None}]
-    store.write(record | {"fingerprint": "hunter2b"}, rows)
+    other = replace(record, cell=replace(cell, fingerprint="hunter2b"), fingerprint="hunter2b")
+    store.write(other, rows)
     written = (tmp_path / "cells" / "bf16--hunter2--1--hunter2b" / "record.json").read_text()
-    assert json.loads(written)["cell"] == record["cell"] and json.loads(written)["server"] == "at ***"
+    assert json.loads(written)["cell"] == other.cell.to_json() and json.loads(written)["engine"]["log"] == "at ***"
 
 
 def test_the_tail_of_a_log_is_selected_before_it_is_masked(tmp_path, monkeypatch):

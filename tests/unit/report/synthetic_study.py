@@ -93,9 +93,13 @@ def parts(
 def build(manifest: dict, records: list[dict], rows: dict[str, list[dict]], failures: list[dict] | None = None):
     from harness.analysis import build_study
     from harness.records.manifest import Manifest
+    from harness.records.record import Record
 
     return build_study(
-        Manifest.from_json(manifest), records, lambda record: rows[record["cell"]["key"]], failures or []
+        Manifest.from_json(manifest),
+        list(map(Record.from_json, records)),
+        lambda record: rows[record.cell.key],
+        failures or [],
     )
 
 

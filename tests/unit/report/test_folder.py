@@ -10,6 +10,7 @@ import pytest
 from harness.analysis.load_study import load_study
 from harness.errors import ConfigError
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import write_report
 from harness.report.files.folder import LIST, write_files
@@ -27,7 +28,7 @@ def store(tmp_path):
         written = Store(tmp_path / folder)
         written.write_manifest(Manifest.from_json(manifest | {"name": name}))
         for record in records:
-            written.write(record, rows[record["cell"]["key"]])
+            written.write(Record.from_json(record), rows[record["cell"]["key"]])
         return written.root
 
     return made

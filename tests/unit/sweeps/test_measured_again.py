@@ -10,6 +10,7 @@ from harness.accuracy import suite_class
 from harness.analysis.load_study import load_study
 from harness.engines import engine_class
 from harness.records.manifest import Manifest
+from harness.records.record import Record
 from harness.records.store import Store
 from harness.sweeps import compose
 from harness.sweeps.measured_again import measured_again
@@ -53,7 +54,7 @@ def stored(root, plan, change=lambda inputs: inputs, keep=lambda cell: True) -> 
         facts = {"flags": [], "engine": {}, "host": {}, "started_at": "2026-01-01", "duration_s": 1.0, "harness": "0"}
         named = {"cell": cell.to_json() | {"fingerprint": fingerprint(inputs)}, "fingerprint": fingerprint(inputs)}
         record = {"schema": 1, **named, "inputs": inputs, "result": result, **facts}
-        store.write(record, [])
+        store.write(Record.from_json(record), [])
     return store
 
 
