@@ -7,6 +7,9 @@ from harness.engines.replies import BadReply, a_count, a_list, a_logprob, a_text
 from harness.errors import CellError
 from harness.records.item import UNREADABLE
 
+Body = dict[str, Any]  # a request of the OpenAI protocol
+Reply = dict[str, Any]  # an answer, as it came
+
 FILTERED = "content_filter"
 UNREADABLE_SHARE = 0.01  # of the answers; above it the score is not the model's
 
@@ -18,10 +21,10 @@ class Completion:
     text: str
     finish_reason: str | None
     completion_tokens: int | None
-    choice: dict[str, Any] = field(default_factory=dict, repr=False)  # as it came, for log-probabilities
+    choice: Reply = field(default_factory=dict, repr=False)  # as it came, for log-probabilities
 
 
-def completion(reply: dict[str, Any]) -> Completion:
+def completion(reply: Reply) -> Completion:
     """Raises CellError for what is not a completion."""
     try:
         return read(reply)
@@ -29,7 +32,7 @@ def completion(reply: dict[str, Any]) -> Completion:
         raise CellError(f"the server's answer is not a completion ({error}): {shown(reply)}") from error
 
 
-def unreadable(problem: str) -> dict[str, Any]:
+def unreadable(problem: str) -> Reply:
     """Return an empty answer in place of one that cannot be read; it holds the reason."""
     return {"choices": [{"text": "", "finish_reason": UNREADABLE}], "problem": problem}
 
@@ -39,12 +42,12 @@ def tolerated(answers: int) -> int:
     return max(1, int(UNREADABLE_SHARE * answers))
 
 
-def problem_of(reply: dict[str, Any]) -> str | None:
+def problem_of(reply: Reply) -> str | None:
     """Why an answer could not be read; None for one that could."""
     return reply["problem"] if reply["choices"] and reply["choices"][0].get("finish_reason") == UNREADABLE else None
 
 
-def check(reply: dict[str, Any]) -> None:
+def check(reply: Reply) -> None:
     """Raises BadReply where a value that a suite may read is of another type than the protocol says."""
     logprobs = an_object(read(reply).choice.get("logprobs"), "logprobs")
     for position in a_list(logprobs.get("content"), "logprobs.content"):
@@ -69,7 +72,7 @@ def _candidate(one: Any, name: str) -> None:
         a_logprob(value, "a logprob")
 
 
-def read(reply: dict[str, Any]) -> Completion:
+def read(reply: Reply) -> Completion:
     """Raises BadReply. A usage that cannot be read is none: no score depends on it."""
     tokens = counts_of(reply).get("completion_tokens")
     if "choices" not in reply:
@@ -84,7 +87,7 @@ def read(reply: dict[str, Any]) -> Completion:
     return Completion(_text(said), _reason(choice.get("finish_reason")), tokens, choice)
 
 
-def counts_of(reply: dict[str, Any]) -> dict[str, int]:
+def counts_of(reply: Reply) -> dict[str, int]:
     """The counts of its usage that are counts."""
     usage = reply.get("usage")
     found = {}

@@ -15,7 +15,7 @@ from harness.errors import CellError
 from harness.untrusted import strict_json
 from harness.untrusted.jsonlines import TextError, open_file, text_lines
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # an object of a data file, as it came
 Check = Callable[[Row], str | None]  # what is wrong with a row; None: nothing
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from harness.hub.commits import DATASET, commit_of, resolve
 from harness.paths import scenarios_dir
+from harness.records.accuracy_result import DataRef
 
 PACKAGED = ("json", "csv", "parquet", "text", "arrow", "pandas", "xml")  # builders of `datasets` for local files
 
@@ -51,6 +52,10 @@ class Source:
             return states[0]
         pairs = sorted(zip(self.repositories, states, strict=True))
         return hashlib.sha256(repr(pairs).encode()).hexdigest()
+
+    def reference(self, population: int) -> DataRef:
+        """`population`: items of the whole suite."""
+        return DataRef(self.kind, self.name, self.digest(), population)
 
     def problems(self, wanted: str) -> list[str]:
         """`wanted` is a glob that must match in the directory."""

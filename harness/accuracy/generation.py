@@ -10,9 +10,8 @@ import email.utils
 import json
 import time
 from collections.abc import Callable, Collection
-from typing import Any
 
-from harness.accuracy.completions import check, counts_of, tolerated, unreadable
+from harness.accuracy.completions import Body, Reply, check, counts_of, tolerated, unreadable
 from harness.accuracy.refusals import advice, final, is_rate_limit
 from harness.engines import Server
 from harness.engines.failures import failure_of, unwrapped
@@ -32,13 +31,13 @@ PATIENCE_S = 600.0  # that one request waits for a server which is rate-limiting
 def request_many(
     server: Server,
     path: str,
-    bodies: Collection[dict[str, Any]],
+    bodies: Collection[Body],
     *,
     concurrency: int,
     timeout_s: float = 600.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
     most_unreadable: int | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Reply]:
     """POST every body to `path` (`/v1/completions`, ...), `concurrency` in flight; the answers in the order asked.
 
     `bodies` are gone through once, each taken when there is room for it: they may be made on the way.
@@ -52,10 +51,18 @@ def request_many(
     return asyncio.run(_request_many(server, path, bodies, concurrency, timeout_s, progress, most_unreadable))
 
 
-async def _request_many(server, path, bodies, concurrency, timeout_s, progress, most_unreadable):
+async def _request_many(
+    server: Server,
+    path: str,
+    bodies: Collection[Body],
+    concurrency: int,
+    timeout_s: float,
+    progress: Callable[[int, int], None],
+    most_unreadable: int,
+) -> list[Reply]:
     import aiohttp  # here: preflight and the planner load the suites, and must stay light
 
-    answers: list[dict[str, Any] | None] = [None] * len(bodies)
+    answers: list[Reply | None] = [None] * len(bodies)
     queue = iter(enumerate(bodies))
     pace = Pace(server.limits)
     done = broken = 0
@@ -88,7 +95,7 @@ async def _request_many(server, path, bodies, concurrency, timeout_s, progress, 
     return answers
 
 
-async def _request(session, server: Server, path: str, body: dict[str, Any], pace: Pace) -> dict[str, Any]:
+async def _request(session, server: Server, path: str, body: Body, pace: Pace) -> Reply:
     import aiohttp
 
     problem, hint, failures, waited_s, url = "", "", 0, 0.0, server.base_url + path

@@ -13,26 +13,26 @@ The server computes log-probabilities over the vocabulary for the whole window: 
 Rows are windows; they carry no score, so that no average of recoveries takes them for one.
 """
 
-import base64
 import math
-import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.accuracy import Context
-from harness.accuracy.completions import problem_of, tolerated
+from harness.accuracy import Context, Suite
+from harness.accuracy.context_length import served_context_length
 from harness.accuracy.data_files import read_text
 from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
-from harness.accuracy.humaneval.suite import subset
+from harness.accuracy.items import digest, outcome, subset
 from harness.accuracy.reasoning import unreadable_flags
-from harness.accuracy.token_prompts import digest
+from harness.accuracy.suite import Facts
+from harness.accuracy.text_windows import AskedWindow, cut_windows, scored_windows
 from harness.engines.dialect import PROMPT_LOGPROBS_BY_ID
-from harness.engines.replies import NO_PROBABILITY, BadReply, a_logprob
 from harness.errors import CellError, ConfigError
 from harness.records import Outcome
+from harness.records.accuracy_result import AccuracyResult, Counts, DataRef
+from harness.records.item import TextWindow
 from harness.text import hub_text as hub
 from harness.text.corpora import CORPORA, corpus_digest, load_corpus
 from harness.text.tokenizer import bos_ids, encode, load_tokenizer
@@ -43,11 +43,6 @@ MIRRORED = ("*.txt", "*.raw")
 MOST_TOP_K = 20  # vLLM's --max-logprobs unless it is started otherwise
 REVISION = 1  # of this module's own protocol: raise it when windows, requests or rows change
 MOST_NATS = 700.0  # a token; exp() has no number for more
-UNREAD = {
-    **{"tokens": 0, "logprob_sum": 0.0, "top_k": 0},
-    **{"token_ids": "", "token_logprobs": "", "top_ids": "", "top_logprobs": ""},
-}
-PREFIX = "token_id:"  # return_tokens_as_token_ids
 
 
 @dataclass
@@ -60,19 +55,19 @@ class PerplexityConfig:
     add_bos: bool | None = None  # null: as the tokenizer does by itself
 
 
-class Perplexity:
+class Perplexity(Suite):
     Config = PerplexityConfig
-    judged = False
+    config: PerplexityConfig
 
     def __init__(self, name: str, config: PerplexityConfig):
-        self.name, self.config = name, config
+        super().__init__(name, config)
         for key, low, high in (("window", 2, None), ("items", 1, None), ("top_k", 1, MOST_TOP_K)):
             value = getattr(config, key)
             if value is not None and (value < low or (high and value > high)):
                 most = f", the highest {high}" if high else ""
                 raise ConfigError(f"suites.{name}.{key} is {value}; the lowest value is {low}{most}")
 
-    def fingerprint(self, data_root: str | None) -> dict[str, Any]:
+    def fingerprint(self, data_root: str | None) -> Facts:
         settings = {key: value for key, value in asdict(self.config).items() if key != "text"}
         return {**settings, "text": self._text(data_root).digest(), "revision": REVISION}
 
@@ -94,8 +89,6 @@ class Perplexity:
         return self.config.window + 1
 
     def run(self, context: Context) -> Outcome:
-        from harness.accuracy.lm_eval.model import served_context_length  # imports lm-eval
-
         config, text = self.config, self._text(context.data_root)
         limit = served_context_length(context.server)
         if limit is not None and self.longest_request() > limit:
@@ -108,45 +101,37 @@ class Perplexity:
         windows = cut_windows(encode(tokenizer, text.read()), config.window, bos)
         if not windows:
             raise CellError(f"suite {self.name}: {text.name} has fewer than two tokens")
-        chosen = subset(list(enumerate(windows)), config.items, context.seed)
+        chosen = [
+            AskedWindow(f"{self.name}/{number}", digest(ids[len(bos) :]), ids)
+            for number, ids in subset(list(enumerate(windows)), config.items, context.seed)
+        ]
         asked = {"max_tokens": 1, "temperature": 0.0, "echo": True, "logprobs": config.top_k}
         answers = request_many(
             context.server,
             "/v1/completions",
-            [{"prompt": ids, **asked, "return_tokens_as_token_ids": True} for _, ids in chosen],
+            [{"prompt": window.ids, **asked, "return_tokens_as_token_ids": True} for window in chosen],
             concurrency=context.concurrency,
             progress=context.progress,
         )
-        rows = [
-            {
-                "id": f"{self.name}/{number}",
-                "group": None,
-                "doc_hash": digest(ids[len(bos) :]),
-                "prompt_hash": digest(ids),
-                "scores": {},
-                **scored,
-            }
-            for (number, ids), scored in zip(chosen, window_rows(answers, chosen, config.top_k), strict=True)
-        ]
-        return self._outcome(rows, text, len(windows), bool(bos))
+        return self._outcome(scored_windows(answers, chosen, config.top_k), text.reference(len(windows)), bool(bos))
 
-    def _outcome(self, rows: list[dict[str, Any]], text: "Text", population: int, bos: bool) -> Outcome:
-        tokens = sum(row["tokens"] for row in rows)
-        errors = sum(not row["tokens"] for row in rows)
-        result = {
-            "primary": "perplexity",
-            "scores": {},
-            "counts": {"items": len(rows), "truncated": 0, "empty": 0, "unparsed": 0, "errors": errors},
-            "data": {"source": text.kind, "name": text.name, "digest": text.digest(), "population": population},
-            "details": {
-                "perplexity": math.exp(min(-sum(row["logprob_sum"] for row in rows) / tokens, MOST_NATS)),
+    def _outcome(self, windows: Sequence[TextWindow], data: DataRef, bos: bool) -> Outcome:
+        tokens = sum(window.tokens for window in windows)
+        errors = sum(not window.tokens for window in windows)
+        result = AccuracyResult(
+            primary="perplexity",
+            scores={},
+            counts=Counts(items=len(windows), errors=errors),
+            data=data,
+            details={
+                "perplexity": math.exp(min(-sum(window.logprob_sum for window in windows) / tokens, MOST_NATS)),
                 "tokens": tokens,
                 "window": self.config.window,
                 "top_k": self.config.top_k,
                 "bos": bos,
             },
-        }
-        return Outcome(result, rows, unreadable_flags(errors, len(rows), "are left out"))
+        )
+        return outcome(result, windows, unreadable_flags(errors, len(windows), "are left out"))
 
     def _bos(self, tokenizer: Any) -> list[int]:
         if self.config.add_bos is None:
@@ -179,6 +164,9 @@ class Text:
     def name(self) -> str:
         return self.folder.name if self.folder else self.label
 
+    def reference(self, windows: int) -> DataRef:
+        return DataRef(self.kind, self.name, self.digest(), windows)
+
     def digest(self) -> str:
         return self.folder.digest() if self.folder else corpus_digest(self.corpus)
 
@@ -209,72 +197,3 @@ class Text:
 
     def _files(self) -> list[Path]:
         return sorted(path for pattern in MIRRORED for path in self.folder.directory.glob(pattern))
-
-
-def cut_windows(ids: list[int], window: int, bos: list[int]) -> list[list[int]]:
-    """Windows of `window` ids, each with `bos` in front; a shorter text is one window. None of fewer than two ids."""
-    step = window - len(bos)
-    full = [bos + ids[start : start + step] for start in range(0, len(ids) - step + 1, step)]
-    return full or ([bos + ids] if len(bos + ids) > 1 else [])
-
-
-def window_rows(answers: list[dict[str, Any]], chosen: list[tuple[int, list[int]]], top_k: int) -> list[dict[str, Any]]:
-    """Return what each answer gives its window: nothing for one that cannot be read. Raise CellError for too many."""
-    rows, unread = [], 0
-    for answer, (_, ids) in zip(answers, chosen, strict=True):
-        try:
-            rows.append(window_row(answer, ids, top_k))
-        except CellError:
-            unread += 1
-            if unread > min(tolerated(len(chosen)), len(chosen) - 1):
-                raise
-            rows.append(UNREAD | {"top_k": top_k})
-    return rows
-
-
-def window_row(answer: dict[str, Any], ids: list[int], top_k: int) -> dict[str, Any]:
-    """The scored positions of a window: all but the first, which nothing stands before. Arrays in base64: records.py.
-
-    Raises CellError when the answer has not the log-probabilities that were asked.
-    """
-    try:
-        logprobs = answer["choices"][0]["logprobs"]
-        values = [a_logprob(value, "a log-probability") for value in logprobs["token_logprobs"][1 : len(ids)]]
-        tops = [_top(entry, top_k) for entry in logprobs["top_logprobs"][1 : len(ids)]]
-        said = [token.removeprefix(PREFIX) for token in logprobs["tokens"][: len(ids)]]
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError, BadReply) as error:
-        if problem := problem_of(answer):
-            raise CellError(problem) from None
-        raise CellError(
-            "the server gives no log-probabilities of a prompt's tokens (completions with echo, logprobs and "
-            f"return_tokens_as_token_ids: {type(error).__name__}: {error}); leave the perplexity suite out"
-        ) from None
-    if said != [str(token) for token in ids] or not len(values) == len(tops) == len(ids) - 1:
-        raise CellError("the server echoes other tokens than it was sent, or not all of their log-probabilities")
-    if min(values) <= NO_PROBABILITY:
-        raise CellError("the server gives a token of the text a probability of 0; its log-probabilities are not usable")
-    return {
-        "tokens": len(values),
-        "logprob_sum": math.fsum(values),
-        "top_k": top_k,
-        "token_ids": _packed(ids[1:], "I"),
-        "token_logprobs": _packed(values, "f"),
-        "top_ids": _packed([token for top in tops for token, _ in top], "I"),
-        "top_logprobs": _packed([value for top in tops for _, value in top], "f"),
-    }
-
-
-def _top(entry: dict[str, float], top_k: int) -> list[tuple[int, float]]:
-    """The likeliest first, of equals the lowest id, so that ties fall the same way for every variant."""
-    found = [(int(token.removeprefix(PREFIX)), a_logprob(value, token)) for token, value in entry.items()]
-    if not all(0 <= token < 1 << 32 for token, _ in found):
-        raise ValueError(f"no token id: {max(found, key=lambda one: abs(one[0]))[0]}")
-    found.sort(key=lambda pair: (-pair[1], pair[0]))
-    if len(found) < top_k:
-        raise ValueError(f"{len(found)} instead of {top_k} alternatives")
-    return found[:top_k]
-
-
-def _packed(values: Sequence[float], kind: str) -> str:
-    """`kind`: I for uint32, f for float32."""
-    return base64.b64encode(struct.pack(f"<{len(values)}{kind}", *values)).decode()

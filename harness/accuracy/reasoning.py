@@ -5,10 +5,10 @@ block themselves, so the end of the prompt belongs to it.
 """
 
 from collections.abc import Collection
-from typing import Any
 
-from harness.accuracy.completions import FILTERED, UNREADABLE, UNREADABLE_SHARE
+from harness.accuracy.completions import FILTERED, UNREADABLE_SHARE
 from harness.records.flag import Flag
+from harness.records.item import UNREADABLE, Answer
 
 OPENED, CLOSED = "open", "closed"
 BLOCKS = (  # Qwen, DeepSeek, GLM, Nemotron; others; Mistral; Kimi; Seed; Cohere; gpt-oss
@@ -37,29 +37,21 @@ def reasoning_in(answer: str, prompt: str = "") -> str | None:
     return None
 
 
-def mark(row: dict[str, Any], prompt: str = "") -> dict[str, Any]:
-    """The row with `reasoning` where its response has a reasoning block."""
-    found = reasoning_in(row["response"], prompt)
-    return row | {"reasoning": found} if found else row
-
-
-def answer_flags(rows: Collection[dict[str, Any]], limit: str) -> list[Flag]:
+def answer_flags(answers: Collection[Answer], limit: str) -> list[Flag]:
     """Flags of generated answers, whatever the suite. `limit`: the setting that bounds their tokens."""
     advice = f". Raise {limit}, or serve the model with thinking turned off in its chat template"
-    return (
-        _thinking(rows, "the reasoning is scored as part of the answer", advice)
-        + _filtered(rows)
-        + unreadable_flags([row.get("finish_reason") for row in rows].count(UNREADABLE), len(rows))
-    )
+    thinking = _thinking(answers, "the reasoning is scored as part of the answer", advice)
+    unreadable = sum(answer.finish_reason == UNREADABLE for answer in answers)
+    return thinking + _filtered(answers) + unreadable_flags(unreadable, len(answers))
 
 
-def judged_flags(rows: Collection[dict[str, Any]]) -> list[Flag]:
+def judged_flags(answers: Collection[Answer]) -> list[Flag]:
     """Flags of a judge's cell, where answers are shown to the judge as they were generated."""
-    return _thinking(rows, "the judge compares the whole text, reasoning included", "")
+    return _thinking(answers, "the judge compares the whole text, reasoning included", "")
 
 
-def _thinking(rows: Collection[dict[str, Any]], what: str, advice: str) -> list[Flag]:
-    found = [row.get("reasoning") for row in rows]
+def _thinking(answers: Collection[Answer], what: str, advice: str) -> list[Flag]:
+    found = [answer.reasoning for answer in answers]
     inside, blocks = found.count(OPENED), len(found) - found.count(None)
     if not blocks:
         return []
@@ -69,8 +61,8 @@ def _thinking(rows: Collection[dict[str, Any]], what: str, advice: str) -> list[
     return [Flag("thinking", "invalid" if inside > len(found) / 2 else "caution", message)]
 
 
-def _filtered(rows: Collection[dict[str, Any]]) -> list[Flag]:
-    reasons = [row.get("finish_reason") for row in rows]
+def _filtered(answers: Collection[Answer]) -> list[Flag]:
+    reasons = [answer.finish_reason for answer in answers]
     count = reasons.count(FILTERED)
     message = f"{count} of {len(reasons)} answers were withheld or cut by the server's content filter"
     return [Flag(FILTERED, "caution", message)] if count else []

@@ -1,25 +1,10 @@
-"""What is sent for generated answers: token ids, so that every variant is asked the same, whatever server reads it.
+"""What is sent for generated answers: token ids, so that every variant is asked the same, whatever server reads it."""
 
-The code prompts are evalplus's own (evalplus/codegen.py, evalplus/provider/utility.py, 0.3.1): in chat, a request for
-a self-contained script in a code block, with the answer begun up to the opening fence; without chat, HumanEval's
-prompt as it stands, stopped where the function ends.
-"""
-
-import hashlib
-import json
 from typing import Any
 
 from harness.errors import CellError
-from harness.text.tokenizer import bos_ids, encode
+from harness.text.tokenizer import encode
 
-INSTRUCTION = (
-    "Please provide a self-contained Python script that solves the following problem in a markdown code block:"
-)
-RESPONSE = (
-    "Below is a Python script with a self-contained function that solves the problem and passes corresponding tests:"
-)
-CHAT_STOP = ["\n```\n", "\nif __name__", "\ndef main(", "\nprint("]
-PLAIN_STOP = ["\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\nif __name__", "\nprint("]
 _MARK = "-[the answer goes on here]-"
 
 
@@ -34,14 +19,3 @@ def chat_ids(tokenizer: Any, instruction: str, begun: str = "") -> list[int]:
     else:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return encode(tokenizer, text)  # the template has written the special tokens
-
-
-def code_ids(tokenizer: Any, prompt: str, chat: bool) -> list[int]:
-    if not chat:
-        return bos_ids(tokenizer) + encode(tokenizer, prompt.strip() + "\n")  # no EOS, whatever the tokenizer adds
-    return chat_ids(tokenizer, f"{INSTRUCTION}\n```\n{prompt.strip()}\n```\n", f"{RESPONSE}\n```python\n")
-
-
-def digest(value: Any) -> str:
-    """sha256 of a JSON value: `doc_hash` and `prompt_hash` of the item rows."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

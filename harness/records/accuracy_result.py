@@ -70,6 +70,10 @@ class Score:
         return cls(float(stored["value"]), int(stored["n"]))
 
 
+def scores_to_json(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    return {name: score.to_json() for name, score in scores.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class AccuracyResult:
     """`result` of an accuracy or judge cell."""
@@ -83,7 +87,7 @@ class AccuracyResult:
     def to_json(self) -> dict[str, Any]:
         return {
             "primary": self.primary,
-            "scores": {name: score.to_json() for name, score in self.scores.items()},
+            "scores": scores_to_json(self.scores),
             "counts": self.counts.to_json(),
             "data": self.data.to_json() if self.data else {},
             "details": self.details,

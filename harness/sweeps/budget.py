@@ -8,7 +8,6 @@ from typing import Any
 from harness.accuracy import Suite
 from harness.config.schema import Config
 from harness.config.workloads import Scenario
-from harness.engines.dialect import NEXT_TOKEN_LOGPROBS
 from harness.engines.limits import Meter, TokenPrice
 from harness.gemm import GEMM
 from harness.records.cell import Cell
@@ -97,8 +96,7 @@ def estimator(config: Config, plan: Plan, suites: dict[str, Suite], store: Store
             asked = suite.judge_calls(config.data.root, config.judge, False)
             return asked.prompt_tokens, asked.completion_tokens
         items = suite.planned_items() or UNKNOWN_ITEMS
-        one_token = NEXT_TOKEN_LOGPROBS in getattr(suite, "asks", frozenset)()
-        return items * PROMPT_TOKENS, items * (1 if one_token else getattr(suite.config, "max_tokens", 1))
+        return items * PROMPT_TOKENS, items * suite.answer_tokens()
 
     return tokens
 

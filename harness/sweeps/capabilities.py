@@ -19,7 +19,7 @@ def _dialect(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[s
         return []
     found = []
     for name, suite in suites.items():
-        wanted = getattr(suite, "asks", frozenset)() & lacking
+        wanted = suite.asks() & lacking
         found += [_refusal(f"suite {name}", need, engine) for need in sorted(wanted)]
     for name, scenario in config.scenarios.items():
         if scenario.turns > 1 and TOKEN_IDS in lacking:

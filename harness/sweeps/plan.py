@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.accuracy import Suite
+from harness.accuracy import JudgedSuite, Suite
 from harness.checkpoints import gguf
 from harness.checkpoints.file_digests import FOLDER, Digests
 from harness.checkpoints.identity import argument_files
@@ -258,7 +258,7 @@ def _host(config: Config, variant: Variant) -> dict[str, Any]:
 def _judge_session(contents: Contents, suites, answers: dict[str, PlannedCell], order: list[str]) -> Session | None:
     """One judge cell a variant for every suite that only gathers answers."""
     config, engine = contents.config, contents.engine
-    judged = {name: suite for name, suite in suites.items() if suite.judged}
+    judged = {name: suite for name, suite in suites.items() if isinstance(suite, JudgedSuite)}
     if not judged or config.judge is None:
         return None
     judge = config.judge
@@ -282,7 +282,7 @@ def _judge_session(contents: Contents, suites, answers: dict[str, PlannedCell], 
     judge_host = host.identity() if judge.base_url else _host(config, ours)
     cells = []
     for suite_name, suite in judged.items():
-        against_baseline = suite.config.reference == "baseline"
+        against_baseline = suite.against_baseline
         for name in order:
             if f"{name}/{suite_name}" not in answers:
                 continue  # it has another variant's answers

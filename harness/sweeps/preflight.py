@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness.accuracy import Suite
+from harness.accuracy import Suite, judges
 from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.named_repositories import repository_problems
@@ -242,8 +242,6 @@ def _readable(config: Config, engine: Engine, session: Session, workshop: Worksh
 def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> list[str]:
     if not config.judge:
         return []
-    from harness.accuracy.alpaca_eval import judge, judge_identity
-
     references = [config.model, *(variant.checkpoint for variant in config.variants.values())]
     references += [reference for variant in config.variants.values() for reference in variant.checkpoints.values()]
     references += [variant.load_checkpoint for variant in config.variants.values()]
@@ -251,10 +249,10 @@ def _judge(config: Config, plan: Plan, engine: Engine, workshop: Workshop) -> li
     locations = [workshop.location(session.checkpoint, session.recipe) for session in made]
     targets = {name: target for name in config.variants if (target := engine.target(name))}
     if wrong := url_problems("judge.base_url", config.judge.base_url):
-        return wrong + judge.problems(config.judge)
+        return wrong + judges.settings_problems(config.judge)
     found = key_problems("judge.api_key_env", config.judge.api_key_env, False) if config.judge.base_url else []
-    found += judge.problems(config.judge)
-    return found + judge_identity.problems(
+    found += judges.settings_problems(config.judge)
+    return found + judges.identity_problems(
         config.judge, list(dict.fromkeys(filter(None, references))), locations, targets, workshop.digests
     )
 
@@ -266,7 +264,7 @@ def _lengths(config: Config, suites: dict[str, Suite]) -> list[str]:
         return []
     found = []
     for name, suite in suites.items():
-        longest = getattr(suite, "longest_request", lambda: 0)()  # of those that know it without a tokenizer
+        longest = suite.longest_request()
         if longest > limit:
             found.append(
                 f"suite {name} needs {longest} tokens; engine.max_model_len is {limit}: set suites.{name}.window"

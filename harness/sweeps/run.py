@@ -30,6 +30,7 @@ from harness.machine import disk, host, scratch
 from harness.records import Outcome, Window
 from harness.records.cell import PlannedCell
 from harness.records.flag import Flag
+from harness.records.item import Item
 from harness.records.record import Record
 from harness.records.record_check import result_fault
 from harness.records.store import Store, slug
@@ -302,9 +303,12 @@ class Run:
         for needed in {cell.variant, self.config.baseline}:
             if answers[needed].fingerprint not in self.store:
                 raise CellError(f"{answers[needed].key} has no answers to judge; see its own failure")
-        rows = {name: self.store.rows(answers[name].fingerprint) for name in {cell.variant, self.config.baseline}}
+        answers_of = {
+            name: [Item.from_json(row) for row in self.store.rows(answers[name].fingerprint)]
+            for name in {cell.variant, self.config.baseline}
+        }
         suite = self.suites[cell.suite]
-        return suite.judge(context, self.config.judge, rows[cell.variant], rows[self.config.baseline])
+        return suite.judge(context, self.config.judge, answers_of[cell.variant], answers_of[self.config.baseline])
 
     def _tokenizer_location(self) -> str:
         return self.workshop.tokenizer(self.config.model).location

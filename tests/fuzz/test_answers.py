@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from harness.accuracy.alpaca_eval.annotator import _letters
 from harness.accuracy.completions import check, completion, counts_of
+from harness.accuracy.lm_eval.generations import generation
 from harness.accuracy.lm_eval.logprobs import echoed_score, next_token_scores
-from harness.accuracy.lm_eval.model import generation
-from harness.accuracy.perplexity import window_row
 from harness.accuracy.refusals import advice, final
+from harness.accuracy.text_windows import AskedWindow, scored_window
 from harness.engines.failures import failure_of, unwrapped
 from harness.engines.limits import Meter
 from harness.engines.replies import BadReply, parse_json, shown
@@ -67,8 +67,8 @@ def test_any_answer_is_read_by_every_suite_or_refused(body):
     assert meter.prompt_tokens >= 0 and meter.completion_tokens >= 0
     for scores in (next_token_scores(answer, [5, 6]), _score(lambda: [echoed_score(answer, 1, 1)])):
         assert scores is None or all(math.isfinite(value) and value < 1e-2 for value, _ in scores)
-    row = _score(lambda: window_row(answer, [5, 6], 2))
-    assert row is None or (row["tokens"] == 1 and json.dumps(row, allow_nan=False))
+    window = _score(lambda: scored_window(answer, AskedWindow("p/0", "d", [5, 6]), 2))
+    assert window is None or (window.tokens == 1 and json.dumps(window.to_json(), allow_nan=False))
     top = _letters(said.choice, said.text)["logprobs"]["content"][0]["top_logprobs"]
     assert all(math.isfinite(one["logprob"]) and one["token"] == one["token"].strip() for one in top)
 

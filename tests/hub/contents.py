@@ -73,7 +73,7 @@ def rows(limit: int | None = 40) -> dict[str, dict[str, list[Row]]]:
 
 def _mmlu(limit: int | None) -> dict[str, list[Row]]:
     """The 57 subjects that lm-eval asks; one that is not here takes the rows of another."""
-    from harness.accuracy.lm_eval.tasks import builtin_folder
+    from harness.accuracy.lm_eval.builtin_tasks import builtin_folder
 
     root = MIRROR / "mmlu" if (MIRROR / "mmlu").is_dir() else POCKET / "mmlu"
     here = sorted(path.name.removesuffix("_test.csv") for path in (root / "test").glob("*_test.csv"))

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.accuracy.alpaca_eval.judge_prompts import Pair, shown, template
-from harness.accuracy.completions import completion
+from harness.accuracy.completions import Reply, completion
+from harness.accuracy.data_files import Row
 from harness.accuracy.generation import request_many
 from harness.engines import Server
 from harness.engines.replies import a_logprob
@@ -68,7 +69,7 @@ def preferences(
     return [None if _missing(a["preference"]) else 2.0 - float(a["preference"]) for a in annotations]
 
 
-def _evaluate(folder: Path, visible: list[Pair], ask: Callable[..., Any]) -> list[dict[str, Any]]:
+def _evaluate(folder: Path, visible: list[Pair], ask: Callable[..., Any]) -> list[Row]:
     with _alpaca_eval() as alpaca_eval:
         _, annotations = alpaca_eval.evaluate(
             model_outputs=[{"instruction": p.instruction, "output": p.second} for p in visible],
@@ -121,7 +122,7 @@ def _ask(
     }
 
 
-def _letters(choice: dict[str, Any], text: str) -> dict[str, Any]:
+def _letters(choice: Reply, text: str) -> Reply:
     """The first token's candidates in the chat shape, without the space that tokenizers put before a word.
 
     A server that gives no log-probabilities is read by its text: all or nothing. `choice` is checked (completions.py).

@@ -5,11 +5,12 @@ few_shot: the same question as a text that a base model continues with m or M.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from harness.accuracy.alpaca_eval.references import Reference
 from harness.errors import ConfigError, did_you_mean
 
 STYLES = ("chat", "few_shot")
@@ -99,39 +100,37 @@ class KnownPair:
 
 
 def known_pairs(
-    rows: list[dict[str, Any]], style: str, seed: int, items: int, weak_rows: list[dict[str, Any]] = ()
+    answers: Sequence[Reference], style: str, seed: int, items: int, weak: Sequence[Reference] = ()
 ) -> list[KnownPair]:
-    """Of `items` rows at most, drawn with the seed; rows have `id`, `instruction` and `response`.
+    """Pairs of `items` of the answers at most, drawn with the seed.
 
     other       an answer against the answer to another instruction
     truncated   an answer against its own first quarter, of what the judge is shown of it
     shuffled    an answer against the same words in a random order
-    published   an answer against the one of `weak_rows`, by a model that is known to be weaker: by its published
+    published   an answer against the one of `weak`, by a model that is known to be weaker: by its published
                 standing over all instructions, not on this one, and its answers are shorter as well
 
     The first three are known to be worse for certain. A judge that only likes the longer answer finds every truncated
     one and most of the published: SAME_LENGTH names the kinds in which length gives nothing away.
     """
-    rows = [row for row in rows if row["response"].strip()]
-    if len(rows) < 2:
+    answers = [one for one in answers if one.response.strip()]
+    if len(answers) < 2:
         return []
     draw = random.Random(f"calibration {seed}")
-    chosen = draw.sample(rows, min(len(rows), items))
-    weak = {row["id"]: row["response"].strip() for row in weak_rows}
+    chosen = draw.sample(answers, min(len(answers), items))
+    weaker = {one.id: one.response.strip() for one in weak}
     found = []
-    for index, row in enumerate(chosen):
-        good = row["response"].strip()
+    for index, one in enumerate(chosen):
+        good = one.response.strip()
         visible = good[: ANSWER_CHARS[style]]
-        worse = {"other": chosen[(index + 1) % len(chosen)]["response"].strip()}
+        worse = {"other": chosen[(index + 1) % len(chosen)].response.strip()}
         if len(visible) >= SHORTEST_TO_CUT:
             worse["truncated"] = visible[: len(visible) // 4].strip()
         if len(words := visible.split()) >= FEWEST_TO_SHUFFLE:
             worse["shuffled"] = " ".join(draw.sample(words, len(words)))
-        if weak.get(row["id"]):
-            worse["published"] = weak[row["id"]]
+        if weaker.get(one.id):
+            worse["published"] = weaker[one.id]
         found += [
-            KnownPair(kind, str(row["id"]), Pair(row["instruction"], good, text))
-            for kind, text in worse.items()
-            if text != good
+            KnownPair(kind, one.id, Pair(one.instruction, good, text)) for kind, text in worse.items() if text != good
         ]
     return found

@@ -23,6 +23,7 @@ from typing import Any
 
 from harness.accuracy.humaneval import humaneval_checks as checks
 from harness.accuracy.humaneval.humaneval_checks import Truth
+from harness.accuracy.humaneval.published_rows import Problem
 from harness.accuracy.sandbox import Finished, Limits, Sandbox
 from harness.errors import CellError
 
@@ -33,6 +34,8 @@ SILENCE_S = 150.0  # evalplus gives a sample at most 62 s
 ITEMS_PER_SANDBOX = (8, 64)  # at least: one starts in a second; at most: its output is limited
 
 Key = tuple[str, str]  # (task id, text or solution)
+Step = dict[str, Any]  # what the worker is asked to do, under its `key`
+Said = dict[str, Any]  # what the worker wrote of a step
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Verdict:
 
 
 def evaluate(
-    problems: dict[str, dict[str, Any]],
+    problems: dict[str, Problem],
     answers: dict[str, list[str]],
     *,
     plus: bool,
@@ -84,12 +87,12 @@ def evaluate(
     return {name: [verdict(name, text) for text in texts] for name, texts in answers.items()}
 
 
-def _extraction(problems: dict[str, dict[str, Any]], key: Key) -> dict[str, Any]:
+def _extraction(problems: dict[str, Problem], key: Key) -> Step:
     name, text = key
     return {"task": "extract", "key": ("extract", *key), "text": text, "entry_point": problems[name]["entry_point"]}
 
 
-def _truth(problem: dict[str, Any], which: str) -> dict[str, Any]:
+def _truth(problem: Problem, which: str) -> Step:
     return {
         "task": "truth",
         "key": ("truth", problem["task_id"]),
@@ -100,7 +103,7 @@ def _truth(problem: dict[str, Any], which: str) -> dict[str, Any]:
     }
 
 
-def _truths(which: str, said: dict[Any, dict[str, Any]]) -> dict[str, Truth]:
+def _truths(which: str, said: dict[Any, Said]) -> dict[str, Truth]:
     truths = {}
     for (task, name, *_), answer in said.items():
         if task == "truth":
@@ -122,7 +125,7 @@ class _Rounds:
     undefined: set[Key] = field(default_factory=set)  # (task id, solution) without a function of the asked name
 
     def judge(
-        self, problems: dict[str, dict[str, Any]], which: str, solutions: Any, truths: dict[str, Truth]
+        self, problems: dict[str, Problem], which: str, solutions: Any, truths: dict[str, Truth]
     ) -> dict[Key, str]:
         said = self.work(
             [
@@ -144,7 +147,7 @@ class _Rounds:
             for (_, name, solution), answer in said.items()
         }
 
-    def work(self, items: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    def work(self, items: list[Step]) -> dict[Any, Said]:
         """What the worker said of each item, by its `key`; {"broken": why} where it broke the sandbox."""
         number, said = next(self.number), {}
         least, most = ITEMS_PER_SANDBOX
@@ -170,7 +173,7 @@ class _Rounds:
             self.progress(100 * (number + 1), 100 * self.expected)
         return said
 
-    def _sandbox(self, items: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    def _sandbox(self, items: list[Step]) -> dict[Any, Said]:
         """Of the items that this sandbox finished or broke on: at least one."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="sandbox-", dir=self.work_dir))
@@ -201,9 +204,9 @@ class _Rounds:
         return {item["key"]: said[index] for index, item in enumerate(items) if index in said}
 
 
-def read(finished: Finished, count: int) -> dict[int, dict[str, Any]]:
+def read(finished: Finished, count: int) -> dict[int, Said]:
     """What a sandbox with `count` items said of each, by number, and who is to blame if it broke."""
-    said: dict[int, dict[str, Any]] = {}
+    said: dict[int, Said] = {}
     begun = None
     for line in finished.stdout.split(b"\n"):
         try:

@@ -2,25 +2,24 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
-from harness.accuracy.data_files import DataError, read_json_lines
+from harness.accuracy.data_files import DataError, Row, read_json_lines
 from harness.accuracy.datasets import Source
-from harness.accuracy.humaneval import download as humaneval_download
-from harness.accuracy.humaneval.download import RELEASE, cached
+from harness.accuracy.humaneval.download import RELEASE, RELEASES, cached, download, unreachable
 from harness.errors import CellError
 
-URL = humaneval_download.RELEASES
 FILES = "HumanEvalPlus.jsonl*"
 TEXTS = ("task_id", "prompt", "entry_point", "canonical_solution")
 FIELDS = (*TEXTS, "base_input", "plus_input", "atol")
+
+Problem = Row  # a row with FIELDS
 
 
 def row_problems(data: Source) -> list[str]:
     if missing := data.problems(FILES):
         return missing
     if data.directory is None and not cached().exists():
-        reason = humaneval_download.unreachable()
+        reason = unreachable()
         return [reason] if reason else []
     try:
         read_problems(cached() if data.directory is None else _file(data))
@@ -29,12 +28,12 @@ def row_problems(data: Source) -> list[str]:
     return []
 
 
-def load_problems(data: Source) -> dict[str, dict[str, Any]]:
+def load_problems(data: Source) -> dict[str, Problem]:
     """By task id, in the file's order."""
     return read_problems(_file(data))
 
 
-def read_problems(path: Path) -> dict[str, dict[str, Any]]:
+def read_problems(path: Path) -> dict[str, Problem]:
     """By task id. Raises DataError for rows of another release or another data set."""
     rows = read_json_lines(path, TEXTS[:1], _wrong)
     found = {row["task_id"]: row for row in rows}
@@ -44,16 +43,16 @@ def read_problems(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _wrong(row: dict[str, Any]) -> str | None:
+def _wrong(row: Row) -> str | None:
     """evalplus's rows have inputs in place of the original's assertions; MBPP's have no function to complete."""
     if lacking := [name for name in FIELDS if name not in row]:
         original = "; these are rows of the original HumanEval" if "base_input" in lacking and "test" in row else ""
-        return f"no {', '.join(lacking)}{original}; put {RELEASE} there ({URL})"
+        return f"no {', '.join(lacking)}{original}; put {RELEASE} there ({RELEASES})"
     for name in TEXTS:
         if not isinstance(row[name], str):
             return f"{name} is not a text"
     if not re.search(rf"^(async )?def +{re.escape(row['entry_point'])}\b", row["prompt"], re.MULTILINE):
-        return f"its prompt has no function {row['entry_point']!r} to complete; put {RELEASE} there ({URL})"
+        return f"its prompt has no function {row['entry_point']!r} to complete; put {RELEASE} there ({RELEASES})"
     for name in ("base_input", "plus_input"):
         if not isinstance(row[name], list) or not all(isinstance(arguments, list) for arguments in row[name]):
             return f"{name} is not a list of argument lists"
@@ -69,5 +68,5 @@ def _file(data: Source) -> Path:
             raise CellError(f"{data.directory} has no {FILES}")
         return found[0]
     if not cached().exists():
-        humaneval_download.download(cached())
+        download(cached())
     return cached()

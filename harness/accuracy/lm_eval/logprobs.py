@@ -1,22 +1,19 @@
 """Log-probabilities over `/v1/completions`: of several next tokens at once, or of a continuation read back by echo."""
 
-from typing import Any
-
-from harness.accuracy.completions import problem_of
+from harness.accuracy.completions import Body, Reply, problem_of
 from harness.engines.dialect import VLLM, Dialect
 from harness.engines.replies import BadReply, a_logprob
 from harness.errors import CellError
 
 Score = tuple[float, bool]  # log-probability (nats); would greedy decoding say it
 UNREAD: Score = (-1e300, False)  # of an answer that cannot be read; no log-probability is so low (replies.a_logprob)
-LIKELIEST = (
-    400  # next tokens asked for at first where given ones cannot be: 30 kB; answers to a question are among them
-)
+# Next tokens asked for at first where given ones cannot be: 30 kB; answers to a question are among them.
+LIKELIEST = 400
 
 
 def next_token_body(
     context: list[int], token_ids: list[int], dialect: Dialect = VLLM, likeliest: int = LIKELIEST
-) -> dict[str, Any]:
+) -> Body:
     """`likeliest`: how many next tokens to ask for on a server that cannot be asked for `token_ids`."""
     body = {"prompt": context, "max_tokens": 1, "temperature": 0}
     if dialect.likeliest:
@@ -25,7 +22,7 @@ def next_token_body(
     return {**body, "logprobs": 1, "logprob_token_ids": wanted, "return_tokens_as_token_ids": True}
 
 
-def next_token_scores(reply: dict[str, Any], token_ids: list[int]) -> list[Score] | None:
+def next_token_scores(reply: Reply, token_ids: list[int]) -> list[Score] | None:
     """None if a token was left out: it is not among the likeliest, or the server does not know `logprob_token_ids`."""
     try:
         first = _by_token(reply["choices"][0]["logprobs"])
@@ -36,19 +33,19 @@ def next_token_scores(reply: dict[str, Any], token_ids: list[int]) -> list[Score
     return [(logprob, logprob >= best) for logprob in logprobs]
 
 
-def _by_token(logprobs: dict[str, Any]) -> dict[str, float]:
+def _by_token(logprobs: Reply) -> dict[str, float]:
     """vLLM names tokens by `token_id:N`; llama.cpp lists them with their ids, in the shape of chat completions."""
     if logprobs.get("content"):
         return {f"token_id:{one['id']}": one["logprob"] for one in logprobs["content"][0]["top_logprobs"]}
     return logprobs["top_logprobs"][0]
 
 
-def echo_body(context: list[int], continuation: list[int]) -> dict[str, Any]:
+def echo_body(context: list[int], continuation: list[int]) -> Body:
     prompt = context + continuation
     return {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
 
 
-def echoed_score(reply: dict[str, Any], context_tokens: int, continuation_tokens: int) -> Score:
+def echoed_score(reply: Reply, context_tokens: int, continuation_tokens: int) -> Score:
     """Sum over the continuation; greedy if each of its tokens is the most likely one."""
     part = slice(context_tokens, context_tokens + continuation_tokens)
     try:

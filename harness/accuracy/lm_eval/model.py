@@ -17,8 +17,10 @@ from typing import Any
 
 from lm_eval.api.model import TemplateLM
 
-from harness.accuracy.completions import Completion, completion, problem_of, tolerated
+from harness.accuracy.completions import Body, Completion, Reply, problem_of, tolerated
+from harness.accuracy.context_length import served_context_length
 from harness.accuracy.generation import request_many
+from harness.accuracy.lm_eval.generations import generation, stop_strings
 from harness.accuracy.lm_eval.logprobs import (
     LIKELIEST,
     UNREAD,
@@ -30,9 +32,7 @@ from harness.accuracy.lm_eval.logprobs import (
 )
 from harness.accuracy.text_prompts import sendable
 from harness.engines import Server
-from harness.engines.model_list import read_models
-from harness.engines.replies import BadReply, a_count
-from harness.errors import CellError, EngineError
+from harness.errors import CellError
 from harness.text.tokenizer import bos_ids, load_tokenizer
 
 BLOCK = 1024  # questions tokenized and sent together: MMLU whole would be 500 MB of token ids
@@ -57,12 +57,12 @@ class _Made:
     """Bodies made while others are answered: a server must not run dry between two blocks of prompts."""
 
     count: int
-    make: Callable[[], Iterator[dict[str, Any]]]
+    make: Callable[[], Iterator[Body]]
 
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Body]:
         return self.make()
 
 
@@ -197,7 +197,7 @@ class ServedModel(TemplateLM):
         """How many next tokens to ask for, one try after the other; given ones are asked for once."""
         return [LIKELIEST, len(self.tokenizer)] if self.server.dialect.likeliest else [LIKELIEST]
 
-    def _next_token_body(self, question: Question, likeliest: int) -> dict[str, Any]:
+    def _next_token_body(self, question: Question, likeliest: int) -> Body:
         wanted = [choice[0] for choice in question.choices]
         return next_token_body(self._fit(question.context, 2), wanted, self.server.dialect, likeliest)
 
@@ -216,7 +216,7 @@ class ServedModel(TemplateLM):
             self.generations[key] = generation(reply, key[1])
         return [self.generations[key].text for key in keys]
 
-    def _bodies(self, wanted: list[tuple[str, tuple[str, ...]]]) -> Iterator[dict[str, Any]]:
+    def _bodies(self, wanted: list[tuple[str, tuple[str, ...]]]) -> Iterator[Body]:
         for start in range(0, len(wanted), TOKENIZED):
             block = wanted[start : start + TOKENIZED]
             encoded = self.encode_many([context for context, _ in block])
@@ -250,10 +250,10 @@ class ServedModel(TemplateLM):
 
     def _post(
         self,
-        bodies: Collection[dict],
+        bodies: Collection[Body],
         progress: Callable[[int, int], None] = lambda done, of: None,
         most_unreadable: int | None = None,
-    ) -> list[dict]:
+    ) -> list[Reply]:
         if not bodies:
             return []
         return request_many(
@@ -264,33 +264,3 @@ class ServedModel(TemplateLM):
             progress=progress,
             most_unreadable=most_unreadable,
         )
-
-
-def stop_strings(gen_kwargs: dict[str, Any], eos: str | None) -> tuple[str, ...]:
-    if gen_kwargs.get("do_sample") and gen_kwargs.get("temperature", 1.0) > 0:
-        raise CellError("this task samples its answers; suites of kind lm_eval are greedy, so that variants compare")
-    until = gen_kwargs.get("until") or []
-    until = [until] if isinstance(until, str) else list(until)
-    return tuple(dict.fromkeys(stop for stop in [*until, eos] if stop))
-
-
-def generation(reply: dict[str, Any], stops: tuple[str, ...]) -> Completion:
-    """Cut here too: servers differ in what they leave of a stop string."""
-    said = completion(reply)
-    text, reason = said.text, said.finish_reason
-    cut = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
-    if cut is not None:
-        text, reason = text[:cut], "stop"
-    return Completion(text, reason, said.completion_tokens)
-
-
-def served_context_length(server: Server) -> int | None:
-    """vLLM and SGLang tell it at /v1/models, of llama.cpp the engine knows it; None where nobody does."""
-    if known := server.facts.get("max_model_len"):
-        return known
-    try:
-        entries = read_models(server) or []
-        length = next((entry.get("max_model_len") for entry in entries if entry["id"] == server.model), None)
-        return a_count(length, "max_model_len") or None
-    except (EngineError, BadReply):
-        return None

@@ -15,15 +15,30 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from harness.accuracy import Context
+from harness.accuracy import Context, Suite
 from harness.accuracy.datasets import Source, source
-from harness.accuracy.lm_eval import data as lm_eval_data
-from harness.accuracy.lm_eval import item_rows as lm_eval_rows
-from harness.accuracy.lm_eval import tasks as lm_eval_tasks
+from harness.accuracy.items import mean_scores, outcome
+from harness.accuracy.lm_eval import builtin_tasks
+from harness.accuracy.lm_eval.logged_samples import (
+    by_group,
+    check_against,
+    counts_of,
+    errors_as_wrong,
+    flags_of,
+    items_of,
+    primary_score,
+    score_name,
+    task_of,
+    ties,
+)
+from harness.accuracy.lm_eval.mirrors import DATA
+from harness.accuracy.lm_eval.tasks import choose_items, load_tasks
 from harness.accuracy.reasoning import answer_flags
+from harness.accuracy.suite import Facts
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.errors import CellError, ConfigError, HarnessError, did_you_mean
 from harness.records import Outcome
+from harness.records.accuracy_result import AccuracyResult, scores_to_json
 
 REVISION = 1  # of this module's own protocol: raise it when prompts, requests or scores change
 
@@ -32,7 +47,7 @@ REVISION = 1  # of this module's own protocol: raise it when prompts, requests o
 class Config:
     kind: str = "lm_eval"
     task: str = MISSING  # a task, group or tag of lm-eval
-    data: str | None = None  # folder in a mirror (lm_eval_data.DATA); null: the task's own data on the hub, always
+    data: str | None = None  # folder in a mirror (DATA); null: the task's own data on the hub, always
     fewshot: int = MISSING
     items: int | None = None  # a seeded random subset, every subject in proportion; null: all
     max_tokens: int = 256  # of a generated answer
@@ -41,21 +56,21 @@ class Config:
     add_bos: bool | None = None  # null: as the tokenizer does by itself
 
 
-class LmEval:
+class LmEval(Suite):
     Config = Config
-    judged = False
+    config: Config
 
     def __init__(self, name: str, config: Config):
-        self.name, self.config = name, config
+        super().__init__(name, config)
         for key, low in (("items", 1), ("fewshot", 0), ("max_tokens", 1)):
             value = getattr(config, key)
             if value is not None and value < low:
                 raise ConfigError(f"suites.{name}.{key} is {value}; the lowest value is {low}")
-        if config.data is not None and config.data not in lm_eval_data.DATA:
-            hint = did_you_mean(config.data, list(lm_eval_data.DATA))
+        if config.data is not None and config.data not in DATA:
+            hint = did_you_mean(config.data, list(DATA))
             raise ConfigError(f"suites.{name}.data: unknown data {config.data!r}{hint}")
 
-    def fingerprint(self, data_root: str | None) -> dict[str, Any]:
+    def fingerprint(self, data_root: str | None) -> Facts:
         """The sample seed, the concurrency and the tokenizer are the sweep's, and stand in the cell's own inputs."""
         where = self._source(data_root)
         libraries = {name: _version(name) for name in ("lm_eval", "transformers")}
@@ -64,29 +79,32 @@ class LmEval:
 
     def problems(self, data_root: str | None) -> list[str]:
         config = self.config
-        found = lm_eval_tasks.problems(config.task, config.data, config.fewshot, self._source(data_root))
+        found = builtin_tasks.problems(config.task, config.data, config.fewshot, self._source(data_root))
         return [f"suite {self.name}: {problem}" for problem in found]
 
     def asks(self) -> frozenset[str]:
         """MMLU's choices are single letters; those of other tasks are whole texts, which must be read back."""
         if self.config.data == "mmlu":
             return frozenset({NEXT_TOKEN_LOGPROBS})
-        kind = lm_eval_tasks.output_type(self.config.task)
+        kind = builtin_tasks.output_type(self.config.task)
         return frozenset() if kind in (None, "generate_until") else frozenset({PROMPT_LOGPROBS})
 
     def planned_items(self) -> int | None:
         return self.config.items
 
+    def answer_tokens(self) -> int:
+        return 1 if NEXT_TOKEN_LOGPROBS in self.asks() else self.config.max_tokens
+
     def run(self, context: Context) -> Outcome:
-        from harness.accuracy.lm_eval.quiet import quiet
+        from harness.accuracy.lm_eval.quiet_library import quiet
 
         with quiet():
             return self._run(context)
 
     def _source(self, data_root: str | None) -> Source:
         if self.config.data is None:
-            return Source("hub", f"lm-eval {self.config.task}", None, lm_eval_tasks.repositories(self.config.task))
-        return source(data_root, self.config.data, lm_eval_data.DATA[self.config.data].hub)
+            return Source("hub", f"lm-eval {self.config.task}", None, builtin_tasks.repositories(self.config.task))
+        return source(data_root, self.config.data, DATA[self.config.data].hub)
 
     def _run(self, context: Context) -> Outcome:
         from lm_eval import simple_evaluate
@@ -95,18 +113,18 @@ class LmEval:
         from harness.accuracy.lm_eval.model import ServedModel
 
         config, where = self.config, self._source(context.data_root)
-        manager, tasks = lm_eval_tasks.load_tasks(config.task, config.data, where, context.work_dir)
+        manager, tasks = load_tasks(config.task, config.data, where, context.work_dir)
         self._check_metric(tasks)
         sizes = {name: len(task.eval_docs) for name, task in tasks.items()}
-        chosen = lm_eval_tasks.choose_items(sizes, config.items, f"{config.task}:{context.seed}")
-        items = sum(map(len, chosen.values()))
+        chosen = choose_items(sizes, config.items, f"{config.task}:{context.seed}")
+        asked = sum(map(len, chosen.values()))
         model = ServedModel(
             context.server,
             context.tokenizer,
             max_tokens=config.max_tokens,
             concurrency=context.concurrency,
             add_bos=config.add_bos,
-            progress=lambda done, total: context.progress(done * items // total, items),  # it counts its requests
+            progress=lambda done, total: context.progress(done * asked // total, asked),  # it counts its requests
         )
         try:
             report = simple_evaluate(
@@ -124,20 +142,20 @@ class LmEval:
             raise CellError(f"lm-eval failed on task {config.task}: {type(error).__name__}: {error}") from error
         labels = {name: tasks[name].config.task_alias or name for name in chosen}
         groups = labels if len(tasks) > 1 else {}
-        rows = lm_eval_rows.item_rows(report["samples"], groups, model.generation_of)
+        items = items_of(report["samples"], groups, model.generation_of)
         averaged = {(n, metric) for n in chosen for metric, how in tasks[n].aggregation().items() if how is mean}
-        lm_eval_rows.check_against(rows, report["results"], averaged)
-        lm_eval_rows.count_errors_as_wrong(rows)
-        scores = lm_eval_rows.scores_of(rows)
-        primary = lm_eval_rows.primary_score(config.metric, scores, len(rows))
-        counts = lm_eval_rows.counts_of(rows, primary)
-        population = sum(sizes.values())
-        result = {
-            "primary": primary,
-            "scores": scores,
-            "counts": counts,
-            "data": {"source": where.kind, "name": where.name, "digest": where.digest(), "population": population},
-            "details": {
+        check_against(items, report["results"], averaged)
+        items = errors_as_wrong(items)
+        scores = mean_scores(items)
+        primary = primary_score(config.metric, scores, len(items))
+        counts, data = counts_of(items, primary), where.reference(sum(sizes.values()))
+        categories = self._categories({name: manager.task_index[name].tags for name in chosen})
+        result = AccuracyResult(
+            primary=primary,
+            scores=scores,
+            counts=counts,
+            data=data,
+            details={
                 "task": config.task,
                 "fewshot": max(report["n-shot"].values()),
                 "chat_template": config.chat_template,
@@ -147,13 +165,13 @@ class LmEval:
                 "multiple_choice": _how_asked(model.one_request, bool(model.generations)),
                 "seed": context.seed,
                 "prompts_cut": model.prompts_cut,
-                "ties": lm_eval_rows.ties(rows),
-                "groups": lm_eval_rows.by_group(rows, primary, lambda row: row["group"]),
-                "categories": self._categories(rows, primary, {name: manager.task_index[name].tags for name in chosen}),
+                "ties": ties(items),
+                "groups": scores_to_json(by_group(items, primary, lambda item: item.group)),
+                "categories": scores_to_json(by_group(items, primary, lambda item: categories.get(task_of(item)))),
             },
-        }
-        flags = lm_eval_rows.flags_of(counts, population, model.prompts_cut, model.context_length)
-        return Outcome(result, rows, flags + answer_flags(rows, f"suites.{self.name}.max_tokens"))
+        )
+        flags = flags_of(counts, data.population, model.prompts_cut, model.context_length)
+        return outcome(result, items, flags + answer_flags(items, f"suites.{self.name}.max_tokens"))
 
     def _check_metric(self, tasks: dict[str, Any]) -> None:
         """A metric that the task cannot have is refused before hours of requests, where its YAML lists them all."""
@@ -163,17 +181,16 @@ class LmEval:
                 return
             filters = [one["name"] for one in task.config.filter_list or [{"name": "none"}]]
             metrics = [one["metric"] for one in task.config.metric_list or []]
-            names |= {lm_eval_rows.score_name(str(metric), name) for metric in metrics for name in filters}
+            names |= {score_name(str(metric), name) for metric in metrics for name in filters}
         wanted = self.config.metric
         if wanted is not None and wanted not in names:
             hint = did_you_mean(wanted, sorted(names))
             raise CellError(f"suites.{self.name}.metric: task {self.config.task} has no score {wanted!r}{hint}")
 
-    def _categories(self, rows: list[dict], primary: str, tags: dict[str, set[str]]) -> dict[str, Any]:
-        """MMLU's stem, humanities, social_sciences, other: lm-eval's tags ``mmlu_stem_tasks``."""
+    def _categories(self, tags: dict[str, set[str]]) -> dict[str, str]:
+        """MMLU's stem, humanities, social_sciences, other, by task: lm-eval's tags ``mmlu_stem_tasks``."""
         pattern = re.compile(re.escape(self.config.task) + "_(.+)_tasks")
-        of_task = {name: found[1] for name in tags for tag in tags[name] if (found := pattern.fullmatch(tag))}
-        return lm_eval_rows.by_group(rows, primary, lambda row: of_task.get(row["id"].rpartition("/")[0]))
+        return {name: found[1] for name in tags for tag in tags[name] if (found := pattern.fullmatch(tag))}
 
 
 def _how_asked(one_request: bool | None, generates: bool) -> str | None:

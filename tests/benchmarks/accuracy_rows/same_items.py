@@ -11,7 +11,7 @@ from table import Row
 from accuracy_rows.served import Served
 from accuracy_rows.stock import Stock, lm_eval
 from harness.accuracy.datasets import source
-from harness.accuracy.lm_eval.item_rows import score_name
+from harness.accuracy.lm_eval.logged_samples import score_name
 from harness.records import Outcome
 
 SPEEDUP = 8.0

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from accuracy_rows.served import Served
+from harness.accuracy.context_length import served_context_length
 from harness.accuracy.datasets import source
-from harness.accuracy.lm_eval import tasks as lm_eval_tasks
-from harness.accuracy.lm_eval.model import served_context_length
+from harness.accuracy.lm_eval.builtin_tasks import builtin_folder
+from harness.accuracy.lm_eval.tasks import write_mirror
 from harness.errors import HarnessError
 
 TIMEOUT_S = 3600
@@ -31,7 +32,7 @@ def lm_eval(served: Served, suite: str, ids: list[str], fewshot: int, max_tokens
     data = source(served.data_root, suite, "")
     tasks = folder / "mirror"
     tasks.mkdir(parents=True)
-    _, include = lm_eval_tasks.write_mirror(suite, suite, data.directory, lm_eval_tasks.builtin_folder(suite), tasks)
+    _, include = write_mirror(suite, suite, data.directory, builtin_folder(suite), tasks)
     chosen: dict[str, list[int]] = {}
     for name in ids:
         task, _, index = name.rpartition("/")

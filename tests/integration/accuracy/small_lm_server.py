@@ -136,10 +136,10 @@ def stock(small_server, suite: str, items: int, tmp_path: Path, **model_args) ->
     from lm_eval import simple_evaluate
 
     from harness.accuracy.datasets import source
-    from harness.accuracy.lm_eval import tasks as lm_eval_tasks
+    from harness.accuracy.lm_eval.tasks import choose_items, load_tasks
 
-    manager, tasks = lm_eval_tasks.load_tasks(suite, suite, source("pocket", suite, ""), tmp_path / "stock")
-    chosen = lm_eval_tasks.choose_items({name: len(t.eval_docs) for name, t in tasks.items()}, items, f"{suite}:0")
+    manager, tasks = load_tasks(suite, suite, source("pocket", suite, ""), tmp_path / "stock")
+    chosen = choose_items({name: len(t.eval_docs) for name, t in tasks.items()}, items, f"{suite}:0")
     report = simple_evaluate(
         model="local-completions",
         model_args={

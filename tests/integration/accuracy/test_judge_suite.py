@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import re
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -13,22 +14,30 @@ from transformers import PreTrainedTokenizerFast
 
 from harness.accuracy import Context
 from harness.accuracy.alpaca_eval.annotator import preferences
-from harness.accuracy.alpaca_eval.judge import calibrate, run_judge
+from harness.accuracy.alpaca_eval.calibration import Calibration, Found, calibrate
+from harness.accuracy.alpaca_eval.judge import run_judge
 from harness.accuracy.alpaca_eval.judge_prompts import Pair
+from harness.accuracy.alpaca_eval.references import Reference, Standing
 from harness.accuracy.alpaca_eval.suite import AlpacaEval, AlpacaEvalConfig
 from harness.config.schema import Judge
 from harness.engines import Server
 from harness.errors import CellError
+from harness.records.item import Item
 
 TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}<|assistant|>\n"
-ROWS = [
-    {
-        "id": f"a/{n}", "doc_hash": str(n), "prompt_hash": "p", "group": None, "instruction": f"Question number {n}?",
-        "response": f"Answer number {n}, as good and as long as it should be, with a clear end.",
-        "finish_reason": "stop", "completion_tokens": 9,
-    }
+ITEMS = [
+    Item(
+        id=f"a/{n}", doc_hash=str(n), prompt_hash="p", instruction=f"Question number {n}?",
+        response=f"Answer number {n}, as good and as long as it should be, with a clear end.",
+        finish_reason="stop", completion_tokens=9,
+    )
     for n in range(12)
 ]  # fmt: skip
+
+
+def said(text, items=ITEMS):
+    """The items with other responses: `text` of each one's."""
+    return [replace(item, response=text(item.response)) for item in items]
 
 
 @pytest.fixture
@@ -94,16 +103,22 @@ def good_judge(path, body, sure=0.9, bias=0.0):
     return says(path, min(1.0, (sure if better else 1 - sure) + bias))
 
 
-def judged(context, judge, rows, reference_rows, weak_rows=()):
-    """Calibrated on the reference's answers, then asked about the rows."""
-    calibration = calibrate(context, judge, reference_rows, 0, weak_rows, {"source": "here"})
-    return run_judge(context, judge, rows, reference_rows, calibration=calibration)
+def published(items):
+    return [Reference(item.id, item.group, item.doc_hash, item.instruction, item.response) for item in items]
+
+
+def judged(context, judge, answers, references, weak=()):
+    """Calibrated on the reference's answers, then asked about the others."""
+    calibration = calibrate(
+        context, judge, published(references), 0, published(weak), Standing("s", "w", (90.0, 50.0), "here")
+    )
+    return run_judge(context, judge, answers, references, calibration=calibration)
 
 
 @pytest.mark.parametrize("style", ["chat", "few_shot"])
 def test_a_good_judge_is_believed_and_finds_the_better_answers(serve, context, style):
-    better = [{**row, "response": row["response"] + " And more."} for row in ROWS[:8]]
-    outcome = judged(context(serve(good_judge)), Judge(model="j", prompt=style), better, ROWS)
+    better = said(lambda text: text + " And more.", ITEMS[:8])
+    outcome = judged(context(serve(good_judge)), Judge(model="j", prompt=style), better, ITEMS)
     details = outcome.result["details"]
     assert outcome.result["scores"]["win_rate"] == {"value": pytest.approx(0.9), "n": 8}
     assert [row["scores"]["win_rate"] for row in outcome.rows] == pytest.approx([0.9] * 8)
@@ -118,15 +133,15 @@ def test_a_good_judge_is_believed_and_finds_the_better_answers(serve, context, s
 @pytest.mark.parametrize("style", ["chat", "few_shot"])
 def test_liking_a_position_cancels_out_and_is_reported(serve, context, style):
     judge = Judge(model="j", prompt=style)
-    worse = [{**row, "response": row["response"][:-20]} for row in ROWS]
+    worse = said(lambda text: text[:-20])
     only_first = serve(lambda path, body: says(path, 0.95))
-    outcome = judged(context(only_first), judge, worse, ROWS)
+    outcome = judged(context(only_first), judge, worse, ITEMS)
     assert outcome.result["scores"]["win_rate"]["value"] == pytest.approx(0.5)
     calibration = outcome.result["details"]["calibration"]
     assert calibration["position_bias"] == 0.5 and calibration["position_bias_low"] > 0.2
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("judge_at_chance", "invalid")]
     biased = serve(lambda path, body: good_judge(path, body, sure=0.7, bias=0.25))
-    assert calibrate(context(biased), judge, ROWS, 0)["accuracy"] == 1.0
+    assert calibrate(context(biased), judge, published(ITEMS), 0).overall.accuracy == 1.0
 
 
 def test_a_judge_that_only_likes_length_is_found_out(serve, context):
@@ -134,9 +149,9 @@ def test_a_judge_that_only_likes_length_is_found_out(serve, context):
         _, first, second = parts(path, body)
         return says(path, 0.5 if len(first) == len(second) else 0.9 if len(first) > len(second) else 0.1)
 
-    weak = [{**row, "response": "No."} for row in ROWS]
-    longer = [{**row, "response": row["response"] + " And on and on."} for row in ROWS]
-    outcome = judged(context(serve(longest)), Judge(model="j", prompt="few_shot"), longer, ROWS, weak)
+    weak = said(lambda text: "No.")
+    longer = said(lambda text: text + " And on and on.")
+    outcome = judged(context(serve(longest)), Judge(model="j", prompt="few_shot"), longer, ITEMS, weak)
     kinds = outcome.result["details"]["calibration"]["by_kind"]
     assert kinds["truncated"]["accuracy"] == kinds["published"]["accuracy"] == 1.0
     assert kinds["shuffled"]["accuracy"] == 0.5 and outcome.result["scores"]["win_rate"]["value"] > 0.8
@@ -152,11 +167,11 @@ def test_a_kind_that_the_judge_cannot_tell_is_said(serve, context):
         here, there = (quality(instruction, answer)[0] for answer in (first, second))
         return says(path, 0.5 if here == there else 0.9 if here else 0.1)
 
-    good = [{**row, "response": f"Answer {n}. " + "word " * n + "end here of this"} for n, row in enumerate(ROWS)]
-    calibration = calibrate(context(serve(on_topic)), Judge(model="j", prompt="few_shot"), good, 0)
-    assert calibration["by_kind"]["other"]["accuracy"] > 0.9 and calibration["by_kind"]["shuffled"]["low"] < 0.5
+    good = [replace(item, response=f"Answer {n}. " + "word " * n + "end here of this") for n, item in enumerate(ITEMS)]
+    calibration = calibrate(context(serve(on_topic)), Judge(model="j", prompt="few_shot"), published(good), 0)
+    assert calibration.by_kind["other"].accuracy > 0.9 and calibration.by_kind["shuffled"].low < 0.5
     outcome = run_judge(
-        context(serve(on_topic)), Judge(model="j", prompt="few_shot"), good, ROWS, calibration=calibration
+        context(serve(on_topic)), Judge(model="j", prompt="few_shot"), good, ITEMS, calibration=calibration
     )
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("judge_weak_kind", "caution")]
     assert "shuffled" in outcome.flags[0].message
@@ -168,8 +183,8 @@ def test_a_judge_that_names_neither_is_counted(serve, context):
             return {"text": " I", "logprobs": {"top_logprobs": [{" I": -0.1, " think": -2.0}]}}
         return good_judge(path, body)
 
-    variant = [{**row, "response": row["response"] + " And more."} for row in ROWS]
-    outcome = judged(context(serve(rambling)), Judge(model="j", prompt="few_shot"), variant, ROWS)
+    variant = said(lambda text: text + " And more.")
+    outcome = judged(context(serve(rambling)), Judge(model="j", prompt="few_shot"), variant, ITEMS)
     assert outcome.result["counts"]["unparsed"] == 1 and outcome.result["scores"]["win_rate"]["n"] == 11
     assert outcome.rows[3]["scores"] == {} and outcome.result["details"]["parse_rate"] == pytest.approx(22 / 24)
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("unparsed", "caution")]
@@ -180,9 +195,9 @@ def test_a_judge_that_never_names_one_has_no_score_and_is_invalid(serve, context
     def silent(path, body):
         return {"text": " ok", "message": {"content": " ok"}}
 
-    variant = [{**row, "response": row["response"] + " And more."} for row in ROWS]
-    outcome = judged(context(serve(silent)), Judge(model="j", prompt=style), variant, ROWS)
-    assert outcome.result["scores"] == {} and outcome.result["counts"]["unparsed"] == len(ROWS)
+    variant = said(lambda text: text + " And more.")
+    outcome = judged(context(serve(silent)), Judge(model="j", prompt=style), variant, ITEMS)
+    assert outcome.result["scores"] == {} and outcome.result["counts"]["unparsed"] == len(ITEMS)
     assert outcome.result["details"]["parse_rate"] == 0
     assert {flag.code for flag in outcome.flags if flag.level == "invalid"} == {"judge_at_chance", "unparsed"}
 
@@ -194,9 +209,9 @@ def test_equal_answers_are_a_tie_and_cost_nothing(serve, context):
         calls.append(body)
         return good_judge(path, body)
 
-    known = {"accuracy": 1.0, "low": 0.9, "high": 1.0, "pairs": 40}
+    known = Calibration(overall=Found(1.0, 0.9, 1.0, 40))
     judge = Judge(model="j", prompt="few_shot")
-    outcome = run_judge(context(serve(counting)), judge, ROWS, ROWS, calibration=known)
+    outcome = run_judge(context(serve(counting)), judge, ITEMS, ITEMS, calibration=known)
     assert outcome.result["scores"]["win_rate"]["value"] == 0.5 and calls == []
     assert outcome.result["counts"]["equal"] == 12
 
@@ -208,19 +223,19 @@ def test_pairs_keep_their_order_when_instructions_repeat(serve, tmp_path):
 
 
 def test_questions_that_drifted_are_an_error(serve, context):
-    changed = [{**ROWS[0], "doc_hash": "other"}]
+    changed = [replace(ITEMS[0], doc_hash="other")]
     with pytest.raises(CellError, match="drifted"):
-        judged(context(serve(good_judge)), Judge(model="j"), changed, ROWS)
+        judged(context(serve(good_judge)), Judge(model="j"), changed, ITEMS)
 
 
 def test_a_judge_that_refuses_fails_the_cell(serve, context):
     with pytest.raises(CellError, match="refused"):
-        judged(context(serve(lambda path, body: 400)), Judge(model="j"), ROWS, ROWS)
+        judged(context(serve(lambda path, body: 400)), Judge(model="j"), ITEMS, ITEMS)
 
 
 def test_alpaca_eval_leaves_the_process_as_it_was(serve, context, monkeypatch, tmp_path, capfd):
     level, before = logging.getLogger().level, dict(os.environ)
-    judged(context(serve(good_judge)), Judge(model="j", prompt="few_shot"), ROWS[:4], ROWS)
+    judged(context(serve(good_judge)), Judge(model="j", prompt="few_shot"), ITEMS[:4], ITEMS)
     assert logging.getLogger().level == level and dict(os.environ) == before
     assert capfd.readouterr() == ("", "")
 
@@ -250,12 +265,13 @@ def test_answers_then_judgement_through_the_suite(serve, context, tmp_path):
         _, first, second = parts(path, body)
         return says(path, 0.8 if len(first) > len(second) else 0.2)
 
-    baseline = [{**row, "response": row["response"] + " with more to say"} for row in answers.rows]
+    given = [Item.from_json(row) for row in answers.rows]
+    baseline = said(lambda text: text + " with more to say", given)
     judging = context(serve(longer))
-    outcome = suite.judge(judging, Judge(model="j", prompt="few_shot"), answers.rows, baseline)
+    outcome = suite.judge(judging, Judge(model="j", prompt="few_shot"), given, baseline)
     first_cell = len(calls)
     assert outcome.result["scores"]["win_rate"]["value"] == pytest.approx(0.2)
     assert outcome.result["data"]["population"] > 6 and outcome.result["details"]["reference"] == "baseline"
-    suite.judge(judging, Judge(model="j", prompt="few_shot"), answers.rows, baseline)
+    suite.judge(judging, Judge(model="j", prompt="few_shot"), given, baseline)
     assert len(calls) - first_cell == 12 < first_cell  # calibrated once
     json.dumps(outcome.result), json.dumps(outcome.rows)

@@ -167,7 +167,8 @@ def test_token_boundaries_are_lm_evals(small_server):
 
 
 def test_sampling_and_perplexity_tasks_are_refused():
-    from harness.accuracy.lm_eval.model import ServedModel, stop_strings
+    from harness.accuracy.lm_eval.generations import stop_strings
+    from harness.accuracy.lm_eval.model import ServedModel
 
     assert stop_strings({"until": "\n", "do_sample": False}, "</s>") == ("\n", "</s>")
     assert stop_strings({"until": ["a", "", "a"]}, None) == ("a",)

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from harness.accuracy.alpaca_eval.judge_prompts import Pair, shown, template
-from harness.accuracy.alpaca_eval.suite import AlpacaEval, AlpacaEvalConfig, load_instructions, references, standing
+from harness.accuracy.alpaca_eval.references import load_references, references, standing
+from harness.accuracy.alpaca_eval.suite import AlpacaEval, AlpacaEvalConfig
 from harness.accuracy.datasets import Source
 from harness.config.schema import Judge
 from harness.errors import CellError
@@ -25,9 +26,9 @@ def mirror(tmp_path):
 def test_references_are_matched_by_instruction_whatever_their_order(mirror):
     data = Source("mirror", "m", mirror / "alpaca_eval")
     assert references(data) == ["strong", "strong_model", "weak", "weak_model"]
-    weak, strong = load_instructions(data, "weak"), load_instructions(data)
-    assert [row["response"] for row in weak] == ["weak One?", "weak Two?", "weak Three?"]
-    keys = [[(row["id"], row["doc_hash"]) for row in rows] for rows in (weak, strong)]
+    weak, strong = load_references(data, "weak"), load_references(data)
+    assert [one.response for one in weak] == ["weak One?", "weak Two?", "weak Three?"]
+    keys = [[(one.id, one.doc_hash) for one in answers] for answers in (weak, strong)]
     assert keys[0] == keys[1]
 
 
@@ -36,7 +37,7 @@ def test_an_unknown_reference_is_named(mirror):
     (problem,) = suite.problems(str(mirror))
     assert "weak" in problem and "suite a" in problem
     with pytest.raises(CellError, match="weak"):
-        suite.reference_rows(str(mirror))
+        suite.reference_answers(str(mirror))
 
 
 def test_missing_data_is_named(tmp_path):
@@ -54,7 +55,7 @@ def test_a_broken_file_is_named(tmp_path, text):
     (tmp_path / "alpaca_eval").mkdir()
     (tmp_path / "alpaca_eval/broken.json").write_text(text)
     with pytest.raises(CellError, match=r"broken\.json"):
-        AlpacaEval("a", AlpacaEvalConfig()).reference_rows(str(tmp_path))
+        AlpacaEval("a", AlpacaEvalConfig()).reference_answers(str(tmp_path))
 
 
 def test_the_leaderboard_says_which_reference_is_the_stronger():
@@ -67,15 +68,15 @@ def test_strong_against_weak_where_both_are_published(tmp_path):
     for name in ("text_davinci_003", "gpt4_1106_preview"):
         items = [{"instruction": q, "output": f"{name} {q}", "generator": name} for q in ("One?", "Two?")]
         (folder / f"{name}.json").write_text(json.dumps(items))
-    strong, weak, published = AlpacaEval("a", AlpacaEvalConfig()).calibration_rows(str(tmp_path))
-    assert strong[0]["response"].startswith("gpt4") and weak[0]["response"].startswith("text_davinci")
-    assert (published["strong"], published["weak"]) == ("gpt4_1106_preview", "text_davinci_003")
-    assert "leaderboard" in published["source"]
+    strong, weak, published = AlpacaEval("a", AlpacaEvalConfig()).calibration_answers(str(tmp_path))
+    assert strong[0].response.startswith("gpt4") and weak[0].response.startswith("text_davinci")
+    assert (published.strong, published.weak) == ("gpt4_1106_preview", "text_davinci_003")
+    assert "leaderboard" in published.source
 
 
 def test_references_of_unknown_standing_give_no_published_pairs(mirror):
-    rows, weak, published = AlpacaEval("a", AlpacaEvalConfig()).calibration_rows(str(mirror))
-    assert len(rows) == 3 and weak == [] and published is None
+    answers, weak, published = AlpacaEval("a", AlpacaEvalConfig()).calibration_answers(str(mirror))
+    assert len(answers) == 3 and weak == [] and published is None
 
 
 def test_what_the_judge_will_be_asked(mirror):
@@ -102,5 +103,5 @@ def test_the_estimate_holds_for_what_is_asked_in_both_styles(mirror):
 
 
 def test_pocket_has_instructions_with_reference_answers():
-    rows = AlpacaEval("a", AlpacaEvalConfig()).reference_rows("pocket")
-    assert len(rows) >= 30 and all(row["response"] and row["generator"] for row in rows)
+    answers = AlpacaEval("a", AlpacaEvalConfig()).reference_answers("pocket")
+    assert len(answers) >= 30 and all(one.response and one.generator for one in answers)

@@ -4,11 +4,13 @@ import json
 
 import pytest
 
-from harness.accuracy.completions import completion
-from harness.accuracy.reasoning import answer_flags, judged_flags, mark, reasoning_in
+from harness.accuracy.completions import Completion, completion
+from harness.accuracy.items import answer_of
+from harness.accuracy.reasoning import answer_flags, judged_flags, reasoning_in
 from harness.accuracy.refusals import KEY, MODEL, QUOTA, advice, final
 from harness.engines.failures import failure_of
 from harness.errors import CellError
+from harness.records.item import Answer
 
 EMPTY = [
     {"choices": [{"index": 0, "text": None, "finish_reason": "content_filter"}]},
@@ -198,17 +200,17 @@ def test_a_reasoning_block_is_seen(answer, prompt, expected):
 
 def test_answers_inside_a_reasoning_block_are_flagged():
     texts = ["<think>a", "<think>b", "<think>c</think>d", "e"]
-    rows = [mark({"response": text, "finish_reason": "length"}) for text in texts]
-    (flag,) = answer_flags(rows, "suites.x.max_tokens")
+    answers = [answer_of(Completion(text, "length", 9), "") for text in texts]
+    (flag,) = answer_flags(answers, "suites.x.max_tokens")
     assert (flag.code, flag.level) == ("thinking", "caution")
     assert "3 of 4 answers contain a reasoning block" in flag.message and "2 end inside" in flag.message
     assert "suites.x.max_tokens" in flag.message
-    assert answer_flags(rows[:2], "x")[0].level == "invalid"
-    assert "judge compares the whole text" in judged_flags(rows)[0].message
-    assert answer_flags(rows[3:], "x") == judged_flags(rows[3:]) == []
+    assert answer_flags(answers[:2], "x")[0].level == "invalid"
+    assert "judge compares the whole text" in judged_flags(answers)[0].message
+    assert answer_flags(answers[3:], "x") == judged_flags(answers[3:]) == []
 
 
 def test_filtered_answers_are_flagged():
-    rows = [{"response": "", "finish_reason": "content_filter"}, {"response": "a", "finish_reason": "stop"}]
-    (flag,) = answer_flags(rows, "x")
+    answers = [Answer(response="", finish_reason="content_filter"), Answer(response="a", finish_reason="stop")]
+    (flag,) = answer_flags(answers, "x")
     assert flag.code == "content_filter" and "1 of 2" in flag.message

@@ -13,7 +13,7 @@ from harness.accuracy.data_files import DataError, read_csv, read_json, read_jso
 from harness.accuracy.datasets import source
 from harness.accuracy.humaneval.published_rows import load_problems
 from harness.accuracy.humaneval.suite import HumanEval, HumanEvalConfig
-from harness.accuracy.lm_eval.data import DATA, mmlu_docs
+from harness.accuracy.lm_eval.mirrors import DATA, mmlu_docs
 from harness.accuracy.lm_eval.suite import Config, LmEval
 from harness.accuracy.lm_eval.tasks import load_tasks
 from harness.accuracy.perplexity import Perplexity, PerplexityConfig

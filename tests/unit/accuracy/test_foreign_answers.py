@@ -9,10 +9,13 @@ from harness.accuracy.alpaca_eval.annotator import _letters
 from harness.accuracy.completions import UNREADABLE, check, completion, problem_of, unreadable
 from harness.accuracy.generation import retry_after_s
 from harness.accuracy.lm_eval.logprobs import echoed_score, next_token_scores
-from harness.accuracy.perplexity import window_row
 from harness.accuracy.reasoning import answer_flags
+from harness.accuracy.text_windows import AskedWindow, scored_window
 from harness.engines.replies import BadReply, parse_json, shown
 from harness.errors import CellError
+from harness.records.item import Answer
+
+WINDOW = AskedWindow("p/0", "d", [1, 2])
 
 
 def answer(choice=None, **more):
@@ -130,12 +133,12 @@ def test_an_answer_that_no_try_could_read_stands_as_an_empty_one_and_says_why():
     assert (said.text, said.finish_reason, problem_of(reply)) == ("", UNREADABLE, "it failed 4 times")
     assert problem_of(answer()) is None and problem_of({"choices": []}) is None
     assert next_token_scores(reply, [1]) is None
-    for score in (lambda: echoed_score(reply, 1, 1), lambda: window_row(reply, [1, 2], 1)):
+    for score in (lambda: echoed_score(reply, 1, 1), lambda: scored_window(reply, WINDOW, 1)):
         with pytest.raises(CellError, match="failed 4 times"):
             score()
-    rows = [{"response": "", "finish_reason": UNREADABLE}] + [{"response": "a", "finish_reason": "stop"}] * 99
-    assert [(flag.code, flag.level) for flag in answer_flags(rows, "x")] == [("unreadable", "caution")]
-    assert answer_flags(rows[:50], "x")[0].level == "invalid"
+    answers = [Answer(finish_reason=UNREADABLE)] + [Answer(response="a", finish_reason="stop")] * 99
+    assert [(flag.code, flag.level) for flag in answer_flags(answers, "x")] == [("unreadable", "caution")]
+    assert answer_flags(answers[:50], "x")[0].level == "invalid"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,7 @@ def test_an_answer_that_no_try_could_read_stands_as_an_empty_one_and_says_why():
 def test_token_ids_that_are_none_are_refused(top):
     logprobs = {"tokens": ["token_id:1", "token_id:2"], "token_logprobs": [None, -1.0], "top_logprobs": [None, top]}
     with pytest.raises(CellError):
-        window_row(with_logprobs(logprobs), [1, 2], 1)
+        scored_window(with_logprobs(logprobs), WINDOW, 1)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from harness.accuracy import token_prompts as prompts
 from harness.accuracy.datasets import Source, source
+from harness.accuracy.humaneval import code_prompts as prompts
 from harness.accuracy.humaneval import humaneval_worker as worker
 from harness.accuracy.humaneval.evaluation import read
 from harness.accuracy.humaneval.published_rows import load_problems
-from harness.accuracy.humaneval.suite import HumanEval, HumanEvalConfig, subset
+from harness.accuracy.humaneval.suite import HumanEval, HumanEvalConfig
+from harness.accuracy.items import subset
 from harness.accuracy.sandbox import Finished
 from harness.errors import CellError, ConfigError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.accuracy.alpaca_eval.judge_identity import endpoint_key, model_key, problems
+from harness.accuracy.judges import endpoint_key, identity_problems, model_key
 from harness.config.schema import Judge
 
 
@@ -19,7 +19,7 @@ def checkpoint(folder, content=b"weights"):
 )
 def test_one_hub_model_under_other_names(alias):
     assert model_key(alias) == model_key("org/name")
-    assert problems(Judge(model=alias), ["org/name"], [], {})
+    assert identity_problems(Judge(model=alias), ["org/name"], [], {})
 
 
 def test_one_package_under_other_names():
@@ -32,14 +32,14 @@ def test_one_directory_by_other_paths_and_a_copy_of_it(tmp_path, monkeypatch):
     copy, other = checkpoint(tmp_path / "copy"), checkpoint(tmp_path / "other", b"other weights")
     monkeypatch.chdir(tmp_path)
     for alias in (f"{first}/", "./a/../a/model", "link", str(copy)):
-        (problem,) = problems(Judge(model=alias), [str(first)], [], {})
+        (problem,) = identity_problems(Judge(model=alias), [str(first)], [], {})
         assert "never judges itself" in problem
-    assert problems(Judge(model=str(other)), [str(first)], [], {}) == []
+    assert identity_problems(Judge(model=str(other)), [str(first)], [], {}) == []
 
 
 def test_a_made_checkpoint_is_a_variant_too(tmp_path):
     made = checkpoint(tmp_path / "checkpoints/0f3a")
-    (problem,) = problems(Judge(model=str(made)), ["org/name"], [str(made)], {})
+    (problem,) = identity_problems(Judge(model=str(made)), ["org/name"], [str(made)], {})
     assert "a variant's checkpoint" in problem
 
 
@@ -54,11 +54,15 @@ def test_a_made_checkpoint_is_a_variant_too(tmp_path):
 def test_one_endpoint_by_other_addresses(one, other):
     assert endpoint_key(one) == endpoint_key(other)
     judge = Judge(base_url=one, endpoint_model="m")
-    assert problems(judge, [], [], {"v": (other, "m")}) and problems(judge, [], [], {"v": (other, None)})
-    assert problems(judge, [], [], {"v": (other, "n")}) == []
+    assert identity_problems(judge, [], [], {"v": (other, "m")}) and identity_problems(
+        judge, [], [], {"v": (other, None)}
+    )
+    assert identity_problems(judge, [], [], {"v": (other, "n")}) == []
 
 
 def test_an_endpoint_that_serves_a_model_under_test_by_its_name():
-    (problem,) = problems(Judge(base_url="http://h", endpoint_model="Org/Name"), ["org/name"], [], {})
+    (problem,) = identity_problems(Judge(base_url="http://h", endpoint_model="Org/Name"), ["org/name"], [], {})
     assert "judge.endpoint_model" in problem
-    assert problems(Judge(base_url="http://h", endpoint_model="gpt-4-1106-preview"), ["org/name"], [], {}) == []
+    assert (
+        identity_problems(Judge(base_url="http://h", endpoint_model="gpt-4-1106-preview"), ["org/name"], [], {}) == []
+    )

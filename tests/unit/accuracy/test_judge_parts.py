@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
-from harness.accuracy.alpaca_eval import judge
 from harness.accuracy.alpaca_eval.annotator import _letters
+from harness.accuracy.alpaca_eval.both_orders import position_bias
+from harness.accuracy.alpaca_eval.calibration import Calibration, Found
+from harness.accuracy.alpaca_eval.judge import judge_fingerprint
 from harness.accuracy.alpaca_eval.judge_prompts import (
     ANSWER_CHARS,
     STYLES,
@@ -11,14 +15,20 @@ from harness.accuracy.alpaca_eval.judge_prompts import (
     shown,
     template,
 )
+from harness.accuracy.alpaca_eval.references import Reference
+from harness.accuracy.judges import settings_problems
 from harness.config.schema import Judge
 from harness.errors import ConfigError
+from harness.records.item import Preference
 
 TEXT = "with every word in its place and none of them twice because order matters here"
-ROWS = [
-    {"id": f"a/{n}", "instruction": f"Question {n}?", "response": f"A good long answer, number {n}, {TEXT}"}
-    for n in range(9)
-]
+
+
+def reference(n, response):
+    return Reference(f"a/{n}", None, str(n), f"Question {n}?", response)
+
+
+ANSWERS = [reference(n, f"A good long answer, number {n}, {TEXT}") for n in range(9)]
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -30,7 +40,7 @@ def test_templates_have_each_place_once(style):
 def test_an_unknown_style_is_named():
     with pytest.raises(ConfigError, match="few_shot"):
         template("few_shots")
-    assert judge.problems(Judge(prompt="few_shots")) and not judge.problems(Judge())
+    assert settings_problems(Judge(prompt="few_shots")) and not settings_problems(Judge())
 
 
 def test_an_answer_cannot_pose_as_part_of_the_prompt():
@@ -55,10 +65,10 @@ def test_a_pair_fits_the_judges_context_in_both_orders():
 
 
 def test_known_pairs_put_the_better_answer_first():
-    pairs = known_pairs(ROWS, "few_shot", 0, 32)
-    assert pairs == known_pairs(ROWS, "few_shot", 0, 32) != known_pairs(ROWS, "few_shot", 1, 32)
+    pairs = known_pairs(ANSWERS, "few_shot", 0, 32)
+    assert pairs == known_pairs(ANSWERS, "few_shot", 0, 32) != known_pairs(ANSWERS, "few_shot", 1, 32)
     assert [one.kind for one in pairs].count("shuffled") == 9 and len(pairs) == 27
-    answer = {row["id"]: row["response"].strip() for row in ROWS}
+    answer = {one.id: one.response.strip() for one in ANSWERS}
     for one in pairs:
         first, second = one.pair.first, one.pair.second
         assert first == answer[one.instruction_id] != second and one.instruction_id[-1] in one.pair.instruction
@@ -68,13 +78,13 @@ def test_known_pairs_put_the_better_answer_first():
 
 
 def test_published_pairs_stand_where_a_weaker_reference_has_answers():
-    weak = [{"id": "a/3", "instruction": "Question 3?", "response": "Meh."}]
-    found = [one for one in known_pairs(ROWS, "chat", 0, 32, weak) if one.kind == "published"]
+    weak = [reference(3, "Meh.")]
+    found = [one for one in known_pairs(ANSWERS, "chat", 0, 32, weak) if one.kind == "published"]
     assert [(one.instruction_id, one.pair.second) for one in found] == [("a/3", "Meh.")]
 
 
 def test_shuffled_answers_are_as_long_as_what_the_judge_sees():
-    long = [{**row, "response": row["response"] + " tail" * 900} for row in ROWS]
+    long = [replace(one, response=one.response + " tail" * 900) for one in ANSWERS]
     for one in known_pairs(long, "few_shot", 0, 4):
         if one.kind == "shuffled":
             seen = shown(one.pair, "few_shot")
@@ -82,22 +92,21 @@ def test_shuffled_answers_are_as_long_as_what_the_judge_sees():
 
 
 def test_so_many_instructions_at_most():
-    assert len({one.instruction_id for one in known_pairs(ROWS, "chat", 0, 5)}) == 5
-    (problem,) = judge.problems(Judge(calibration_items=1))
+    assert len({one.instruction_id for one in known_pairs(ANSWERS, "chat", 0, 5)}) == 5
+    (problem,) = settings_problems(Judge(calibration_items=1))
     assert "calibration_items" in problem
 
 
 def test_too_little_for_known_pairs_gives_none_and_no_belief():
-    assert known_pairs([{"id": "a", "instruction": "q", "response": "a"}], "chat", 0, 32) == []
-    assert "not tried" in judge.weakness({"accuracy": None, "low": 0.0, "high": 1.0, "pairs": 0})
+    assert known_pairs([reference(0, "a")], "chat", 0, 32) == []
+    assert "not tried" in Calibration(overall=Found(None, 0.0, 1.0, 0)).weakness
 
 
 def test_a_judge_that_only_likes_length_is_not_believed():
-    good = {"accuracy": 0.75, "low": 0.65, "high": 0.83, "pairs": 96}
-    same = {"accuracy": 0.5, "low": 0.4, "high": 0.6, "pairs": 64}
-    assert "length does not give away" in judge.weakness({**good, "same_length": same})
-    assert judge.weakness({**good, "same_length": {**same, "low": 0.55}}) is None
-    assert "no better than chance" in judge.weakness({**good, "low": 0.5})
+    good, same = Found(0.75, 0.65, 0.83, 96), Found(0.5, 0.4, 0.6, 64)
+    assert "length does not give away" in Calibration(overall=good, same_length=same).weakness
+    assert Calibration(overall=good, same_length=replace(same, low=0.55)).weakness is None
+    assert "no better than chance" in Calibration(overall=replace(good, low=0.5)).weakness
 
 
 def test_letters_are_read_from_every_shape_of_answer():
@@ -113,14 +122,14 @@ def test_letters_are_read_from_every_shape_of_answer():
 
 
 def test_one_order_alone_is_no_judgement():
-    assert judge.Judged(0.9, 0.1).value == pytest.approx(0.5)
-    assert judge.Judged(0.9, None).value is None
-    assert judge._position_bias([judge.Judged(0.9, 0.1), judge.Judged(1.0, 0.0)]) == 0.5
+    assert Preference(0.9, 0.1).value == pytest.approx(0.5)
+    assert Preference(0.9, None).value is None
+    assert position_bias([Preference(0.9, 0.1), Preference(1.0, 0.0)]) == 0.5
 
 
 def test_the_fingerprint_knows_the_prompt_the_reference_and_the_trial():
-    base = judge.judge_fingerprint(Judge(model="a"))
-    assert base == judge.judge_fingerprint(Judge(model="b", api_key_env="OTHER")), "who judges is the plan's to say"
+    base = judge_fingerprint(Judge(model="a"))
+    assert base == judge_fingerprint(Judge(model="b", api_key_env="OTHER")), "who judges is the plan's to say"
     for other in (Judge(model="a", prompt="few_shot"), Judge(model="a", calibration_items=8)):
-        assert judge.judge_fingerprint(other) != base
-    assert judge.judge_fingerprint(Judge(model="a"), reference="text_davinci_003") != base
+        assert judge_fingerprint(other) != base
+    assert judge_fingerprint(Judge(model="a"), reference="text_davinci_003") != base

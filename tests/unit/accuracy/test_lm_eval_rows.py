@@ -1,10 +1,19 @@
-"""From lm-eval's logged samples and a server's replies to rows, scores, counts and flags."""
+"""From lm-eval's logged samples and a server's replies to items, scores, counts and flags."""
 
 import pytest
 
-from harness.accuracy.lm_eval import item_rows as rows_of
+from harness.accuracy.items import mean_scores
+from harness.accuracy.lm_eval.logged_samples import (
+    check_against,
+    counts_of,
+    flags_of,
+    items_of,
+    primary_score,
+    ties,
+)
 from harness.accuracy.lm_eval.logprobs import echo_body, echoed_score, next_token_body, next_token_scores
 from harness.errors import CellError
+from harness.records.accuracy_result import Counts, Score
 
 
 class Answer:
@@ -37,8 +46,8 @@ def generation_samples(doc_id, context, strict, flexible):
 
 def test_multiple_choice_row():
     samples = {"mmlu_astronomy": [choice_sample(12, [-2.0, -0.5, -0.5, -3.0], 1.0)]}
-    (row,) = rows_of.item_rows(samples, {"mmlu_astronomy": "astronomy"}, None)
-    assert row == {
+    (item,) = items_of(samples, {"mmlu_astronomy": "astronomy"}, None)
+    assert item.to_json() == {
         "id": "mmlu_astronomy/12",
         "group": "astronomy",
         "doc_hash": "d12",
@@ -49,17 +58,17 @@ def test_multiple_choice_row():
         "finish_reason": None,
         "completion_tokens": None,
     }
-    assert rows_of.ties([row]) == 1
+    assert ties([item]) == 1
 
 
 def test_long_choices_get_letters_and_unconditional_requests_are_no_choices():
     sample = choice_sample(0, [-9.0, -5.0], 0.0, choices=(" because it rains all day", " because it snows at night"))
-    (row,) = rows_of.item_rows({"hellaswag": [sample]}, {}, None)
-    assert (row["response"], row["logprobs"], row["group"]) == ("B", {"A": -9.0, "B": -5.0}, None)
+    (item,) = items_of({"hellaswag": [sample]}, {}, None)
+    assert (item.response, item.logprobs, item.group) == ("B", {"A": -9.0, "B": -5.0}, None)
     sample["arguments"] += [("", choice) for _, choice in sample["arguments"]]
     sample["resps"] += [[(-1.0, False)], [(-2.0, False)]]
-    (row,) = rows_of.item_rows({"hellaswag": [sample]}, {}, None)
-    assert row["logprobs"] == {"A": -9.0, "B": -5.0}
+    (item,) = items_of({"hellaswag": [sample]}, {}, None)
+    assert item.logprobs == {"A": -9.0, "B": -5.0}
 
 
 def test_generation_row_joins_the_filters_and_counts_what_went_wrong():
@@ -73,19 +82,19 @@ def test_generation_row_joins_the_filters_and_counts_what_went_wrong():
             for sample in generation_samples(n, f"c{n}", strict, flexible)
         ]
     }
-    rows = rows_of.item_rows(samples, {}, lambda context, settings: answers[context])
-    assert [row["id"] for row in rows] == ["gsm8k/0", "gsm8k/1", "gsm8k/2"]
-    assert rows[1]["scores"] == {"exact_match_strict": 0.0, "exact_match_flexible": 1.0}
-    assert rows[1]["extracted"] == {"strict-match": "[invalid]", "flexible-extract": "18"}
-    assert (rows[1]["response"], rows[1]["finish_reason"], rows[1]["completion_tokens"]) == ("18 and", "length", 256)
-    scores = rows_of.scores_of(rows)
-    assert scores["exact_match_strict"] == {"value": pytest.approx(1 / 3), "n": 3}
-    primary = rows_of.primary_score(None, scores, 3)
+    items = items_of(samples, {}, lambda context, settings: answers[context])
+    assert [item.id for item in items] == ["gsm8k/0", "gsm8k/1", "gsm8k/2"]
+    assert items[1].scores == {"exact_match_strict": 0.0, "exact_match_flexible": 1.0}
+    assert items[1].extracted == {"strict-match": "[invalid]", "flexible-extract": "18"}
+    assert (items[1].response, items[1].finish_reason, items[1].completion_tokens) == ("18 and", "length", 256)
+    scores = mean_scores(items)
+    assert scores["exact_match_strict"] == Score(pytest.approx(1 / 3), 3)
+    primary = primary_score(None, scores, 3)
     assert primary == "exact_match_flexible"
-    counts = rows_of.counts_of(rows, primary)
-    assert counts == {"items": 3, "truncated": 1, "empty": 1, "unparsed": 1, "errors": 0}
-    assert rows_of.counts_of(rows, "exact_match_strict")["unparsed"] == 2
-    flags = {flag.code: flag for flag in rows_of.flags_of(counts, 1319, 0, 2048)}
+    counts = counts_of(items, primary)
+    assert counts == Counts(items=3, truncated=1, empty=1, unparsed=1, errors=0)
+    assert counts_of(items, "exact_match_strict").unparsed == 2
+    flags = {flag.code: flag for flag in flags_of(counts, 1319, 0, 2048)}
     assert {code: flag.level for code, flag in flags.items()} == {
         "truncated": "caution",
         "unparsed": "caution",
@@ -95,37 +104,37 @@ def test_generation_row_joins_the_filters_and_counts_what_went_wrong():
 
 
 def test_few_truncations_are_counted_but_not_flagged():
-    counts = {"items": 100, "truncated": 10, "unparsed": 10, "empty": 0, "errors": 0}
-    assert rows_of.flags_of(counts, 100, 0, None) == []
-    (flag,) = rows_of.flags_of(counts, 100, 4, 2048)
+    counts = Counts(items=100, truncated=10, unparsed=10)
+    assert flags_of(counts, 100, 0, None) == []
+    (flag,) = flags_of(counts, 100, 4, 2048)
     assert (flag.code, flag.level) == ("prompt_cut", "caution") and "4 prompts" in flag.message
 
 
 def test_values_that_are_no_scores_are_left_out():
     sample = choice_sample(0, [-1.0, -2.0, -3.0, -4.0], 1.0) | {"metrics": ["acc", "f1", "perplexity"]}
     sample |= {"f1": (0, 1), "perplexity": -7.0}
-    (row,) = rows_of.item_rows({"t": [sample]}, {}, None)
-    assert row["scores"] == {"acc": 1.0}
+    (item,) = items_of({"t": [sample]}, {}, None)
+    assert item.scores == {"acc": 1.0}
 
 
 def test_primary_score_must_exist_for_every_item():
-    scores = {"acc": {"value": 0.5, "n": 10}, "acc_norm": {"value": 0.4, "n": 10}, "odd": {"value": 1.0, "n": 3}}
-    assert rows_of.primary_score(None, scores, 10) == "acc"
-    assert rows_of.primary_score("acc_norm", scores, 10) == "acc_norm"
+    scores = {"acc": Score(0.5, 10), "acc_norm": Score(0.4, 10), "odd": Score(1.0, 3)}
+    assert primary_score(None, scores, 10) == "acc"
+    assert primary_score("acc_norm", scores, 10) == "acc_norm"
     with pytest.raises(CellError, match="did you mean 'acc_norm'"):
-        rows_of.primary_score("acc_nrm", scores, 10)
+        primary_score("acc_nrm", scores, 10)
     with pytest.raises(CellError, match="no score 'odd' for each item"):
-        rows_of.primary_score("odd", scores, 10)
+        primary_score("odd", scores, 10)
     with pytest.raises(CellError, match="no score between 0 and 1"):
-        rows_of.primary_score(None, {}, 10)
+        primary_score(None, {}, 10)
 
 
 def test_a_mean_that_differs_from_lm_evals_is_an_error():
-    rows = rows_of.item_rows({"t": [choice_sample(n, [-1.0, -2.0, -3.0, -4.0], n % 2) for n in range(4)]}, {}, None)
+    items = items_of({"t": [choice_sample(n, [-1.0, -2.0, -3.0, -4.0], n % 2) for n in range(4)]}, {}, None)
     reported = {"t": {"alias": "t", "acc,none": 0.5, "acc_stderr,none": "N/A"}}
-    rows_of.check_against(rows, reported, {("t", "acc")})
+    check_against(items, reported, {("t", "acc")})
     with pytest.raises(CellError, match=r"lm-eval reports acc,none = 0\.75, the items say 0\.5"):
-        rows_of.check_against(rows, {"t": {"acc,none": 0.75}}, {("t", "acc")})
+        check_against(items, {"t": {"acc,none": 0.75}}, {("t", "acc")})
 
 
 def test_next_token_scores_are_read_by_id():

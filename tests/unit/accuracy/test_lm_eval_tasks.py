@@ -14,9 +14,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.accuracy import SUITES, suite_class
-from harness.accuracy.lm_eval import data as lm_eval_data
-from harness.accuracy.lm_eval import tasks as lm_eval_tasks
+from harness.accuracy.lm_eval.builtin_tasks import builtin_folder, repositories, subjects
+from harness.accuracy.lm_eval.mirrors import DATA
 from harness.accuracy.lm_eval.suite import Config, LmEval
+from harness.accuracy.lm_eval.tasks import choose_items, write_mirror
 from harness.errors import CellError, ConfigError
 from harness.paths import scenarios_dir
 
@@ -36,9 +37,9 @@ def suite(**settings) -> LmEval:
 
 
 def test_subset_is_the_same_for_every_variant_and_another_for_another_seed():
-    chosen = lm_eval_tasks.choose_items(MMLU_SIZES, 100, "mmlu:0")
-    assert chosen == lm_eval_tasks.choose_items(dict(reversed(MMLU_SIZES.items())), 100, "mmlu:0")
-    assert chosen != lm_eval_tasks.choose_items(MMLU_SIZES, 100, "mmlu:1")
+    chosen = choose_items(MMLU_SIZES, 100, "mmlu:0")
+    assert chosen == choose_items(dict(reversed(MMLU_SIZES.items())), 100, "mmlu:0")
+    assert chosen != choose_items(MMLU_SIZES, 100, "mmlu:1")
     code = "from harness.accuracy.lm_eval.tasks import choose_items as c; print(c({'a': 50, 'b': 70}, 9, 's'))"
     printed = {
         subprocess.run(
@@ -51,7 +52,7 @@ def test_subset_is_the_same_for_every_variant_and_another_for_another_seed():
 
 @pytest.mark.parametrize("items", [1, 3, 57, 100, 1000, 1951])
 def test_subset_is_exact_distinct_and_in_proportion(items):
-    chosen = lm_eval_tasks.choose_items(MMLU_SIZES, items, "seed")
+    chosen = choose_items(MMLU_SIZES, items, "seed")
     assert sum(map(len, chosen.values())) == items
     total = sum(MMLU_SIZES.values())
     for name, size in MMLU_SIZES.items():
@@ -66,7 +67,7 @@ def test_subset_gives_every_item_the_same_chance():
     drawn = Counter(
         (name, index)
         for seed in range(3000)
-        for name, indices in lm_eval_tasks.choose_items(sizes, 4, str(seed)).items()
+        for name, indices in choose_items(sizes, 4, str(seed)).items()
         for index in indices
     )
     assert len(drawn) == 13 and all(abs(n / 3000 - 4 / 13) < 0.04 for n in drawn.values())
@@ -74,15 +75,15 @@ def test_subset_gives_every_item_the_same_chance():
 
 def test_no_number_or_more_than_all_means_all():
     everything = {"a": [0, 1, 2], "b": [0]}
-    assert lm_eval_tasks.choose_items({"a": 3, "b": 1}, None, "s") == everything
-    assert lm_eval_tasks.choose_items({"a": 3, "b": 1}, 99, "s") == everything
+    assert choose_items({"a": 3, "b": 1}, None, "s") == everything
+    assert choose_items({"a": 3, "b": 1}, 99, "s") == everything
 
 
 def test_mirrored_mmlu_keeps_the_built_in_task_and_swaps_only_the_data(tmp_path):
     question = 'Which, "of these",\nis it?'
     write_mmlu(tmp_path, "astronomy", [[question, "1,5", "two", "None", " four ", 2]])
-    folder = lm_eval_tasks.builtin_folder("mmlu")
-    names, out = lm_eval_tasks.write_mirror("mmlu", "mmlu", tmp_path / "mmlu", folder, tmp_path / "work")
+    folder = builtin_folder("mmlu")
+    names, out = write_mirror("mmlu", "mmlu", tmp_path / "mmlu", folder, tmp_path / "work")
     assert names == ["mmlu_astronomy"]
     task = yaml.safe_load((out / "mmlu_astronomy.yaml").read_text())
     assert task["include"] == str(folder / "mmlu_astronomy.yaml") and Path(task["include"]).is_absolute()
@@ -102,20 +103,20 @@ def test_mirrored_mmlu_keeps_the_built_in_task_and_swaps_only_the_data(tmp_path)
 def test_a_broken_mirror_row_is_named(tmp_path, row):
     write_mmlu(tmp_path, "astronomy", [["q", "a", "b", "c", "d", 0], row])
     with pytest.raises(CellError, match=r"astronomy_test\.csv, line 3: "):
-        folder = lm_eval_tasks.builtin_folder("mmlu")
-        lm_eval_tasks.write_mirror("mmlu", "mmlu", tmp_path / "mmlu", folder, tmp_path / "work")
+        folder = builtin_folder("mmlu")
+        write_mirror("mmlu", "mmlu", tmp_path / "mmlu", folder, tmp_path / "work")
 
 
 def test_a_task_name_means_all_subjects_a_category_or_one():
-    folder = lm_eval_tasks.builtin_folder("mmlu")
-    everything = lm_eval_tasks.subjects("mmlu", folder, POCKET / "mmlu")
+    folder = builtin_folder("mmlu")
+    everything = subjects("mmlu", folder, POCKET / "mmlu")
     assert len(everything) == 10
-    assert set(lm_eval_tasks.subjects("mmlu_stem", folder, POCKET / "mmlu")) < set(everything)
-    assert list(lm_eval_tasks.subjects("mmlu_astronomy", folder, POCKET / "mmlu")) == ["astronomy"]
+    assert set(subjects("mmlu_stem", folder, POCKET / "mmlu")) < set(everything)
+    assert list(subjects("mmlu_astronomy", folder, POCKET / "mmlu")) == ["astronomy"]
 
 
 def test_preflight_finds_nothing_wrong_with_what_works(small_hub):
-    for name in {data.hub for data in lm_eval_data.DATA.values()} | {"truthful_qa"}:
+    for name in {data.hub for data in DATA.values()} | {"truthful_qa"}:
         small_hub.add("datasets", name)
     assert suite().problems("pocket") == []
     assert suite().problems(None) == []
@@ -231,7 +232,7 @@ def test_data_on_the_hub_is_known_by_its_commit(small_hub):
     ],
 )  # fmt: skip
 def test_the_data_sets_of_any_task_group_or_tag_are_found(task, found):
-    assert {name.lower() for name in lm_eval_tasks.repositories(task)} == {name.lower() for name in found}
+    assert {name.lower() for name in repositories(task)} == {name.lower() for name in found}
 
 
 def test_lm_eval_loads_its_data_at_the_commit(small_hub, monkeypatch):

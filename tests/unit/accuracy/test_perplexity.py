@@ -3,7 +3,8 @@ import struct
 
 import pytest
 
-from harness.accuracy.perplexity import Perplexity, PerplexityConfig, Text, cut_windows, window_row
+from harness.accuracy.perplexity import Perplexity, PerplexityConfig, Text
+from harness.accuracy.text_windows import AskedWindow, cut_windows, scored_window
 from harness.errors import CellError, ConfigError
 
 
@@ -20,6 +21,10 @@ def echoed(ids, k=2, extra=None):
         "top_logprobs": [*tops, {"token_id:9": -1.0}],
     }
     return {"choices": [{"text": "x", "logprobs": logprobs | (extra or {})}]}
+
+
+def scored(answer, ids):
+    return scored_window(answer, AskedWindow("p/0", "d", ids), 2)
 
 
 def unpacked(text, kind):
@@ -42,17 +47,17 @@ def test_a_short_text_is_one_window_and_one_token_none():
 
 
 def test_a_row_has_every_token_but_the_first():
-    row = window_row(echoed([10, 20, 30]), [10, 20, 30], 2)
-    assert row["tokens"] == 2 and row["logprob_sum"] == -7.0
-    assert unpacked(row["token_ids"], "I") == [20, 30] and unpacked(row["token_logprobs"], "f") == [-3.0, -4.0]
-    assert unpacked(row["top_ids"], "I") == [21, 22, 31, 32]
-    assert unpacked(row["top_logprobs"], "f") == [-0.5, -1.0, -0.5, -1.0]
+    window = scored(echoed([10, 20, 30]), [10, 20, 30])
+    assert window.tokens == 2 and window.logprob_sum == -7.0
+    assert unpacked(window.token_ids, "I") == [20, 30] and unpacked(window.token_logprobs, "f") == [-3.0, -4.0]
+    assert unpacked(window.top_ids, "I") == [21, 22, 31, 32]
+    assert unpacked(window.top_logprobs, "f") == [-0.5, -1.0, -0.5, -1.0]
 
 
 def test_equal_probabilities_stand_in_the_order_of_their_ids():
     ids = [10, 20]
     top = [None, {"token_id:70": -1.0, "token_id:20": -2.0, "token_id:7": -1.0}]
-    assert unpacked(window_row(echoed(ids, extra={"top_logprobs": top}), ids, 2)["top_ids"], "I") == [7, 70]
+    assert unpacked(scored(echoed(ids, extra={"top_logprobs": top}), ids).top_ids, "I") == [7, 70]
 
 
 @pytest.mark.parametrize(
@@ -70,9 +75,9 @@ def test_equal_probabilities_stand_in_the_order_of_their_ids():
 )
 def test_an_answer_that_lacks_what_was_asked_is_refused(extra):
     with pytest.raises(CellError):
-        window_row(echoed([10, 20, 30], extra=extra), [10, 20, 30], 2)
+        scored(echoed([10, 20, 30], extra=extra), [10, 20, 30])
     with pytest.raises(CellError):
-        window_row({"choices": [{"text": "x", "logprobs": None}]}, [10, 20, 30], 2)
+        scored({"choices": [{"text": "x", "logprobs": None}]}, [10, 20, 30])
 
 
 @pytest.mark.parametrize("setting", [{"window": 1}, {"items": 0}, {"top_k": 0}, {"top_k": 21}])

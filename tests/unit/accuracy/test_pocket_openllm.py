@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from harness.accuracy.datasets import source
-from harness.accuracy.lm_eval import data as lm_eval_data
-from harness.accuracy.lm_eval import tasks as lm_eval_tasks
+from harness.accuracy.lm_eval.mirrors import DATA
 from harness.accuracy.lm_eval.suite import Config, LmEval
+from harness.accuracy.lm_eval.tasks import load_tasks
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.paths import scenarios_dir
 
@@ -21,7 +21,7 @@ def rows(name: str, split: str) -> list[dict]:
 
 
 def splits(name: str) -> list[str]:
-    data = lm_eval_data.DATA[name]
+    data = DATA[name]
     return [split for split in (data.shots, data.asked) if split]
 
 
@@ -32,8 +32,8 @@ def test_preflight_takes_the_leaderboards_shots(name):
 
 @pytest.mark.parametrize("name", SHOTS)
 def test_lm_eval_reads_every_item(name, tmp_path):
-    where = source("pocket", name, lm_eval_data.DATA[name].hub)
-    _, tasks = lm_eval_tasks.load_tasks(name, name, where, tmp_path)
+    where = source("pocket", name, DATA[name].hub)
+    _, tasks = load_tasks(name, name, where, tmp_path)
     (task,) = tasks.values()
     assert len(task.eval_docs) == len(rows(name, splits(name)[-1])) >= 12
     for doc in task.eval_docs:

@@ -5,9 +5,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
+from harness.accuracy.humaneval.code_prompts import code_ids
 from harness.accuracy.lm_eval.model import ServedModel
 from harness.accuracy.text_prompts import sendable
-from harness.accuracy.token_prompts import chat_ids, code_ids
+from harness.accuracy.token_prompts import chat_ids
 from harness.engines import Server
 from harness.engines.dialect import VLLM
 from harness.errors import CellError

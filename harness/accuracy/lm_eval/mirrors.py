@@ -133,7 +133,7 @@ def too_few_shots(path: Path, read: Callable[[Path], list[Any]], fewshot: int, s
     return [f"data: {path} has {examples} examples for {fewshot} shots{drawn}; lower fewshot"]
 
 
-def mmlu_docs(path: Path) -> list[dict[str, Any]]:
+def mmlu_docs(path: Path) -> list[Row]:
     """Rows of ``question,choice0..choice3,answer`` in the hub's form: question, choices, answer (0-3)."""
     return [
         {"question": row["question"], "choices": [row[f"choice{n}"] for n in range(4)], "answer": int(row["answer"])}

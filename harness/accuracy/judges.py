@@ -1,4 +1,4 @@
-"""Who judges, and that it is none of the models under test, whatever name it is called by."""
+"""The sweep's judge: what preflight says of its settings, and that it is none of the models under test."""
 
 import re
 from collections.abc import Mapping
@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.accuracy.alpaca_eval.judge_prompts import STYLES
 from harness.checkpoints import source
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import content, weights_only
 from harness.checkpoints.sources import Directory, Hub, Pypi
 from harness.config.schema import Judge
+from harness.errors import did_you_mean
 
 LOCAL = {"localhost": "127.0.0.1", "::1": "127.0.0.1", "0.0.0.0": "127.0.0.1"}
+FEWEST_CALIBRATED = 4  # instructions
 PORTS = {"http": 80, "https": 443}
 _IN_HUB_CACHE = re.compile(r"/models--([\w.-]+?)--([\w.-]+)/snapshots/")
 
@@ -39,7 +42,19 @@ def endpoint_key(base_url: str) -> tuple[Any, ...]:
     return (url.scheme.lower(), LOCAL.get(host, host), url.port or PORTS.get(url.scheme.lower()), path)
 
 
-def problems(
+def settings_problems(judge: Judge) -> list[str]:
+    found = []
+    if judge.prompt not in STYLES:
+        found.append(f"unknown judge.prompt {judge.prompt!r}{did_you_mean(judge.prompt, list(STYLES))}")
+    if judge.calibration_items < FEWEST_CALIBRATED:
+        found.append(
+            f"judge.calibration_items is {judge.calibration_items}; with fewer than {FEWEST_CALIBRATED} instructions "
+            "no judge can be told from chance"
+        )
+    return found
+
+
+def identity_problems(
     judge: Judge,
     references: list[str],
     locations: list[str],

@@ -1,0 +1,18 @@
+"""The context length of a served model."""
+
+from harness.engines import Server
+from harness.engines.model_list import read_models
+from harness.engines.replies import BadReply, a_count
+from harness.errors import EngineError
+
+
+def served_context_length(server: Server) -> int | None:
+    """vLLM and SGLang tell it at /v1/models, of llama.cpp the engine knows it; None where nobody does."""
+    if known := server.facts.get("max_model_len"):
+        return known
+    try:
+        entries = read_models(server) or []
+        length = next((entry.get("max_model_len") for entry in entries if entry["id"] == server.model), None)
+        return a_count(length, "max_model_len") or None
+    except (EngineError, BadReply):
+        return None
