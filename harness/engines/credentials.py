@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from harness.errors import ConfigError
 from harness.redaction.known_secrets import learn_url, names_a_variable
-from harness.redaction.masking import MASK, is_secret_option, learn, mask_urls
+from harness.redaction.learning import learn
+from harness.redaction.masking import MASK, is_secret_option, mask_urls
 
 _VISIBLE = re.compile(r"[!-~]+")  # what an Authorization header can carry (RFC 6750)
 

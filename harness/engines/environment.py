@@ -20,7 +20,8 @@ from pathlib import Path
 
 from harness.engines.credentials import argument_problems
 from harness.errors import HarnessError
-from harness.redaction.masking import mask_data, mask_urls
+from harness.redaction.masked_data import mask_data
+from harness.redaction.masking import mask_urls
 
 STOP_GRACE_S = 10.0
 ASK_TIMEOUT_S = 60.0

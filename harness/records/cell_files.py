@@ -16,7 +16,7 @@ import orjson
 from harness.machine.disk import write_synced
 from harness.records.record_check import record_fault, rows_fault
 from harness.records.stored_json import Damaged, file_digest, parse_object, read_bytes, read_json, with_digest
-from harness.redaction.masking import mask_row
+from harness.redaction.masked_data import mask_row
 
 RECORD, ROWS, SAMPLES = "record.json", "rows.jsonl.gz", "telemetry.jsonl.gz"
 

@@ -39,7 +39,7 @@ from harness.records.record import Record
 from harness.records.shapes import Maybe, mismatch
 from harness.records.spent import spent_lines, spent_text
 from harness.records.stored_json import Damaged, read_bytes, read_json, with_digest
-from harness.redaction.masking import mask_data
+from harness.redaction.masked_data import mask_data
 from harness.untrusted.names import link_out, shortened
 
 IDENTITY = ("cell", "cells", "fingerprint", "key", "files")  # of a record, a manifest and a failure

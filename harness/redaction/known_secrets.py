@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from harness.redaction.learning import learn, learn_pair
 from harness.redaction.masking import (
     KEY_PREFIXES,
     MASK,
@@ -13,8 +14,6 @@ from harness.redaction.masking import (
     OPTION,
     QUERY_SECRET,
     is_secret_option,
-    learn,
-    learn_pair,
     no_password,
     secret_name,
     user_is_secret,

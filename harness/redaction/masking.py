@@ -2,7 +2,8 @@
 
 Two rules, both applied by `mask`:
 - known values: keys, tokens and passwords of the environment, the command line and the configuration
-  (known_secrets.py), in every encoding in which libraries repeat them, and the first part of one that was cut off;
+  (known_secrets.py), in every encoding in which libraries repeat them (learning.py), and the first part of one that
+  was cut off;
 - structure: URL credentials, Authorization headers, secret query parameters, options and NAME=VALUE pairs whose name
   says that they are secret, and the token formats of well-known providers.
 
@@ -10,14 +11,8 @@ The known values are shared by the process, as its environment is. Standard libr
 alone to mask what a server prints.
 """
 
-import base64
-import functools
-import html
-import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
-from urllib.parse import quote, quote_plus
 
 MASK = "***"
 Masker = Callable[[str], str]
@@ -33,16 +28,7 @@ _NO_SECRET_BEFORE = frozenset(  # the last word but one of PAD_TOKEN, SORT_KEY, 
         "PARTITION PUBLIC",
     )
 )
-_FLAGS = {"", "0", "1", "true", "false", "yes", "no", "on", "off", "none", "null"}  # never a secret
-_COMMON = _FLAGS.union(  # placeholders and words that a password may be, and that a log is full of
-    re.findall(
-        r"\w+",
-        "mlflow postgres postgresql mysql redis ollama openai vllm sglang harness model empty token pass passwd "
-        "password test user admin root key apikey api_key secret default dummy fake example unused placeholder string "
-        "local localhost http https auto bearer basic",
-    )
-)
-_SCHEME = re.compile(r"(?i)(?:bearer|basic|token)\s+(?=\S+$)")  # of an Authorization header
+FLAGS = {"", "0", "1", "true", "false", "yes", "no", "on", "off", "none", "null"}  # never a secret
 
 _LOWER = re.compile(
     r"(?:[\w-]*[_-])?(?:api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|password|passwd|secret|"
@@ -54,7 +40,7 @@ OPTION = (
     r"|token)"
 )
 _QUOTES = r"""(?:\\*["'])?"""
-_NO_FLAG = rf"""(?!(?i:{"|".join(sorted(filter(None, _FLAGS)))})(?:[\s"',;&}})>\]\\]|$))"""
+_NO_FLAG = rf"""(?!(?i:{"|".join(sorted(filter(None, FLAGS)))})(?:[\s"',;&}})>\]\\]|$))"""
 _VALUE = rf"""{_NO_FLAG}[^\s"',;&}}\]\\]+"""
 
 # The bounds keep a long line without an end of the credentials from taking quadratic time.
@@ -192,28 +178,8 @@ def known_values() -> list[str]:
 
 
 def learn_encoded(values: Iterable[str]) -> None:
-    """Add what `known_values` of another process gave."""
+    """Mask these from now on: values in every encoding, from learning.py or `known_values` of another process."""
     _known.add(values)
-
-
-def learn(*secrets: str | None, certain: bool = False) -> None:
-    """Mask these from now on, in every encoding. Words and numbers that are too common are left out.
-
-    `certain`: a value that is a secret beyond doubt, as a key that was read to be sent. Four characters are enough
-    then, unless it is a placeholder; a value of less than eight is masked where it is a whole word.
-    """
-    for secret in secrets:
-        whole = _SCHEME.sub("", (secret or "").strip(), count=1)
-        if _telling(whole, certain):
-            _known.add(_encodings(whole))
-        parts = {*whole.splitlines(), *whole.split()} - {whole}
-        for part in (part for part in parts if _part_of_secret(part)):
-            _known.add(_encodings(part))
-
-
-def learn_pair(user: str, password: str) -> None:
-    """As HTTP basic authentication sends them."""
-    _known.add(_base64(f"{user}:{password}"))
 
 
 def secret_name(name: str) -> bool:
@@ -254,7 +220,7 @@ def no_password(scheme: str, userinfo: str) -> bool:
 
 def is_flag(value: str) -> bool:
     """Return whether a value is a switch such as 1, true or none, which is never a secret."""
-    return value.lower() in _FLAGS
+    return value.lower() in FLAGS
 
 
 def mask(text: str) -> str:
@@ -290,74 +256,3 @@ def excerpt(text: str | bytes, length: int) -> str:
     """The beginning of something that a server said; masked first, so that no half of a secret is left at the end."""
     beginning = text[: length + 4096]
     return mask(beginning.decode("utf-8", "replace") if isinstance(beginning, bytes) else beginning)[:length]
-
-
-def mask_data(value: Any, masker: Masker = mask) -> Any:
-    """`masker` on every string of a JSON-able value; a value whose key or option says that it is secret is masked."""
-    if isinstance(value, str):
-        return masker(value)
-    if isinstance(value, dict):
-        return {_key(key): MASK if _is_secret(key, item) else mask_data(item, masker) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        if all(isinstance(item, float | int) or item is None for item in value):
-            return value
-        before = ["", *value]
-        return [
-            MASK if _is_secret_argument(word, item) else mask_data(item, masker)
-            for word, item in zip(before, value, strict=False)
-        ]
-    return value
-
-
-def _key(key: Any) -> Any:
-    return mask_urls(key) if isinstance(key, str) else key
-
-
-def _is_secret(key: Any, value: Any) -> bool:
-    return isinstance(value, str) and not is_flag(value) and isinstance(key, str) and secret_name(key)
-
-
-def _is_secret_argument(option: Any, value: Any) -> bool:
-    if not isinstance(option, str) or not isinstance(value, str) or value.startswith("-") or is_flag(value):
-        return False
-    return is_secret_option(option)
-
-
-def mask_row(row: dict[str, Any], text: str) -> dict[str, Any]:
-    """A row of a record, `text` its JSON: what a model answered is kept unless it holds a known value."""
-    if row.get("error"):
-        row = {**row, "error": mask_data(row["error"])}
-    return row if mask_known(text) == text else mask_data(row, mask_known)
-
-
-def _telling(value: str, certain: bool = False) -> bool:
-    """Masking `mlflow`, `true` or `8000` wherever they stand would spoil the text: URLs hide such passwords anyway."""
-    if value.lower() in _COMMON:
-        return False
-    if value.isdecimal():
-        return len(value) >= (6 if certain else 8)
-    if certain:
-        return len(value) >= 4
-    return len(value) >= 12 or (len(value) >= 6 and not (value.isalpha() and value.islower()))
-
-
-def _part_of_secret(part: str) -> bool:
-    """Return whether a word of a secret is one itself: not BEGIN and PRIVATE of a PEM file."""
-    long = len(part) >= 16 or any(char.isdecimal() for char in part)
-    return long and _telling(part) and not part.startswith("-----")
-
-
-@functools.lru_cache(maxsize=512)
-def _encodings(secret: str) -> frozenset[str]:
-    """As JSON, Python, HTML and URLs write it, and in base64."""
-    found = {secret, repr(secret)[1:-1], html.escape(secret), quote(secret), quote(secret, safe=""), quote_plus(secret)}
-    for text in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        found |= {text, json.dumps(text)[1:-1], text.replace("/", r"\/")}
-    found |= {re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), text) for text in found}
-    return frozenset(found) | _base64(secret)
-
-
-def _base64(secret: str) -> frozenset[str]:
-    data = secret.encode("utf-8", "surrogateescape")
-    both = (base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode())
-    return frozenset(text for one in both for text in (one, one.rstrip("="), quote(one, safe="")))

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.records.cell import PlannedCell
 from harness.records.store import Store
-from harness.redaction.masking import mask_data
+from harness.redaction.masked_data import mask_data
 
 NOW_CONTENT = "identity of the checkpoint is now its content"
 NOW_TOKENIZER = "identity of the tokenizer is now the content of its files"

@@ -34,7 +34,8 @@ from harness.load import load_points
 from harness.machine import host
 from harness.records.cell import PlannedCell
 from harness.records.point import LoadPoint
-from harness.redaction.masking import mask_data, mask_urls
+from harness.redaction.masked_data import mask_data
+from harness.redaction.masking import mask_urls
 from harness.text.corpora import corpus_digest
 
 MEASUREMENT = 2  # raised when the code changes what a stored number means

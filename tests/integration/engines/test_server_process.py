@@ -16,6 +16,7 @@ from harness.engines.environment import run_logged
 from harness.engines.process import ServerProcess, free_port, port_in_use
 from harness.errors import DiskFull, EngineError, HarnessError
 from harness.redaction import masking
+from harness.redaction.learning import learn
 
 SERVER = """
 import http.server, signal, subprocess, sys
@@ -95,7 +96,7 @@ def test_the_end_of_the_log_is_in_the_error(tmp_path):
 
 def test_the_log_has_no_secret_however_it_is_printed(tmp_path, monkeypatch):
     monkeypatch.setattr(masking, "_known", masking._Known())
-    masking.learn("k9Xw2Lq8Rt5Vb7Nm3")
+    learn("k9Xw2Lq8Rt5Vb7Nm3")
     code = """
 import os, sys, time
 for piece in ("begin k9Xw2L", "q8Rt5Vb7Nm3 end\\n", "50 % k9Xw2Lq8Rt5Vb7Nm3\\r", "x" * 100000 + "\\n"):
@@ -117,7 +118,7 @@ os.write(2, b"\\xff not UTF-8, no end of line: k9Xw2Lq8Rt5Vb7Nm3")
 
 def test_lines_for_us_are_as_they_were_printed_and_the_rest_is_masked(tmp_path, monkeypatch):
     monkeypatch.setattr(masking, "_known", masking._Known())
-    masking.learn("k9Xw2Lq8Rt5Vb7Nm3")
+    learn("k9Xw2Lq8Rt5Vb7Nm3")
     code = "import sys; print('{}'); print('k9Xw2Lq8Rt5Vb7Nm3', file=sys.stderr)"
     process = ServerProcess([sys.executable, "-c", code], {}, tmp_path / "log", grace_s=1.0, talks=True)
     assert list(process.lines(20)) == [b"{}"]

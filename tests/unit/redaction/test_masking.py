@@ -23,7 +23,9 @@ from harness.records.manifest import Manifest, Variant
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.redaction import known_secrets, masking
-from harness.redaction.masking import excerpt, mask, mask_data, mask_row, secret_name
+from harness.redaction.learning import learn as learn_value
+from harness.redaction.masked_data import mask_data, mask_row
+from harness.redaction.masking import excerpt, mask, secret_name
 
 SECRET = "q7Zr/kW2+pL9 vT4xN8\"bM3'é"
 
@@ -114,14 +116,14 @@ def test_what_is_no_secret_stays(text):
     ],
 )
 def test_a_known_value_in_every_encoding(written):
-    masking.learn(SECRET)
+    learn_value(SECRET)
     shown = mask(f"before {written} after")
     assert shown.startswith("before ") and shown.endswith(" after") and "***" in shown
     assert not any(part in shown for part in ("q7Zr", "kW2", "pL9", "vT4", "bM3"))
 
 
 def test_the_first_part_of_a_known_value_is_masked_and_common_words_are_not():
-    masking.learn("k9Xw2Lq8Rt5Vb7Nm3Zc1Yp6", "mlflow", "true", "8000", "EMPTY")
+    learn_value("k9Xw2Lq8Rt5Vb7Nm3Zc1Yp6", "mlflow", "true", "8000", "EMPTY")
     assert mask("cut: k9Xw2Lq8Rt5Vb7N") == "cut: ***"
     assert mask("k9Xw2L is another word") == "k9Xw2L is another word"
     assert mask("mlflow true 8000 EMPTY") == "mlflow true 8000 EMPTY"
@@ -130,7 +132,7 @@ def test_the_first_part_of_a_known_value_is_masked_and_common_words_are_not():
 
 
 def test_data_is_masked_by_value_and_by_key_and_stays_json():
-    masking.learn("12345678")
+    learn_value("12345678")
     data = {"env": {"HF_TOKEN": "x", "A": "1"}, "args": ["--api-key", "y", "-n", "5"], "n": 12345678, "f": [0.5, None]}
     data |= {"uri": "http://a:b@h", "said": "got 12345678", "http://a:b@h": 1, "api_key_env": "HF_TOKEN", "token": " a"}
     masked = mask_data(data)
@@ -141,7 +143,7 @@ def test_data_is_masked_by_value_and_by_key_and_stays_json():
 
 
 def test_answers_of_models_are_changed_by_known_values_alone():
-    masking.learn("k9Xw2Lq8Rt5Vb7Nm")
+    learn_value("k9Xw2Lq8Rt5Vb7Nm")
     code = {"response": 'url = "http://user:pass@host"; PASSWORD = "x1y2"', "error": None}
     assert mask_row(code, json.dumps(code)) is code
     row = {"response": "the key is k9Xw2Lq8Rt5Vb7Nm", "error": {"kind": "http_500", "message": "http://u:p@h"}}
@@ -208,9 +210,9 @@ def test_switches_keep_their_values_in_data():
 
 @pytest.mark.parametrize("secret", ["topsecret", "minioadmin", "opensesame", "1234567", "abc12", "hunt"])
 def test_a_short_or_simple_secret_is_masked_as_a_word(secret):
-    masking.learn(secret)
+    learn_value(secret)
     assert mask(f"said {secret}.") == f"said {secret}.", "a value that is no secret for certain"
-    masking.learn(secret, certain=True)
+    learn_value(secret, certain=True)
     assert mask(f"said {secret}.") == "said ***."
     assert mask(json.dumps(f"a\n{secret}\t")) == '"a\\n***\\t"'
     if len(secret) < 8:
@@ -221,7 +223,7 @@ def test_a_short_or_simple_secret_is_masked_as_a_word(secret):
 
 def test_placeholders_are_never_secrets():
     words = "mlflow postgres ollama EMPTY none null True password token test admin root key vllm harness 8000 abc"
-    masking.learn(*words.split(), certain=True)
+    learn_value(*words.split(), certain=True)
     assert masking.known_values() == []
 
 
@@ -268,7 +270,7 @@ SURROUNDINGS = ["{}", "INFO {} of 12", '{{"text": "{}"}}', "a\n{}\tb", "x=({})",
 @pytest.mark.parametrize("around", SURROUNDINGS)
 @pytest.mark.parametrize("change", [str, str.upper, str.lower, str.title, json.dumps, repr, quote])
 def test_the_prefilter_changes_no_result(around, change):
-    masking.learn("k9Xw2Lq8Rt5Vb7Nm")
+    learn_value("k9Xw2Lq8Rt5Vb7Nm")
     for form in [*SECRET_FORMS, *PLAIN_FORMS, "INFO the engine is up", "k9Xw2Lq8Rt5Vb7Nm"]:
         text = around.format(*[change(form)] * 2)
         assert mask(text) == masking._mask_structure(masking.mask_known(text), everything())
@@ -328,7 +330,7 @@ def test_a_store_masks_rows_and_never_the_identity_of_a_cell(tmp_path):
     manifest = Manifest("s", "bf16", {"bf16": Variant("bf16", "hunter2")}, suites=("mmlu",), cells=(cell,))
     store.write_manifest(manifest)
     store.write_failure("bf16/hunter2/2", "hunter2 failed", None)
-    masking.learn("hunter2", certain=True)
+    learn_value("hunter2", certain=True)
     stored = store.record("hunter2")
     assert stored == replace(record, engine={"log": "at ***"}, files=stored.files, schema=stored.schema)
     assert store.rows("hunter2") == [{"response": "***", "error": "http://***@h"}, rows[1]]
