@@ -8,7 +8,7 @@ from harness.errors import EngineError
 
 def served_context_length(server: Server) -> int | None:
     """vLLM and SGLang tell it at /v1/models, of llama.cpp the engine knows it; None where nobody does."""
-    if known := server.facts.get("max_model_len"):
+    if known := server.facts.max_model_len:
         return known
     try:
         entries = read_models(server) or []

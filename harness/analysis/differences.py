@@ -79,8 +79,9 @@ def _cell_facts(measured: Measured, add) -> None:
         add("kernels by layer", f"{scheme}: {logged.layers} layers")
     add("kernels of attention", list(engine.attention))
     add("kernels of the KV cache", engine.kv_cache_dtype)
-    for name, value in vars(engine.checkpoint or ServedCheckpoint()).items():
-        add(f"checkpoint {name}", value)
+    checkpoint = engine.checkpoint or ServedCheckpoint()
+    for name in ("reference", "revision", "digest", "size_bytes"):
+        add(f"checkpoint {name}", getattr(checkpoint, name))
     if measured.cell.suite and (data := measured.scored.data):
         for name, value in vars(data).items():
             add(f"data of {subject}: {name}", value)

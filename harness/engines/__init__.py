@@ -20,6 +20,7 @@ from harness.engines.dialect import OPENAI, VLLM, Dialect
 from harness.engines.limits import Limits, Meter, TokenPrice
 from harness.engines.releases import Release
 from harness.errors import ConfigError, did_you_mean
+from harness.records.engine_facts import EngineFacts
 
 ENGINES = {
     "vllm": "harness.engines.vllm:Vllm",
@@ -51,7 +52,7 @@ class Server:
     base_url: str  # http://127.0.0.1:8000, without /v1
     model: str  # the name it serves
     api_key_env: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)  # version, command, schemes, kernels, log: in every record
+    facts: EngineFacts = field(default_factory=EngineFacts)  # in every record
     dialect: Dialect = VLLM
     limits: Limits = field(default_factory=Limits)  # what its owner lets a client ask
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)  # what was asked of it

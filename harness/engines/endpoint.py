@@ -15,6 +15,7 @@ from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.engines.model_list import list_models
 from harness.errors import EngineError, did_you_mean
+from harness.records.engine_facts import EngineFacts
 
 
 @dataclass
@@ -143,8 +144,8 @@ class Endpoint(Engine):
             raise EngineError(
                 f"{server.base_url} does not serve {model!r}; it serves {some or 'nothing'}; set engine.model"
             )
-        facts = {"kind": "endpoint", "version": self.config.version or "unknown", "command": [], "kernels": []}
-        facts |= {"base_url": server.base_url, "model": model}
+        address = {"base_url": server.base_url, "model": model}
+        facts = EngineFacts(self.kind, version=self.config.version or "unknown", more=address)
         yield Server(base_url, model, self.config.api_key_env, facts, self.dialect, self.limits)
 
     def reset_prefix_cache(self, server: Server) -> bool:

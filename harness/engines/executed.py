@@ -1,16 +1,17 @@
 """Did a variant's layers run in the format that its scheme names? Judged by what the engine's log names alone. Pure.
 
-`facts` are those of `vllm_log.read_log`; an engine that names nothing leaves the question open.
+An engine whose log names nothing leaves the question open.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from harness.config.schemes import quantized, words
 from harness.config.variants import Scheme
 from harness.engines.kernels import SIXTEEN_BIT
 from harness.engines.layer_names import compact, expand
+from harness.records.engine_facts import EngineFacts, LoggedScheme
 
 SPARSE_SCHEMES = {"CompressedTensors24", "CompressedTensorsW4A16Sparse24"}
 SPARSE_METHODS = {"gptq_marlin_24"}  # of every linear layer, without a line for each
@@ -46,17 +47,16 @@ class Inspected(Protocol):
     def sparse24(self) -> bool: ...
 
 
-def sparse_problem(facts: dict[str, Any], inspection: Inspected | None) -> tuple[str, str] | None:
+def sparse_problem(facts: EngineFacts, inspection: Inspected | None) -> tuple[str, str] | None:
     """Return (flag, message) where 2:4 weights ran dense in any layer, or where the log does not tell; else None.
 
     `inspection`: the checkpoint, where it was looked at. Its 2:4 layers must be named in the log; others do not
     count.
     """
-    method = facts.get("quantization")
-    schemes = facts.get("schemes") or {}
+    schemes = facts.schemes
     if not schemes:
-        return _without_schemes(facts, method)
-    sparse = sum(entry["layers"] for name, entry in schemes.items() if name in SPARSE_SCHEMES)
+        return _without_schemes(facts, facts.quantization)
+    sparse = sum(entry.layers for name, entry in schemes.items() if name in SPARSE_SCHEMES)
     dense = {name: names for name, entry in schemes.items() if name not in SPARSE_SCHEMES
              and (names := _pruned(entry, inspection))}  # fmt: skip
     count = sum(number for number, _ in dense.values())
@@ -68,25 +68,25 @@ def sparse_problem(facts: dict[str, Any], inspection: Inspected | None) -> tuple
     return "no_sparse_kernel", f"{count} of {sparse + count} layers with 2:4 sparse weights ran dense ({where})"
 
 
-def _without_schemes(facts: dict[str, Any], method: str | None) -> tuple[str, str] | None:
+def _without_schemes(facts: EngineFacts, method: str | None) -> tuple[str, str] | None:
     if method in SPARSE_METHODS:
         return None
     if method == "none":
         return "no_sparse_kernel", "all layers with 2:4 sparse weights ran dense: vLLM logs quantization=None"
     if method and method != NAMES_LAYERS:
         return "no_sparse_kernel", f"all layers with 2:4 sparse weights ran dense: vLLM's {method} has no 2:4 kernels"
-    if method and facts.get("schemes") is not None:
+    if method and facts.names_schemes:
         return "no_sparse_kernel", "all layers with 2:4 sparse weights ran dense: vLLM names no scheme for any of them"
-    engine = f"{facts.get('kind', 'the engine')} {facts.get('version', '')}".strip()
+    engine = facts.label or "the engine"
     return "kernel_unknown", f"{engine} does not say whether its 2:4 kernels ran: its log names no scheme for a layer"
 
 
-def _pruned(entry: dict[str, Any], inspection: Inspected | None) -> tuple[int, list[str]] | None:
+def _pruned(entry: LoggedScheme, inspection: Inspected | None) -> tuple[int, list[str]] | None:
     """(layers, compact names) without those whose weights are known not to be 2:4; None where none is left."""
     if inspection is None or not inspection.sparse24 or _abbreviated(entry):
-        return entry["layers"], entry["names"]
+        return entry.layers, list(entry.names)
     known = {layer.name: layer.sparse24 for layer in inspection.layers}
-    kept = [layer for layer in expand(entry["names"]) if _may_be_24(layer, known)]
+    kept = [layer for layer in expand(entry.names) if _may_be_24(layer, known)]
     return (len(kept), compact(kept)) if kept else None
 
 
@@ -95,12 +95,12 @@ def _may_be_24(layer: str, known: dict[str, bool]) -> bool:
     return any(told) or not told
 
 
-def _unnamed(schemes: dict[str, Any], inspection: Inspected | None) -> str | None:
+def _unnamed(schemes: Mapping[str, LoggedScheme], inspection: Inspected | None) -> str | None:
     """The 2:4 layers of the files that no scheme line names; None where there are none, or the names do not tell."""
     if inspection is None or any(_abbreviated(entry) for entry in schemes.values()):
         return None
     known = {layer.name: layer.sparse24 for layer in inspection.layers}
-    logged = [layer for entry in schemes.values() for layer in expand(entry["names"])]
+    logged = [layer for entry in schemes.values() for layer in expand(entry.names)]
     named = {name for layer in logged for name in _in_files(layer, known)}
     sparse = [name for name, is_24 in known.items() if is_24]
     missing = [name for name in sparse if name not in named]
@@ -127,28 +127,27 @@ def _in_files(layer: str, known: Collection[str]) -> list[str]:
     )
 
 
-def _abbreviated(entry: dict[str, Any]) -> bool:
-    return any(name.startswith("and ") for name in entry["names"])
+def _abbreviated(entry: LoggedScheme) -> bool:
+    return any(name.startswith("and ") for name in entry.names)
 
 
-def activation_problems(facts: dict[str, Any], scheme: Scheme) -> Iterator[tuple[str, str]]:
+def activation_problems(facts: EngineFacts, scheme: Scheme) -> Iterator[tuple[str, str]]:
     """(flag, message) for each way in which quantized activations were computed in another format."""
     if not quantized(scheme.activations):
         return
     said = f"the scheme says {words(scheme.activations)}"
-    schemes = facts.get("schemes") or {}
-    total = sum(entry["layers"] for entry in schemes.values())
-    for name, entry in schemes.items():
+    total = sum(entry.layers for entry in facts.schemes.values())
+    for name, entry in facts.schemes.items():
         if SIXTEEN_BIT_SCHEME.search(name):
-            text = f"activations stayed in 16 bit in {entry['layers']} of {total} layers ({name}: "
-            yield "activations_unquantized", f"{text}{_listed(entry['names'])}); {said}"
+            text = f"activations stayed in 16 bit in {entry.layers} of {total} layers ({name}: "
+            yield "activations_unquantized", f"{text}{_listed(list(entry.names))}); {said}"
         if name in ROUNDED_ONLY:
             text = "activations are rounded and multiplied in 16 bit; speeds are not representative"
             yield "emulated_kernel", f"{name}: {text}"
     ran: dict[str, list[str]] = {}
-    for entry in facts.get("kernels") or []:
-        if entry.get("activations") and not SIXTEEN_BIT_SCHEME.search(entry["layer"]):
-            ran.setdefault(entry["activations"], []).append(f"{entry['kernel']} for {entry['layer']}")
+    for entry in facts.kernels:
+        if entry.activations and not SIXTEEN_BIT_SCHEME.search(entry.layer):
+            ran.setdefault(entry.activations, []).append(f"{entry.kernel} for {entry.layer}")
     for format, kernels in ran.items():
         by = ", ".join(dict.fromkeys(kernels))
         if format == SIXTEEN_BIT:
@@ -157,9 +156,9 @@ def activation_problems(facts: dict[str, Any], scheme: Scheme) -> Iterator[tuple
             yield "activations_differ", f"activations were computed in {format} ({by}); {said}"
 
 
-def cache_problem(facts: dict[str, Any], wanted: str | None) -> tuple[str, str] | None:
+def cache_problem(facts: EngineFacts, wanted: str | None) -> tuple[str, str] | None:
     """`wanted`: the KV cache's format in words, where the variant quantizes it."""
-    ran = facts.get("kv_cache_dtype")
+    ran = facts.kv_cache_dtype
     if wanted is None or ran is None or not set(ran.split(", ")) & UNQUANTIZED_CACHES:
         return None
     return "kv_cache_unquantized", f"the KV cache was kept in {ran}; the variant says {wanted}"

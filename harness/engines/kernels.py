@@ -31,7 +31,7 @@ WEIGHT_ONLY = {
 MARLIN_BACKENDS = {"marlin", "batched_marlin", "nvfp4linearbackend.marlin", "marlin (weight-only)"}  # of FP4 and FP8
 
 
-def is_emulated(kernel: str, device: str) -> bool:
+def is_emulated(kernel: str, device: str | None) -> bool:
     return "emulat" in kernel.lower() or device in EMULATIONS.get(kernel, ())
 
 

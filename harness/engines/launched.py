@@ -23,6 +23,7 @@ from harness.engines.replies import BadReply, parse_json
 from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
 from harness.hub.commits import MODEL, commit_of
+from harness.records.engine_facts import EngineFacts
 
 RESET_TIMEOUT_S = 10.0
 
@@ -57,8 +58,8 @@ class Launched(Engine):
         return {}
 
     @abstractmethod
-    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
-        """`version`, `kernels`, and what else the engine tells of itself."""
+    def server_facts(self, started: EngineFacts, base_url: str, log: Path) -> EngineFacts:
+        """`started` with `version`, `kernels`, and what else the engine tells of itself."""
 
     def fingerprint(self) -> dict[str, Any]:
         c = self.config
@@ -99,15 +100,8 @@ class Launched(Engine):
             ready_s = process.wait_ready(lambda: self.healthy(base_url), self.config.startup_timeout_s, what)
             if deployment.name not in (available := list_models(Server(base_url, deployment.name)) or []):
                 raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
-            facts = {
-                "kind": self.config.kind,
-                "device": self.config.device,
-                "command": command,
-                "log": str(log),
-                "ready_s": round(ready_s, 1),
-                **self.server_facts(base_url, command, log),
-            }
-            yield Server(base_url, deployment.name, None, facts, self.dialect)
+            started = EngineFacts(self.kind, self.device, tuple(command), str(log), round(ready_s, 1))
+            yield Server(base_url, deployment.name, None, self.server_facts(started, base_url, log), self.dialect)
         finally:
             process.stop()
 

@@ -8,7 +8,7 @@ wants a folder for saved slots); the cache of earlier prompts in RAM is off.
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +29,7 @@ from harness.engines.launched import (
     speculation,
 )
 from harness.errors import ConfigError
+from harness.records.engine_facts import EngineFacts, Kernel
 
 SERVER = "llama-server"
 NEUTRAL = ("--top-k", "0", "--top-p", "1", "--min-p", "0", "--repeat-penalty", "1")
@@ -121,17 +122,15 @@ class LlamaCpp(Launched):
             *(*NEUTRAL, *offload, *c.args, *deployment.args),
         ]
 
-    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
+    def server_facts(self, started: EngineFacts, base_url: str, log: Path) -> EngineFacts:
         props = ask_object(base_url + "/props")
         text = log.read_text(errors="replace").rpartition("\n$ ")[2]  # since this start; silent below verbosity 4
-        kernels = [
-            {"layer": "weights", "kernel": name, "emulated": False} for name in dict.fromkeys(BUFFER.findall(text))
-        ]
-        return {
-            "version": props.get("build_info") or self.config.version,
-            "kernels": kernels,
-            "max_model_len": self.config.max_model_len,
-        }
+        return replace(
+            started,
+            version=str(props.get("build_info") or self.config.version),
+            kernels=tuple(Kernel("weights", name) for name in dict.fromkeys(BUFFER.findall(text))),
+            max_model_len=self.config.max_model_len,
+        )
 
     def reset_prefix_cache(self, server: Server) -> bool:
         told = ask_json(server.base_url + "/slots")

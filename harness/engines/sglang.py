@@ -4,7 +4,7 @@ No machine of ours has a GPU: this module has not run. Its arguments are compare
 (tests/unit/engines/test_sglang.py); its API is as read in sglang 0.5.23, python/sglang/srt/entrypoints.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from harness.engines.launched import (
     speculation,
 )
 from harness.errors import ConfigError
+from harness.records.engine_facts import EngineFacts, Kernel
 
 MODULE = "sglang.launch_server"
 AXES = {
@@ -88,15 +89,15 @@ class Sglang(Launched):
             *(*revision, *c.args, *deployment.args),
         ]
 
-    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
+    def server_facts(self, started: EngineFacts, base_url: str, log: Path) -> EngineFacts:
         told = ask_object(base_url + "/server_info") or ask_object(base_url + "/get_server_info")
-        kernels = [
-            {"layer": layer, "kernel": str(told[setting]), "emulated": False}
-            for setting, layer in BACKENDS.items()
-            if told.get(setting)
-        ]
-        facts = {"version": told.get("version") or self.config.version, "kernels": kernels}
-        return facts | ({"kv_cache_dtype": str(told["kv_cache_dtype"])} if told.get("kv_cache_dtype") else {})
+        kernels = (Kernel(layer, str(told[name])) for name, layer in BACKENDS.items() if told.get(name))
+        return replace(
+            started,
+            version=str(told.get("version") or self.config.version),
+            kernels=tuple(kernels),
+            kv_cache_dtype=str(told["kv_cache_dtype"]) if told.get("kv_cache_dtype") else None,
+        )
 
     def reset_prefix_cache(self, server: Server) -> bool:
         """The radix cache, as soon as no request runs any more."""

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from harness.engines.vllm_gemm import VllmGemm
 from harness.engines.vllm_log import read_log, write_logging_config
 from harness.errors import ConfigError
 from harness.machine import host
+from harness.records.engine_facts import EngineFacts
 
 PLUGINS = Path(__file__).with_name("plugins")
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -137,12 +139,10 @@ class Vllm(Launched):
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
         return env
 
-    def server_facts(self, base_url: str, command: list[str], log: Path) -> dict[str, Any]:
-        return {
-            "version": ask_object(base_url + "/version").get("version") or self.config.version,
-            "dtype": last_argument(command, "--dtype"),
-            **read_log(log, self.config.device, self._capability()),
-        }
+    def server_facts(self, started: EngineFacts, base_url: str, log: Path) -> EngineFacts:
+        version = ask_object(base_url + "/version").get("version") or self.config.version
+        told = replace(started, version=str(version), dtype=last_argument(started.command, "--dtype"))
+        return read_log(told, log, self._capability())
 
     def _release(self) -> str:
         return f"{self.label} {self.config.version}" if self.config.version else ""
@@ -157,7 +157,7 @@ class Vllm(Launched):
         return ask(server.base_url + "/reset_prefix_cache", None, RESET_TIMEOUT_S, "POST") is not None
 
 
-def last_argument(command: list[str], option: str) -> str:
+def last_argument(command: Sequence[str], option: str) -> str:
     """A variant's own arguments come after the engine's, and the last one counts."""
     return command[len(command) - command[::-1].index(option)]
 

@@ -7,6 +7,7 @@ DEBUG; other quantization methods name a kernel for each kind of layer at INFO. 
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 from harness.engines.kernels import SIXTEEN_BIT, activations_of, is_emulated
 from harness.engines.layer_names import compact
 from harness.engines.releases import version_in
+from harness.records.engine_facts import EngineFacts, Kernel, LoggedScheme
 
 # These loggers are set to DEBUG; everything else of vLLM stays at INFO.
 DEBUG_LOGGERS = (
@@ -97,37 +99,35 @@ def write_logging_config(log: Path, version: str, env: Mapping[str, str]) -> dic
     return {"VLLM_LOGGING_CONFIG_PATH": str(path)}
 
 
-def read_log(log: Path, device: str, capability: float | None = None) -> dict[str, Any]:
-    """What the lines since the engine's last start name; a key that no line speaks of is absent.
-
-    {"schemes": {scheme: {"layers": count, "names": [compact names]}}, "kernels": [{"layer", "kernel", "emulated",
-    "activations"}], "attention": [backend], "kv_cache_dtype": "fp8", "quantization": "none" or the method}
-    """
+def read_log(started: EngineFacts, log: Path, capability: float | None = None) -> EngineFacts:
+    """`started` with what the lines since the engine's last start name; what no line speaks of is absent."""
     try:
         text = log.read_text(errors="replace")
     except OSError:
-        return {"kernels": []}
+        return started
     lines = [COLOUR.sub("", line) for line in text.rpartition("\n$ ")[2].splitlines()]
     named = [match.groups() for line in lines if (match := SCHEME.search(line))]
     schemes: dict[str, dict[str, None]] = {}
     for scheme, layer in named:
         schemes.setdefault(scheme, {})[layer] = None
-    found: dict[str, Any] = {"kernels": _kernels(lines, device, capability)}
-    if schemes or any(SELECTOR_KV.search(line) for line in lines):  # the latter is at DEBUG too: none was left out
-        found["schemes"] = {name: scheme_entry(layers) for name, layers in schemes.items()}
+    kernels = _kernels(lines, started.device, capability)
     attention = [next(filter(None, match.groups())) for line in lines if (match := ATTENTION.search(line))]
-    attention += [entry["kernel"] for entry in found["kernels"] if entry["layer"].endswith("CPU attention")]
-    if attention:
-        found["attention"] = list(dict.fromkeys(attention))
+    attention += [entry.kernel for entry in kernels if entry.layer.endswith("CPU attention")]
     engine = next((line for line in lines if ENGINE.search(line)), "")
-    if match := QUANTIZATION.search(engine):
-        found["quantization"] = "none" if match[1] == "None" else match[1]
-    if dtype := _kv_cache_dtype(lines, engine):
-        found["kv_cache_dtype"] = dtype
-    return found
+    method = match[1] if (match := QUANTIZATION.search(engine)) else None
+    return replace(
+        started,
+        kernels=kernels,
+        # The attention selector's line is at DEBUG too: where it stands, no scheme was left out.
+        names_schemes=bool(schemes) or any(SELECTOR_KV.search(line) for line in lines),
+        schemes={name: logged_scheme(layers) for name, layers in schemes.items()},
+        attention=tuple(dict.fromkeys(attention)),
+        quantization="none" if method == "None" else method,
+        kv_cache_dtype=_kv_cache_dtype(lines, engine),
+    )
 
 
-def _kernels(lines: Iterable[str], device: str, capability: float | None) -> list[dict[str, Any]]:
+def _kernels(lines: Iterable[str], device: str | None, capability: float | None) -> tuple[Kernel, ...]:
     """Each (layer, kernel) once, in the log's order."""
     lines = list(lines)
     weight_only = {match[1] for line in lines if (match := A16.search(line))}
@@ -136,15 +136,11 @@ def _kernels(lines: Iterable[str], device: str, capability: float | None) -> lis
     for match in filter(None, map(FALLBACK.search, lines)):
         slower.setdefault(match[2], {})[match[1]] = None
     pairs += [(layer, kernel) for kernel, layers in slower.items() for layer in compact(layers)]
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for pair in pairs:
-        layer, kernel = pair
-        entry = {"layer": layer, "kernel": kernel, "emulated": is_emulated(kernel, device)}
+    found = []
+    for layer, kernel in dict.fromkeys(pairs):
         activations = SIXTEEN_BIT if kernel in weight_only else activations_of(kernel, layer, capability)
-        if activations:
-            entry["activations"] = activations
-        found[pair] = entry
-    return list(found.values())
+        found.append(Kernel(layer, kernel, is_emulated(kernel, device), activations or ""))
+    return tuple(found)
 
 
 def _kernel_choice(line: str) -> tuple[str, str] | None:
@@ -174,8 +170,8 @@ def _kv_cache_dtype(lines: Iterable[str], engine: str) -> str | None:
     return match[1] if match else None
 
 
-def scheme_entry(layers: Iterable[str]) -> dict[str, Any]:
+def logged_scheme(layers: Iterable[str]) -> LoggedScheme:
     layers = list(layers)
     names = compact(layers)
     more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
-    return {"layers": len(layers), "names": names[:MOST_NAMES] + more}
+    return LoggedScheme(len(layers), (*names[:MOST_NAMES], *more))

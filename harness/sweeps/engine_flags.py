@@ -27,7 +27,7 @@ def simulated_flags(kind: str) -> list[Flag]:
 
 
 def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:
-    emulated = sorted({entry["kernel"] for entry in server.facts.get("kernels", []) if entry["emulated"]})
+    emulated = sorted({entry.kernel for entry in server.facts.kernels if entry.emulated})
     if not emulated:
         return []
     message = f"{', '.join(emulated)}: the scheme is emulated; speeds are not representative"
@@ -35,7 +35,7 @@ def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:
 
 
 def widened_flags(cell: Cell, server: Server) -> list[Flag]:
-    if server.facts.get("dtype") != "float32" or cell.kind == "judge":
+    if server.facts.dtype != "float32" or cell.kind == "judge":
         return []
     message = "16-bit values are widened and computed in FP32: the speed is that of FP32"
     return [Flag("fp32_compute", _level(cell), message)]

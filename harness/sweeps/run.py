@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from harness.gemm import GEMM
 from harness.machine import disk, host, scratch
 from harness.records import Outcome, Window
 from harness.records.cell import PlannedCell
+from harness.records.engine_facts import EngineFacts, ServedCheckpoint
 from harness.records.flag import Flag
 from harness.records.item import Item
 from harness.records.record import Record
@@ -175,7 +176,7 @@ class Run:
         judge = self.config.judge
         if session.variant == JUDGE and judge.base_url:
             url, _ = split_url(judge.base_url)
-            facts = {"kind": "endpoint", "base_url": url, "model": judge.endpoint_model, "kernels": []}
+            facts = EngineFacts("endpoint", more={"base_url": url, "model": judge.endpoint_model})
             address = judge.base_url.rstrip("/").removesuffix("/v1")
             return nullcontext(Server(address, judge.endpoint_model, judge.api_key_env, facts))
         return self.engine.serve(session.deployment(checkpoint.location, checkpoint.revision), server_log)
@@ -225,7 +226,7 @@ class Run:
         held = holds(inspection) if inspection else self._held_by_gguf(checkpoint)
         variant = self.config.variants.get(cell.variant)
         flags = outcome.flags + engine_flags(cell, server, self.config.engine.kind, inspection, variant)
-        served = {**server.facts, "checkpoint": {**asdict(checkpoint), "holds": held}}
+        served = replace(server.facts, checkpoint=ServedCheckpoint(**asdict(checkpoint), holds=held)).to_json()
         self._keep(cell, outcome, flags + seen.flags, served, started_at, elapsed, seen, spent)
 
     def _spent_beside(self, what: str, taken: dict[str, Any]) -> None:

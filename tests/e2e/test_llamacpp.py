@@ -50,7 +50,7 @@ def server(model, tmp_path_factory):
 
 def test_it_says_what_it_serves(server, model):
     assert gguf.holds(model) == "79 % of the weights in Q4_1, 21 % in Q8_0"
-    assert server.facts["version"] and server.facts["max_model_len"] == 512
+    assert server.facts.version and server.facts.max_model_len == 512
     slots = ask_json(server.base_url + "/slots")
     assert [slot["n_ctx"] for slot in slots] == [512, 512], "every slot has the context that was asked for"
 

@@ -1,5 +1,7 @@
 """The scheme and the kernel of every layer: as expected, and as the harness reads them from the wheel's log."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.config.variants import Variant
@@ -7,6 +9,7 @@ from harness.engines import Server
 from harness.engines.layer_names import expand
 from harness.engines.vllm_log import read_log
 from harness.records.cell import Cell
+from harness.records.engine_facts import EngineFacts
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.engine_flags import engine_flags
 from tests.wheels import standins
@@ -65,15 +68,15 @@ def test_the_log_names_what_the_layers_run(engine, gpu, form, words, check):
     check(engine, gpu, f"log of {form}")
     name = name_of(form, words)
     layers = linear_layers(answers(engine, gpu)[name])
-    facts = read_log(log_of(engine, gpu, name), "cuda", float(standins.GPUS[gpu].capability))
-    told = {layer: scheme for scheme, entry in facts.get("schemes", {}).items() for layer in expand(entry["names"])}
+    facts = read_log(EngineFacts("vllm", "cuda"), log_of(engine, gpu, name), float(standins.GPUS[gpu].capability))
+    told = {layer: scheme for scheme, entry in facts.schemes.items() for layer in expand(entry.names)}
     if any(found[1].startswith("CompressedTensors") for found in layers.values()):
         assert told == {layer: found[1] for layer, found in layers.items()}
     else:
         assert told == {}
-    kernels = {entry["kernel"] for entry in facts["kernels"]}
+    kernels = {entry.kernel for entry in facts.kernels}
     assert {found[2] for found in layers.values() if found[2]} <= kernels
-    assert facts["attention"], "the attention backend is named"
+    assert facts.attention, "the attention backend is named"
 
 
 @FORMS
@@ -83,8 +86,8 @@ def test_flags_follow_from_the_log(engine, gpu, form, words, check):
     check(engine, gpu, f"flags of {form}")
     variant = catalogue(VARIANTS.get(form, form))
     name = name_of(form, words)
-    facts = read_log(log_of(engine, gpu, name), "cuda", float(standins.GPUS[gpu].capability))
-    facts |= {"kind": "vllm", "device": "cuda", "quantization": answers(engine, gpu)[name]["quantization"] or "none"}
+    facts = read_log(EngineFacts("vllm", "cuda"), log_of(engine, gpu, name), float(standins.GPUS[gpu].capability))
+    facts = replace(facts, quantization=answers(engine, gpu)[name]["quantization"] or "none")
     cell = Cell("v/s", "load", "v", "f")
     flags = engine_flags(cell, Server("http://127.0.0.1:1", "v", facts=facts), "vllm", None, variant)
     assert [flag.code for flag in flags] == list(RUNS[engine, gpu][form][2:])

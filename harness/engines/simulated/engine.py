@@ -20,6 +20,7 @@ from harness.engines.simulated.schemes import SCHEMES, Scheme, scheme_of
 from harness.engines.simulated.shapes import SHAPES
 from harness.errors import ConfigError, EngineError, did_you_mean
 from harness.machine.data_sheets import HARDWARE
+from harness.records.engine_facts import EngineFacts
 
 MODULE = "harness.engines.simulated.server"
 # kv_cache_dtype in the engines' names: vLLM's, SGLang's, llama.cpp's (blocks of 32 with one 16-bit scale).
@@ -173,8 +174,9 @@ class Simulated(Engine):
             process.wait_ready(lambda: _answers(server), self.config.startup_timeout_s, what)
             if deployment.name not in (available := list_models(server) or []):
                 raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
-            facts = {"kind": "simulated", "version": __version__, "command": command, "log": str(log), "kernels": []}
-            yield Server(base_url, deployment.name, None, facts | self.deployment_fingerprint(deployment))
+            simulated = self.deployment_fingerprint(deployment)
+            facts = EngineFacts(self.kind, command=tuple(command), log=str(log), version=__version__, more=simulated)
+            yield Server(base_url, deployment.name, None, facts)
         finally:
             process.stop()
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from harness.analysis.load_study import load_study
 from harness.analysis.validity import flag_groups
 from harness.checkpoints.prepare import Workshop
 from harness.console.progress import make_progress
-from harness.engines import Deployment, Server
+from harness.engines import Deployment, Engine, Server
 from harness.engines.dialect import VLLM
-from harness.engines.vllm_log import scheme_entry
+from harness.engines.vllm_log import logged_scheme
+from harness.records.engine_facts import EngineFacts, LoggedScheme
 from harness.records.store import Store
 from harness.sweeps import compose, preflight
 from harness.sweeps.plan import build_plan
@@ -24,34 +26,22 @@ from tests.unit.checkpoints import built
 pytestmark = pytest.mark.timeout(120)
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """Serves every deployment from one running server, as an engine that loads weights would."""
 
+    label = "the local engine"
     dialect = VLLM
     loads_weights = True
-    release = None
-    weights = "safetensors"
 
-    def __init__(self, config, server: Server, facts: dict):
-        self.config, self.server, self.facts, self.served = config, server, facts, []
+    def __init__(self, config, server: Server, facts: EngineFacts):
+        super().__init__(config, Path())
+        self.server, self.facts, self.served = server, facts, []
 
     def fingerprint(self):
         return {"kind": "local"}
 
-    def problems(self):
-        return []
-
     def deployment_args(self, _axes):
         return []
-
-    def deployment_problems(self, _deployments):
-        return []
-
-    def deployment_fingerprint(self, _deployment):
-        return {}
-
-    def prepare(self, _log):
-        pass
 
     @contextlib.contextmanager
     def serve(self, deployment: Deployment, _log):
@@ -66,7 +56,7 @@ class LocalEngine:
 def sweep(tmp_path, tiny_model, scripted):
     """sweep(kind of the second variant's checkpoint, its name, engine facts) -> preflight's words, failures, records"""
 
-    def execute(kind: str, name: str, facts: dict, doctor=lambda folder: None):
+    def execute(kind: str, name: str, facts: EngineFacts, doctor=lambda folder: None):
         model = tmp_path / "model"
         shutil.copytree(tiny_model, model)
         built.checkpoint(model, "bf16")
@@ -95,14 +85,15 @@ def sweep(tmp_path, tiny_model, scripted):
     return execute
 
 
-CPU = {"kind": "vllm", "version": "0.32.0", "device": "cpu", "kernels": []}
-DOWN = {"layers": 2, "names": ["model.layers.0-1.mlp.down_proj"]}
-ALL = scheme_entry(
+CPU = EngineFacts("vllm", "cpu", version="0.32.0")
+DOWN = LoggedScheme(2, ("model.layers.0-1.mlp.down_proj",))
+ALL = logged_scheme(
     f"model.layers.{n}.{name}"
     for n in range(2)
     for name in ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj")
 )
-DENSE = CPU | {"quantization": "compressed-tensors", "schemes": {"CompressedTensorsW8A8Fp8": DOWN}}
+COMPRESSED = replace(CPU, quantization="compressed-tensors", names_schemes=True)
+DENSE = replace(COMPRESSED, schemes={"CompressedTensorsW8A8Fp8": DOWN})
 
 
 def test_a_wrong_checkpoint_fails_its_cells_before_the_engine_starts(sweep):
@@ -139,22 +130,26 @@ def test_2_4_weights_that_the_engine_ran_dense_are_flagged_into_the_report(sweep
     assert sparse_flags(records) == {"bf16": set(), "sparse24_fp8": {"no_sparse_kernel"}}
     for key, record in records.items():
         assert record["engine"]["checkpoint"]["holds"]["sparse24"] == key.startswith("sparse24_fp8")
-        assert record["engine"]["schemes"] == DENSE["schemes"]
+        assert record["engine"]["schemes"] == {"CompressedTensorsW8A8Fp8": DOWN.to_json()}
     (group,) = [group for group in flag_groups(study, {}) if group.code == "no_sparse_kernel"]
     assert group.level == "caution" and len(group.cells) == 2
     assert "2 of 2 layers with 2:4 sparse weights ran dense" in group.messages[0]
 
 
-CUTLASS = {"kind": "vllm", "version": "0.18.1", "device": "cuda", "kernels": []}
+CUTLASS = EngineFacts("vllm", "cuda", version="0.18.1")
+
+
+def named(**schemes: LoggedScheme) -> EngineFacts:
+    return replace(CUTLASS, names_schemes=True, schemes=schemes)
 
 
 def test_with_2_4_kernels_there_is_no_flag_whatever_config_json_says(sweep):
-    *_, records, _ = sweep("sparse_fp8", "sparse24_fp8", CUTLASS | {"schemes": {"CompressedTensors24": ALL}})
+    *_, records, _ = sweep("sparse_fp8", "sparse24_fp8", named(CompressedTensors24=ALL))
     assert sparse_flags(records) == {"bf16": set(), "sparse24_fp8": set()}
 
 
 def test_2_4_layers_that_the_engine_does_not_name_are_unknown(sweep):
-    *_, records, _ = sweep("sparse_fp8", "sparse24_fp8", CUTLASS | {"schemes": {"CompressedTensors24": DOWN}})
+    *_, records, _ = sweep("sparse_fp8", "sparse24_fp8", named(CompressedTensors24=DOWN))
     assert sparse_flags(records) == {"bf16": set(), "sparse24_fp8": {"kernel_unknown"}}
 
 

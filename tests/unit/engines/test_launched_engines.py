@@ -13,6 +13,7 @@ from harness.engines.llamacpp import LlamaCpp, LlamaCppConfig, binary_digest
 from harness.engines.sglang import Sglang, SglangConfig
 from harness.errors import ConfigError
 from harness.machine.host import parse_rocminfo
+from harness.records.engine_facts import EngineFacts
 
 # `python -m sglang.launch_server --help` of 0.5.23, those that we use or a deployment's axes are put into. Read from
 # the wheel: fields of sglang/srt/arg_groups/fields/*.py, a field `tp_size` is the argument --tp-size.
@@ -89,9 +90,9 @@ def test_llama_cpp_is_found_in_the_package_that_was_built(tmp_path):
 def test_where_llama_cpp_put_the_weights_is_read_from_this_starts_log(tmp_path):
     (tmp_path / "log").write_text(LLAMA_LOG)
     engine = LlamaCpp(LlamaCppConfig(binary="/x/llama-server", version="11434", max_model_len=512), tmp_path)
-    facts = engine.server_facts("http://127.0.0.1:9", [], tmp_path / "log")
-    assert [entry["kernel"] for entry in facts["kernels"]] == ["CPU_Mapped", "CPU_REPACK"]
-    assert facts["version"] == "11434" and facts["max_model_len"] == 512
+    facts = engine.server_facts(EngineFacts("llamacpp"), "http://127.0.0.1:9", tmp_path / "log")
+    assert [entry.kernel for entry in facts.kernels] == ["CPU_Mapped", "CPU_REPACK"]
+    assert facts.version == "11434" and facts.max_model_len == 512
 
 
 def test_a_binary_that_is_not_there_is_named(tmp_path):

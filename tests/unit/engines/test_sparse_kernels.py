@@ -1,5 +1,6 @@
 """Which engines have 2:4 kernels."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from harness.engines.endpoint import EndpointConfig
 from harness.engines.executed import sparse_problem
 from harness.engines.kernels import wants_sparsity_config
-from harness.engines.vllm_log import scheme_entry
+from harness.engines.vllm_log import logged_scheme
+from harness.records.engine_facts import EngineFacts, LoggedScheme
 
 
 def engine(version="0.18.1", device="cuda", kind="vllm"):
@@ -42,15 +44,17 @@ def inspection(**sparse24: bool):
     return SimpleNamespace(layers=layers, sparse24=2 * sum(layer.sparse24 for layer in layers) > len(layers))
 
 
-def logged(*parts: str, prefix: str = "model") -> dict:
-    return scheme_entry(f"{prefix}.layers.{n}.{part}" for n in range(2) for part in parts)
+def logged(*parts: str, prefix: str = "model") -> LoggedScheme:
+    return logged_scheme(f"{prefix}.layers.{n}.{part}" for n in range(2) for part in parts)
 
 
 ATTENTION, MLP = ("self_attn.qkv_proj", "self_attn.o_proj"), ("mlp.gate_up_proj", "mlp.down_proj")
 
 
 def problem(files, **schemes):
-    facts = {"kind": "vllm", "version": "0.18.1", "quantization": "compressed-tensors", "schemes": schemes}
+    facts = EngineFacts(
+        "vllm", version="0.18.1", quantization="compressed-tensors", names_schemes=True, schemes=schemes
+    )
     return sparse_problem(facts, files)
 
 
@@ -83,7 +87,7 @@ def test_layers_that_are_not_sparse_need_no_line():
 def test_names_that_do_not_tell_are_no_evidence_of_a_missing_layer():
     files = inspection(attention=True, mlp=True)
     assert problem(files, CompressedTensors24=logged(*MLP, prefix="language_model.model")) is None
-    shortened = logged(*MLP) | {"names": ["model.layers.0-1.mlp.down_proj", "and 3 more"]}
+    shortened = replace(logged(*MLP), names=("model.layers.0-1.mlp.down_proj", "and 3 more"))
     assert problem(files, CompressedTensors24=shortened) is None
     assert problem(None, CompressedTensors24=logged(*MLP)) is None
 

@@ -14,6 +14,7 @@ from harness.engines.layer_names import compact, expand
 from harness.engines.vllm import Vllm, VllmConfig
 from harness.engines.vllm_log import DEBUG_LOGGERS, logging_config, read_log
 from harness.records.cell import Cell
+from harness.records.engine_facts import EngineFacts
 from harness.sweeps.engine_flags import engine_flags
 
 LAYERS = [f"model.layers.{n}.{kind}" for n in range(2)
@@ -50,15 +51,16 @@ def facts(tmp_path):
 
     def read(*lines, capability=9.0, device="cuda"):
         (tmp_path / "log").write_text("\n$ python -m vllm\n" + "\n".join(lines) + "\n")
-        return {"kind": "vllm", "version": "0.18.1", **read_log(tmp_path / "log", device, capability)}
+        started = EngineFacts("vllm", device, version="0.18.1")
+        return read_log(started, tmp_path / "log", capability).to_json()
 
     return read
 
 
 def flags(facts, scheme, kind="load", inspection=None, **variant):
     cell = Cell(f"v/{kind}", kind, "v", "")
-    found = engine_flags(cell, Server("http://127.0.0.1:1", "v", None, facts), "vllm", inspection,
-                         Variant("V", scheme, **variant))  # fmt: skip
+    server = Server("http://127.0.0.1:1", "v", None, EngineFacts.from_json(facts))
+    found = engine_flags(cell, server, "vllm", inspection, Variant("V", scheme, **variant))
     return {flag.code: flag for flag in found}
 
 
@@ -88,8 +90,9 @@ def test_every_layer_is_counted_once_and_named_briefly(facts):
 def test_only_the_last_start_counts(tmp_path):
     log = tmp_path / "log"
     log.write_text("\n".join(["", "$ vllm", *scheme_lines(SPARSE), "", "$ vllm", *scheme_lines(FP8)]))
-    assert set(read_log(log, "cuda")["schemes"]) == {FP8}
-    assert read_log(tmp_path / "nowhere", "cuda") == {"kernels": []}
+    started = EngineFacts("vllm", "cuda")
+    assert set(read_log(started, log).schemes) == {FP8}
+    assert read_log(started, tmp_path / "nowhere") == started
 
 
 def test_2_4_weights_that_ran_dense_are_flagged_by_count(facts):
@@ -242,7 +245,7 @@ def test_the_logging_configuration_is_one_that_python_takes(monkeypatch):
     assert config["loggers"]["vllm"]["level"] == "INFO"
     assert "vllm_process_name" in logging_config("0.32.0", {})["formatters"]["vllm"]["format"]
     assert "vllm_process_name" not in config["formatters"]["vllm"]["format"], "a field that 0.18.1 does not fill"
-    assert "vllm_process_name" not in logging_config("")["formatters"]["vllm"]["format"]
+    assert "vllm_process_name" not in logging_config("", {})["formatters"]["vllm"]["format"]
     local = json.loads(json.dumps(config))
     local["formatters"] = {name: {"format": "%(levelname)s %(message)s"} for name in local["formatters"]}
     logging.config.DictConfigurator(local)

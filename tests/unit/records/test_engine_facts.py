@@ -1,5 +1,7 @@
 """An engine's facts, in each form in which stores have them."""
 
+import json
+
 import pytest
 
 from harness.records.engine_facts import EngineFacts, LoggedScheme
@@ -36,3 +38,31 @@ def test_schemes_as_counts_alone():
 def test_nothing_is_recorded_of_no_engine():
     assert not EngineFacts.from_json(None).recorded and not EngineFacts.from_json({}).recorded
     assert EngineFacts.from_json({"kind": "vllm", "version": "0.32.0"}).label == "vllm 0.32.0"
+
+
+VLLM = {
+    **{"kind": "vllm", "device": "cuda", "command": ["vllm", "serve"], "log": "log", "ready_s": 41.2},
+    **{"version": "0.18.1", "dtype": "bfloat16"},
+    "kernels": [
+        {"layer": "A", "kernel": "marlin", "emulated": False, "activations": "16 bit"},
+        {"layer": "B", "kernel": "x", "emulated": True},
+    ],
+    "schemes": {"A": {"layers": 2, "names": ["x", "y"]}},
+    **{"attention": ["FLASH_ATTN"], "quantization": "none", "kv_cache_dtype": "fp8"},
+    "checkpoint": {
+        **{"reference": "org/m", "location": "/m", "revision": None, "size_bytes": 7, "digest": "d"},
+        "holds": {"sparse24": True},
+    },
+}
+SIMULATED = {"kind": "simulated", "command": [], "version": "0.1.0", "kernels": [], "hardware": "h100", "axes": {}}
+
+
+@pytest.mark.parametrize("stored", [VLLM, SIMULATED, VLLM | {"schemes": {}}])
+def test_what_is_stored_is_stored_again_key_by_key(stored):
+    assert json.dumps(EngineFacts.from_json(stored).to_json()) == json.dumps(stored)
+    assert EngineFacts.from_json(EngineFacts.from_json(stored).to_json()) == EngineFacts.from_json(stored)
+
+
+def test_a_log_that_could_name_schemes_and_names_none_is_told_from_one_that_could_not():
+    could, could_not = EngineFacts("vllm", names_schemes=True), EngineFacts("vllm")
+    assert could.to_json()["schemes"] == {} and "schemes" not in could_not.to_json()
