@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.load.bench import Bench, Progress
 from harness.load.capacity import Capacity, Probe, capacity_result, make_probe, search
-from harness.load.flags import OF_THE_CLIENT
+from harness.load.client_flags import OF_THE_CLIENT
 from harness.load.samples import row
 from harness.records import Outcome
 from harness.records.flag import Flag

@@ -29,7 +29,7 @@ class Sample:
     error: Failure | None
     kernel_stamps: bool = True  # every read had one
     rejected_stamps: int = 0  # of those: stamps that cannot be
-    oddities: tuple[str, ...] = ()  # what cannot be of one answer: sse.ODDITIES
+    oddities: tuple[str, ...] = ()  # what cannot be of one answer: client/oddities.py
 
     @property
     def completed(self) -> bool:

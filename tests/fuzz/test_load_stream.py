@@ -5,7 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.load.client.sse import ODDITIES, parse, sse_events, token_ids
+from harness.load.client.events import sse_events
+from harness.load.client.oddities import ODDITIES
+from harness.load.client.sse import parse, token_ids
 from harness.load.client.trace import Asked, Trace
 from harness.load.samples import row, sample
 from tests.fuzz.budget import examples

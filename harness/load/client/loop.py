@@ -1,7 +1,6 @@
 """The measured path of a client process: one thread, one epoll. A token costs one recvmsg, and nothing is parsed."""
 
 import errno
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from harness.load.client.agenda import Agenda
 from harness.load.client.connections import READ, Clock, Exchange, PlainConnection
 from harness.load.client.http import BadHttp, Target
 from harness.load.client.pool import Pool
+from harness.load.client.sockets import error_message
 from harness.load.client.spool import Planned, Raw, TraceWriter, trace
 from harness.load.client.sse import token_ids
 from harness.load.client.trace import Failure
@@ -192,7 +192,7 @@ class Loop:
             try:
                 connection = self._pool.open()
             except OSError as error:
-                self._finish(exchange, Failure("connect", _message(error)), now)
+                self._finish(exchange, Failure("connect", error_message(error)), now)
                 return
         connection.exchange = exchange
         exchange.reused = connection.used
@@ -226,7 +226,9 @@ class Loop:
             self._pool.drop(connection)
         elif not (error.errno in (errno.EPIPE, errno.ECONNRESET) and self._again(connection, connection.exchange)):
             self._end(
-                connection, Failure("reset" if connection.connected else "connect", _message(error)), reusable=False
+                connection,
+                Failure("reset" if connection.connected else "connect", error_message(error)),
+                reusable=False,
             )
 
     def _again(self, connection: PlainConnection, exchange: Exchange) -> bool:
@@ -294,8 +296,3 @@ class Loop:
         template = bytes(self._bodies[turn.start : turn.start + turn.length])
         self._agenda.go_on(exchange.planned, exchange.body, template, ids, now)
         return True
-
-
-def _message(error: OSError) -> str:
-    name = type(error).__name__
-    return f"{name}: {os.strerror(error.errno)}" if error.errno and not error.strerror else f"{name}: {error}"

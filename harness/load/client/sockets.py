@@ -5,6 +5,7 @@ of microseconds, where a user-space clock is milliseconds off (tests/benchmarks/
 the last packet in a read, so a read that merges two tokens has one time; sse.py counts those.
 """
 
+import os
 import resource
 import socket
 import struct
@@ -56,3 +57,8 @@ def allow_open_files(needed: int) -> None:
     wanted = needed + 512 if hard == resource.RLIM_INFINITY else min(needed + 512, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def error_message(error: OSError) -> str:
+    name = type(error).__name__
+    return f"{name}: {os.strerror(error.errno)}" if error.errno and not error.strerror else f"{name}: {error}"

@@ -1,46 +1,25 @@
-"""From a trace's bytes to token times: server-sent events (WHATWG HTML, 9.2.6) holding OpenAI completion chunks.
+"""From a trace's bytes to token times: server-sent events that hold OpenAI completion chunks.
 
 A token's time is the arrival of the read that completed its event. What an event is does not depend on how the
-network cut the stream: lines may end in LF, CRLF or CR, and an event, a line, a CRLF or a UTF-8 sequence may be
-split over reads, or many share one.
+network cut the stream (events.py).
 
 A stream that ends in an error is a failed request, however the server says it: an event named error, a chunk that is
 an error object, a line of JSON that is no event, a choice that was aborted (engines/failures.py). A chunk that has only
 a message, like `{"message": "keep-alive"}`, is an error if no token and no finish_reason follows.
 
-A stream that ends well may still say what cannot be: `oddities` (ODDITIES) names it, and validity.py flags it.
+A stream that ends well may still say what cannot be: `oddities` names it (oddities.py).
 """
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import orjson
 
 from harness.engines.failures import bare_message, explicit_error, failed_choice, stated_error
 from harness.engines.replies import BadReply, a_count, parse_json, shown, words
+from harness.load.client.events import ErrorEvent, sse_events
+from harness.load.client.oddities import several_answers, surplus
 from harness.load.client.trace import Failure, Trace
-
-LINE_END = re.compile(rb"\r\n|\n|\r")
-ERROR_NAMES = (b"error", b"failed", b"failure", b"exception")  # ends of the names of events that are errors
-FEWEST_RUNS = 4  # of equal events, from which on runs of two and four alone are no chance
-BARE_ERROR = re.compile(rb'\s*\{\s*"(error|errors|detail|object"\s*:\s*"error)"')  # a line outside the protocol
-
-ODDITIES = {  # what cannot be of one answer, in the words of a flag
-    "extra_tokens": "had more token events than the server counted tokens",
-    "repeated_tokens": "brought the same token event twice",
-    "late_tokens": "brought tokens after the answer's end (finish_reason or [DONE])",
-    "mixed_answers": "brought token events of several answers (ids or choices differ)",
-    "excess_bytes": "brought bytes beyond the response's end",
-    "impossible_usage": "have a usage far above what was asked, which is not counted",
-    "second_answer": "brought a second response in one read with the first",
-}
-
-
-class ErrorEvent(bytes):
-    """The data of an event whose name says that it is an error."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +105,7 @@ def _parse(trace: Trace) -> Stream:
     refused = trace.error is not None and trace.error.kind.startswith("http_")  # its status decides the advice
     if trace.error is not None and (refused or not said_why):
         error = trace.error
-    found = {"late_tokens": late, "mixed_answers": mixed or _several(names), **_surplus(said, completion_tokens)}
+    found = {"late_tokens": late, "mixed_answers": mixed or several_answers(names), **surplus(said, completion_tokens)}
     found |= {"excess_bytes": bool(trace.beyond), "second_answer": trace.beyond.startswith(b"HTTP/1.")}
     return Stream(
         token_s=[trace.chunks[event.read][0] for event in tokens],
@@ -143,25 +122,6 @@ def _counts(usage: dict[str, Any]) -> tuple[int | None, int | None]:
     return tuple(a_count(usage.get(name), f"usage.{name}") for name in ("prompt_tokens", "completion_tokens"))
 
 
-def _several(names: list[Any]) -> bool:
-    """Whether the ids of token events differ, and do not merely change with every chunk: several answers are mixed."""
-    if not names or names.count(names[0]) == len(names):
-        return False
-    found = {name for name in names if name and isinstance(name, str)}
-    return 1 < len(found) < len(names)
-
-
-def _surplus(said: list[bytes], completion_tokens: int | None) -> dict[str, bool]:
-    """`said`: the events with text. Two equal ones in a row may be two equal tokens: the server's count decides. Where
-    it gives none, events that come in runs of 2, 4, .. alone are sent twice."""
-    if completion_tokens is None:
-        runs = [len(list(run)) for _, run in groupby(said)] if len(said) >= 2 * FEWEST_RUNS else []
-        return {"repeated_tokens": len(runs) >= FEWEST_RUNS and not any(length % 2 for length in runs)}
-    extra = len(said) > completion_tokens
-    twice = extra and any(one == other for one, other in pairwise(said))
-    return {"repeated_tokens": twice, "extra_tokens": extra and not twice}
-
-
 def token_ids(trace: Trace) -> list[int] | None:
     """The ids of the answer's tokens, from a server that was asked for them; None if it gives none that can be sent
     again."""
@@ -175,59 +135,6 @@ def token_ids(trace: Trace) -> list[int] | None:
                     return None
                 ids += found
     return ids or None
-
-
-def sse_events(reads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """(index of the read that completed it, data) of each event. One that the stream's end cuts off counts too."""
-    partial: list[bytes] = []  # the line that has not ended
-    data: list[bytes] = []
-    names: list[bytes] = []  # of the event that has not ended: the error names that it was given
-    after_cr = False  # a CR ended the last read: an LF that comes next belongs to it
-    read = 0
-    for read, chunk in enumerate(reads):
-        if chunk.startswith(b"data: ") and not (partial or data or names or after_cr) and _is_one_event(chunk):
-            yield read, chunk[6:-2]
-            continue
-        skip = after_cr and chunk.startswith(b"\n")
-        after_cr = chunk.endswith(b"\r")
-        *lines, rest = LINE_END.split(chunk[skip:])
-        for line in lines:
-            if partial:
-                line = b"".join(partial) + line
-                partial.clear()
-            if line:
-                _field(line, data, names)
-            elif data or names:
-                yield read, _data(data, names)
-                data.clear()
-                names.clear()
-        if rest:
-            partial.append(rest)
-    if partial:
-        _field(b"".join(partial), data, names)
-    if data or names:
-        yield read, _data(data, names)
-
-
-def _is_one_event(chunk: bytes) -> bool:
-    """What nearly every read is: one line of data and the empty line that ends it."""
-    return chunk.endswith(b"\n\n") and chunk.count(b"\n") == 2 and b"\r" not in chunk
-
-
-def _field(line: bytes, data: list[bytes], names: list[bytes]) -> None:
-    name, _, value = line.removeprefix(b"\xef\xbb\xbf").partition(b":")  # a comment has an empty name
-    if name == b"data":
-        data.append(value.removeprefix(b" "))
-    elif name == b"event" and value.strip().lower().endswith(ERROR_NAMES):
-        names.append(value)
-    elif BARE_ERROR.match(line) and line.rstrip().endswith(b"}"):
-        data.append(line)
-        names.append(b"error")
-
-
-def _data(data: list[bytes], names: list[bytes]) -> bytes:
-    joined = b"\n".join(data)
-    return ErrorEvent(joined) if names else joined
 
 
 def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:

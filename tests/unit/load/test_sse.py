@@ -3,7 +3,8 @@ import random
 
 import pytest
 
-from harness.load.client.sse import parse, sse_events
+from harness.load.client.events import sse_events
+from harness.load.client.sse import parse
 from harness.load.client.trace import Failure, Trace
 
 
