@@ -1,7 +1,7 @@
 """What the record of an accuracy or judge cell says of all its items."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -82,7 +82,9 @@ class AccuracyResult:
     scores: dict[str, Score]
     counts: Counts
     data: DataRef | None
-    details: dict[str, Any]  # facts of the suite: few-shot count, chat template, judge and its calibration ...
+    details: dict[str, Any] = field(
+        default_factory=dict
+    )  # facts of the suite: few-shot count, chat template, judge and its calibration ...
 
     def to_json(self) -> dict[str, Any]:
         return {
