@@ -5,12 +5,23 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from harness.machine.devices import ORDER, VARIABLE, Device, visible
+from harness.machine.gpu_readings import HostGpu
+
+
+class OnDevice(Protocol):
+    """An engine, or its settings."""
+
+    @property
+    def device(self) -> str | None: ...
+
+    @property
+    def env(self) -> Mapping[str, str]: ...
 
 
 @lru_cache(maxsize=1)
@@ -26,20 +37,20 @@ def facts() -> dict[str, Any]:
     }
 
 
-def identity(used: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+def identity(used: Sequence[HostGpu] = ()) -> dict[str, Any]:
     """What a measurement depends on: results of another machine, or of other GPUs (`used`) of it, are other cells."""
     known = facts()
     return {"cpu": known["cpu"], "cores": known["cores"], "gpus": [_kind(gpu) for gpu in used]}
 
 
-def _kind(gpu: dict[str, Any]) -> str:
+def _kind(gpu: HostGpu) -> str:
     """Instances of a GPU in MIG mode all bear its name, whatever their size."""
     if not gpu.get("mig_instance"):
         return gpu["name"]
     return f"{gpu['name']}, {gpu['memory_gib']:g} GiB of it" if gpu["memory_gib"] else f"{gpu['name']}, a part of it"
 
 
-def gpus() -> list[dict[str, Any]]:
+def gpus() -> list[HostGpu]:
     """[{name, compute_capability, memory_gib, driver, power_limit_w, ...}] of machine/nvml.py; empty without NVML.
 
     Every GPU that this process may see: `gpus_for` says which of them an engine does.
@@ -47,7 +58,7 @@ def gpus() -> list[dict[str, Any]]:
     return _nvml()[1]
 
 
-def gpus_for(engine: Any) -> list[dict[str, Any]]:
+def gpus_for(engine: OnDevice) -> list[HostGpu]:
     """Those that an engine's server can take, by the engine's configuration, in its order: the first N if it wants N.
 
     Empty for engines on a CPU, and for those that are not ours to start.
@@ -66,7 +77,7 @@ def no_nvml() -> str | None:
 
 
 @lru_cache
-def _nvml(shown: tuple[tuple[str, str], ...] | None = None) -> tuple[dict[str, Any], list[dict[str, Any]], str | None]:
+def _nvml(shown: tuple[tuple[str, str], ...] | None = None) -> tuple[dict[str, str], list[HostGpu], str | None]:
     """(facts of the machine, of each GPU, why there are none).
 
     `shown`: the variables by which CUDA shows them; None: every GPU, whole.
@@ -77,9 +88,9 @@ def _nvml(shown: tuple[tuple[str, str], ...] | None = None) -> tuple[dict[str, A
         with access.opened() as nvml:
             there, versions = access.gpus(nvml), access.versions(nvml)
             every = (Device(gpu.index, gpu.uuid, gpu.name) for gpu in there)
-            found = []
+            found: list[HostGpu] = []
             for device in visible(there, dict(shown)).devices if shown is not None else every:
-                known = access.facts(nvml, device)
+                known = cast(HostGpu, access.facts(nvml, device))
                 memory, instances = known.pop("memory_bytes"), there[device.gpu].mig
                 known |= {"memory_gib": memory and memory / 2**30, "driver": versions["driver"]}
                 known["mig_instances"] = None if instances is None else len(instances)
@@ -90,7 +101,7 @@ def _nvml(shown: tuple[tuple[str, str], ...] | None = None) -> tuple[dict[str, A
 
 
 @lru_cache(maxsize=1)
-def amd_gpus() -> list[dict[str, Any]]:
+def amd_gpus() -> list[HostGpu]:
     """[{name, architecture}] from rocminfo, like {"AMD Instinct MI300X", "gfx942"}; empty where there is none.
 
     Written from ROCm's documentation: no machine of ours has an AMD GPU.
@@ -104,9 +115,9 @@ def amd_gpus() -> list[dict[str, Any]]:
     return parse_rocminfo(output)
 
 
-def parse_rocminfo(output: str) -> list[dict[str, Any]]:
+def parse_rocminfo(output: str) -> list[HostGpu]:
     """Its agents are blocks of "Key: value" lines, a CPU among them; lines of their ISAs stand further in."""
-    found = []
+    found: list[HostGpu] = []
     for block in re.split(r"^Agent \d+", output, flags=re.MULTILINE)[1:]:
         agent = dict(re.findall(r"^  (\w[\w ]*?):\s+(.*?)\s*$", block, re.MULTILINE))
         if agent.get("Device Type") == "GPU":

@@ -15,6 +15,7 @@ from typing import Any
 import pynvml
 
 from harness.machine.devices import Device, Gpu
+from harness.machine.gpu_readings import GpuFacts, GpuProcess, GpuReading
 
 # Of one question; any other error (a GPU that fell off the bus) ends the asking.
 _NOT_TOLD = (
@@ -83,7 +84,7 @@ def versions(nvml: ModuleType) -> dict[str, str]:
     return {"driver": nvml.nvmlSystemGetDriverVersion(), "nvml": nvml.nvmlSystemGetNVMLVersion()}
 
 
-def facts(nvml: ModuleType, device: Device) -> dict[str, Any]:
+def facts(nvml: ModuleType, device: Device) -> GpuFacts:
     """What does not change while a sweep runs. `clocks_locked`: application clocks are not the default ones; NVML
     does not tell of clocks that were locked by nvidia-smi --lock-gpu-clocks.
     """
@@ -115,7 +116,7 @@ def facts(nvml: ModuleType, device: Device) -> dict[str, Any]:
     }
 
 
-def reading(nvml: ModuleType, device: Device) -> dict[str, Any]:
+def reading(nvml: ModuleType, device: Device) -> GpuReading:
     """What it does now. Of a MIG instance only its memory is its own: clocks, heat and their limits are the GPU's, and
     how much of the GPU's power it draws NVML does not say.
     """
@@ -141,7 +142,7 @@ def reading(nvml: ModuleType, device: Device) -> dict[str, Any]:
     }
 
 
-def processes(nvml: ModuleType, device: Device) -> list[dict[str, Any]] | None:
+def processes(nvml: ModuleType, device: Device) -> list[GpuProcess] | None:
     """[{pid, bytes}] of what computes on it; None: not told. In a container the driver may give the host's pids."""
     own = _own_handle(nvml, device)
     found = told(nvml.nvmlDeviceGetComputeRunningProcesses_v3, own)

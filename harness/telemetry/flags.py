@@ -3,17 +3,17 @@
 Clocks and neighbours change how fast a cell was, not what was answered: notes where a cell has answers for a result.
 """
 
-from typing import Any
-
+from harness.machine.gpu_readings import GpuProcess
 from harness.records.flag import Flag
 from harness.telemetry.reasons import FAULTS, POWER_CAP
+from harness.telemetry.summaries import GpuSummary, Summary
 
 # At half the clocks or less, 5 % of the time changes a mean by 5 % or more, as much as the gains that are compared. One
 # sample is not enough: HW slowdown may also show while clocks change (nvml.h), as at the start of a load.
 SHARE, SAMPLES = 0.05, 2
 
 
-def flags(telemetry: dict[str, Any], foreign: list[dict[str, Any]], kind: str) -> list[Flag]:
+def flags(telemetry: Summary, foreign: list[GpuProcess], kind: str) -> list[Flag]:
     """`kind`: of the cell; `foreign`: processes {pid, name, bytes} that were on its GPUs and are not the server's."""
     worst = "caution" if kind == "load" else "note"
     hot = [line for gpu in telemetry["gpus"] if (line := _held_down(gpu))]
@@ -26,14 +26,14 @@ def flags(telemetry: dict[str, Any], foreign: list[dict[str, Any]], kind: str) -
     return found
 
 
-def _active(gpu: dict[str, Any], reasons: tuple[str, ...]) -> dict[str, float]:
+def _active(gpu: GpuSummary, reasons: tuple[str, ...]) -> dict[str, float]:
     """The reasons that were active in enough of the busy samples."""
     shares, busy = gpu["throttle"] or {}, gpu["busy_samples"] or 0
     found = {reason: shares.get(reason, 0.0) for reason in reasons}
     return {reason: share for reason, share in found.items() if share >= SHARE and share * busy > SAMPLES - 0.5}
 
 
-def _held_down(gpu: dict[str, Any]) -> str | None:
+def _held_down(gpu: GpuSummary) -> str | None:
     active = _active(gpu, FAULTS)
     if not active:
         return None
@@ -44,7 +44,7 @@ def _held_down(gpu: dict[str, Any]) -> str | None:
     return f"GPU {gpu['index']}: {told} of the busy samples{clocks}{heat}"
 
 
-def _power_capped(gpu: dict[str, Any], worst: str) -> list[Flag]:
+def _power_capped(gpu: GpuSummary, worst: str) -> list[Flag]:
     """At full load a data-centre GPU runs at its power limit, and what it reaches there is its performance: a note,
     since a variant that stays below the limit wins by that. A limit below the one it is shipped with makes another
     card of it: a caution.

@@ -4,11 +4,11 @@ NVML lists pids. In a container an old driver gives those of the host, which mea
 container may not be listed at all: then only the memory that is taken tells of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from harness.machine.devices import VARIABLE, Device
+from harness.machine.gpu_readings import GpuProcess
 
 UNLISTED_BYTES = 1 << 30  # more memory than this without a process is somebody's; the driver itself takes less
 ELSEWHERE = f"choose other GPUs with {VARIABLE}"
@@ -36,7 +36,9 @@ def descends(pid: int, ancestor: int) -> bool:
     return False
 
 
-def lines(device: Device, found: list[dict[str, Any]] | None, used_bytes: int | None, total_bytes: int | None):
+def lines(
+    device: Device, found: list[GpuProcess] | None, used_bytes: int | None, total_bytes: int | None
+) -> Iterator[str]:
     """What preflight says: before an engine starts, everyone on its GPUs is a stranger.
 
     `found`: {pid, bytes, name}, a name that is None for a process that cannot be seen from here.
@@ -58,7 +60,7 @@ def lines(device: Device, found: list[dict[str, Any]] | None, used_bytes: int | 
         )
 
 
-def strangers(at_start: Iterable[dict[str, Any]], seen: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def strangers(at_start: Iterable[GpuProcess], seen: Iterable[GpuProcess]) -> list[GpuProcess]:
     """Of the processes {pid, bytes, name, own} that were `seen` on the GPUs, those that are not the server's.
 
     `own`: below the harness in the process tree. Where the server's own pids are recognised when it has become ready

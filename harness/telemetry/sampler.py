@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from harness.machine import nvml as access
 from harness.machine.devices import Device, visible
+from harness.machine.gpu_readings import GpuFacts, GpuProcess, Sample
 from harness.machine.interrupts import held
 from harness.machine.scratch import scratch
 from harness.records import Window
@@ -21,6 +22,7 @@ from harness.records.flag import Flag
 from harness.telemetry.flags import flags
 from harness.telemetry.processes import strangers
 from harness.telemetry.reasons import names
+from harness.telemetry.summaries import Summary
 from harness.telemetry.summary import per_token, summarize
 from harness.telemetry.worker import LOOK_EVERY
 
@@ -36,7 +38,7 @@ class Seen:
     cell's other rows.
     """
 
-    summary: dict[str, Any] | None = None
+    summary: Summary | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
 
@@ -101,9 +103,9 @@ class _Worker:
 class Sampler:
     def __init__(self, worker: _Worker | None, interval_s: float):
         self._worker, self._interval_s = worker, interval_s
-        self._facts: list[dict[str, Any]] = []
-        self._at_start: list[dict[str, Any]] = []
-        self._samples: list[dict[str, Any]] = []  # of this cell, and the last ones before it
+        self._facts: list[GpuFacts] = []
+        self._at_start: list[GpuProcess] = []
+        self._samples: list[Sample] = []  # of this cell, and the last ones before it
         if worker is not None:
             self._wait(lambda: all(self._last(n) for n in range(len(self._facts))) and bool(self._facts), START_S)
             self._at_start = [p for sample in self._samples for p in sample.get("processes", ())]
@@ -118,10 +120,11 @@ class Sampler:
         summary = summarize(samples, self._facts, window, self._interval_s)
         if summary is None:
             return Seen()
-        summary |= per_token(summary["energy_j"], result) if kind == "load" else {}
+        if kind == "load":
+            summary |= per_token(summary["energy_j"], result)
         inside = [sample for sample in samples if start_s <= sample["t"] <= end_s]
         foreign = strangers(self._at_start, [p for sample in samples for p in sample.get("processes", ())])
-        summary["foreign_processes"] = [{key: p[key] for key in ("pid", "name", "bytes")} for p in foreign]
+        summary["foreign_processes"] = [{"pid": p["pid"], "name": p["name"], "bytes": p["bytes"]} for p in foreign]
         return Seen(summary, [_row(sample, window.zero_s) for sample in inside], flags(summary, foreign, kind))
 
     def _wait(self, enough, timeout_s: float) -> None:
@@ -149,7 +152,7 @@ class Sampler:
         return next((sample["t"] for sample in reversed(self._samples) if sample["device"] == device), 0.0)
 
 
-def _row(sample: dict[str, Any], zero_s: float) -> dict[str, Any]:
+def _row(sample: Sample, zero_s: float) -> dict[str, Any]:
     told = {key: value for key, value in sample.items() if key not in ("t", "reasons", "processes")}
     reasons = sample["reasons"]
     return {"t_s": round(sample["t"] - zero_s, 4), **told, "reasons": None if reasons is None else list(names(reasons))}

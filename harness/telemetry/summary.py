@@ -13,23 +13,24 @@ whole cell. Idle time in it counts, as it is paid for.
                         prompt's. None where one GPU's energy is not known
 """
 
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from harness.machine.gpu_readings import GpuFacts, Sample
 from harness.records import Window
 from harness.telemetry.reasons import IDLE, names
+from harness.telemetry.summaries import GpuSummary, Summary
 
 COVERED = 0.95  # of the window must lie between samples, else energy is not known
 
 
-def summarize(
-    samples: list[dict[str, Any]], facts: list[dict[str, Any]], window: Window, interval_s: float
-) -> dict[str, Any] | None:
-    """`samples` as worker.py writes them, those around the window included; `facts`: one dict a device.
+def summarize(samples: list[Sample], facts: list[GpuFacts], window: Window, interval_s: float) -> Summary | None:
+    """`samples` as worker.py writes them, those around the window included; `facts`: of each device.
 
-    None: not one sample is in the window. The form is in records.py.
+    None: not one sample is in the window.
     """
     start_s, end_s = window.zero_s + window.start_s, window.zero_s + window.end_s
     gpus = [
@@ -47,7 +48,7 @@ def summarize(
     }
 
 
-def per_token(energy_j: float | None, result: dict[str, Any]) -> dict[str, float | None]:
+def per_token(energy_j: float | None, result: Mapping[str, Any]) -> Summary:
     """Of a load cell; None where tokens or energy are not known."""
     output, prompt = result.get("completion_tokens"), result.get("prompt_tokens")
     known = energy_j is not None and output
@@ -57,13 +58,19 @@ def per_token(energy_j: float | None, result: dict[str, Any]) -> dict[str, float
     }
 
 
-def _gpu(samples: list[dict[str, Any]], facts: dict[str, Any], start_s: float, end_s: float) -> dict[str, Any]:
+def _gpu(samples: list[Sample], facts: GpuFacts, start_s: float, end_s: float) -> GpuSummary:
     inside = [s for s in samples if start_s <= s["t"] <= end_s]
     energy_j, source = energy(samples, start_s, end_s)
     gaps = np.diff([s["t"] for s in inside])
-    kept = ("index", "uuid", "name", "mig_instance", "memory_bytes", "power_limit_w", "default_power_limit_w")
+    busy, throttle = _throttle(inside)
     return {
-        **{key: facts.get(key) for key in kept},
+        "index": facts.get("index"),
+        "uuid": facts.get("uuid"),
+        "name": facts.get("name"),
+        "mig_instance": facts.get("mig_instance"),
+        "memory_bytes": facts.get("memory_bytes"),
+        "power_limit_w": facts.get("power_limit_w"),
+        "default_power_limit_w": facts.get("default_power_limit_w"),
         "samples": len(inside),
         "gap_s_max": round(float(gaps.max()), 3) if gaps.size else None,
         "energy_j": energy_j,
@@ -78,11 +85,12 @@ def _gpu(samples: list[dict[str, Any]], facts: dict[str, Any], start_s: float, e
         "memory_used_bytes_max": _over(max, inside, "memory_used_bytes"),
         "utilization_mean": _over(lambda values: round(float(np.mean(values)), 4), inside, "utilization"),
         "temperature_c_max": _over(max, inside, "temperature_c"),
-        **_throttle(inside),
+        "busy_samples": busy,
+        "throttle": throttle,
     }
 
 
-def energy(samples: list[dict[str, Any]], start_s: float, end_s: float) -> tuple[float | None, str | None]:
+def energy(samples: list[Sample], start_s: float, end_s: float) -> tuple[float | None, str | None]:
     """(J, counter | power) between two moments; (None, None) where the samples do not tell."""
     for source, key in (("counter", "energy_j"), ("power", "power_w")):
         points = [(s["t"], s[key]) for s in samples if s[key] is not None]
@@ -104,17 +112,17 @@ def _covers(times: np.ndarray, start_s: float, end_s: float) -> bool:
     return min(end_s, times[-1]) - max(start_s, times[0]) >= COVERED * (end_s - start_s)
 
 
-def _throttle(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """busy_samples, and the share of them with each reason that was seen; None where the card does not tell."""
+def _throttle(samples: list[Sample]) -> tuple[int | None, dict[str, float] | None]:
+    """(busy samples, the share of them with each reason that was seen); None where the card does not tell."""
     told = [(names(s["reasons"]), s["utilization"]) for s in samples if s["reasons"] is not None]
     if not told:
-        return {"busy_samples": None, "throttle": None}
+        return None, None
     busy = [reasons for reasons, use in told if (use > 0 if use is not None else IDLE not in reasons)]
     seen = sorted({reason for reasons in busy for reason in reasons})
     shares = {reason: round(sum(reason in reasons for reasons in busy) / len(busy), 4) for reason in seen}
-    return {"busy_samples": len(busy), "throttle": shares}
+    return len(busy), shares
 
 
-def _over(take, samples: list[dict[str, Any]], key: str) -> float | int | None:
+def _over(take: Callable[[list[float]], float], samples: list[Sample], key: str) -> float | int | None:
     values = [s[key] for s in samples if s[key] is not None]
     return take(values) if values else None

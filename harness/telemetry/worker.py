@@ -15,10 +15,12 @@ import os
 import select
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from harness.machine import nvml as access
 from harness.machine.devices import Device
+from harness.machine.gpu_readings import GpuProcess, Sample
 from harness.telemetry.processes import descends, name_of
 
 NICE = 19
@@ -43,7 +45,7 @@ def take(nvml: Any, devices: list[Device], interval_s: float, harness_pid: int) 
     due, count = time.monotonic(), 0
     while not _closed(max(0.0, due - time.monotonic())):
         for position, device in enumerate(devices):
-            sample = {"t": time.monotonic(), "device": position, **access.reading(nvml, device)}
+            sample: Sample = {"t": time.monotonic(), "device": position, **access.reading(nvml, device)}
             if count % LOOK_EVERY == 0 and (found := access.processes(nvml, device)) is not None:
                 sample["processes"] = [_told(process, harness_pid) for process in found]
             _say(sample)
@@ -51,7 +53,7 @@ def take(nvml: Any, devices: list[Device], interval_s: float, harness_pid: int) 
         due = max(due + interval_s, time.monotonic())  # never two at once to make up for a late one
 
 
-def _told(process: dict[str, Any], harness_pid: int) -> dict[str, Any]:
+def _told(process: GpuProcess, harness_pid: int) -> GpuProcess:
     return {**process, "name": name_of(process["pid"]), "own": descends(process["pid"], harness_pid)}
 
 
@@ -60,7 +62,7 @@ def _closed(timeout_s: float) -> bool:
     return bool(readable) and not os.read(0, 1)
 
 
-def _say(line: dict[str, Any]) -> None:
+def _say(line: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
