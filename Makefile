@@ -19,16 +19,19 @@ system:
 	-dpkg -s $$(cat tests/system-packages.txt) >/dev/null 2>&1 || \
 		(apt-get update -q && apt-get install -q -y --no-install-recommends $$(cat tests/system-packages.txt))
 
-# Tests that measure no times run two at a time; the others start servers, measure, and have the machine to themselves.
-PARALLEL := tests/unit tests/fuzz $(wildcard $(addprefix tests/integration/,accuracy checkpoints hub leaks report))
+# Tests that assert no times run two at a time, those with long files first, so that no worker waits for the last one.
+# The others start servers, measure, and have the machine to themselves.
+PARALLEL := $(wildcard tests/e2e $(addprefix tests/integration/,leaks hub accuracy checkpoints report)) tests/fuzz tests/unit
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed $(if $(CI),system)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest $(PARALLEL) -n 2 --dist loadfile
-	$(BIN)/python -m pytest tests/integration tests/e2e $(addprefix --ignore=,$(PARALLEL))
+	$(BIN)/python -m pytest $(PARALLEL) $(TWO)
+	$(BIN)/python -m pytest tests/integration $(addprefix --ignore=,$(PARALLEL))
 
+# At most two minutes on two cores: the unit tests that start no other programs and write no whole reports.
 test-fast: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not engine"
+	$(BIN)/python -m pytest tests/unit $(TWO) -m "not slow"
 
 # Random inputs for every parser and reader of foreign data: each test for FUZZ_S seconds or FUZZ_EXAMPLES inputs.
 FUZZ_S ?= 300

@@ -12,6 +12,8 @@ import pytest
 import harness
 from harness.cli import COMMANDS, SWEEP, main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NAMES = [command.name for command in COMMANDS]
 HEAVY = (

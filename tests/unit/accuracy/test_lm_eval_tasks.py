@@ -21,6 +21,8 @@ from harness.accuracy.lm_eval.tasks import choose_items, write_mirror
 from harness.errors import CellError, ConfigError
 from harness.paths import scenarios_dir
 
+pytestmark = pytest.mark.slow
+
 POCKET = scenarios_dir() / "pocket"
 MMLU_SIZES = {"abstract_algebra": 100, "professional_law": 1534, "virology": 166, "astronomy": 152}
 

@@ -12,6 +12,8 @@ from harness.accuracy.lm_eval.tasks import load_tasks
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.paths import scenarios_dir
 
+pytestmark = pytest.mark.slow
+
 SHOTS = {"arc_challenge": 25, "hellaswag": 10, "winogrande": 5, "truthfulqa_mc2": 0}  # the leaderboard's
 
 

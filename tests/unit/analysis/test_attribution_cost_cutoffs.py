@@ -15,6 +15,8 @@ from harness.analysis.speed.performance import ladder
 from harness.analysis.speed.readings import AT_LEAST, NOT_REACHED, Reading, latency_at_rate, rate_within
 from tests.unit.report.synthetic_study import CAPACITY, SPEED, build, parts, rich_parts, synthetic_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rich():

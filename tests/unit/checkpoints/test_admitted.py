@@ -15,6 +15,8 @@ from harness.checkpoints.inspection.text import as_data, render
 from harness.checkpoints.inspection.variant import against
 from tests.unit.checkpoints import built
 
+pytestmark = pytest.mark.slow
+
 HIDDEN, INNER, EXPERTS = built.HIDDEN, built.INNER, 4
 CATALOGUE = variants()
 BLOCKS = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}

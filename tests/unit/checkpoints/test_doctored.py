@@ -16,6 +16,8 @@ from harness.checkpoints.inspection.gate import errors_of, refusals
 from harness.errors import HarnessError
 from tests.unit.checkpoints import built
 
+pytestmark = pytest.mark.slow
+
 LAYER = "model.layers.1.mlp.gate_proj"
 Doctor = Callable[[Path], None]
 

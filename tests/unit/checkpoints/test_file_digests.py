@@ -12,6 +12,8 @@ from harness.checkpoints import file_digests
 from harness.checkpoints.file_digests import Digests
 from harness.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def remember_all(monkeypatch):

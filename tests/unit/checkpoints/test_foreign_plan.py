@@ -17,6 +17,8 @@ from harness.sweeps.plan import build_plan
 from harness.sweeps.run import Run
 from tests.unit.checkpoints import built
 
+pytestmark = pytest.mark.slow
+
 ROPE = {"rope_type": "default", "rope_theta": 123456.0}
 
 

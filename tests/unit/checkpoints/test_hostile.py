@@ -10,6 +10,8 @@ from harness.checkpoints.inspection.text import as_data, render
 from harness.errors import HarnessError
 from tests.unit.checkpoints import built
 
+pytestmark = pytest.mark.slow
+
 VALUES = [
     None,
     True,

@@ -9,6 +9,8 @@ import pytest
 from harness.compare.__main__ import main
 from tests.unit.compare.two_sweeps import FEW, store
 
+pytestmark = pytest.mark.slow
+
 
 def flagged(prefix, level="invalid", code="client_lag"):
     def change(_manifest, records, _rows):

@@ -11,6 +11,8 @@ import pytest
 from harness.engines import leftovers
 from harness.engines.watchdog import started_at
 
+pytestmark = pytest.mark.slow
+
 MARK = "0123456789abcdef0123456789abcdef"
 PARENT = """
 import subprocess, sys

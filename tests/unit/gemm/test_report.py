@@ -12,6 +12,8 @@ from harness.report import write_report
 from tests.unit.gemm.samples import gemm_parts
 from tests.unit.report.test_charts_and_cards import conforms
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = json.loads((Path(__file__).parents[3] / "harness/report/files/summary.schema.json").read_text())
 
 

@@ -10,6 +10,8 @@ import pytest
 from harness.machine import interrupts
 from harness.machine.interrupts import Interrupted
 
+pytestmark = pytest.mark.slow
+
 START = """
 import os, signal, sys
 from harness.machine import interrupts

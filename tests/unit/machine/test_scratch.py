@@ -11,6 +11,8 @@ import pytest
 from harness.errors import ConfigError, DiskFull
 from harness.machine import scratch
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def tmpdir_(tmp_path, monkeypatch):

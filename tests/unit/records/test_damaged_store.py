@@ -20,6 +20,8 @@ from harness.records.store import Store
 from harness.report.__main__ import main as report
 from tests.unit.compare.two_sweeps import store as synthetic_store
 
+pytestmark = pytest.mark.slow
+
 KEY = "accuracy-fp8-mmlu"
 
 

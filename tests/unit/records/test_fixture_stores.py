@@ -12,6 +12,8 @@ from harness.check import check
 from harness.records.store import Store
 from harness.report import write_report
 
+pytestmark = pytest.mark.slow
+
 STORES = Path(__file__).parents[2] / "fixtures/stores"
 CELLS = {"tiny": 51, "gemm": 6}
 FAILED = "HTTP 500, the engine died"  # in failures/

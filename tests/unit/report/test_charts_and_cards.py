@@ -31,6 +31,8 @@ from tests.unit.report.synthetic_study import (
 )
 from tests.unit.report.test_hostile import hostile_parts
 
+pytestmark = pytest.mark.slow
+
 SVG = "{http://www.w3.org/2000/svg}"
 ELEMENTS = {"svg", "title", "style", "rect", "text", "path", "g"}
 

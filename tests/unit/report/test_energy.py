@@ -14,6 +14,8 @@ from harness.report.tables.energy import energy_table
 from harness.tracking.metrics import metrics
 from tests.unit.report.synthetic_study import RATES, SCENARIOS, VARIANTS, build, parts, watched_parts
 
+pytestmark = pytest.mark.slow
+
 POINTS = 2 + len(RATES)
 
 

@@ -13,6 +13,8 @@ from harness.report import write_report
 from harness.report.files.folder import write_whole
 from tests.unit.report.synthetic_study import RATES, SCENARIOS, VARIANTS, build, parts, synthetic_study, without
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):

@@ -16,6 +16,8 @@ from harness.report import write_report
 from harness.report.files.folder import LIST, write_files
 from tests.unit.report.synthetic_study import SCENARIOS, VARIANTS, parts
 
+pytestmark = pytest.mark.slow
+
 FEW = {name: VARIANTS[name] for name in ("bf16", "fp8")}
 
 

@@ -10,6 +10,8 @@ from harness.report.files.markdown import markdown
 from tests.unit.report.synthetic_study import VARIANTS, build, parts
 from tests.unit.report.test_files import Page
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = [
     "</script><script>window.hacked=1</script>",
     '"><img src=x onerror="window.hacked=1">',

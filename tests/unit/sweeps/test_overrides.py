@@ -10,6 +10,8 @@ from harness.errors import ConfigError
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.overrides import prepare_overrides
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_JUDGE = ["+sweep=which_compression", "model=org/name"]
 
 

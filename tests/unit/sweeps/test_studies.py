@@ -17,6 +17,8 @@ from harness.sweeps import preflight
 from harness.sweeps.compose import compose_sweep, options
 from harness.sweeps.plan import build_plan
 
+pytestmark = pytest.mark.slow
+
 SWEEPS = options("sweep")
 STUDIES = ["hopper_sparse_fp8", "ampere_sparse_int4", "mixtral_fp8", "bf16_or_death"]
 STUDIES += ["bf16_or_death_70b", "bf16_or_death_405b"]

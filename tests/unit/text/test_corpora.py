@@ -12,6 +12,8 @@ from harness.sweeps import preflight
 from harness.text import hub_text as hub
 from harness.text.corpora import corpus_digest, load_corpus
 
+pytestmark = pytest.mark.slow
+
 SHAREGPT = [
     {"id": "a", "conversations": [{"from": "human", "value": "why?"}, {"from": "gpt", "value": "because"}]},
     {"id": "b", "conversations": [{"from": "gpt", "value": "an answer without a question"}]},

@@ -11,6 +11,8 @@ from harness.sweeps.engine_flags import simulated_flags
 from harness.tracking import track
 from tests.unit.report.synthetic_study import build, parts, synthetic_study
 
+pytestmark = pytest.mark.slow
+
 
 def simulated_study():
     manifest, records, rows = parts()
