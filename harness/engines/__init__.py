@@ -99,6 +99,10 @@ class Target(NamedTuple):
 class GemmWorker(Protocol):
     """How products of an engine's kernels are timed, for the GEMM study: a process in the engine's Python."""
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The names under which the engine itself may be installed: the worker tells the version of each."""
+
     def formats(self) -> tuple[str, ...]:
         """The number formats that have kernels on the engine's device."""
 
@@ -120,7 +124,6 @@ class Engine(ABC):
     dialect: Dialect = OPENAI
     loads_weights: bool = False  # False: checkpoints, GPUs and what variants need are not this machine's matter
     weights: str = "safetensors"  # the form of checkpoint that it serves: safetensors | gguf
-    release: Release | None = None  # what this version reads of a checkpoint; None: not known, and not checked
     limits: Limits = Limits()  # what its owner lets a client ask
     # Arguments that may name a repository of the hub, each with the argument that names its revision, if there is one.
     model_flags: ClassVar[Mapping[str, str | None]] = MappingProxyType({})
@@ -129,6 +132,15 @@ class Engine(ABC):
     def __init__(self, config: Any, cache_dir: Path):
         self.config = config
         self.cache_dir = cache_dir
+
+    @classmethod
+    def release_of(cls, version: str) -> Release | None:
+        """What a version reads of a checkpoint; None: not known, and not checked."""
+        return None
+
+    @property
+    def release(self) -> Release | None:
+        return self.release_of(self.version or "")
 
     @property
     def kind(self) -> str:

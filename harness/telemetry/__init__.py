@@ -3,7 +3,7 @@
     reasons.py   why clocks are below the maximum: the names of NVML's bits (pure)
     worker.py    takes samples, in a process of its own
     sampler.py   starts it for a session of the plan, and reads a cell's samples
-    summary.py   samples -> the record's `telemetry` (pure), whose form is in summaries.py
+    summary.py   samples -> the record's `telemetry` (pure), whose form is in summary_types.py
     flags.py     summary -> flags (pure)
     processes.py whose the processes on a GPU are
     problems.py  what must be known of GPUs before an engine starts

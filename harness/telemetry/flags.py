@@ -6,7 +6,7 @@ Clocks and neighbours change how fast a cell was, not what was answered: notes w
 from harness.machine.gpu_readings import GpuProcess
 from harness.records.flag import Flag
 from harness.telemetry.reasons import FAULTS, POWER_CAP
-from harness.telemetry.summaries import GpuSummary, Summary
+from harness.telemetry.summary_types import GpuSummary, Summary
 
 # At half the clocks or less, 5 % of the time changes a mean by 5 % or more, as much as the gains that are compared. One
 # sample is not enough: HW slowdown may also show while clocks change (nvml.h), as at the start of a load.

@@ -22,8 +22,8 @@ from harness.records.flag import Flag
 from harness.telemetry.flags import flags
 from harness.telemetry.processes import strangers
 from harness.telemetry.reasons import names
-from harness.telemetry.summaries import Summary
 from harness.telemetry.summary import per_token, summarize
+from harness.telemetry.summary_types import Summary
 from harness.telemetry.worker import LOOK_EVERY
 
 INTERVAL_S = 0.25

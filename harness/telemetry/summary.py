@@ -22,7 +22,7 @@ import numpy as np
 from harness.machine.gpu_readings import GpuFacts, Sample
 from harness.records import Window
 from harness.telemetry.reasons import IDLE, names
-from harness.telemetry.summaries import GpuSummary, Summary
+from harness.telemetry.summary_types import GpuSummary, Summary
 
 COVERED = 0.95  # of the window must lie between samples, else energy is not known
 

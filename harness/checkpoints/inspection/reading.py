@@ -8,8 +8,8 @@ from packaging.version import InvalidVersion, Version
 from harness.checkpoints import served_files
 from harness.checkpoints.compatibility import config_overrides, problems, repair_words
 from harness.checkpoints.inspection.problems import Problem
-from harness.engines import ENGINES
-from harness.engines.releases import Release, vllm_release
+from harness.engines import ENGINES, engine_class
+from harness.engines.releases import Release
 from harness.errors import HarnessError, did_you_mean
 
 
@@ -36,7 +36,7 @@ def parse_engine(text: str) -> AskedEngine:
         Version(version)
     except InvalidVersion:
         raise HarnessError(f"--engine {text}: {version!r} is not a version; write it like vllm==0.18.1") from None
-    return AskedEngine(f"{kind} {version}", vllm_release(version) if kind == "vllm" else None)
+    return AskedEngine(f"{kind} {version}", engine_class(kind).release_of(version))
 
 
 def read_by(engine: AskedEngine, location: str, revision: str | None) -> Reading:

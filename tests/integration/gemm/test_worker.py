@@ -36,7 +36,8 @@ def row(layer: str, format: str, kernel: str, **more) -> dict:
 def worker(config, tmp_path, body: str) -> Worker:
     script = tmp_path / "worker.py"
     script.write_text(f"import json, os, sys, time\nsay = lambda e: print(json.dumps(e), flush=True)\n{body}\n")
-    gemm = SimpleNamespace(command=lambda spec: ([sys.executable, str(script), str(spec)], {"GIVEN": "1"}))
+    told = {"GIVEN": "1"}
+    gemm = SimpleNamespace(packages=("vllm",), command=lambda spec: ([sys.executable, str(script), str(spec)], told))
     engine = SimpleNamespace(gemm=gemm)
     wanted = [(variant, layer.name) for layer in LAYERS for variant in config.variants]
     return Worker(config, engine, LAYERS, pending_formats(config, wanted), tmp_path / "gemm.log")
