@@ -4,9 +4,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoints.identity import WEIGHTS
+from harness.checkpoints.identity import WEIGHTS, tokenizer_only
 from harness.errors import HarnessError
-from harness.hub import access
+from harness.hub import access, cache
 from harness.hub.commits import DATASET, MODEL, resolve
 from harness.hub.failures import Place
 from harness.hub.waiting import bound
@@ -79,7 +79,10 @@ def fetch_config(repository: str, revision: str | None = None) -> Path:
 
 
 def tokenizer_folder(repository: str, revision: str | None) -> Path:
-    """Return the local snapshot with the tokenizer's files, downloaded where they lack. Raises HarnessError."""
+    """Return the local snapshot with the tokenizer's files, downloaded where they lack, and compared with their etags.
+
+    Raises HarnessError.
+    """
     from huggingface_hub import snapshot_download
 
     bound()
@@ -87,4 +90,6 @@ def tokenizer_folder(repository: str, revision: str | None) -> Path:
         found = snapshot_download(repository, revision=revision, ignore_patterns=NO_TOKENIZER, etag_timeout=TIMEOUT_S)
     except (OSError, ValueError) as error:  # its own errors are among these
         raise HarnessError(access.why(error, Place(repository, MODEL, revision))) from None
+    files = [path for path in sorted(Path(found).rglob("*")) if path.is_file() and tokenizer_only(path.name)]
+    cache.check(Place(repository, MODEL, revision), files)
     return Path(found)

@@ -8,10 +8,11 @@ killed with SIGKILL, the command's whole tree gets SIGTERM and, GRACE_S seconds 
 SIGTERM, and the harness stops what is left of its tree; where that was killed as well, its next start does, which
 finds the command in the record that we write (leftovers.py).
 
-What the command prints passes through here, so that no secret reaches its log. The harness sends one line of JSON on
-our standard input before anything else: `secrets`, the values that it knows; `record`, the file for the record; and
-`facts`, which the record repeats. Standard output is left alone where it is not the log. Standard library only: it
-starts in milliseconds.
+What the command prints passes through here, so that no secret reaches its log, and no escape sequence, which whoever
+reads the log in a terminal would obey: colours are left out, other control characters are made visible. The harness
+sends one line of JSON on our standard input before anything else: `secrets`, the values that it knows; `record`, the
+file for the record; and `facts`, which the record repeats. Standard output is left alone where it is not the log.
+Standard library only: it starts in milliseconds.
 """
 
 import contextlib
@@ -19,17 +20,22 @@ import ctypes
 import importlib.util
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 LONGEST_LINE = 1 << 20
 DRAIN_S = 5.0
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+CARRIAGE_RETURN = re.compile(r"\r\n?")  # of progress bars
 
 
 def started_at(pid: int) -> int | None:
@@ -104,17 +110,29 @@ def read_line(descriptor: int) -> bytes:
     return line
 
 
-def masker(secrets: list[str]):
-    """`mask` of harness/redaction/masking.py, which knows `secrets`."""
-    path = Path(__file__).parents[1] / "redaction" / "masking.py"
-    spec = importlib.util.spec_from_file_location("masking", path)
-    masking = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(masking)
+def load(path: str) -> ModuleType:
+    """Load a module of the harness that needs no other one. The package itself is slow to import."""
+    file = Path(__file__).parents[1] / path
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def masker(secrets: list[str]) -> Callable[[str], str]:
+    """Return `mask` of harness/redaction/masking.py, which knows `secrets`."""
+    masking = load("redaction/masking.py")
     masking.learn_encoded(secrets)
     return masking.mask
 
 
-def copy_masked(source: int, into: int, mask) -> None:
+def cleaner(mask: Callable[[str], str]) -> Callable[[str], str]:
+    """Return what makes the command's output safe to keep and to show."""
+    visible = load("untrusted/visible.py").visible
+    return lambda text: visible(CARRIAGE_RETURN.sub("\n", COLOUR.sub("", mask(text))))
+
+
+def copy_cleaned(source: int, into: int, clean: Callable[[str], str]) -> None:
     """Whole lines, until `source` ends. A log that cannot be written is dropped: the command must not wait for us."""
     rest = b""
     while chunk := os.read(source, 1 << 16):
@@ -122,9 +140,9 @@ def copy_masked(source: int, into: int, mask) -> None:
         end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1
         if not end and len(rest) < LONGEST_LINE:
             continue
-        write(into, mask((rest[:end] if end else rest).decode("utf-8", "surrogateescape")))
+        write(into, clean((rest[:end] if end else rest).decode("utf-8", "surrogateescape")))
         rest = rest[end:] if end else b""
-    write(into, mask(rest.decode("utf-8", "surrogateescape")))
+    write(into, clean(rest.decode("utf-8", "surrogateescape")))
 
 
 def write(into: int, text: str) -> None:
@@ -156,7 +174,7 @@ def main() -> int:
     record = setup.get("record")
     if record:
         write_record(record, {**setup["facts"], "command": mask(" ".join(command)), **identity("", child.pid)})
-    log = threading.Thread(target=copy_masked, args=(source, 2, mask), daemon=True)
+    log = threading.Thread(target=copy_cleaned, args=(source, 2, cleaner(mask)), daemon=True)
     log.start()
     try:
         return watch(child, grace_s)

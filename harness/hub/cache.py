@@ -1,6 +1,6 @@
 """Are the cached files what their names say? The hub names a file by its git id or its sha256, and no client checks it.
 
-Read for datasets, which are small; the weights of a checkpoint are identified by their content elsewhere.
+Read for datasets and tokenizers, which are small. Weights are read by the engine alone, which downloads them too.
 """
 
 import contextlib

@@ -94,8 +94,8 @@ def _time_stamps(result: dict[str, Any]) -> list[Flag]:
 
 
 def _clock(result: dict[str, Any]) -> list[Flag]:
-    """Kernel stamps are of the system's clock. A stamp that cannot be is replaced by the time at which it was read; one
-    that a step moved by less than the distance to its neighbours goes unseen. Steps fall on few of the reads.
+    """Kernel stamps are of the system's clock. A stamp that cannot be is replaced by the time at which it was read. One
+    that a step moved by less than the distance to its neighbours is taken, but the step itself is always counted.
     """
     steps, rejected = result.get("clock_steps"), result.get("rejected_stamps")
     if not steps and not rejected:

@@ -65,6 +65,36 @@ def test_measure_report_and_resume(scripted, tiny_model, tmp_path):
     assert len(records(tmp_path)) == CELLS + 4, "a new rate is four new cells; the others stay"
 
 
+def test_damaged_cells_are_named_set_aside_and_measured_again_by_the_same_command(scripted, tiny_model, tmp_path):
+    one = ("variant=[bf16]", "scenario=[rag_256_8]", "load.rates_rps=[20,40]")
+    assert run(tmp_path, tiny_model, scripted.port, *one).returncode == 0
+    whole, asked, store = records(tmp_path), len(scripted.bodies), tmp_path / "results/flow"
+    cut, flipped, changed, untouched = sorted((store / "cells").iterdir())
+    (cut / "record.json").write_bytes((cut / "record.json").read_bytes()[:300])
+    rows = bytearray((flipped / "rows.jsonl.gz").read_bytes())
+    rows[len(rows) // 2] ^= 1
+    (flipped / "rows.jsonl.gz").write_bytes(rows)
+    record = json.loads((changed / "record.json").read_text())
+    record["result"]["itl_ms_p50"] /= 2
+    (changed / "record.json").write_text(json.dumps(record))
+    kept = (untouched / "record.json").read_bytes()
+    report = [sys.executable, "-m", "harness.report", str(store), "--out", str(tmp_path / "out")]
+    said = subprocess.run(report, capture_output=True, text=True, timeout=120, check=False)
+    damaged = [f"cells/{cell.name}" for cell in (cut, flipped, changed)]
+    words = said.stdout + said.stderr
+    assert said.returncode == 0 and all(name in words for name in damaged), words
+
+    again = run(tmp_path, tiny_model, scripted.port, *one)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert all(name in again.stdout + again.stderr for name in damaged), again.stdout + again.stderr
+    assert records(tmp_path).keys() == whole.keys() and len(scripted.bodies) > asked
+    assert (untouched / "record.json").read_bytes() == kept
+    assert len(list((store / "cells/.damaged").iterdir())) == 3
+    asked = len(scripted.bodies)
+    third = run(tmp_path, tiny_model, scripted.port, *one)
+    assert third.returncode == 0 and len(scripted.bodies) == asked and "damaged" not in third.stderr
+
+
 def test_kill_9_loses_nothing_that_was_measured(scripted, tiny_model, tmp_path):
     process = subprocess.Popen(command(tmp_path, tiny_model, scripted.port), stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)  # fmt: skip

@@ -94,6 +94,7 @@ class Loop:
             now = self._clock.now()
             ready = self._pool.wait(tick - now, self._agenda.next_due_s() - now, self._gather_s())
             told_to_stop = self._serve(ready, control)
+        self._clock.set()  # tells of a step after the last look at it
         for connection in self._pool.busy():
             self._end(connection, Failure("cancelled", "open when the cell ran out of time"), reusable=False)
 

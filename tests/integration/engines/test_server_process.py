@@ -111,9 +111,20 @@ os.write(2, b"\\xff not UTF-8, no end of line: k9Xw2Lq8Rt5Vb7Nm3")
     assert process.wait() == 0
     process.stop()
     said = log.read_bytes()
-    assert b"begin *** end\n" in said and b"50 % ***\r" in said and b"x" * 100000 + b"\n" in said
-    assert b"http://***@127.0.0.1/simple\n" in said and said.endswith(b"\xff not UTF-8, no end of line: ***")
+    assert b"begin *** end\n" in said and b"50 % ***\n" in said and b"x" * 100000 + b"\n" in said
+    assert b"http://***@127.0.0.1/simple\n" in said and said.endswith(b"\\udcff not UTF-8, no end of line: ***")
     assert b"k9Xw2L" not in said
+
+
+def test_the_log_has_no_escape_sequence_and_no_line_over_another(tmp_path):
+    said = "\x1b[1;36m(Core)\x1b[0m up\x1b]0;title\x07\x1b[2J 10%\r20%\r\n\ttab \x9b5n \u202e \xff end\n"
+    log = tmp_path / "log"
+    code = f"import sys; sys.stdout.buffer.write({said!r}.encode() + b'\\xff\\n')"
+    process = ServerProcess([sys.executable, "-c", code], {}, log, grace_s=1.0)
+    assert process.wait() == 0
+    process.stop()
+    escaped = "(Core) up\\u001b]0;title\\u0007\\u001b[2J 10%\n20%\n\ttab \\u009b5n \\u202e \xff end\n\\udcff\n"
+    assert log.read_text().endswith(escaped)
 
 
 def test_lines_for_us_are_as_they_were_printed_and_the_rest_is_masked(tmp_path, monkeypatch):

@@ -143,6 +143,17 @@ def test_a_file_that_is_not_what_was_announced(fault, said, hub, harness):
     assert again.returncode == 0, again.stdout + again.stderr
 
 
+def test_a_tokenizer_that_does_not_match_its_etag_is_downloaded_again(hub, harness):
+    hub.faults = [Fault("(GET|HEAD) .*/tokenizer.json", headers={"ETag": '"' + "0" * 40 + '"'})]
+    done = harness(*GSM8K)
+    assert done.returncode != 0, done.stdout + done.stderr
+    said = ": tokenizer.json in the hub's cache does not match the hub's etag of it, and was removed"
+    assert f"checkpoint {MODEL}@" in done.stdout and said in done.stdout, done.stdout + done.stderr
+    hub.faults = []
+    again = harness(*GSM8K)
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
 def test_a_dataset_that_is_only_a_script(hub, harness):
     done = harness(*PERPLEXITY[:3], f"model={MODEL}", f"suites.perplexity.text=hub:{SCRIPT_ONLY}:test")
     assert done.returncode != 0

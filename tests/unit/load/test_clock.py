@@ -1,9 +1,13 @@
 """The kernel's stamps on the monotonic clock, while somebody sets the system's clock."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 
 from harness.load.client import connections
 from harness.load.client.connections import Clock
+from harness.load.client.loop import Loop
 
 MS = 1_000_000
 
@@ -79,6 +83,32 @@ def test_a_clock_that_is_set_while_reads_are_served_gives_no_time_to_come_and_no
     assert stamped(clock, clocks.time_ns(), 0.09) is None
     clocks.real_ahead -= 60 * MS
     assert stamped(clock, clocks.time_ns(), 0.09) is None
+
+
+@pytest.mark.parametrize("step_ms", [-5, -40, 5])
+def test_a_step_between_two_reads_that_moves_a_stamp_unseen_is_counted_by_the_next_look(clocks, step_ms):
+    clock = Clock(clocks.monotonic)
+    clocks.monotonic += 100 * MS
+    clock.set()
+    clocks.real_ahead += step_ms * MS
+    moved = stamped(clock, clocks.time_ns(), 0.05)  # the token before came at 0.05 s
+    assert moved is None or moved == pytest.approx(0.1 + step_ms / 1e3, abs=1e-3)
+    clock.set()
+    assert clock.steps == 1 and clock.step_ns_max == pytest.approx(abs(step_ms) * MS, rel=0.01)
+
+
+def test_a_step_during_the_last_reads_of_a_cell_is_counted(clocks):
+    target = SimpleNamespace(head=lambda headers: b"", tls=False, host="127.0.0.1")
+    loop = Loop(SimpleNamespace(target=target, headers={}, address=None), [], b"", None)
+    loop._clock = Clock(clocks.monotonic)
+    clocks.real_ahead -= 5 * MS
+    stop, _ = pipe = os.pipe()
+    try:
+        loop.run(clocks.monotonic, stop, lambda done: None)
+    finally:
+        for end in pipe:
+            os.close(end)
+    assert loop.clock_steps == (1, pytest.approx(0.005, rel=0.01))
 
 
 def test_a_reading_that_lost_its_core_between_the_clocks_is_no_step(clocks, monkeypatch):
