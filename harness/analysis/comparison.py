@@ -89,7 +89,7 @@ def compare_sides(a: Side, b: Side, margin: float | None = None, command: str = 
         notes += [f"suite {name}: only in {word}" for name in side.study.suites if name not in other.study.suites]
     judged = a.study is b.study and a.variant == a.study.baseline
     cells = {A: _cells(a, A, suites, scenarios, judged), B: _cells(b, B, suites, scenarios, judged)}
-    if not judged and any(m.cell.kind == "judge" for s in (a, b) for m in s.study.measured):
+    if not judged and any(not m.cell.answered_by_variant for s in (a, b) for m in s.study.measured):
         notes.append("win rates: each is against its own sweep's baseline")
     cells = _same_traffic(cells, notes)
     known = {word: [*cells[word], *_products_of(side, word)] for side, word in ((a, A), (b, B))}
@@ -126,7 +126,7 @@ def _cells(side: Side, word: str, suites, scenarios: dict[str, Scenario], judged
         for m in side.study.measured
         if side.own.has(m.cell)
         and (m.cell.suite in suites or _comparable_load(m.cell, scenarios))
-        and (judged or m.cell.kind != "judge")
+        and (judged or m.cell.answered_by_variant)
     ]
 
 

@@ -64,7 +64,7 @@ def _facts(variant: Variant, study: Study, measured: list[Measured], subjects: s
     for name, value in _flat(study.host):
         add(f"hardware {name}", value)
     for cell in measured:
-        if cell.cell.kind != "judge" and _subject(cell) in subjects:
+        if cell.cell.answered_by_variant and _subject(cell) in subjects:
             _cell_facts(cell, add)
     return {name: _joined(list(values)) for name, values in seen.items()}
 

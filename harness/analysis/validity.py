@@ -33,7 +33,7 @@ def engines(study: Study) -> dict[str, list[Measured]]:
     found: dict[str, list[Measured]] = {name: [] for name in study.variants}
     seen = set()
     for measured in study.measured:
-        if measured.cell.kind == "judge":
+        if not measured.cell.answered_by_variant:
             continue
         identity = (measured.cell.variant, _identity(measured.engine))
         if measured.engine.recorded and identity not in seen:
@@ -57,7 +57,7 @@ def emulated(study: Study) -> tuple[str, ...]:
         if any(
             any(kernel.emulated for kernel in m.engine.kernels) or any(f.code == "emulated_kernel" for f in m.flags)
             for m in study.measured
-            if m.cell.variant == name and m.cell.kind != "judge"
+            if m.cell.variant == name and m.cell.answered_by_variant
         )
     )
 

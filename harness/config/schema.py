@@ -145,7 +145,7 @@ class Config:
     report: Report = field(default_factory=Report)
     checks: Checks = field(default_factory=Checks)
     hardware: Hardware = field(default_factory=Hardware)
-    on_unsupported: str = "refuse"  # variants whose `needs` this machine does not meet: refuse to start | skip them
+    on_unsupported: str = REFUSE  # variants whose `needs` this machine does not meet: refuse to start | skip them
     rehearsal: Rehearsal = field(default_factory=Rehearsal)
     margin: float = 0.01  # non-inferiority margin on recovery
     noise_runs: int = 1  # the baseline's suites once more: their difference is the noise floor of every other

@@ -1,44 +1,16 @@
-"""The session of the GEMM study: a cell for each layer and variant. Pure; shapes are known once it runs."""
+"""What of the GEMM study this engine and machine cannot measure. Shapes are known once it runs."""
 
 from pathlib import Path
-from typing import Any
 
-from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.prepare import Workshop
 from harness.config.schema import SKIP, Config
 from harness.engines import Engine
 from harness.errors import HarnessError
 from harness.gemm import GEMM
 from harness.gemm.formats import format_of
-from harness.gemm.shapes import config_identity, model_layers, problems
+from harness.gemm.shapes import model_layers, problems
 from harness.machine import host
 from harness.records.manifest import LeftOut
-
-
-def gemm_inputs(
-    config: Config, engine: Engine, digests: Digests | None = None
-) -> list[tuple[str, str, dict[str, Any]]]:
-    """(variant, layer, what decides its result) of each cell: layer by layer, the baseline first."""
-    settings = config.gemm
-    left_out = {entry.variant for entry in products_left_out(config, engine)}
-    if not settings.batch_sizes or config.baseline in left_out:
-        return []
-    known = engine.gemm.fingerprint() if engine.gemm else {}
-    here = host.identity(host.gpus_for(engine)[:1])
-    shared = {"engine": known, "host": here, "model": config_identity(config.model, config.compression, digests)}
-    timing = {key: getattr(settings, key) for key in ("repeats", "min_time_ms", "max_point_s", "tensor_parallel")}
-    timing["batch_sizes"] = list(settings.batch_sizes)
-    baseline = format_of(config.variants[config.baseline].scheme)
-    order = sorted(config.variants, key=lambda name: name != config.baseline)
-    found = []
-    for layer in settings.layers:
-        for name in order:
-            variant = config.variants[name]
-            if variant.deployment_of or (format := format_of(variant.scheme)) is None or name in left_out:
-                continue  # the axes of a deployment change no product
-            product = {"layer": layer, "format": format, "against": baseline}
-            found.append((name, layer, {"variant": name, GEMM: product | timing, **shared}))
-    return found
 
 
 def gemm_problems(config: Config, engine: Engine, workshop: Workshop) -> list[str]:

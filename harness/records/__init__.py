@@ -2,7 +2,7 @@
 
 A record is a JSON object; beside it lie its rows as JSON lines, one an item (accuracy) or a request (load).
 
-Record keys: `schema`, `cell` (see Cell in plan.py: kind, variant, suite | scenario, point | layer, repeat, key),
+Record keys: `schema`, `cell` (see cell.py: kind, variant, suite | scenario, point | layer, repeat, key),
 `fingerprint`, `inputs` (what was fingerprinted), `result`, `flags`, `engine` (Engine facts: kind, version, command,
 log, and what its log names: schemes, kernels, attention, kv_cache_dtype, quantization; see vllm_log.py), `usage`
 ({requests, prompt_tokens, completion_tokens} that the server answered and counted), `cost` (where its tokens have a

@@ -21,10 +21,15 @@ class Cell:
     repeat: int = 0
 
     @property
+    def answered_by_variant(self) -> bool:
+        """Whether the variant's own server answered; in a judge cell the judge's did."""
+        return self.kind != "judge"
+
+    @property
     def title(self) -> str:
         """For people: ``int4 · chat_512_256 · server 4/s · repeat 2``."""
         parts = [self.variant, self.suite or self.scenario or self.layer or self.kind]
-        if self.kind == "judge":
+        if not self.answered_by_variant:
             parts.append("judged")
         if self.point:
             parts.append(self.point.text(" {:g}/s", " of {}"))

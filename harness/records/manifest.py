@@ -109,6 +109,7 @@ class Manifest:
     host: dict[str, Any] = field(default_factory=dict)
     harness: str = ""  # version
     data: str = ""  # hub, or the root of the data
+    revisions: dict[str, str | None] = field(default_factory=dict)  # models and texts on the hub: their commits
 
     @property
     def seed(self) -> int:
@@ -133,6 +134,7 @@ class Manifest:
             "host": self.host,
             "harness": self.harness,
             "data": self.data,
+            "revisions": self.revisions,
         }
 
     @classmethod

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.config.schema import Config
-from harness.load import load_points
+from harness.sweeps.prepare import points_of
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Needs:
     def of(cls, config: Config) -> "Needs":
         """The most of every scenario's load points. A capacity search may go up to its max_rps: not counted."""
         rates, streams, tokens = [0.0], [1], [0.0]
-        for scenario in config.scenarios.values():
-            for point in load_points(config.load, scenario):
+        for name, points in points_of(config).items():
+            for point in points:
                 if point.rate_rps is not None:
                     rates.append(point.rate_rps)
-                    tokens.append(point.rate_rps * scenario.output_tokens)
+                    tokens.append(point.rate_rps * config.scenarios[name].output_tokens)
                 elif point.profile == "throughput" or point.concurrency is not None:
                     streams.append(min(point.requests, point.concurrency or point.requests))
         return cls(max(rates), max(streams), max(tokens))

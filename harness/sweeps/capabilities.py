@@ -1,16 +1,20 @@
 """Whether a server can be asked what a sweep wants of it: its dialect, and the limits of a hosted API. Pure."""
 
+from collections.abc import Mapping, Sequence
+
 from harness.accuracy import Suite
 from harness.config.schema import Config
 from harness.engines import Engine
 from harness.engines.dialect import EVERYTHING, TEXT, TOKEN_IDS
 from harness.engines.limits import Limits
-from harness.load import load_points
 from harness.records.point import LoadPoint
 
+Points = Mapping[str, Sequence[LoadPoint]]
 
-def problems(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[str]:
-    return _dialect(config, engine, suites) + _limits(config, engine.limits)
+
+def problems(config: Config, engine: Engine, suites: dict[str, Suite], points: Points) -> list[str]:
+    """`points`: the load points of each scenario."""
+    return _dialect(config, engine, suites) + _limits(config, engine.limits, points)
 
 
 def _dialect(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[str]:
@@ -33,16 +37,16 @@ def _refusal(what: str, need: str, engine: Engine) -> str:
     return f"{what} needs {need}, which {engine.label} does not return; leave it out, or use engine=vllm"
 
 
-def _limits(config: Config, limits: Limits) -> list[str]:
+def _limits(config: Config, limits: Limits, points: Points) -> list[str]:
     """A load point above a limit would measure the limit. Suites keep to it by themselves (accuracy/generation.py).
 
     How fast a closed loop asks is known once it has: the server's refusals are errors of that cell.
     """
     found = []
     for name, scenario in config.scenarios.items():
-        for point in load_points(config.load, scenario):
+        tokens = scenario.prompt_tokens + scenario.output_tokens
+        for point in points[name]:
             if not point.repeat:
-                tokens = scenario.prompt_tokens + scenario.output_tokens
                 found += [f"scenario {name}: {wrong}" for wrong in _above(config, limits, point, tokens)]
     return found
 

@@ -113,8 +113,6 @@ def _check(config: Config) -> None:
             check_name(f"{group}: name", name, "files of the store and the report")
     if not config.variants:
         raise ConfigError(f"sweep {config.name}: no variants; available: {', '.join(options('variant'))}")
-    if taken := {"gemm", "judge"} & set(config.variants):
-        raise ConfigError(f"variants.{taken.pop()}: a session of the plan has that name; choose another")
     if config.baseline not in config.variants:
         raise ConfigError(
             f"sweep {config.name}: baseline {config.baseline!r} is not among its variants "

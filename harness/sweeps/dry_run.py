@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness.checkpoints import source
@@ -11,33 +11,36 @@ from harness.checkpoints.prepare import Workshop
 from harness.console import terminal
 from harness.console.progress import duration
 from harness.engines import Engine
-from harness.gemm import GEMM
 from harness.records.cell import Cell
-from harness.records.manifest import LeftOut
 from harness.records.store import Store
 from harness.sweeps.estimate import engine_start_s
-from harness.sweeps.plan import JUDGE, Plan, Session
+from harness.sweeps.kinds import KINDS, MEASURED_IN
+from harness.sweeps.plan import Plan
+from harness.sweeps.prepare import Prepared
+from harness.sweeps.session import GEMM, JUDGE, Session
 from harness.sweeps.unsupported import said_of
+
+SERVERLESS = {
+    JUDGE: "  (the judge is an endpoint)",
+    GEMM: "  (products of linear layers, timed in the engine's environment; no server)",
+}
 
 
 def print_plan(
+    prepared: Prepared,
     plan: Plan,
     store: Store,
-    engine: Engine,
-    workshop: Workshop,
     seconds: Callable[[Cell], float],
     problems: list[str],
-    remark: Callable[[list[Cell]], str | None] = lambda pending: None,
     cost: Callable[[list[Cell]], str | None] = lambda pending: None,
-    left_out: Sequence[LeftOut] = (),
     again: Sequence[str] = (),
 ) -> None:
-    """`seconds(cell)` estimates a cell; `problems` are preflight's; `remark(cells to measure)`: what a session asks,
-    and `cost` what that costs; `left_out`: what the plan does not hold because this machine does not support it;
-    `again`: why cells that the store has are measured again.
+    """`seconds(cell)` estimates a cell; `problems` are preflight's; `cost(cells)`: what cells that are still to be
+    measured cost; `again`: why cells that the store has are measured again.
     """
     from rich.table import Table
 
+    engine = prepared.engine
     console = terminal.console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
     grand_total, todo = 0.0, 0
     for number, session in enumerate(plan.sessions, 1):
@@ -46,9 +49,9 @@ def print_plan(
         grand_total, todo = grand_total + wait, todo + len(pending)
         state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
         console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
-        console.print(_command(session, engine, workshop), markup=False, highlight=False)
-        repaired = session.served.config_overrides and repair_words(session.served.config_overrides)
-        for said in filter(None, (repaired, remark(pending), cost(pending))):
+        console.print(_command(session, engine, prepared.workshop), markup=False, highlight=False)
+        repaired = session.config_overrides and repair_words(session.config_overrides)
+        for said in filter(None, (repaired, *_remarks(prepared, session, pending), cost(pending))):
             console.print(f"  {said}", markup=False, highlight=False)
         table = Table("cell", "kind", "fingerprint", "state", "estimate")
         for cell in session.cells:
@@ -66,9 +69,9 @@ def print_plan(
         console.print(said, markup=False, highlight=False)
     for line in again:
         console.print(line, markup=False, highlight=False)
-    if left_out:
+    if prepared.left_out:
         console.print("\nnot supported here, left out (on_unsupported=skip):", style="bold")
-        for entry in left_out:
+        for entry in prepared.left_out:
             console.print(f"  {said_of(entry)}", markup=False, highlight=False)
     if problems:
         console.print(f"\npreflight would stop this here, {len(problems)} problem(s):", style="bold")
@@ -76,12 +79,16 @@ def print_plan(
             console.print(f"  {index}. {problem}", markup=False, highlight=False)
 
 
+def _remarks(prepared: Prepared, session: Session, pending: list[Cell]) -> Iterator[str | None]:
+    for kind in MEASURED_IN[session.kind]:
+        cells = [cell for cell in pending if cell.kind == kind]
+        yield KINDS[kind].remark(cells, prepared) if cells else None
+
+
 def _command(session: Session, engine: Engine, workshop: Workshop) -> str:
     """The exact server command; a checkpoint that is not made yet is named by where it will be."""
-    if session.variant == JUDGE and not session.checkpoint:
-        return "  (the judge is an endpoint)"
-    if session.variant == GEMM:
-        return "  (products of linear layers, timed in the engine's environment; no server)"
+    if session.served is None:
+        return SERVERLESS[session.kind]
     location = workshop.location(session.checkpoint, session.recipe)
     command = engine.command(session.deployment(location, source(session.checkpoint).commit))
     if not command:

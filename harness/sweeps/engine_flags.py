@@ -6,19 +6,22 @@ from harness.config.schemes import words
 from harness.config.variants import Variant
 from harness.engines import Server
 from harness.engines.executed import UNQUANTIZED_CACHES, activation_problems, cache_problem, sparse_problem
-from harness.records.cell import Cell
 from harness.records.flag import Flag
 
 
 def engine_flags(
-    cell: Cell, server: Server, kind: str, inspection: Inspection | None, variant: Variant | None
+    times: bool, server: Server, kind: str, inspection: Inspection | None, variant: Variant | None
 ) -> list[Flag]:
-    """`kind`: of the sweep's engine; `inspection`: of the checkpoint that it serves, where it was looked at; `variant`:
-    whose weights it serves."""
-    flags = _kernel_flags(cell, server) + simulated_flags(kind) + widened_flags(cell, server)
-    if variant is None or cell.kind == "judge" or kind == "simulated":
+    """`times`: the cell's result is a speed; `kind`: of the sweep's engine; `inspection`: of the checkpoint that it
+    serves, where it was looked at; `variant`: whose weights it serves, None for a judge's."""
+    level = "caution" if times else "note"  # of a flag about speed
+    flags = _kernel_flags(level, server) + simulated_flags(kind)
+    if variant is None:
         return flags
-    return flags + _sparse_flags(cell, server, inspection, variant) + _format_flags(server, variant)
+    flags += widened_flags(level, server)
+    if kind == "simulated":
+        return flags
+    return flags + _sparse_flags(level, server, inspection, variant) + _format_flags(server, variant)
 
 
 def simulated_flags(kind: str) -> list[Flag]:
@@ -26,31 +29,26 @@ def simulated_flags(kind: str) -> list[Flag]:
     return [Flag("simulated", "caution", message)] if kind == "simulated" else []
 
 
-def _kernel_flags(cell: Cell, server: Server) -> list[Flag]:
+def _kernel_flags(level: str, server: Server) -> list[Flag]:
     emulated = sorted({entry.kernel for entry in server.facts.kernels if entry.emulated})
     if not emulated:
         return []
     message = f"{', '.join(emulated)}: the scheme is emulated; speeds are not representative"
-    return [Flag("emulated_kernel", _level(cell), message)]
+    return [Flag("emulated_kernel", level, message)]
 
 
-def widened_flags(cell: Cell, server: Server) -> list[Flag]:
-    if server.facts.dtype != "float32" or cell.kind == "judge":
+def widened_flags(level: str, server: Server) -> list[Flag]:
+    if server.facts.dtype != "float32":
         return []
     message = "16-bit values are widened and computed in FP32: the speed is that of FP32"
-    return [Flag("fp32_compute", _level(cell), message)]
+    return [Flag("fp32_compute", level, message)]
 
 
-def _level(cell: Cell) -> str:
-    """The level of a flag about speed: a caution for load cells, a note where only answers count."""
-    return "caution" if cell.kind == "load" else "note"
-
-
-def _sparse_flags(cell: Cell, server: Server, inspection: Inspection | None, variant: Variant) -> list[Flag]:
+def _sparse_flags(level: str, server: Server, inspection: Inspection | None, variant: Variant) -> list[Flag]:
     if variant.scheme.sparsity != "2:4" and not (inspection and inspection.sparse24):
         return []
     found = sparse_problem(server.facts, inspection)
-    return [Flag(found[0], _level(cell), found[1])] if found else []
+    return [Flag(found[0], level, found[1])] if found else []
 
 
 def _format_flags(server: Server, variant: Variant) -> list[Flag]:

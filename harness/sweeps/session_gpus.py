@@ -8,31 +8,32 @@ from harness.config.variants import Variant
 from harness.engines import Engine
 from harness.engines.parallel import gpus_of
 from harness.machine.devices import Device
-from harness.sweeps.plan import JUDGE, Plan, Session
+from harness.sweeps.plan import Plan
+from harness.sweeps.session import Session
 from harness.telemetry.problems import problems
 from harness.telemetry.sampler import used_devices
 
 
 def devices(config: Config, engine: Engine, session: Session) -> tuple[Device, ...]:
     """Empty where the server is not on this machine's NVIDIA GPUs, or NVML is not here."""
-    if not _on_gpus(config, engine, session):
+    if not _on_gpus(engine, session):
         return ()
     return used_devices(_environment(config), _count(config, session))
 
 
 def gpu_problems(config: Config, engine: Engine, plan: Plan) -> list[str]:
     """Lines for preflight."""
-    wanted = {s.name: _count(config, s) for s in plan.sessions if _on_gpus(config, engine, s)}
+    wanted = {s.name: _count(config, s) for s in plan.sessions if _on_gpus(engine, s)}
     return problems(_environment(config), wanted) if wanted else []
 
 
-def _on_gpus(config: Config, engine: Engine, session: Session) -> bool:
-    elsewhere = session.variant == JUDGE and config.judge is not None and config.judge.base_url is not None
-    return engine.loads_weights and engine.device == "cuda" and not elsewhere
+def _on_gpus(engine: Engine, session: Session) -> bool:
+    return engine.loads_weights and engine.device == "cuda" and bool(session.checkpoint)
 
 
 def _count(config: Config, session: Session) -> int:
-    return gpus_of(config, config.variants.get(session.variant) or Variant(engine_args=list(session.served.args)))
+    variant = config.variants[session.variant] if session.variant else Variant(engine_args=list(session.args))
+    return gpus_of(config, variant)
 
 
 def _environment(config: Config) -> Mapping[str, str]:

@@ -3,39 +3,36 @@
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 import harness
-from harness.accuracy import suite_class
-from harness.checkpoints import gguf
-from harness.checkpoints.prepare import Workshop
 from harness.config.deployments import accuracy_of, axes_of
 from harness.config.schema import Config
 from harness.config.schemes import scheme_words
 from harness.console.output import MaskedFormatter
 from harness.console.progress import Progress, make_progress
-from harness.engines import engine_class, leftovers
+from harness.engines import leftovers
 from harness.engines.parallel import gpus_of
 from harness.errors import HarnessError, PreflightError
-from harness.gemm.cells import products_left_out
 from harness.machine import disk, host, scratch
-from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
+from harness.records.manifest import Manifest, Scenario, Variant
 from harness.records.store import Store
 from harness.redaction.masking import mask
 from harness.sweeps import compose, preflight
 from harness.sweeps.budget import budget
 from harness.sweeps.dry_run import print_plan
-from harness.sweeps.estimate import estimator, judging, total
+from harness.sweeps.estimate import estimator, total
+from harness.sweeps.execute import execute
 from harness.sweeps.measured_again import measured_again
-from harness.sweeps.plan import Plan, build_plan, checkpoint_of
+from harness.sweeps.plan import Plan, build_plan
+from harness.sweeps.prepare import Prepared, prepare, store_folder
 from harness.sweeps.run import Run
-from harness.sweeps.unsupported import emulated, leave_out
+from harness.sweeps.sessions import checkpoint_of
+from harness.sweeps.unsupported import emulated
 from harness.untrusted.names import folder_for
 
 log = logging.getLogger(__name__)
@@ -47,19 +44,13 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     Raises ConfigError and PreflightError before anything starts.
     """
     asked = compose.typed(composed)
-    cache_dir = Path(asked.cache_dir).expanduser().resolve()
-    engine = engine_class(asked.engine.kind)(asked.engine, cache_dir)
-    config, left_out = leave_out(asked, engine)
-    left_out += products_left_out(config, engine)
-    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-    store = Store(Path(config.results_dir).expanduser().resolve() / config.name)
+    progress = make_progress(asked.progress)
+    prepared = prepare(asked, progress.say)
+    config = prepared.config
+    store = Store(store_folder(config))
     reports = Path(config.reports_dir).expanduser().resolve()
     out = folder_for(reports, config.name, "remove it, or set reports_dir= or name= to another")
-    progress = make_progress(config.progress)
-    workshop = Workshop(config.compression, cache_dir, store.logs / "setup.log", progress.say)
-    if engine.weights == gguf.FORM:
-        workshop = gguf.GgufWorkshop(workshop, lambda: engine.tool(gguf.TOOL), engine.tools())
-    plan = build_plan(config, engine, suites, workshop.digests)
+    plan = build_plan(prepared)
     store.survey(cell.fingerprint for cell in plan.cells)
     for damage in store.damages:
         what = "measured again" if damage.path.startswith("cells/") else "written anew"
@@ -68,12 +59,11 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     again = measured_again(plan.cells, store)
     if not config.dry_run:
         _clean_up_after_killed_runs(store.root.parent, progress)
-    found = preflight.problems(config, plan, engine, suites, workshop)
-    seconds = estimator(config, plan, suites, store)
-    money = budget(config, plan, suites, store)
+    found = preflight.problems(prepared, plan)
+    seconds = estimator(prepared, plan, store)
+    money = budget(prepared, plan, store)
     if config.dry_run:
-        remark = partial(judging, config, suites)
-        print_plan(plan, store, engine, workshop, seconds, found, remark, money.words, left_out, again)
+        print_plan(prepared, plan, store, seconds, found, money.words, again)
         return 0
     missing = [cell for cell in plan.cells if cell.fingerprint not in store]
     if found and missing:  # a complete sweep reports anywhere
@@ -82,16 +72,16 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         with disk.naming(store.root):
             _start_log(store, config.log_level)
         store.set_aside()
-        store.write_manifest(manifest_of(config, compose.plain(composed), plan, argv, left_out))
+        store.write_manifest(manifest_of(prepared, compose.plain(composed), plan, argv))
         failed: dict[str, str] = {}
         if not missing:
             progress.say(f"all {len(plan.cells)} cells are measured already")
         else:
             for line in again:
                 progress.say(line)
-            progress.start(len(missing), total(plan, store, engine, seconds))
+            progress.start(len(missing), total(plan, store, prepared.engine, seconds))
             try:
-                failed = Run(config, plan, suites, engine, store, workshop, progress, seconds, money).execute()
+                failed = execute(Run(prepared, plan, store, progress, seconds, money))
             finally:
                 progress.stop()
     report, compare, kept = _report(store, config, out)
@@ -99,10 +89,9 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     return 1 if failed or report is None or not kept else 0
 
 
-def manifest_of(
-    config: Config, composed: dict[str, Any], plan: Plan, argv: list[str], left_out: Sequence[LeftOut] = ()
-) -> Manifest:
+def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: list[str]) -> Manifest:
     """Return what the sweep means to measure, with its resolved configuration."""
+    config = prepared.config
     return Manifest(
         name=config.name,
         baseline=config.baseline,
@@ -119,13 +108,14 @@ def manifest_of(
         ),
         report=asdict(config.report),
         checks=asdict(config.checks),
-        left_out=tuple(left_out),
+        left_out=prepared.left_out,
         command=shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
         config=composed,
         cells=tuple(plan.cells),
         host=host.facts(),
         harness=harness.__version__,
         data=config.data.root or "hub",
+        revisions=prepared.revisions,
     )
 
 

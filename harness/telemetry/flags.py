@@ -13,9 +13,10 @@ from harness.telemetry.summary_types import GpuSummary, Summary
 SHARE, SAMPLES = 0.05, 2
 
 
-def flags(telemetry: Summary, foreign: list[GpuProcess], kind: str) -> list[Flag]:
-    """`kind`: of the cell; `foreign`: processes {pid, name, bytes} that were on its GPUs and are not the server's."""
-    worst = "caution" if kind == "load" else "note"
+def flags(telemetry: Summary, foreign: list[GpuProcess], times: bool) -> list[Flag]:
+    """Return the flags of a cell. `times`: its result is a speed; `foreign`: processes {pid, name, bytes} that were on
+    its GPUs and are not the server's."""
+    worst = "caution" if times else "note"
     hot = [line for gpu in telemetry["gpus"] if (line := _held_down(gpu))]
     found = [Flag("gpu_throttled", worst, f"{'; '.join(hot)}: its speed is not the card's")] if hot else []
     found += [flag for gpu in telemetry["gpus"] for flag in _power_capped(gpu, worst)]

@@ -110,8 +110,11 @@ class Sampler:
             self._wait(lambda: all(self._last(n) for n in range(len(self._facts))) and bool(self._facts), START_S)
             self._at_start = [p for sample in self._samples for p in sample.get("processes", ())]
 
-    def of_cell(self, kind: str, window: Window, result: dict[str, Any]) -> Seen:
-        """What was seen in the window, which has just passed. Waits for the first samples after it."""
+    def of_cell(self, times: bool, window: Window, result: dict[str, Any]) -> Seen:
+        """Return what was seen in the window, which has just passed, once there are samples after it.
+
+        `times`: the result is a speed.
+        """
         start_s, end_s = window.zero_s + window.start_s, window.zero_s + window.end_s
         look_s = LOOK_EVERY * self._interval_s
         self._wait(lambda: all(self._last(n) >= end_s for n in range(len(self._facts))), LAST_S)
@@ -120,12 +123,12 @@ class Sampler:
         summary = summarize(samples, self._facts, window, self._interval_s)
         if summary is None:
             return Seen()
-        if kind == "load":
+        if times:
             summary |= per_token(summary["energy_j"], result)
         inside = [sample for sample in samples if start_s <= sample["t"] <= end_s]
         foreign = strangers(self._at_start, [p for sample in samples for p in sample.get("processes", ())])
         summary["foreign_processes"] = [{"pid": p["pid"], "name": p["name"], "bytes": p["bytes"]} for p in foreign]
-        return Seen(summary, [_row(sample, window.zero_s) for sample in inside], flags(summary, foreign, kind))
+        return Seen(summary, [_row(sample, window.zero_s) for sample in inside], flags(summary, foreign, times))
 
     def _wait(self, enough, timeout_s: float) -> None:
         if self._worker is None:

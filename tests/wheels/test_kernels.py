@@ -8,7 +8,6 @@ from harness.config.variants import Variant
 from harness.engines import Server
 from harness.engines.layer_names import expand
 from harness.engines.vllm_log import read_log
-from harness.records.cell import Cell
 from harness.records.engine_facts import EngineFacts
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.engine_flags import engine_flags
@@ -88,8 +87,7 @@ def test_flags_follow_from_the_log(engine, gpu, form, words, check):
     name = name_of(form, words)
     facts = read_log(EngineFacts("vllm", "cuda"), log_of(engine, gpu, name), float(standins.GPUS[gpu].capability))
     facts = replace(facts, quantization=answers(engine, gpu)[name]["quantization"] or "none")
-    cell = Cell("v/s", "load", "v", "f")
-    flags = engine_flags(cell, Server("http://127.0.0.1:1", "v", facts=facts), "vllm", None, variant)
+    flags = engine_flags(True, Server("http://127.0.0.1:1", "v", facts=facts), "vllm", None, variant)
     assert [flag.code for flag in flags] == list(RUNS[engine, gpu][form][2:])
 
 

@@ -71,11 +71,11 @@ def checkpoints_table(findings: Findings) -> Table:
     seen: dict[tuple, None] = {}
     for measured in findings.study.measured:
         if served := measured.engine.checkpoint:
-            who = "judge" if measured.cell.kind == "judge" else measured.cell.variant
+            who = measured.cell.variant if measured.cell.answered_by_variant else None
             facts = (served.reference, served.revision, served.digest)
             seen[who, *map(_text, facts), size(served.size_bytes), _text(_recipe(measured.inputs))] = None
     rows = [
-        [name_of(findings.study, who) if who in findings.study.variants else who, Td(reference, "code"), revision,
+        [name_of(findings.study, who) if who else "judge", Td(reference, "code"), revision,
          Td(digest, "code"), weight, Td(recipe, "code")]
         for who, reference, revision, digest, weight, recipe in seen
     ]  # fmt: skip

@@ -11,10 +11,10 @@ from harness import catalogue
 from harness.checkpoints.inspection import inspect_checkpoint
 from harness.checkpoints.inspection.gate import errors_of
 from harness.checkpoints.prepare import COMPRESS, WORKERS
+from harness.checkpoints.recipes import recipe_of
 from harness.config.schemes import number
 from harness.engines import environment
 from harness.sweeps import compose
-from harness.sweeps.plan import recipe_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 

@@ -10,15 +10,16 @@ import pytest
 
 from harness.analysis.load_study import load_study
 from harness.analysis.validity import flag_groups
-from harness.checkpoints.prepare import Workshop
 from harness.console.progress import make_progress
 from harness.engines import Deployment, Engine, Server
 from harness.engines.dialect import VLLM
 from harness.engines.vllm_log import logged_scheme
 from harness.records.engine_facts import EngineFacts, LoggedScheme
 from harness.records.store import Store
-from harness.sweeps import compose, preflight
+from harness.sweeps import checkpoint_problems, compose
+from harness.sweeps.execute import execute
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
 from harness.sweeps.sweep import manifest_of
 from tests.unit.checkpoints import built
@@ -56,7 +57,7 @@ class LocalEngine(Engine):
 def sweep(tmp_path, tiny_model, scripted):
     """sweep(kind of the second variant's checkpoint, its name, engine facts) -> preflight's words, failures, records"""
 
-    def execute(kind: str, name: str, facts: EngineFacts, doctor=lambda folder: None):
+    def measured(kind: str, name: str, facts: EngineFacts, doctor=lambda folder: None):
         model = tmp_path / "model"
         shutil.copytree(tiny_model, model)
         built.checkpoint(model, "bf16")
@@ -71,18 +72,18 @@ def sweep(tmp_path, tiny_model, scripted):
             ]
         )
         engine = LocalEngine(config.engine, scripted.server, facts)
-        plan = build_plan(config, engine, {})
+        prepared = prepare(config, engine=engine)
+        plan = build_plan(prepared)
         store = Store(tmp_path / "results")
-        workshop = Workshop(config.compression, tmp_path / "cache", store.logs / "setup.log", lambda text: None)
-        said = preflight._checkpoints(config, plan, engine, workshop)
+        said = checkpoint_problems.problems(prepared, plan)
         with store.locked():
-            store.write_manifest(manifest_of(config, {}, plan, ["harness"]))
+            store.write_manifest(manifest_of(prepared, {}, plan, ["harness"]))
             progress = make_progress("plain")
-            failed = Run(config, plan, {}, engine, store, workshop, progress, lambda cell: 1.0).execute()
+            failed = execute(Run(prepared, plan, store, progress, lambda cell: 1.0))
         records = [json.loads(path.read_text()) for path in store.root.glob("cells/*/record.json")]
         return said, failed, engine, {record["cell"]["key"]: record for record in records}, load_study(store.root)
 
-    return execute
+    return measured
 
 
 CPU = EngineFacts("vllm", "cpu", version="0.32.0")

@@ -81,7 +81,7 @@ def test_samples_through_a_cell(in_reach):
     with sampling((DATA_CENTRE, OLD, INSTANCE), interval_s=0.05) as sampler:
         window = Window(time.monotonic(), 0.1, 0.9)
         time.sleep(1.0)
-        seen = sampler.of_cell("load", window, {"completion_tokens": 30, "prompt_tokens": 60})
+        seen = sampler.of_cell(True, window, {"completion_tokens": 30, "prompt_tokens": 60})
     first, old, sliced = seen.summary["gpus"]
     assert (first["energy_j"], first["energy_from"]) == (pytest.approx(300 * 0.8, rel=0.01), "counter")
     assert (old["energy_j"], old["energy_from"]) == (pytest.approx(100 * 0.8, rel=0.01), "power")
@@ -105,7 +105,7 @@ def test_a_process_that_is_not_the_servers_flags_the_cell_from_when_it_came(in_r
         def cell():
             window = Window(time.monotonic(), 0.0, 0.4)
             time.sleep(0.4)
-            return sampler.of_cell("load", window, {"completion_tokens": 10, "prompt_tokens": 10})
+            return sampler.of_cell(True, window, {"completion_tokens": 10, "prompt_tokens": 10})
 
         alone = cell()
         assert alone.flags == [] and alone.summary["foreign_processes"] == []
@@ -122,8 +122,8 @@ def test_a_gpu_that_falls_off_the_bus_ends_the_telemetry_and_not_the_sweep(in_re
     with sampling((DATA_CENTRE,), interval_s=0.05) as sampler:
         in_reach.state.write_text("lost 0\n")
         time.sleep(0.3)
-        assert sampler.of_cell("load", Window(time.monotonic(), 0.0, 0.1), {}).summary is None
-        assert sampler.of_cell("load", Window(time.monotonic(), 0.0, 0.1), {}).summary is None
+        assert sampler.of_cell(True, Window(time.monotonic(), 0.0, 0.1), {}).summary is None
+        assert sampler.of_cell(True, Window(time.monotonic(), 0.0, 0.1), {}).summary is None
     assert (
         caplog.text.count("no GPU telemetry from here on, or not all of it: the sampler ended: NVML: GPU is lost") == 1
     )

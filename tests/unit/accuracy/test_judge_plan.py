@@ -1,53 +1,48 @@
 """What the plan and preflight say of the judge before anything starts."""
 
-from pathlib import Path
-
 import pytest
 
-from harness.accuracy import suite_class
-from harness.checkpoints.prepare import Workshop
-from harness.engines import engine_class
 from harness.records.store import Store
-from harness.sweeps import compose, preflight
-from harness.sweeps.estimate import estimator, judging
+from harness.sweeps import compose, judge_problems
+from harness.sweeps.estimate import estimator
+from harness.sweeps.kinds import KINDS
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 
 SWEEP = ("+sweep=quickstart", "suite=[alpaca_eval]", "scenario=[]", "variant=[bf16,w4a16,fp8_dynamic]")
 
 
 def planned(tmp_path, *overrides):
-    config = compose.compose_sweep([*SWEEP, f"cache_dir={tmp_path}/cache", *overrides])
-    engine = engine_class(config.engine.kind)(config.engine, Path(config.cache_dir))
-    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-    plan = build_plan(config, engine, suites)
-    workshop = Workshop(config.compression, Path(config.cache_dir), tmp_path / "log", print)
-    return config, engine, suites, plan, workshop
+    prepared = prepare(compose.compose_sweep([*SWEEP, f"cache_dir={tmp_path}/cache", *overrides]))
+    return prepared, build_plan(prepared)
+
+
+def remark(prepared, plan):
+    return KINDS["judge"].remark([cell for cell in plan.cells if cell.kind == "judge"], prepared)
 
 
 def judge_fingerprints(tmp_path, *overrides):
-    return {c.key: c.fingerprint for c in planned(tmp_path, *overrides)[3].cells if c.kind == "judge"}
+    return {c.key: c.fingerprint for c in planned(tmp_path, *overrides)[1].cells if c.kind == "judge"}
 
 
 def problems(tmp_path, *overrides):
-    config, engine, _, plan, workshop = planned(tmp_path, *overrides)
-    return preflight._judge(config, plan, engine, workshop)
+    return judge_problems.problems(*planned(tmp_path, *overrides))
 
 
 def test_the_first_judge_cell_pays_for_the_trial(tmp_path):
-    config, _, suites, plan, _ = planned(tmp_path)
+    prepared, plan = planned(tmp_path)
     cells = [cell for cell in plan.cells if cell.kind == "judge"]
-    seconds = estimator(config, plan, suites, Store(tmp_path))
+    seconds = estimator(prepared, plan, Store(tmp_path))
     assert seconds(cells[0]) > 2 * seconds(cells[1])
-    text = judging(config, suites, cells)
+    text = remark(prepared, plan)
     assert "at most 120 calls" in text and "prompt" in text and "endpoint" not in text
-    assert judging(config, suites, [cell for cell in plan.cells if cell.kind != "judge"]) is None
+    others = {cell.kind for cell in plan.cells} - {"judge"}
+    assert all(KINDS[kind].remark([c for c in plan.cells if c.kind == kind], prepared) is None for kind in others)
 
 
 def test_an_endpoint_may_charge(tmp_path):
-    config, _, suites, plan, _ = planned(
-        tmp_path, "judge.model=null", "judge.base_url=http://h/v1", "judge.endpoint_model=gpt-4o"
-    )
-    assert "gpt-4o at an endpoint may charge" in judging(config, suites, plan.cells)
+    prepared, plan = planned(tmp_path, "judge.model=null", "judge.base_url=http://h/v1", "judge.endpoint_model=gpt-4o")
+    assert "gpt-4o at an endpoint may charge" in remark(prepared, plan)
 
 
 def test_the_judges_weights_are_in_the_fingerprint(tmp_path):

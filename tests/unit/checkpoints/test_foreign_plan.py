@@ -1,20 +1,20 @@
 """A foreign checkpoint in a plan: what the engine must be told of it is in the command and in the fingerprint."""
 
 import json
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from harness.checkpoints import hub, served_files
 from harness.checkpoints.inspection import remote
-from harness.checkpoints.prepare import Workshop
 from harness.console.progress import make_progress
-from harness.engines import engine_class
 from harness.errors import HarnessError
 from harness.records.store import Store
-from harness.sweeps import compose, preflight
+from harness.sweeps import checkpoint_problems, compose
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
+from harness.sweeps.served_session import ServedSession
 from tests.unit.checkpoints import built
 
 pytestmark = pytest.mark.slow
@@ -47,49 +47,49 @@ def composed(checkpoints, engine: str, second: str, *more: str):
             *more,
         ]
     )
-    engine = engine_class(config.engine.kind)(config.engine, Path("/nowhere"))
-    plan = build_plan(config, engine, {})
-    return config, engine, plan, {cell.key: cell.fingerprint for cell in plan.cells}
+    folder = checkpoints["model"].parent
+    config = replace(config, cache_dir=str(folder / "cache"), results_dir=str(folder / "results"))
+    prepared = prepare(config)
+    plan = build_plan(prepared)
+    return prepared, plan, {cell.key: cell.fingerprint for cell in plan.cells}
 
 
-def command(engine, plan) -> list[str]:
+def command(prepared, plan) -> list[str]:
     [session] = [session for session in plan.sessions if session.variant == "fp16"]
-    return engine.command(session.deployment(session.checkpoint))
+    return prepared.engine.command(session.deployment(session.checkpoint))
 
 
 @pytest.mark.parametrize("engine", ["vllm_sparse", "vllm_sparse_marlin", "vllm_rocm"])
 def test_its_rope_is_in_the_command_of_an_engine_that_would_misread_it(checkpoints, engine):
-    _, engine, plan, _ = composed(checkpoints, engine, "foreign")
-    given = command(engine, plan)
+    prepared, plan, _ = composed(checkpoints, engine, "foreign")
+    given = command(prepared, plan)
     assert json.loads(given[given.index("--hf-overrides") + 1]) == {"rope_theta": 123456.0}
 
 
 def test_a_users_own_overrides_are_kept(checkpoints):
     own = """variants.fp16.engine_args=[--hf-overrides,'{"rope_theta":7,"tie_word_embeddings":true}']"""
-    _, engine, plan, _ = composed(checkpoints, "vllm_sparse", "foreign", own)
-    given = command(engine, plan)
+    prepared, plan, _ = composed(checkpoints, "vllm_sparse", "foreign", own)
+    given = command(prepared, plan)
     assert given.count("--hf-overrides") == 1
     assert json.loads(given[given.index("--hf-overrides") + 1]) == {"rope_theta": 7, "tie_word_embeddings": True}
 
 
 def test_only_the_cells_that_it_changes_are_measured_anew(checkpoints):
-    _, engine, plan, misread = composed(checkpoints, "vllm_sparse", "foreign")
+    prepared, plan, misread = composed(checkpoints, "vllm_sparse", "foreign")
     assert all(cell.inputs.get("config_overrides") for cell in plan.cells if cell.variant == "fp16")
     assert not any("config_overrides" in cell.inputs for cell in plan.cells if cell.variant == "bf16")
-    _, engine, plan, _ = composed(checkpoints, "vllm", "foreign")
+    prepared, plan, _ = composed(checkpoints, "vllm", "foreign")
     assert not any("config_overrides" in cell.inputs for cell in plan.cells)
-    assert "--hf-overrides" not in command(engine, plan)
-    _, _, _, with_model = composed(checkpoints, "vllm_sparse", "model")
+    assert "--hf-overrides" not in command(prepared, plan)
+    _, _, with_model = composed(checkpoints, "vllm_sparse", "model")
     assert {k: v for k, v in misread.items() if k.startswith("bf16")} == {
         k: v for k, v in with_model.items() if k.startswith("bf16")
     }
 
 
 def preflight_says(checkpoints, engine: str, second: str, *more: str) -> list[str]:
-    config, engine, plan, _ = composed(checkpoints, engine, second, *more)
-    folder = checkpoints["model"].parent
-    workshop = Workshop(config.compression, folder / "cache", folder / "log", lambda text: None)
-    return preflight._checkpoints(config, plan, engine, workshop)
+    prepared, plan, _ = composed(checkpoints, engine, second, *more)
+    return checkpoint_problems.problems(prepared, plan)
 
 
 def test_preflight_refuses_what_that_version_cannot_read(checkpoints):
@@ -104,27 +104,21 @@ def test_preflight_compares_the_judge_too(checkpoints):
         ["+sweep=quickstart", "engine=vllm_sparse", "variant=[bf16,fp16]", "scenario=[]", "data.root=pocket",
          f"model={checkpoints['model']}", f"judge.model={checkpoints['tokenizer']}", "suite=[alpaca_eval]"]
     )  # fmt: skip
-    from harness.accuracy import suite_class
-
-    engine = engine_class(config.engine.kind)(config.engine, Path("/nowhere"))
-    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-    plan = build_plan(config, engine, suites)
-    workshop = Workshop(config.compression, Path("/nowhere"), Path("/nowhere/log"), lambda text: None)
-    said = preflight._checkpoints(config, plan, engine, workshop)
+    prepared = prepare(config)
+    said = checkpoint_problems.problems(prepared, build_plan(prepared))
     assert any(line.startswith("variant judge: ") and "TokenizersBackend" in line for line in said)
 
 
 @pytest.fixture
-def prepare(checkpoints, monkeypatch):
-    """prepare(config, engine, plan, variant): what a run does before it starts that variant's engine."""
+def made_ready(checkpoints, monkeypatch):
+    """made_ready(prepared, plan, variant): the checkpoint that a run has before it starts that variant's engine."""
 
-    def call(config, engine, plan, variant):
-        folder = checkpoints["model"].parent
-        workshop = Workshop(config.compression, folder / "cache", folder / "log", lambda text: None)
-        monkeypatch.setattr(Run, "_ready_environment", lambda run: None)
-        run = Run(config, plan, {}, engine, Store(folder / "results"), workshop, make_progress("plain"), lambda cell: 1)
+    def call(prepared, plan, variant):
+        monkeypatch.setattr(Run, "ready_environment", lambda run: None)
+        store = Store(checkpoints["model"].parent / "results")
+        run = Run(prepared, plan, store, make_progress("plain"), lambda cell: 1)
         [session] = [session for session in plan.sessions if session.variant == variant]
-        return run._prepare(session)
+        return ServedSession(run, session).prepare()
 
     return call
 
@@ -143,27 +137,27 @@ def fail_first(monkeypatch, times: int, reference) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2, 100])  # of 100, neither the plan nor the run reads it
-def test_a_config_that_could_not_be_read_for_the_plan_starts_no_engine(checkpoints, prepare, monkeypatch, times):
+def test_a_config_that_could_not_be_read_for_the_plan_starts_no_engine(checkpoints, made_ready, monkeypatch, times):
     fail_first(monkeypatch, times, checkpoints["foreign"])
-    config, engine, plan, _ = composed(checkpoints, "vllm_sparse", "foreign")
+    prepared, plan, _ = composed(checkpoints, "vllm_sparse", "foreign")
     told = [cell.inputs.get("config_overrides") for cell in plan.cells if cell.variant == "fp16"]
-    assert None in told or "--hf-overrides" not in command(engine, plan)
+    assert None in told or "--hf-overrides" not in command(prepared, plan)
     said = "cannot be read" if times == 100 else "could not be read when the sweep was planned"
     with pytest.raises(HarnessError, match=f"config.json {said}.*run the command again"):
-        prepare(config, engine, plan, "fp16")
-    assert prepare(config, engine, plan, "bf16").location == str(checkpoints["model"])
+        made_ready(prepared, plan, "fp16")
+    assert made_ready(prepared, plan, "bf16").location == str(checkpoints["model"])
 
 
 @pytest.mark.parametrize("second", ["foreign", "model"])
-def test_what_was_planned_is_confirmed(checkpoints, prepare, second):
-    config, engine, plan, _ = composed(checkpoints, "vllm_sparse", second)
-    assert prepare(config, engine, plan, "fp16").location == str(checkpoints[second])
+def test_what_was_planned_is_confirmed(checkpoints, made_ready, second):
+    prepared, plan, _ = composed(checkpoints, "vllm_sparse", second)
+    assert made_ready(prepared, plan, "fp16").location == str(checkpoints[second])
 
 
-def test_an_engine_that_misreads_nothing_needs_no_config(checkpoints, prepare, monkeypatch):
+def test_an_engine_that_misreads_nothing_needs_no_config(checkpoints, made_ready, monkeypatch):
     fail_first(monkeypatch, 100, checkpoints["foreign"])
-    config, engine, plan, _ = composed(checkpoints, "vllm", "foreign")
-    assert prepare(config, engine, plan, "fp16").location == str(checkpoints["foreign"])
+    prepared, plan, _ = composed(checkpoints, "vllm", "foreign")
+    assert made_ready(prepared, plan, "fp16").location == str(checkpoints["foreign"])
 
 
 def test_a_hub_that_did_not_answer_is_asked_again(monkeypatch):

@@ -15,13 +15,15 @@ from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import argument_files, content
 from harness.checkpoints.prepare import Workshop, identity
 from harness.console.progress import make_progress
-from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 from harness.records.store import Store
 from harness.sweeps import compose
+from harness.sweeps.execute import execute
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
+from harness.sweeps.served_session import ServedSession
 
 SHAPE = [256, 256]
 RECIPE = {"quantization": {"method": "rtn", "scheme": "FP8_DYNAMIC"}, "ignore": []}
@@ -220,15 +222,11 @@ def composed():
 @pytest.fixture
 def fingerprints(composed, checkpoint, tmp_path):
     """{cell: fingerprint}; `own`: the checkpoint of the variant fp16."""
-    from harness.accuracy import suite_class
-
     config = replace(composed, model=str(checkpoint), cache_dir=str(tmp_path / "cache"))
-    engine = engine_class(config.engine.kind)(config.engine, tmp_path / "cache")
-    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
 
     def planned(own: Path | None = None) -> dict[str, str]:
         fp16 = replace(config.variants["fp16"], checkpoint=str(own) if own else None)
-        cells = build_plan(replace(config, variants=config.variants | {"fp16": fp16}), engine, suites).cells
+        cells = build_plan(prepare(replace(config, variants=config.variants | {"fp16": fp16}))).cells
         return {cell.key: cell.fingerprint for cell in cells}
 
     return planned
@@ -298,15 +296,14 @@ def test_local_calibration_data_counts_by_content(checkpoint, tmp_path, digests)
 def test_a_checkpoint_that_changes_after_planning_is_not_measured(composed, checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     config = replace(composed, model=str(checkpoint), cache_dir=str(tmp_path / "cache"), suites={})
-    engine = engine_class(config.engine.kind)(config.engine, tmp_path / "cache")
-    workshop = Workshop(config.compression, tmp_path / "cache", tmp_path / "log", print)
-    plan = build_plan(config, engine, {}, workshop.digests)
+    prepared = prepare(config)
+    plan = build_plan(prepared)
     session = next(session for session in plan.sessions if session.variant == "bf16")
-    monkeypatch.setattr(Run, "_ready_environment", lambda run: None)
-    monkeypatch.setattr("harness.sweeps.run.admitted", lambda *_: None)
+    monkeypatch.setattr(Run, "ready_environment", lambda run: None)
+    monkeypatch.setattr("harness.sweeps.served_session.admitted", lambda *_: None)
     store, progress = Store(tmp_path / "results"), make_progress("plain")
-    run = Run(config, plan, {}, engine, store, workshop, progress, lambda cell: 1.0)
-    assert run._prepare(session).digest == session.cells[0].inputs["weights"]["content"]
+    run = Run(prepared, plan, store, progress, lambda cell: 1.0)
+    assert ServedSession(run, session).prepare().digest == session.cells[0].inputs["weights"]["content"]
     started = []
 
     @contextlib.contextmanager
@@ -315,10 +312,10 @@ def test_a_checkpoint_that_changes_after_planning_is_not_measured(composed, chec
         CHANGES["tokenizer"](checkpoint)  # while the engine loads
         yield None
 
-    monkeypatch.setattr(Run, "_serve", serve)
+    monkeypatch.setattr(ServedSession, "serve", serve)
     for _ in range(2):  # and before it is started
         with store.locked():
-            failed = run.execute()
+            failed = execute(run)
         assert all("has changed since the sweep was planned; run the command again" in said for said in failed.values())
         assert failed.keys() == {cell.key for cell in plan.cells} and len(started) == 1
         run.failed = {}

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.accuracy import suite_class
-from harness.checkpoints.prepare import Workshop
 from harness.config.deployments import Axes, accuracy_of, axes_of, expand
 from harness.config.variants import Deployments
-from harness.engines import Deployment, engine_class
+from harness.engines import Deployment
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.parallel import gpus_of
 from harness.engines.vllm import Vllm, VllmConfig, kv_cache_dtypes
@@ -19,6 +17,7 @@ from harness.machine import host
 from harness.sweeps import preflight
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 
 NGRAM = "{method: ngram, num_speculative_tokens: 4, prompt_lookup_max: 4}"
 
@@ -28,22 +27,20 @@ def composed(*overrides: str, variants: str = "bf16,fp8_dynamic"):
 
 
 def planned(config):
-    engine = engine_class(config.engine.kind)(config.engine, Path("unused"))
-    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-    return build_plan(config, engine, suites), engine, suites
+    prepared = prepare(config)
+    return build_plan(prepared), prepared
 
 
 def problems(config) -> list[str]:
-    plan, engine, suites = planned(config)
-    workshop = Workshop(config.compression, Path("unused"), Path("unused"), print)
-    return preflight.problems(config, plan, engine, suites, workshop)
+    plan, prepared = planned(config)
+    return preflight.problems(prepared, plan)
 
 
 def test_a_sweep_without_axes_is_what_it_was():
     config = composed()
     assert list(config.variants) == ["bf16", "fp8_dynamic"]
     assert all(axes_of(variant) == Axes() and variant.deployment_of is None for variant in config.variants.values())
-    plan, _, _ = planned(config)
+    plan, _ = planned(config)
     assert all(cell.inputs["engine_args"] == [] for cell in plan.cells if cell.kind != "judge")
 
 
@@ -88,7 +85,7 @@ def test_an_axis_that_begins_with_the_default_measures_nothing_again():
 
 def test_accuracy_is_measured_by_the_heads_and_by_other_numerics():
     config = composed("deployments.tensor_parallel=[1,2]", "deployments.kv_cache_dtype=[auto,fp8]")
-    plan, _, _ = planned(config)
+    plan, _ = planned(config)
     assert {c.variant for c in plan.cells if c.kind == "accuracy"} == {
         *("bf16", "bf16_kv_fp8", "fp8_dynamic", "fp8_dynamic_kv_fp8")
     }

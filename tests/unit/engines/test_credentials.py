@@ -19,7 +19,7 @@ from harness.engines.credentials import (
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError
-from harness.sweeps.plan import fingerprint
+from harness.sweeps.fingerprint import fingerprint
 
 BASIC = f"Basic {base64.b64encode(b'bob:p@ss').decode()}"
 

@@ -86,7 +86,6 @@ def test_an_unknown_engine_is_named():
 )
 def test_a_cpu_without_bf16_arithmetic_computes_in_fp32_and_the_cell_says_so(monkeypatch, tmp_path, flags, dtype):
     from harness.machine import host
-    from harness.records.cell import Cell
     from harness.sweeps.compose import compose_sweep
     from harness.sweeps.engine_flags import widened_flags
 
@@ -96,8 +95,7 @@ def test_a_cpu_without_bf16_arithmetic_computes_in_fp32_and_the_cell_says_so(mon
     command = Vllm(config.engine, tmp_path).command(Deployment("bf16", "m"))
     assert last_argument(command, "--dtype") == dtype
     assert last_argument([*command, "--dtype", "float16"], "--dtype") == "float16"  # a variant's own
-    cell = Cell("bf16/chat", "load", "bf16", "")
-    found = widened_flags(cell, Server("http://127.0.0.1:1", "bf16", None, EngineFacts("vllm", dtype=dtype)))
+    found = widened_flags("caution", Server("http://127.0.0.1:1", "bf16", None, EngineFacts("vllm", dtype=dtype)))
     assert [flag.code for flag in found] == (["fp32_compute"] if dtype == "float32" else [])
 
 

@@ -6,16 +6,17 @@ import time
 
 import pytest
 
-from harness.accuracy import suite_class
+from harness.accuracy import Suite, suite_class
 from harness.accuracy.generation import PAUSE_S, pause_s, retry_after_s
 from harness.accuracy.lm_eval.logprobs import next_token_body, next_token_scores
 from harness.config.schema import Config
 from harness.config.workloads import CapacitySearch, LoadPoints, Scenario, Slo
-from harness.engines import Deployment, Server
+from harness.engines import Deployment, Engine, Server
 from harness.engines.dialect import LLAMACPP, OPENAI, SGLANG
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.limits import Limits, Meter, Pace, TokenPrice, tokens_of
 from harness.engines.llamacpp import LlamaCpp, LlamaCppConfig
+from harness.load import load_points
 from harness.load.bench import Bench
 from harness.load.client.requests import make_request
 from harness.load.client.trace import Asked, Failure
@@ -23,8 +24,9 @@ from harness.load.samples import Sample
 from harness.records.cell import Cell
 from harness.records.point import LoadPoint
 from harness.sweeps import capabilities
-from harness.sweeps.budget import Budget, load_tokens
-from harness.sweeps.plan import engine_concurrency
+from harness.sweeps.budget import Budget
+from harness.sweeps.kinds.load import load_tokens
+from harness.sweeps.prepare import allowed_concurrency
 
 LOAD = LoadPoints(single_stream_requests=2, throughput_requests=0, rates_rps=[1.0, 20.0], repeats=2)
 
@@ -38,6 +40,11 @@ def endpoint(tmp_path, **fields) -> Endpoint:
     return Endpoint(EndpointConfig(base_url="http://127.0.0.1:1", **fields), tmp_path)
 
 
+def problems(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[str]:
+    points = {name: load_points(config.load, scenario) for name, scenario in config.scenarios.items()}
+    return capabilities.problems(config, engine, suites, points)
+
+
 def suite(kind: str, **fields):
     of = suite_class(kind)
     return of("s", of.Config(**fields))
@@ -45,39 +52,40 @@ def suite(kind: str, **fields):
 
 def test_a_rate_above_a_limit_is_refused_before_anything_is_sent(tmp_path):
     engine = endpoint(tmp_path, requests_per_minute=600.0)
-    assert capabilities.problems(config(), engine, {}) == [
+    assert problems(config(), engine, {}) == [
         "scenario chat_100_20: rate 20/s exceeds engine.requests_per_minute=600; load.rates_rps: at most 10"
     ]
     engine = endpoint(tmp_path, tokens_per_minute=72_000.0)
-    [line] = capabilities.problems(config(), engine, {})
+    [line] = problems(config(), engine, {})
     assert line.endswith("rate 20/s of 120 tokens exceeds engine.tokens_per_minute=72000; load.rates_rps: at most 10")
     search = LoadPoints(rates_rps=[], throughput_requests=0, capacity=CapacitySearch(probes=3, max_rps=50))
     asked = config(load=search, scenario={"slo": Slo(ttft_ms_p99=100.0)})
-    [line] = capabilities.problems(asked, endpoint(tmp_path, requests_per_minute=60.0), {})
+    [line] = problems(asked, endpoint(tmp_path, requests_per_minute=60.0), {})
     assert line.endswith("rate 50/s exceeds engine.requests_per_minute=60; load.capacity.max_rps: at most 1")
-    assert capabilities.problems(config(), endpoint(tmp_path, requests_per_minute=1200.0), {}) == []
+    assert problems(config(), endpoint(tmp_path, requests_per_minute=1200.0), {}) == []
 
 
 def test_more_in_flight_than_allowed_is_refused(tmp_path):
     load = LoadPoints(single_stream_requests=0, throughput_requests=64, rates_rps=[], concurrencies=[4, 16])
     engine = endpoint(tmp_path, max_concurrency=8)
-    throughput, sixteen = capabilities.problems(config(load=load), engine, {})
+    throughput, sixteen = problems(config(load=load), engine, {})
     assert "throughput_r0 has 64 requests in flight, engine.max_concurrency=8; set load.throughput_requests=0" in (
         throughput
     )
     assert "concurrency_16_r0 has 16 requests in flight" in sixteen
-    assert engine_concurrency(Config(concurrency=16), engine) == 8
-    assert engine_concurrency(Config(concurrency=4), engine) == 4
+    assert allowed_concurrency(16, engine.limits) == 8
+    assert allowed_concurrency(4, engine.limits) == 4
+    assert allowed_concurrency(4, Limits()) == 4
 
 
 def test_more_requests_at_once_than_a_minute_allows_are_refused(tmp_path):
     load = LoadPoints(single_stream_requests=0, throughput_requests=64, rates_rps=[])
     engine = endpoint(tmp_path, requests_per_minute=60.0)
-    [said] = capabilities.problems(config(load=load), engine, {})
+    [said] = problems(config(load=load), engine, {})
     assert said.endswith("sends 64 requests at once, more than engine.requests_per_minute=60; "
                          "load.throughput_requests: at most 60")  # fmt: skip
-    assert not capabilities.problems(config(load=load), endpoint(tmp_path, requests_per_minute=64.0), {})
-    [said] = capabilities.problems(config(load=load), endpoint(tmp_path, tokens_per_minute=1000.0), {})
+    assert not problems(config(load=load), endpoint(tmp_path, requests_per_minute=64.0), {})
+    [said] = problems(config(load=load), endpoint(tmp_path, tokens_per_minute=1000.0), {})
     assert "more than engine.tokens_per_minute=1000; load.throughput_requests: at most " in said
 
 
@@ -90,7 +98,7 @@ def test_suites_and_scenarios_that_a_server_cannot_serve_are_named(tmp_path):
         "perplexity": suite("perplexity"),
     }
     asked = config(scenario={"turns": 2})
-    assert capabilities.problems(asked, engine, suites) == [
+    assert problems(asked, engine, suites) == [
         "suite hellaswag needs log-probabilities of a prompt's tokens (echo), which llama.cpp does not return; leave "
         "it out, or use engine=vllm",
         "suite perplexity needs log-probabilities of a prompt's tokens by token id (echo, "
@@ -98,10 +106,10 @@ def test_suites_and_scenarios_that_a_server_cannot_serve_are_named(tmp_path):
         "scenario chat_100_20 needs the ids of generated tokens (return_token_ids), which a conversation's next turn "
         "resends, which llama.cpp does not return; leave it out, or use engine=vllm",
     ]
-    plain = capabilities.problems(config(), endpoint(tmp_path, dialect="openai"), suites)
+    plain = problems(config(), endpoint(tmp_path, dialect="openai"), suites)
     assert [line.split()[1] for line in plain] == ["mmlu", "hellaswag", "perplexity"]
     assert "an endpoint of engine.dialect=openai does not return" in plain[0]
-    assert capabilities.problems(config(), endpoint(tmp_path), suites) == []
+    assert problems(config(), endpoint(tmp_path), suites) == []
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from harness.engines import Server
 from harness.engines.layer_names import compact, expand
 from harness.engines.vllm import Vllm, VllmConfig
 from harness.engines.vllm_log import DEBUG_LOGGERS, logging_config, read_log
-from harness.records.cell import Cell
 from harness.records.engine_facts import EngineFacts
 from harness.sweeps.engine_flags import engine_flags
+from harness.sweeps.kinds import KINDS
 
 LAYERS = [f"model.layers.{n}.{kind}" for n in range(2)
           for kind in ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj")]  # fmt: skip
@@ -58,9 +58,8 @@ def facts(tmp_path):
 
 
 def flags(facts, scheme, kind="load", inspection=None, **variant):
-    cell = Cell(f"v/{kind}", kind, "v", "")
     server = Server("http://127.0.0.1:1", "v", None, EngineFacts.from_json(facts))
-    found = engine_flags(cell, server, "vllm", inspection, Variant("V", scheme, **variant))
+    found = engine_flags(KINDS[kind].times, server, "vllm", inspection, Variant("V", scheme, **variant))
     return {flag.code: flag for flag in found}
 
 

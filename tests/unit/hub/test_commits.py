@@ -11,8 +11,9 @@ from harness.config.deployments import Axes
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.hub.commits import DATASET, MODEL, commit_of, resolve
-from harness.sweeps import compose, preflight
+from harness.sweeps import checkpoint_problems, compose
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 from harness.text.corpora import corpus_digest
 
 ONE, TWO = "1" * 40, "2" * 40
@@ -84,15 +85,15 @@ def fingerprints(*overrides: str):
         ["+sweep=quickstart", "variant=[bf16,fp16]", "suite=[]", "judge=null", "scenario=[rag_256_8]",
          "model=org/model", *overrides]
     )  # fmt: skip
-    engine = engine_class(config.engine.kind)(config.engine, Path("/nowhere"))
-    plan = build_plan(config, engine, {})
-    return config, engine, plan, {cell.key: cell.fingerprint for cell in plan.cells}
+    prepared = prepare(config)
+    plan = build_plan(prepared)
+    return prepared, plan, {cell.key: cell.fingerprint for cell in plan.cells}
 
 
 def test_a_moved_branch_is_another_checkpoint_and_engines_get_the_commit(small_hub):
     small_hub.add("models", "org/model", ONE)
-    _, engine, plan, before = fingerprints()
-    _, _, _, pinned = fingerprints(f"model=org/model@{ONE}")
+    prepared, plan, before = fingerprints()
+    _, _, pinned = fingerprints(f"model=org/model@{ONE}")
     assert pinned == before, "however the commit was named"
     session = plan.sessions[0]
     assert (
@@ -100,11 +101,11 @@ def test_a_moved_branch_is_another_checkpoint_and_engines_get_the_commit(small_h
         == session.cells[0].inputs["tokenizer"]
         == {"hub": "org/model", "commit": ONE}
     )
-    command = engine.command(session.deployment("org/model", source("org/model").commit))
+    command = prepared.engine.command(session.deployment("org/model", source("org/model").commit))
     assert command[command.index("--revision") + 1] == ONE
     small_hub.add("models", "org/model", TWO)
     small_hub.forget()
-    assert not set(fingerprints()[3].values()) & set(before.values())
+    assert not set(fingerprints()[2].values()) & set(before.values())
 
 
 def test_the_workshop_prepares_the_commit(small_hub, hub_cache, tmp_path):
@@ -117,9 +118,8 @@ def test_the_workshop_prepares_the_commit(small_hub, hub_cache, tmp_path):
 
 
 def test_an_unknown_commit_stops_at_preflight(no_hub, hub_cache):
-    config, engine, plan, _ = fingerprints()
-    workshop = Workshop(config.compression, no_hub / "cache", no_hub / "log", print)
-    said = preflight._checkpoints(config, plan, engine, workshop)
+    prepared, plan, _ = fingerprints(f"cache_dir={no_hub}/cache")
+    said = checkpoint_problems.problems(prepared, plan)
     assert any("org/model is not in the" in line and "HF_HUB_OFFLINE is set" in line for line in said), said
 
 

@@ -1,17 +1,18 @@
 """Hub ids in an engine's arguments and in `auto_map` are their commits, in fingerprint and record."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from harness.checkpoints.named_repositories import Named, argument_commits, code_commits, in_arguments
-from harness.checkpoints.prepare import Workshop, identity, tokenizer_identity
+from harness.checkpoints.prepare import identity, tokenizer_identity
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
-from harness.sweeps import compose, preflight
+from harness.sweeps import compose
+from harness.sweeps.checkpoint_problems import problems
 from harness.sweeps.measured_again import _reasons
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 
 ONE, TWO = "1" * 40, "2" * 40
 NONE = EnvironmentConfig("none")
@@ -66,8 +67,8 @@ def planned(*overrides: str):
         ["+sweep=quickstart", "variant=[bf16]", "suite=[]", "judge=null", "scenario=[rag_256_8]", "model=org/model",
          *overrides]
     )  # fmt: skip
-    engine = engine_class(config.engine.kind)(config.engine, Path("/nowhere"))
-    return config, engine, build_plan(config, engine, {})
+    prepared = prepare(config)
+    return prepared, build_plan(prepared)
 
 
 ARGS = "engine.args=[--tokenizer,org/tok]"
@@ -76,24 +77,20 @@ ARGS = "engine.args=[--tokenizer,org/tok]"
 def test_a_moved_branch_of_a_tokenizer_is_measured_again_and_says_so(small_hub):
     for name in ("org/model", "org/tok"):
         small_hub.add("models", name, ONE)
-    plain, first = planned()[2].cells[0], planned(ARGS)[2].cells[0]
+    plain, first = planned()[1].cells[0], planned(ARGS)[1].cells[0]
     assert "repositories" not in plain.inputs and first.inputs["repositories"] == {"org/tok": ONE}
     small_hub.add("models", "org/tok", TWO)
     small_hub.forget()
-    second = planned(ARGS)[2].cells[0]
-    assert second.fingerprint != first.fingerprint and planned()[2].cells[0].fingerprint == plain.fingerprint
+    second = planned(ARGS)[1].cells[0]
+    assert second.fingerprint != first.fingerprint and planned()[1].cells[0].fingerprint == plain.fingerprint
     assert list(_reasons(first.inputs, second.inputs)) == [
         "repositories that the engine's arguments name have another commit"
     ]
 
 
-def test_preflight_names_a_repository_that_cannot_be_had(small_hub, tmp_path):
+def test_preflight_names_a_repository_that_cannot_be_had(small_hub):
     small_hub.add("models", "org/model", ONE)
-    config, engine, plan = planned(ARGS)
-    workshop = Workshop(config.compression, tmp_path / "cache", tmp_path / "log", print)
-    assert any(
-        "org/tok does not exist on the hub" in line for line in preflight._checkpoints(config, plan, engine, workshop)
-    )
+    assert any("org/tok does not exist on the hub" in line for line in problems(*planned(ARGS)))
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """How long a plan is said to take."""
 
-from pathlib import Path
-
 import pytest
 
-from harness.engines import engine_class
 from harness.records.store import Store
 from harness.sweeps import compose
 from harness.sweeps.estimate import estimator
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 
 
 def test_a_replay_takes_until_its_last_answer_ends(tmp_path):
@@ -21,8 +19,8 @@ def test_a_replay_takes_until_its_last_answer_ends(tmp_path):
             *("judge=null", "noise_runs=0", f"load.trace={trace}", "load.trace_speed=2"),
         ]
     )
-    engine = engine_class(config.engine.kind)(config.engine, Path(config.cache_dir))
-    plan = build_plan(config, engine, {})
+    prepared = prepare(config)
+    plan = build_plan(prepared)
     (cell,) = [cell for cell in plan.cells if cell.point and cell.point.profile == "trace"]
-    seconds = estimator(config, plan, {}, Store(tmp_path))
+    seconds = estimator(prepared, plan, Store(tmp_path))
     assert seconds(cell) == pytest.approx(10 / 2 + 4000 * 0.01)

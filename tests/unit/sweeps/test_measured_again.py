@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.accuracy import suite_class
 from harness.analysis.load_study import load_study
-from harness.engines import engine_class
 from harness.records.manifest import Manifest
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.sweeps import compose
+from harness.sweeps.fingerprint import fingerprint
 from harness.sweeps.measured_again import measured_again
-from harness.sweeps.plan import Plan, build_plan, fingerprint
+from harness.sweeps.plan import Plan, build_plan
+from harness.sweeps.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,7 @@ def model(tmp_path):
 def planned(composed, model, tmp_path):
     def plan(**changes) -> Plan:
         config = replace(composed, model=str(model), cache_dir=str(tmp_path / "cache"), **changes)
-        engine = engine_class(config.engine.kind)(config.engine, tmp_path / "cache")
-        suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-        return build_plan(config, engine, suites)
+        return build_plan(prepare(config))
 
     return plan
 

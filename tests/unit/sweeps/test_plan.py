@@ -1,21 +1,16 @@
 """The plan and its fingerprints: what can change a result makes a new cell, what cannot does not."""
 
-from pathlib import Path
-
 import pytest
 
-from harness.accuracy import suite_class
-from harness.engines import engine_class
+from harness.checkpoints.recipes import recipe_of
 from harness.errors import ConfigError
 from harness.sweeps import compose
-from harness.sweeps.plan import build_plan, recipe_of
+from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 
 
 def plan(*overrides: str, sweep: str = "quickstart"):
-    config = compose.compose_sweep([f"+sweep={sweep}", *overrides])
-    engine = engine_class(config.engine.kind)(config.engine, Path(config.cache_dir))
-    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-    return build_plan(config, engine, suites)
+    return build_plan(prepare(compose.compose_sweep([f"+sweep={sweep}", *overrides])))
 
 
 def fingerprints(built):
@@ -43,7 +38,7 @@ def test_quickstart_has_every_kind_of_cell(quickstart):
 
 
 def test_the_baseline_is_first_and_the_judge_last(quickstart):
-    assert [session.variant for session in quickstart.sessions] == [
+    assert [session.label for session in quickstart.sessions] == [
         "bf16",
         "fp8_dynamic",
         "sparse24_fp8",

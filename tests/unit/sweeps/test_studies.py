@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.accuracy import suite_class
-from harness.checkpoints.prepare import Workshop
-from harness.engines import engine_class
 from harness.engines.vllm import last_argument
 from harness.errors import ConfigError
 from harness.rehearse import rehearsal
 from harness.sweeps import preflight
 from harness.sweeps.compose import compose_sweep, options
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 
 pytestmark = pytest.mark.slow
 
@@ -28,9 +26,8 @@ ENTRY = "variant: bf16, value: 0.5, source: a card"
 
 def planned(overrides: list[str], cache: Path):
     config = compose_sweep([*overrides, f"cache_dir={cache}", f"results_dir={cache}/results"])
-    engine = engine_class(config.engine.kind)(config.engine, cache)
-    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-    return config, engine, suites, build_plan(config, engine, suites)
+    prepared = prepare(config)
+    return prepared, build_plan(prepared)
 
 
 def test_the_studies_of_the_field_are_there():
@@ -39,27 +36,27 @@ def test_the_studies_of_the_field_are_there():
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_plans_on_its_own_engine(sweep, tmp_path):
-    config, engine, suites, plan = planned([f"+sweep={sweep}", *OF_ANY_MODEL.get(sweep, [])], tmp_path)
+    prepared, plan = planned([f"+sweep={sweep}", *OF_ANY_MODEL.get(sweep, [])], tmp_path)
+    config, engine, suites = prepared.config, prepared.engine, prepared.suites
     assert config.name == sweep and engine.loads_weights
     measured = {(cell.variant, cell.scenario or cell.suite) for cell in plan.cells}
     assert {(config.baseline, name) for name in (*suites, *config.scenarios)} <= measured
     assert plan.cells and {cell.variant for cell in plan.cells if cell.kind != "judge"} == set(config.variants)
-    assert all(engine.command(session.deployment("CHECKPOINT")) for session in plan.sessions if session.checkpoint)
+    assert all(engine.command(session.deployment("CHECKPOINT")) for session in plan.sessions if session.served)
 
 
 @pytest.mark.parametrize("sweep", [name for name in SWEEPS if name != "gemm"])
 def test_every_rehearsal_passes_preflight(sweep, tmp_path):
-    config, engine, suites, plan = planned(rehearsal([f"+sweep={sweep}"]), tmp_path)
+    prepared, plan = planned(rehearsal([f"+sweep={sweep}"]), tmp_path)
+    config = prepared.config
     assert config.engine.kind == "simulated" and config.data.root == "pocket"
-    workshop = Workshop(config.compression, tmp_path, tmp_path / "log", print)
-    found = preflight.problems(config, plan, engine, suites, workshop)
+    found = preflight.problems(prepared, plan)
     assert [problem for problem in found if "sandbox" not in problem] == [], "where none works is another test's matter"
     assert config.name == f"{sweep}_rehearsal", "its records stay apart from those of a GPU"
 
 
 def test_kernels_cannot_be_rehearsed(tmp_path):
-    config, engine, suites, plan = planned(rehearsal(["+sweep=gemm"]), tmp_path)
-    (problem,) = preflight.problems(config, plan, engine, suites, Workshop(config.compression, tmp_path, None, print))
+    (problem,) = preflight.problems(*planned(rehearsal(["+sweep=gemm"]), tmp_path))
     assert problem.startswith("engine simulated has no Python whose kernels could be timed; for the GEMM study set")
 
 
@@ -98,7 +95,7 @@ def test_what_a_sweep_left_out_may_be_spoken_of():
 
 
 def test_rates_come_from_the_published_sparse_kernels_and_scores_from_the_foundation_model(tmp_path):
-    _, _, _, plan = planned(["+sweep=ampere_sparse_int4"], tmp_path)
+    _, plan = planned(["+sweep=ampere_sparse_int4"], tmp_path)
     load, suites = (session for session in plan.sessions if session.variant == "sparse24_w4a16")
     assert load.checkpoint.endswith("-2of4-quantized.w4a16") and load.recipe is None
     assert {cell.kind for cell in load.cells} == {"load"}
@@ -108,10 +105,10 @@ def test_rates_come_from_the_published_sparse_kernels_and_scores_from_the_founda
 
 def test_the_ampere_study_serves_its_sparse_checkpoints_as_that_engine_can(tmp_path):
     """vLLM 0.15.1 refuses a sparsity_config with targets below 9.0, and reads marlin-24 in FP16 alone."""
-    _, engine, _, plan = planned(["+sweep=ampere_sparse_int4"], tmp_path)
+    prepared, plan = planned(["+sweep=ampere_sparse_int4"], tmp_path)
     commands = {}
     for session in plan.sessions:
-        commands.setdefault(session.variant, []).append(engine.command(session.served))
+        commands.setdefault(session.variant, []).append(prepared.engine.command(session.served))
     for command in commands["sparse24_bf16"]:
         assert command[command.index("--hf-overrides") + 1] == '{"quantization_config": null}'
     assert all(last_argument(command, "--dtype") == "float16" for command in commands["sparse24_w4a16"])
@@ -119,8 +116,8 @@ def test_the_ampere_study_serves_its_sparse_checkpoints_as_that_engine_can(tmp_p
 
 
 def test_equal_gpus(tmp_path):
-    config, _, _, plan = planned(["+sweep=mixtral_fp8"], tmp_path)
-    degrees = {name: v.deployments.tensor_parallel[0] for name, v in config.variants.items()}
+    prepared, plan = planned(["+sweep=mixtral_fp8"], tmp_path)
+    degrees = {name: v.deployments.tensor_parallel[0] for name, v in prepared.config.variants.items()}
     assert {degrees[name] for name in ("fp16", "fp8_static", "nf4")} == {2}, "the heads are served alike"
     assert {name.rpartition("_tp")[2] for name in degrees if name.startswith("fp8_static_tp")} == {"1", "4", "8"}
     assert "fp16_tp1" not in degrees, "94 GB"

@@ -8,9 +8,12 @@ from harness.engines import engine_class
 from harness.engines.kernels import wants_sparsity_config
 from harness.engines.releases import vllm_release
 from harness.errors import ConfigError
-from harness.gemm.cells import gemm_inputs, gemm_problems, products_left_out
+from harness.gemm.cells import gemm_problems, products_left_out
 from harness.machine import host
 from harness.sweeps.compose import compose_sweep
+from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
+from harness.sweeps.session import GEMM
 from harness.sweeps.unsupported import emulated, engine_fits, leave_out, said_of
 
 SWEEP = ["+sweep=gpu_proof"]
@@ -71,7 +74,8 @@ def test_a_cpu_serves_all_and_times_the_products_that_it_has():
     assert left_out == [] and emulated(config, "bf16") is None and emulated(config, "int8_w8a8") is None
     assert emulated(config, "fp8_dynamic") == "its number format is emulated on a CPU"
     assert [entry.variant for entry in products_left_out(config, engine)] == ["fp8_dynamic", "sparse24_fp8_wanda"]
-    assert {name for name, _, _ in gemm_inputs(config, engine)} == {"bf16", "int8_w8a8"}
+    planned = build_plan(prepare(compose_sweep([*SWEEP, "engine=vllm_cpu"]))).cells
+    assert {cell.variant for cell in planned if cell.kind == "gemm"} == {"bf16", "int8_w8a8"}
     config, engine = composed("engine=vllm_cpu", "on_unsupported=refuse")
     workshop = type("Nowhere", (), {"location": lambda *_: "/nowhere"})()
     assert [text.partition(";")[0] for text in gemm_problems(config, engine, workshop)] == [
@@ -82,7 +86,8 @@ def test_a_cpu_serves_all_and_times_the_products_that_it_has():
 
 def test_an_engine_that_times_no_products_leaves_all_of_them_out():
     config, engine = composed("engine=simulated")
-    assert gemm_inputs(config, engine) == [] and gemm_problems(config, engine, None) == []
+    assert not [session for session in prepare(config).sessions if session.kind == GEMM]
+    assert gemm_problems(config, engine, None) == []
     assert {entry.part for entry in products_left_out(config, engine)} == {"gemm"}
     alone = ["variant=[bf16,int8_w8a8]", "suite=[]", "scenario=[]", "checks.load=false", "checks.telemetry=false"]
     config, engine = composed("engine=simulated", *alone)

@@ -4,6 +4,7 @@ import pytest
 
 from harness.machine.devices import Device
 from harness.records import Window
+from harness.sweeps.kinds import KINDS
 from harness.telemetry.flags import flags
 from harness.telemetry.processes import lines, strangers
 from harness.telemetry.summary import summarize
@@ -14,7 +15,7 @@ TEN_S = Window(100.0, 0.0, 10.0)
 
 
 def flagged(kind="load", foreign=(), facts=FACTS, **fields):
-    found = flags(summarize(samples(**fields), [facts], TEN_S, 0.25), list(foreign), kind)
+    found = flags(summarize(samples(**fields), [facts], TEN_S, 0.25), list(foreign), KINDS[kind].times)
     return [(flag.code, flag.level) for flag in found], " ".join(flag.message for flag in found)
 
 

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.accuracy import suite_class
 from harness.catalogue import variants as catalogue
-from harness.checkpoints.prepare import Workshop
-from harness.engines import Deployment, engine_class
+from harness.engines import Deployment
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.engines.simulated.options import arguments
 from harness.errors import ConfigError
 from harness.sweeps import preflight
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.plan import build_plan
+from harness.sweeps.prepare import prepare
 
 INT4 = "{bits: 4, type: int, granularity: channel}"
 SCHEMES = {"bf16": "bf16", "fp8": "fp8", "sparse": "sparse_fp8"}
@@ -27,11 +26,9 @@ def engine(**settings) -> Simulated:
 def sweep(*overrides: str):
     """(plan, what preflight says) of the Hopper study on the simulated engine."""
     config = compose_sweep(["+sweep=hopper_sparse_fp8", "engine=simulated", "suite=[]", "judge=null", *overrides])
-    made = engine_class(config.engine.kind)(config.engine, Path("unused"))
-    suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
-    plan = build_plan(config, made, suites)
-    workshop = Workshop(config.compression, Path(config.cache_dir), Path("unused"), print)
-    return plan, preflight.problems(config, plan, made, suites, workshop)
+    prepared = prepare(config)
+    plan = build_plan(prepared)
+    return plan, preflight.problems(prepared, plan)
 
 
 def option(plan, variant: str, flag: str) -> str:

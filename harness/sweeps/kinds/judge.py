@@ -1,0 +1,75 @@
+"""Judge cells: the answers of a variant to a suite that only gathers answers, judged in a session of the judge."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.errors import CellError
+from harness.machine import scratch
+from harness.records import Outcome
+from harness.records.cell import Cell, PlannedCell
+from harness.records.item import Item
+from harness.sweeps.fingerprint import fingerprint
+from harness.sweeps.kinds.accuracy import context
+from harness.sweeps.kinds.contract import Bench, Pace, Tokens
+from harness.sweeps.prepare import Prepared
+from harness.sweeps.session import Session
+
+
+class Judge:
+    times = False
+
+    def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
+        """Yield one a variant for each suite; a deployment has none, whose head's answers stand for it."""
+        baseline = prepared.config.baseline
+        for suite in session.suites:
+            against_baseline = prepared.judged[suite].against_baseline
+            for variant in prepared.order:
+                if f"{variant}/{suite}" not in planned or (against_baseline and variant == baseline):
+                    continue  # the baseline's win rate against itself is one half by definition
+                inputs = {"variant": variant, **session.inputs, "seed": prepared.config.seed}
+                inputs |= {"suite": prepared.suite_identities[suite], "judging": prepared.judging[suite]}
+                inputs["answers"] = planned[f"{variant}/{suite}"].fingerprint
+                if against_baseline:
+                    inputs["reference"] = planned[f"{baseline}/{suite}"].fingerprint
+                key = f"{variant}/{suite}/judge"
+                yield PlannedCell(key, "judge", variant, fingerprint(inputs), suite, inputs=inputs)
+
+    def measure(self, cell: Cell, bench: Bench) -> Outcome:
+        config = bench.prepared.config
+        answers = {name: bench.cells[f"{name}/{cell.suite}"] for name in (cell.variant, config.baseline)}
+        for needed in answers.values():
+            if needed.fingerprint not in bench.store:
+                raise CellError(f"{needed.key} has no answers to judge; see its own failure")
+        items = {
+            name: [Item.from_json(row) for row in bench.store.rows(one.fingerprint)] for name, one in answers.items()
+        }
+        suite = bench.prepared.judged[cell.suite]
+        with scratch.scratch("suite") as work_dir:
+            return suite.judge(context(bench, work_dir), config.judge, items[cell.variant], items[config.baseline])
+
+    def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
+        return pace.suite_s + self._asked(cell, prepared, first).calls * pace.judgement_s
+
+    def tokens(self, cell: Cell, prepared: Prepared) -> Tokens:
+        if prepared.config.judge.base_url:
+            return 0.0, 0.0  # it has a price of its own
+        asked = self._asked(cell, prepared, True)
+        return asked.prompt_tokens, asked.completion_tokens
+
+    def remark(self, cells: Sequence[Cell], prepared: Prepared) -> str | None:
+        judge = prepared.config.judge
+        first = {cell.suite: cell.key for cell in reversed(cells)}
+        asked = [self._asked(cell, prepared, first[cell.suite] == cell.key) for cell in cells]
+        calls, prompt, completion = (
+            sum(getattr(one, name) for one in asked) for name in ("calls", "prompt_tokens", "completion_tokens")
+        )
+        text = f"at most {calls:,} calls of the judge, its trial on known pairs included: "
+        text += f"up to about {prompt:,} prompt tokens, 4 characters each, and {completion:,} completion tokens"
+        if judge.base_url:
+            text += f"; {judge.endpoint_model} at an endpoint may charge for them"
+        return text
+
+    def _asked(self, cell: Cell, prepared: Prepared, first: bool) -> Any:
+        """Return the calls and tokens of a cell; the first of a suite also tries the judge on known pairs."""
+        suite = prepared.judged[cell.suite]
+        return suite.judge_calls(prepared.config.data.root, prepared.config.judge, not first)

@@ -1,0 +1,75 @@
+"""Load cells: a scenario of a variant at one load point."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from harness.config.schema import Config
+from harness.load.traffic.replay import replayed
+from harness.records import Outcome
+from harness.records.cell import Cell, PlannedCell
+from harness.sweeps.fingerprint import fingerprint
+from harness.sweeps.kinds.contract import Bench, Pace, Tokens
+from harness.sweeps.prepare import Prepared
+from harness.sweeps.session import Session
+
+NO_TRAFFIC = ("rates_rps", "slo", "text")  # of a scenario: in the points, judged by later, in the corpus' digest
+STREAMS = 8  # at once, where the point does not say
+
+
+class Load:
+    times = True
+
+    def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
+        config = prepared.config
+        limits = {"request_timeout_s": config.load.request_timeout_s, "cell_timeout_s": config.load.cell_timeout_s}
+        for name in session.scenarios:
+            scenario = config.scenarios[name]
+            shape = {key: value for key, value in asdict(scenario).items() if key not in NO_TRAFFIC}
+            traffic = {"name": name, **shape, "corpus": prepared.corpora[name]}
+            for point in prepared.points[name]:
+                inputs = {**session.inputs, "scenario": traffic, "point": point.to_json(), "seed": config.seed}
+                inputs |= {"limits": limits, "tokenizer": prepared.tokenizer}
+                if point.profile == "capacity":
+                    inputs["search"] = {"slo": asdict(scenario.slo), **asdict(config.load.capacity)}
+                key = f"{session.variant}/{name}/{point.slug}"
+                found = {"scenario": name, "point": point, "repeat": point.repeat}
+                yield PlannedCell(key, "load", session.variant, fingerprint(inputs), inputs=inputs, **found)
+
+    def measure(self, cell: Cell, bench: Bench) -> Outcome:
+        from harness.load.measure import measure
+
+        config = bench.prepared.config
+        arguments = (bench.server, bench.tokenizer(), cell.scenario, config.scenarios[cell.scenario], cell.point)
+        return measure(*arguments, config.load, config.seed, bench.advance)
+
+    def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
+        load, scenario, point = prepared.config.load, prepared.config.scenarios[cell.scenario], cell.point
+        answers_s = scenario.output_tokens * scenario.turns * pace.token_s
+        if point.profile == "capacity":
+            search = load.capacity
+            return search.probes * (max(search.duration_s, search.requests * pace.token_s) + answers_s)
+        if point.trace_sha256 is not None:  # the last answer to end, not the last request, ends the replay
+            arrivals = replayed(point, load)
+            return max(arrival.at_s / point.trace_speed + arrival.output_tokens * pace.token_s for arrival in arrivals)
+        if point.rate_rps:
+            return point.requests / point.rate_rps + answers_s
+        return point.requests * answers_s / (point.concurrency or STREAMS)
+
+    def tokens(self, cell: Cell, prepared: Prepared) -> Tokens:
+        return load_tokens(prepared.config, cell)
+
+    def remark(self, cells: Sequence[Cell], prepared: Prepared) -> str | None:
+        return None
+
+
+def load_tokens(config: Config, cell: Cell) -> Tokens:
+    """Count every request of the point; of a capacity search, of as many probes at its highest rate."""
+    scenario, requests = config.scenarios[cell.scenario], cell.point.requests
+    if cell.point.profile == "capacity":
+        search = config.load.capacity
+        requests = search.probes * max(search.requests, round(search.duration_s * search.max_rps))
+    message = scenario.prompt_tokens if scenario.turn_tokens is None else scenario.turn_tokens
+    prompts = [
+        scenario.prompt_tokens + turn * (scenario.output_tokens + message) for turn in range(scenario.turns)
+    ]  # a later turn resends all that was said
+    return requests * sum(prompts), requests * scenario.turns * scenario.output_tokens

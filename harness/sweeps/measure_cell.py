@@ -1,0 +1,100 @@
+"""Measures one cell on a running server: its outcome, what was seen of the GPUs meanwhile, and its flags."""
+
+import logging
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.checkpoints import Checkpoint, gguf
+from harness.checkpoints.inspection import Inspection
+from harness.checkpoints.inspection.text import holds
+from harness.config.variants import Variant
+from harness.engines import Server
+from harness.errors import CellError, DiskFull, HarnessError
+from harness.machine import disk, scratch
+from harness.records import Outcome, Window
+from harness.records.cell import PlannedCell
+from harness.records.engine_facts import ServedCheckpoint
+from harness.records.record_check import result_fault
+from harness.sweeps.engine_flags import engine_flags
+from harness.sweeps.kinds import SERVED
+from harness.sweeps.kinds.contract import Bench
+from harness.sweeps.run import Run
+from harness.sweeps.session import Session
+from harness.telemetry.sampler import Sampler
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """A session whose server is up."""
+
+    run: Run
+    session: Session
+    server: Server
+    checkpoint: Checkpoint
+    inspection: Inspection | None  # of the checkpoint, where it was looked at
+    variant: Variant | None  # that is served; None: the judge
+    sampler: Sampler
+
+    def measure(self, cell: PlannedCell) -> None:
+        """Measure and store a cell, or note why that failed. DiskFull and KeyboardInterrupt pass through."""
+        run = self.run
+        run.progress.cell(cell.key, run.seconds(cell))
+        started_at, began = datetime.now(UTC), time.monotonic()
+        try:
+            outcome = self._outcome(cell)
+        except BaseException as error:  # one cell's failure must not take the others with it
+            run.note_spent(cell.key, run.spend(self.session, self.server.meter.lap()))
+            run.fail(cell, self._reason(cell, error), run.log_of(self.session), time.monotonic() - began)
+            return
+        elapsed_s = time.monotonic() - began
+        spent = run.spend(self.session, self.server.meter.lap())
+        window = outcome.window or Window(began, 0.0, elapsed_s)
+        times = SERVED[cell.kind].times
+        seen = self.sampler.of_cell(times, window, outcome.result)
+        flags = outcome.flags + engine_flags(
+            times, self.server, run.prepared.config.engine.kind, self.inspection, self.variant
+        )
+        run.keep(cell, outcome, flags + seen.flags, self._served(), started_at, elapsed_s, seen, spent)
+
+    def _outcome(self, cell: PlannedCell) -> Outcome:
+        run = self.run
+        run.prepared.engine.reset_prefix_cache(self.server)  # what ran before must not make this cell faster
+        bench = Bench(
+            prepared=run.prepared,
+            server=self.server,
+            store=run.store,
+            cells={cell.key: cell for cell in run.plan.cells},
+            tokenizer=lambda: run.tokenizer,
+            tokenizer_location=lambda: run.tokenizer_location,
+            advance=run.progress.advance,
+        )
+        outcome = SERVED[cell.kind].measure(cell, bench)
+        if wrong := result_fault(cell.kind, outcome.result):
+            raise CellError(f"the measurement is impossible and was not stored: {wrong}")
+        return outcome
+
+    def _reason(self, cell: PlannedCell, error: BaseException) -> str:
+        """Return why a cell failed. Raises what ends the run: Ctrl-C, and a full disk, whatever it made fail."""
+        if not isinstance(error, Exception) or isinstance(error, DiskFull):
+            raise error
+        if full := disk.explain(error, self.run.store.root, scratch.root()):
+            raise full from None
+        self.run.check_space()
+        if isinstance(error, HarnessError):
+            return str(error)
+        log.error("%s", cell.key, exc_info=error)
+        return f"{type(error).__name__}: {error}"
+
+    def _served(self) -> dict[str, Any]:
+        """Return what a record holds of engine and checkpoint."""
+        held = holds(self.inspection) if self.inspection else self._held_by_gguf()
+        checkpoint = ServedCheckpoint(**asdict(self.checkpoint), holds=held)
+        return replace(self.server.facts, checkpoint=checkpoint).to_json()
+
+    def _held_by_gguf(self) -> str | None:
+        """An engine that loads no weights is only told a name; there need be no file."""
+        return gguf.holds(self.checkpoint.location) if self.run.prepared.engine.loads_weights else None

@@ -1,0 +1,134 @@
+"""Runs a session that has a server: environment, checkpoint and engine up; each cell; engine down."""
+
+import logging
+import time
+from contextlib import AbstractContextManager, nullcontext
+
+from harness.checkpoints import Checkpoint
+from harness.checkpoints.compatibility import repair_words
+from harness.checkpoints.inspection import Inspection
+from harness.checkpoints.inspection.gate import admitted, unreadable
+from harness.checkpoints.planned_repairs import confirm
+from harness.config.schema import Judge
+from harness.config.variants import Variant
+from harness.engines import Server
+from harness.engines.credentials import split_url
+from harness.engines.model_list import is_served
+from harness.errors import DiskFull, HarnessError
+from harness.records.engine_facts import EngineFacts
+from harness.sweeps.measure_cell import Measuring
+from harness.sweeps.run import Run
+from harness.sweeps.session import Session
+from harness.sweeps.session_gpus import devices
+from harness.telemetry.sampler import sampling
+
+ENGINE_STARTS = 2  # an engine that a cell killed is started once more for the cells after it
+log = logging.getLogger(__name__)
+
+
+def measure_served_session(run: Run, session: Session) -> None:
+    ServedSession(run, session).measure()
+
+
+class ServedSession:
+    """One session of a run, for a variant or the judge. Raises HarnessError where the engine cannot be started."""
+
+    def __init__(self, run: Run, session: Session):
+        self.run, self.session = run, session
+        self.prepared, self.log_file = run.prepared, run.log_of(session)
+        self.inspection: Inspection | None = None  # of the checkpoint, where it was looked at
+
+    @property
+    def variant(self) -> Variant | None:
+        return self.prepared.config.variants[self.session.variant] if self.session.variant else None
+
+    def measure(self) -> None:
+        run, session = self.run, self.session
+        checkpoint = self.prepare()
+        for start in range(ENGINE_STARTS):
+            if not run.pending(session):
+                return
+            run.progress.say(f"{session.name}: starting the engine" + (" again" if start else ""))
+            began = time.monotonic()
+            with self.serve(checkpoint) as server:
+                self.confirm_content()  # while the engine was loading it
+                run.progress.say(f"{session.name}: ready after {time.monotonic() - began:.0f} s")
+                self._cells(server, checkpoint)
+        for cell in run.pending(session):
+            run.fail(cell, f"not run: the engine died {ENGINE_STARTS} times in this session", self.log_file)
+
+    def _cells(self, server: Server, checkpoint: Checkpoint) -> None:
+        """Measure what is pending until the engine dies."""
+        run, session, prepared = self.run, self.session, self.prepared
+        with sampling(devices(prepared.config, prepared.engine, session)) as sampler:
+            self._warm_up(server)
+            run.note_spent(f"{session.name}, warm-up", run.spend(session, server.meter.lap()))
+            measuring = Measuring(run, session, server, checkpoint, self.inspection, self.variant, sampler)
+            for cell in run.pending(session):
+                if refusal := run.budget.refusal(cell):
+                    run.fail(cell, refusal, self.log_file)
+                    continue
+                measuring.measure(cell)
+                if cell.key in run.failed and not is_served(server):
+                    run.progress.say(f"{session.name}: the engine died; its log: {self.log_file}")
+                    return
+
+    def prepare(self) -> Checkpoint:
+        """Make environment and checkpoint ready; refuse a checkpoint that is not what its variant claims."""
+        session, prepared = self.session, self.prepared
+        engine, workshop = prepared.engine, prepared.workshop
+        self.run.ready_environment()
+        if not engine.loads_weights or session.served is None:
+            return Checkpoint(session.checkpoint, session.checkpoint)
+        self.confirm_content()
+        checkpoint = workshop.prepare(session.checkpoint, session.recipe)
+        self.inspection = admitted(checkpoint.location, checkpoint.revision, session.label, self.variant)
+        args = (*prepared.config.engine.args, *session.args)
+        if wrong := unreadable(checkpoint.location, checkpoint.revision, session.label, engine.release, args):
+            raise HarnessError("\n  ".join(wrong))
+        confirm([session.config_overrides], session.checkpoint, session.recipe, engine.release)
+        if session.config_overrides:
+            self.run.progress.say(f"{session.name}: {repair_words(session.config_overrides)}")
+        return checkpoint
+
+    def confirm_content(self) -> None:
+        """Raise HarnessError where the checkpoint is no longer the one that the fingerprints of its cells name."""
+        session = self.session
+        if session.weights is None:
+            return
+        if self.prepared.workshop.identity(session.checkpoint, session.recipe) != session.weights:
+            raise HarnessError(
+                f"checkpoint {session.checkpoint} has changed since the sweep was planned; run the command again"
+            )
+
+    def serve(self, checkpoint: Checkpoint) -> AbstractContextManager[Server]:
+        session = self.session
+        if session.served is None:
+            return nullcontext(judge_server(self.prepared.config.judge))
+        return self.prepared.engine.serve(session.deployment(checkpoint.location, checkpoint.revision), self.log_file)
+
+    def _warm_up(self, server: Server) -> None:
+        """The first load cell must not pay for lazy initialisation."""
+        loads = (cell for cell in self.run.pending(self.session) if cell.scenario)
+        first = next((cell for cell in loads if not self.run.budget.refusal(cell)), None)
+        if first is None:
+            return
+        from harness.load.measure import warm_up
+
+        config = self.prepared.config
+        scenario = config.scenarios[first.scenario]
+        try:
+            warm_up(server, self.run.tokenizer, first.scenario, scenario, config.load, config.seed)
+        except DiskFull:
+            raise
+        except Exception as error:  # it is no measurement: the cells themselves say what is wrong
+            why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            log.warning("%s: warm-up failed, its cells are measured all the same: %s", self.session.name, why)
+
+
+def judge_server(judge: Judge) -> Server:
+    """Return the endpoint that judges."""
+    url, _ = split_url(judge.base_url)
+    facts = EngineFacts("endpoint", more={"base_url": url, "model": judge.endpoint_model})
+    address = judge.base_url.rstrip("/").removesuffix("/v1")
+    return Server(address, judge.endpoint_model, judge.api_key_env, facts)

@@ -1,0 +1,46 @@
+"""A session: one engine start and the cells that it measures. An engine is expensive and lives across many cells."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.engines import Deployment
+from harness.records.cell import PlannedCell
+
+VARIANT, JUDGE, GEMM = "variant", "judge", "gemm"  # Session.kind
+
+
+@dataclass(frozen=True)
+class Session:
+    """One engine start. `prepare` resolves what it serves; `build_plan` adds its cells."""
+
+    kind: str  # VARIANT | JUDGE | GEMM
+    name: str  # of its log, and in messages
+    checkpoint: str  # as it is referred to; empty for a judge at an endpoint
+    served: Deployment | None  # by the sweep's engine, with the checkpoint as it is referred to; None: by none of it
+    inputs: dict[str, Any] = field(repr=False)  # what of the engine, host and checkpoint decides each cell's result
+    variant: str | None = None
+    recipe: dict[str, Any] | None = None
+    weights: dict[str, Any] | None = None  # identity of what is served; None where that is not known
+    scenarios: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+    cells: tuple[PlannedCell, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its subject in messages."""
+        return self.variant or self.kind
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        """Arguments of its server beyond the engine's own."""
+        return self.served.args if self.served else ()
+
+    @property
+    def config_overrides(self) -> dict[str, Any]:
+        """What the engine uses in place of values in the checkpoint's config.json."""
+        return self.served.config_overrides if self.served else {}
+
+    def deployment(self, location: str, revision: str | None = None) -> Deployment:
+        """Return what the engine is asked to serve, once the checkpoint is at `location`."""
+        assert self.served is not None, "this session has no server of the sweep's engine"
+        return replace(self.served, model=location, revision=revision)
