@@ -10,6 +10,7 @@ import email.utils
 import json
 import time
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from harness.accuracy.completions import Body, Reply, check, counts_of, tolerated, unreadable
 from harness.accuracy.refusals import advice, final, is_rate_limit
@@ -19,6 +20,9 @@ from harness.engines.limits import Pace
 from harness.engines.replies import BadReply, parse_json, shown, words
 from harness.engines.urls import REDIRECTS, proxy_of, redirect_words
 from harness.errors import CellError
+
+if TYPE_CHECKING:
+    import aiohttp
 
 RETRIES = 3
 RETRY_STATUS = {408, 500, 502, 503, 504, 520, 522, 524, 529}  # 52x: Cloudflare's; 529: Anthropic's "overloaded"
@@ -67,7 +71,7 @@ async def _request_many(
     pace = Pace(server.limits)
     done = broken = 0
 
-    async def worker(session) -> None:
+    async def worker(session: "aiohttp.ClientSession") -> None:
         nonlocal done, broken
         for index, body in queue:
             try:
@@ -95,7 +99,7 @@ async def _request_many(
     return answers
 
 
-async def _request(session, server: Server, path: str, body: Body, pace: Pace) -> Reply:
+async def _request(session: "aiohttp.ClientSession", server: Server, path: str, body: Body, pace: Pace) -> Reply:
     import aiohttp
 
     problem, hint, failures, waited_s, url = "", "", 0, 0.0, server.base_url + path
@@ -152,7 +156,7 @@ class _Unreadable(Exception):
     """Every try was answered, the last with something that is no completion."""
 
 
-async def _body(response) -> bytes:
+async def _body(response: "aiohttp.ClientResponse") -> bytes:
     """Raises BadReply."""
     data = bytearray()
     async for part in response.content.iter_any():
