@@ -18,10 +18,11 @@ from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, 
 from harness.analysis.study import Failure, Measured, Study
 from harness.records.cell import Cell
 from harness.records.manifest import Scenario, Variant
+from harness.records.metrics import SHOWN_LATENCIES, spread
 from harness.records.point import Load
+from harness.records.request import Request
 
 A, B = "A", "B"
-PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
 DRAWS = 1000
 SAME_TEXT = ("name", "corpus")  # of a scenario: another text of the same lengths is the same load
 NOT_TRAFFIC = ("profile", "rate_rps", "concurrency", "requests", "repeat", "probe")  # of a point: how it is paired
@@ -77,7 +78,7 @@ class Comparison:
         return self.findings.study
 
 
-METRICS = (*(f"{time}_ms_{part}" for time in ("itl", "ttft", "e2e") for part in PERCENTILES), "output_tok_per_s")
+COMPARED = (*spread(SHOWN_LATENCIES), "output_tok_per_s")
 
 
 def compare_sides(a: Side, b: Side, margin: float | None = None, command: str = "") -> Comparison:
@@ -217,7 +218,7 @@ def _changes(findings: Findings, scenario: str, notes: list[str]) -> list[Change
         reason, lost = _why_not(one, two, key in broken)
         if reason:
             notes.append(f"{scenario}, {load}: {reason}")
-        for metric in METRICS:
+        for metric in COMPARED:
             a, b = (p.value(metric) if p else None for p in (one, two))
             if reason or a is None or b is None or not a or not b:
                 why = reason or "no value"
@@ -273,7 +274,7 @@ def _draws(point: PointResult, metric: str, seed: list[int]) -> np.ndarray | Non
     A tail percentile of a few requests is ruled by its largest value, which resampling cannot exceed.
     """
     latency, _, part = metric.partition("_ms_")
-    groups = [g for run in point.runs for row in run.load_rows() if len(g := _values(row, latency))]
+    groups = [g for run in point.runs for one in run.requests() if len(g := _values(one, latency))]
     if part not in ("p50", "mean") or len(groups) < MIN_REQUESTS:
         return None
     counts = np.random.default_rng(seed).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=DRAWS)
@@ -287,11 +288,10 @@ def _draws(point: PointResult, metric: str, seed: list[int]) -> np.ndarray | Non
     return np.array([values[np.searchsorted(total, 0.5 * total[-1])] for total in totals])
 
 
-def _values(row: dict, latency: str) -> np.ndarray:
-    """A request's values in ms: one TTFT or E2E, from the intended send; an ITL for each token but the first."""
-    tokens = np.asarray(row.get("token_s") or [], dtype=float)
-    if row.get("error") or not len(tokens):
+def _values(request: Request, latency: str) -> np.ndarray:
+    """A request's values in ms: one TTFT or E2E, an ITL for each token but the first."""
+    if not request.answered:
         return np.empty(0)
     if latency == "itl":
-        return 1e3 * np.diff(tokens)
-    return 1e3 * (tokens[[0 if latency == "ttft" else -1]] - row["intended_s"])
+        return 1e3 * np.diff(np.asarray(request.token_s, dtype=float))
+    return 1e3 * np.array([request.ttft_s if latency == "ttft" else request.e2e_s])

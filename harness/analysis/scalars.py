@@ -9,8 +9,9 @@ from harness.analysis.speed.capacity import estimate
 from harness.analysis.speed.performance import PointResult, at, ladder
 from harness.analysis.speed.readings import latency_at_rate
 from harness.analysis.statistics.intervals import Estimate
+from harness.records.metrics import spread
 
-LATENCIES = ("ttft_ms", "itl_ms", "e2e_ms")
+NAMED = spread(("ttft_ms", "itl_ms", "e2e_ms"), ("p50", "p99"))
 
 
 def scalars(findings: Findings, variant: str) -> dict[str, float]:
@@ -67,13 +68,13 @@ def _performance(findings: Findings, variant: str, scenario: str) -> dict[str, f
     points, found = findings.points[variant, scenario], {}
     single, throughput = at(points, "single_stream"), at(points, "throughput")
     if single and single.valid:
-        for metric in (f"{latency}_{part}" for latency in LATENCIES for part in ("p50", "p99")):
+        for metric in NAMED:
             _value(found, f"{scenario}/{metric}_single_stream", single.value(metric))
     if throughput and throughput.valid:
         for metric in ("output_tok_per_s", "total_tok_per_s", "achieved_rps"):
             _value(found, f"{scenario}/{metric}_throughput", throughput.value(metric))
     for rate in rates(findings, scenario):
-        for metric in (f"{latency}_{part}" for latency in LATENCIES for part in ("p50", "p99")):
+        for metric in NAMED:
             _value(found, f"{scenario}/{metric}_at_qps_{rate:g}", latency_at_rate(ladder(points), metric, rate).value)
     capacity = findings.capacities[variant, scenario]
     _put(found, f"{scenario}/max_qps_at_slo", estimate(capacity))

@@ -19,6 +19,7 @@ from harness.records.flag import Flag
 from harness.records.item import Item, TextWindow
 from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
 from harness.records.record import Record
+from harness.records.request import Request
 from harness.records.telemetry import Telemetry
 
 Rows = Callable[[Record], list[dict[str, Any]]]
@@ -56,6 +57,10 @@ class Measured:
     def items(self) -> list[Item]:
         """Load the rows of an accuracy or judge cell."""
         return [Item.from_json(row) for row in self.load_rows()]
+
+    def requests(self) -> list[Request]:
+        """Load the rows of a load cell."""
+        return [Request.from_json(row) for row in self.load_rows()]
 
     def windows(self) -> list[TextWindow]:
         """Load the rows of a cell that scored a text."""

@@ -23,9 +23,8 @@ from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
 from harness.machine import disk
+from harness.records.metrics import SPREAD
 from harness.redaction.masking import mask
-
-PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
 
 
 def main() -> int:
@@ -51,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     gates.add_argument("--min-throughput-ratio", type=_ratio, metavar="X", help="output tok/s, all at once, B / A")
     gates.add_argument("--min-capacity-ratio", type=_ratio, metavar="X", help="highest rate at the SLO, B / A")
-    gates.add_argument("--percentile", choices=PERCENTILES, default="p50", help="of the latencies; default: p50")
+    gates.add_argument("--percentile", choices=SPREAD, default="p50", help="of the latencies; default: p50")
     gates.add_argument("--strict", action="store_true", help="inconclusive fails, and so does what has no interval")
     out = parser.add_argument_group("output")
     out.add_argument("--html", type=Path, metavar="FILE", help="the comparison as a page")

@@ -8,12 +8,13 @@ import numpy as np
 
 from harness.load.client.sse import parse
 from harness.load.client.trace import Asked, Failure, Trace
+from harness.records.request import Request, Timed
 
 MOST_TIMES, LEEWAY = 4, 64  # so many times what was asked, and so many tokens more, no server can have counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class Sample(Timed):
     """Seconds since the cell's start. Slots and one array a request: 100,000 x 128 tokens take about 150 MB."""
 
     index: int
@@ -84,19 +85,20 @@ def sample(trace: Trace, asked: Asked) -> Sample:
 
 def row(s: Sample) -> dict[str, Any]:
     """The raw columns of a request, from which every metric can be computed again. Rounded to a microsecond."""
-    return {
-        "index": s.index,
-        "turn": s.asked.turn,
-        "prompt_tokens": s.input_tokens,
-        "output_tokens": s.asked.output_tokens,
-        "intended_s": round(s.intended_s, 6),
-        "sent_s": None if s.sent_s is None else round(s.sent_s, 6),
-        "connect_s": round(s.connect_s, 6),
-        "token_s": np.round(s.token_s, 6).tolist(),
-        "end_s": None if s.end_s is None else round(s.end_s, 6),
-        "completion_tokens": s.completion_tokens,
-        "error": None if s.error is None else {"kind": s.error.kind, "message": s.error.message},
-    }
+    request = Request(
+        index=s.index,
+        turn=s.asked.turn,
+        prompt_tokens=s.input_tokens,
+        output_tokens=s.asked.output_tokens,
+        intended_s=round(s.intended_s, 6),
+        sent_s=None if s.sent_s is None else round(s.sent_s, 6),
+        connect_s=round(s.connect_s, 6),
+        token_s=np.round(s.token_s, 6).tolist(),
+        end_s=None if s.end_s is None else round(s.end_s, 6),
+        completion_tokens=s.completion_tokens,
+        error=None if s.error is None else {"kind": s.error.kind, "message": s.error.message},
+    )
+    return request.to_json()
 
 
 def conversations(samples: list[Sample]) -> Iterator[list[Sample]]:

@@ -96,7 +96,7 @@ def _ttft_ms(samples: list[Sample], span: Window) -> Iterator[tuple[np.ndarray, 
     """(moments in seconds, values in milliseconds) of each request."""
     for s in samples:
         if s.intended_s in span and not _broken_off(s):
-            ttft_ms = 1e3 * (s.token_s[0] - s.intended_s) if s.completed else math.inf
+            ttft_ms = 1e3 * s.ttft_s if s.completed else math.inf
             yield np.array([s.intended_s]), np.array([ttft_ms])
 
 

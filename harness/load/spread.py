@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-PERCENTILES = (50, 90, 95, 99)
+from harness.records.metrics import PERCENTILES
 
 
 def spread_ms(name: str, seconds: ArrayLike, percentiles: tuple[int, ...] = PERCENTILES) -> dict[str, float | None]:

@@ -4,12 +4,11 @@
 of them: for records without digests (schema 1), and for `harness.check`.
 """
 
-import functools
 import re
-import sys
 from collections.abc import Iterable
 from typing import Any
 
+from harness.records.metrics import QUANTILES, SLACK, highest
 from harness.records.shapes import NUMBER, Maybe, mismatch
 
 ANY = object
@@ -105,16 +104,9 @@ PRODUCT = {
 }
 ROWS = {"accuracy": ITEM, "judge": ITEM, "load": REQUEST, "gemm": PRODUCT}
 
-_NEVER_NEGATIVE = re.compile(
-    r"(?:(?:vllm|aiperf)_)?(?:ttft|itl|itl_request|tpot|e2e|e2el|ttft_from_send|e2e_from_send|request_latency)_ms_\w+|"
-    r"\w+_rps|\w+_tok_per_s|requests_\w+|turns_dropped|token_events|merged_events|(?:prompt|completion)_tokens"
-)
-_SHARES = ("goodput_share", "prefix_cache_hit_rate", "server_kv_cache_use_max", "drafted_share")
 _SHARE_SCORES = re.compile(
     r"acc(_\w+)?|exact_match\w*|pass@\w+|\w*win_rate\w*"
 )  # others, like rouge1_max, have no bounds
-_PERCENTILES = ("p50", "p90", "p95", "p99")
-SLACK = 1e-6  # of a share or a ratio, for the last digits of sums
 
 
 def record_fault(record: dict[str, Any]) -> str | None:
@@ -154,23 +146,15 @@ def _score_fault(result: dict[str, Any]) -> str | None:
 
 def _load_fault(result: dict[str, Any]) -> str | None:
     for name, value in result.items():
-        if value is None or (highest := _highest(name)) is None:
+        if value is None or (most := highest(name)) is None:
             continue
-        if not (type(value) is int or type(value) is float) or not 0 <= value <= highest:
+        if not (type(value) is int or type(value) is float) or not 0 <= value <= most:
             return mismatch(value, NUMBER, f"result.{name}") or f"result.{name} is {value}"
     for family in {name[:-4] for name in result if name.endswith("_ms_p50")}:
-        spread = [value for part in _PERCENTILES if (value := result.get(f"{family}_{part}")) is not None]
+        spread = [value for part in QUANTILES if (value := result.get(f"{family}_{part}")) is not None]
         if spread != sorted(spread):
             return f"the percentiles of result.{family} do not ascend"
     return None
-
-
-@functools.cache
-def _highest(name: str) -> float | None:
-    """The largest finite value that a number of a load cell may have; None where this module knows no limits."""
-    if name in _SHARES:
-        return 1 + SLACK
-    return sys.float_info.max if _NEVER_NEGATIVE.fullmatch(name) else None
 
 
 def rows_fault(record: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:

@@ -7,6 +7,7 @@ import yaml
 from harness.analysis import Findings
 from harness.analysis.speed.cutoffs import METRICS, deployed
 from harness.analysis.validity import simulated
+from harness.records.metrics import SHOWN_LATENCIES
 from harness.report.blocks import (
     Answer,
     Block,
@@ -38,7 +39,6 @@ from harness.report.tables.validity import flags_table
 from harness.report.words import slo, verdicts
 from harness.untrusted.names import file_name
 
-LATENCIES = ("itl_ms", "ttft_ms", "e2e_ms")
 CURVES = (
     "Solid: p50. Broken: p99. Served rate: what was offered or, where the server fell behind, what it finished (hollow "
     "marker: less than 95 % of the offered rate). Cross: the point failed its validity checks. Bars: smallest to "
@@ -92,16 +92,16 @@ def curves(findings: Findings) -> Iterator[Block]:
         shape = f"{scenario.prompt_tokens} prompt and {scenario.output_tokens} generated tokens; {slo(scenario.slo)}"
         itl, *others = (
             curve_figure(findings, looks, name, latency, f"{latency}-{position}", ladder_table(findings, name, latency))
-            for latency in LATENCIES
+            for latency in SHOWN_LATENCIES
         )
         chart = Drawing(itl, f"itl_{file_name(name)}", f"{itl.title}, {name}: p50 solid, p99 broken")
         yield Heading(name)
         yield Text(shape, "note")
         yield FiguresBlock((chart, *map(Drawing, others)), "grid three")
-        for latency in LATENCIES:
+        for latency in SHOWN_LATENCIES:
             tables = (fixed_rate_table(findings, name, latency), fixed_latency_table(findings, name, latency))
             blocks = tuple(TableBlock(table, level=4) for table in tables)
-            if latency == LATENCIES[0]:
+            if latency == SHOWN_LATENCIES[0]:
                 yield from blocks
             else:
                 yield Details("; ".join(table.title for table in tables), blocks)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from harness.config.schema import Config
 from harness.errors import ConfigError, did_you_mean
+from harness.records.metrics import QUANTILES, SHOWN_LATENCIES, spread
 
-PARTS = ("p50", "p90", "p95", "p99")
 SECTIONS = (  # of the numbers of analysis/scalars.py, beside the scenarios' names
     *("accuracy", "recovery", "difference", "win_rate", "win_rate_difference", "agreement", "kl", "top1_agreement"),
     *("perplexity", "perplexity_ratio", "speedup"),
 )
 RELATIVE = "speedup/NAME and a scenario's speed-ups and gains"  # of these numbers, those over another variant
-LATENCIES = tuple(f"{time}_ms_{part}" for time in ("itl", "ttft", "e2e") for part in PARTS)
+LATENCIES = spread(SHOWN_LATENCIES, QUANTILES)
 
 
 def check_report(config: Config, known: list[str]) -> None:

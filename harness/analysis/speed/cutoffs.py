@@ -20,8 +20,9 @@ from harness.analysis.speed.readings import (
     sustained,
 )
 from harness.analysis.study import Study
+from harness.records.metrics import SHOWN_LATENCIES, spread
 
-METRICS = ("itl_ms_p99", "ttft_ms_p99", "e2e_ms_p99")
+METRICS = spread(SHOWN_LATENCIES, ("p99",))
 STEPS = (1, 1.5, 2, 3, 5, 7)  # of every decade
 MOST = 6
 

@@ -17,12 +17,6 @@ REACHED = 0.95  # an offered rate counts as reached from this share on
 RESAMPLES = 2_000
 MIN_REQUESTS = 5  # fewer give no interval
 REQUEST_TIMES = ("ttft_ms_p50", "tpot_ms_p50", "e2e_ms_p50")  # medians over requests: these can be resampled
-METRICS = (
-    *(f"{time}_ms_{part}" for time in ("ttft", "itl", "tpot", "e2e") for part in ("mean", "p50", "p90", "p95", "p99")),
-    "output_tok_per_s",
-    "total_tok_per_s",
-    "achieved_rps",
-)
 
 
 @dataclass(frozen=True)
@@ -130,13 +124,10 @@ def _comparable(base: PointResult | None, own: PointResult | None, metric: str) 
 def request_times(run: Measured) -> dict[str, np.ndarray]:
     """Per request in ms, of the requests that ended well: the formulas of load/metrics.py, from intended send on."""
     times = {"ttft_ms": [], "tpot_ms": [], "e2e_ms": []}
-    for row in run.load_rows():
-        tokens = row.get("token_s") or []
-        if row.get("error") or not tokens:
-            continue
-        times["ttft_ms"].append(1e3 * (tokens[0] - row["intended_s"]))
-        times["e2e_ms"].append(1e3 * (tokens[-1] - row["intended_s"]))
-        count = row.get("completion_tokens") or len(tokens)
+    for request in filter(lambda one: one.answered, run.requests()):
+        tokens, count = request.token_s, request.completion_tokens or len(request.token_s)
+        times["ttft_ms"].append(1e3 * request.ttft_s)
+        times["e2e_ms"].append(1e3 * request.e2e_s)
         times["tpot_ms"].append(1e3 * (tokens[-1] - tokens[0]) / (count - 1) if count > 1 else np.nan)
     return {name: np.array(values) for name, values in times.items()}
 

@@ -5,9 +5,9 @@ import io
 from typing import Any
 
 from harness.analysis import Findings
-from harness.analysis.speed.performance import METRICS
 from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
+from harness.records.metrics import METRICS
 
 ENERGY = ("energy_j", "energy_j_per_output_token", "energy_j_per_token")  # of the cell's GPUs; empty without NVML
 

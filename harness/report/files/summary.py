@@ -14,10 +14,10 @@ from harness.analysis.scalars import scalars
 from harness.analysis.speed.capacity import estimate
 from harness.analysis.speed.cutoffs import Envelope, deployed
 from harness.analysis.speed.energy import Energy
-from harness.analysis.speed.performance import METRICS
 from harness.analysis.speed.speedups import Speedups
 from harness.analysis.spending import spending
 from harness.analysis.statistics.intervals import Estimate
+from harness.records.metrics import METRICS
 from harness.report.recommendation import recommendation
 from harness.report.words import verdicts
 

@@ -1,0 +1,48 @@
+"""Rows of a load cell, one JSON line each: a request and when its tokens came."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from harness.records.fields import Stored
+
+
+class Timed:
+    """A request that was answered. Seconds since the cell's start; latencies count from the intended send."""
+
+    __slots__ = ()
+    intended_s: float  # scheduled; of a later turn and in a closed loop, when its turn came
+    token_s: Sequence[float]  # receive time of each event that carried a token
+
+    @property
+    def ttft_s(self) -> float:
+        return self.token_s[0] - self.intended_s
+
+    @property
+    def e2e_s(self) -> float:
+        return self.token_s[-1] - self.intended_s
+
+
+@dataclass(frozen=True)
+class Request(Timed, Stored):
+    """The raw columns of a request, from which every metric can be computed again."""
+
+    index: int
+    turn: int = 0
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None  # asked
+    intended_s: float = 0.0
+    sent_s: float | None = None
+    connect_s: float = 0.0
+    token_s: Sequence[float] = ()
+    end_s: float | None = None
+    completion_tokens: int | None = None  # by the server's usage
+    error: Mapping[str, Any] | None = None  # {"kind", "message"}
+
+    @property
+    def answered(self) -> bool:
+        return not self.error and len(self.token_s) > 0
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        return super().from_json({"index": 0} | stored)
