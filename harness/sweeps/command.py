@@ -5,6 +5,7 @@ preflight, 130 interrupted (SIGINT, SIGTERM), 129 hung up (SIGHUP). Running the 
 is missing.
 """
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -45,8 +46,10 @@ def compose_and_run() -> int:
 
     outcomes: list[int | Exception] = []  # hydra.main returns nothing
     typed = list(sys.argv)
+    composing = contextlib.ExitStack()
 
     def sweep(composed: "DictConfig") -> None:
+        composing.close()
         try:
             outcomes.append(run(composed, typed))
         except Exception as error:
@@ -54,10 +57,12 @@ def compose_and_run() -> int:
 
     compose.register()
     sys.argv[1:] = prepare_arguments(sys.argv[1:], compose.options("sweep"))
-    try:
-        hydra.main(version_base="1.3", config_path=compose.config_path(), config_name="config")(sweep)()
-    except Exception as error:
-        raise ConfigError(compose.explain(error)) from None
+    with composing:
+        composing.enter_context(interrupts.held())  # OmegaConf would turn an interrupt into an error of its own
+        try:
+            hydra.main(version_base="1.3", config_path=compose.config_path(), config_name="config")(sweep)()
+        except Exception as error:
+            raise ConfigError(compose.explain(error)) from None
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
