@@ -10,23 +10,8 @@ price: {amount, currency, per_million_prompt_tokens, per_million_completion_toke
 facts), `telemetry`, `started_at` (ISO 8601, UTC), `duration_s`, `harness` (version). Since schema 2 `files` ({name of a
 file beside the record: {"count": rows, "blake3": digest of its bytes}}) and, at the end, `blake3` (stored_json.py).
 
-`result` of an accuracy or judge cell:
-    primary   name of the score that stands for the suite ("acc", "exact_match_flexible", "pass@1", "win_rate")
-    scores    {name: {"value": mean over items in 0..1, "n": items}}
-    counts    {"items": n, "truncated": .., "empty": .., "unparsed": .., "errors": ..}
-    data      {"source": "hub" | "pocket" | "mirror", "name": .., "digest": sha256, or the commit of a dataset on the
-              hub, "population": items of the whole suite}; n < population makes the suite partial
-    details   suite-specific facts (few-shot count, chat template, judge and its calibration ...)
-Item rows: {"id": unique in the suite, "group": subject or None, "doc_hash", "prompt_hash", "scores": {name: 0..1},
-    "response": text, "finish_reason", "completion_tokens"}, and "reasoning": open | closed where the response has a
-    reasoning block (<think>); rows of two variants are paired on (id, doc_hash, prompt_hash). Multiple choice adds
-    "logprobs": {choice: nats}. Answers that a judge will score have no scores; a judge cell's rows have "reference"
-    (its answer) and "preference": {"shown_first", "shown_second"}, how far the variant's answer was preferred in
-    either order, 0 to 1.
-Rows of the suite `perplexity` are windows of a text: {"id", "doc_hash", "prompt_hash", "scores": {}, "tokens": n that
-    are scored, "logprob_sum": nats, "top_k": k, and base64 of little-endian arrays: "token_ids" uint32 [n],
-    "token_logprobs" float32 [n], "top_ids" uint32 [n, k], "top_logprobs" float32 [n, k], the likeliest first}; the
-    result has no scores, details hold "perplexity", "tokens", "window", "top_k", "bos".
+`result` of an accuracy or judge cell: AccuracyResult (accuracy_result.py); its rows: Item, and TextWindow of the suite
+`perplexity` (item.py).
 
 `result` of a load cell is flat: names carry their unit, `load/metrics.py` has the formulas. What there is no data for
 is None. {..} is {mean,p50,p90,p95,p99}.
@@ -40,7 +25,7 @@ is None. {..} is {mean,p50,p90,p95,p99}.
     time            duration_s (first intended send to last token), arrival_span_s (last minus first intended send)
     books           requests_sent = requests_completed + requests_failed + requests_cancelled; requests_unsent, of
                     which turns_dropped because their conversation broke off; errors {kind: count}; implausible
-                    {what cannot be of one answer: completed requests}, see client/sse.py
+                    {what cannot be of one answer: completed requests}, see client/oddities.py
     tokens          prompt_tokens, completion_tokens (sums over completed requests), token_events, merged_events
     the client      send_lag_ms_p50, send_lag_ms_p99, event_loop_lag_ms_p99, event_loop_lag_ms_max, client_cpu_s,
                     client_cpu_share_max (CPU / wall seconds of the busiest process), client_workers,
