@@ -90,7 +90,8 @@ def _texts(config: Config) -> list[str]:
             if is_on_hub(scenario.text):
                 asked = parse(scenario.text)
                 lacking = hub.missing_dataset(asked.dataset, asked.revision)
-                found += [f"scenarios.{name}.text: {lacking}, or name a local file"] if lacking else []
+                instead = f"pin a commit that this machine has (hub:{asked.dataset}@COMMIT), or name a local file"
+                found += [f"scenarios.{name}.text: {lacking}, {instead}"] if lacking else []
             else:
                 load_corpus(scenario.text)
         except ConfigError as error:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,6 @@ def parse(name: str) -> HubText:
     return HubText(dataset, revision or None, *parts[1:], config=config)
 
 
-@lru_cache(maxsize=32)
 def identity(name: str) -> str:
     """Return dataset, commit, split and field.
 

@@ -11,7 +11,7 @@ from harness.config.deployments import Axes
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.hub.commits import DATASET, MODEL, commit_of, resolve
-from harness.sweeps import checkpoint_problems, compose
+from harness.sweeps import checkpoint_problems, compose, preflight
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 from harness.text.corpora import corpus_digest
@@ -128,6 +128,27 @@ def test_a_scenarios_dataset_is_its_commit(small_hub):
     small_hub.add("datasets", "org/data", TWO, revision="v2")
     first, second = corpus_digest("hub:org/data"), corpus_digest("hub:org/data@v2")
     assert first == corpus_digest(f"hub:org/data@{ONE}") and second == corpus_digest(f"hub:org/data@{TWO}") != first
+
+
+TEXT = "scenarios.rag_256_8.text='hub:org/data'"
+
+
+def test_a_text_keeps_its_fingerprint_when_the_hub_does_not_answer(small_hub, hub_cache):
+    small_hub.add("models", "org/model", ONE)
+    small_hub.add("datasets", "org/data", TWO)
+    prepared, _, before = fingerprints(TEXT)
+    assert prepared.revisions == {"org/model": ONE, "hub:org/data": TWO}
+    small_hub.forget()
+    small_hub.refusals |= {"org/model": (503, ""), "org/data": (503, "")}
+    prepared, _, after = fingerprints(TEXT)
+    assert prepared.revisions == {"org/model": ONE, "hub:org/data": TWO} and after == before
+
+
+def test_a_text_of_no_known_commit_is_refused_with_what_to_pin(no_hub, hub_cache):
+    prepared, plan, _ = fingerprints(TEXT)
+    assert prepared.revisions == {"org/model": None, "hub:org/data": None}
+    [said] = [line for line in preflight.problems(prepared, plan) if line.startswith("scenarios.rag_256_8.text")]
+    assert "HF_HUB_OFFLINE is set" in said and "pin a commit that this machine has (hub:org/data@COMMIT)" in said
 
 
 def test_calibration_data_is_its_commit(small_hub):
