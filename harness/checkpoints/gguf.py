@@ -17,6 +17,7 @@ from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.gguf_types import ASYMMETRIC, bits, elements_by_type, main_type
 from harness.checkpoints.identity import confirm_as_made, gguf_content
 from harness.checkpoints.prepare import WORKERS, Workshop, digest
+from harness.checkpoints.recipe_fields import RecipeFields
 from harness.checkpoints.sources import GgufFile, Pypi
 from harness.config.schemes import weight_words
 from harness.config.variants import Variant
@@ -29,7 +30,7 @@ WORKER, MODEL = "make_gguf.py", "model.gguf"
 
 
 def identity(
-    reference: str, recipe: dict[str, Any] | None, tools: dict[str, Any], digests: Digests | None = None
+    reference: str, recipe: RecipeFields | None, tools: dict[str, Any], digests: Digests | None = None
 ) -> dict[str, Any]:
     """Everything that decides the file that is served. `tools`: what llama-quantize comes from."""
     origin = source(reference).identity(digests)
@@ -38,11 +39,11 @@ def identity(
     return {"from": origin, "recipe": recipe, "tools": tools, "worker": digest(WORKERS / WORKER)}
 
 
-def scheme_of(recipe: dict[str, Any]) -> str:
+def scheme_of(recipe: RecipeFields) -> str:
     return str((recipe.get("quantization") or {}).get("scheme"))
 
 
-def problems(reference: str, recipe: dict[str, Any] | None, name: str, engine: str) -> list[str]:
+def problems(reference: str, recipe: RecipeFields | None, name: str, engine: str) -> list[str]:
     """Why a variant's checkpoint cannot be had as a GGUF file."""
     found = []
     origin = source(reference)
@@ -102,19 +103,19 @@ class GgufWorkshop(Workshop):
     def tokenizer(self, reference: str) -> Checkpoint:
         return self.dense.tokenizer(reference)
 
-    def identity(self, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+    def identity(self, reference: str, recipe: RecipeFields | None) -> dict[str, Any]:
         return identity(reference, recipe, self.tools, self.digests)
 
-    def is_made(self, reference: str, recipe: dict[str, Any] | None) -> bool:
+    def is_made(self, reference: str, recipe: RecipeFields | None) -> bool:
         return Path(self.location(reference, recipe)).is_file()
 
-    def location(self, reference: str, recipe: dict[str, Any] | None) -> str:
+    def location(self, reference: str, recipe: RecipeFields | None) -> str:
         origin = source(reference)
         if recipe is None and isinstance(origin, GgufFile):
             return str(origin.path)
         return str(self._home(self._key(reference, recipe)) / MODEL)
 
-    def prepare(self, reference: str, recipe: dict[str, Any] | None) -> Checkpoint:
+    def prepare(self, reference: str, recipe: RecipeFields | None) -> Checkpoint:
         path = self._file(reference)
         made = recipe is not None or not isinstance(source(reference), GgufFile)
         if recipe is not None:
@@ -131,7 +132,7 @@ class GgufWorkshop(Workshop):
             return origin.path
         return self._make(self._key(reference, None), WORKER, origin.import_spec(), reference) / MODEL
 
-    def _key(self, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+    def _key(self, reference: str, recipe: RecipeFields | None) -> dict[str, Any]:
         return {"gguf": self.identity(reference, recipe)}
 
     def _environment(self) -> Path:

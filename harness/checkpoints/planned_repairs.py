@@ -9,11 +9,12 @@ from typing import Any
 
 from harness.checkpoints import served_files, source
 from harness.checkpoints.compatibility import config_overrides
+from harness.checkpoints.recipe_fields import RecipeFields
 from harness.engines.releases import Release
 from harness.errors import HarnessError
 
 
-def planned_overrides(reference: str, recipe: dict[str, Any] | None, release: Release | None) -> dict[str, Any]:
+def planned_overrides(reference: str, recipe: RecipeFields | None, release: Release | None) -> dict[str, Any]:
     """Return what the engine must be told of a checkpoint from elsewhere; one that is made here needs nothing."""
     if not _may_need_any(reference, recipe, release):
         return {}  # without reading a file
@@ -21,7 +22,7 @@ def planned_overrides(reference: str, recipe: dict[str, Any] | None, release: Re
 
 
 def confirm(
-    planned: Iterable[dict[str, Any]], reference: str, recipe: dict[str, Any] | None, release: Release | None
+    planned: Iterable[dict[str, Any]], reference: str, recipe: RecipeFields | None, release: Release | None
 ) -> None:
     """Raise HarnessError where config.json needs other values than those that were planned, or cannot be read."""
     if not _may_need_any(reference, recipe, release) or source(reference).import_spec() is not None:
@@ -40,5 +41,5 @@ def confirm(
         )
 
 
-def _may_need_any(reference: str, recipe: dict[str, Any] | None, release: Release | None) -> bool:
+def _may_need_any(reference: str, recipe: RecipeFields | None, release: Release | None) -> bool:
     return bool(reference) and recipe is None and release is not None and release.transformers < 5

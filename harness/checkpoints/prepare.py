@@ -18,6 +18,7 @@ from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.file_digests import FOLDER, Digests
 from harness.checkpoints.identity import confirm_as_made, content, data_content
 from harness.checkpoints.named_repositories import code_commits
+from harness.checkpoints.recipe_fields import RecipeFields
 from harness.checkpoints.sources import Hub, Pypi, size_bytes
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
@@ -33,7 +34,7 @@ DIALOGUES = Path(dialogues.__file__)  # what the calibration of COMPRESS runs to
 
 
 def identity(
-    reference: str, recipe: dict[str, Any] | None, compression: EnvironmentConfig, digests: Digests | None = None
+    reference: str, recipe: RecipeFields | None, compression: EnvironmentConfig, digests: Digests | None = None
 ) -> dict[str, Any]:
     """Everything that decides the checkpoint that is served; goes into the fingerprint of its cells."""
     origin = _with_code(reference, _with_import(source(reference), source(reference).identity(digests)))
@@ -44,7 +45,7 @@ def identity(
     return found if (dtype := calibration_dtype(recipe)) == "bfloat16" else {**found, "calibration_dtype": dtype}
 
 
-def calibration_dtype(recipe: dict[str, Any]) -> str:
+def calibration_dtype(recipe: RecipeFields) -> str:
     """What the model computes in while its activations are measured; float32 on a CPU that is slow in BF16."""
     return host.cpu_dtype() if recipe.get("calibration") and not host.gpus() else "bfloat16"
 
@@ -70,7 +71,7 @@ def digest(*paths: Path) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def pinned(recipe: dict[str, Any]) -> dict[str, Any]:
+def pinned(recipe: RecipeFields) -> RecipeFields:
     """Return the recipe with the commit of its calibration dataset as the revision, where it is known."""
     calibration = recipe.get("calibration") or {}
     if calibration.get("file") or not calibration.get("dataset") or Path(calibration["dataset"]).is_dir():
@@ -79,7 +80,7 @@ def pinned(recipe: dict[str, Any]) -> dict[str, Any]:
     return {**recipe, "calibration": {**calibration, "revision": commit}} if commit else recipe
 
 
-def _portable(recipe: dict[str, Any], digests: Digests | None) -> dict[str, Any]:
+def _portable(recipe: RecipeFields, digests: Digests | None) -> RecipeFields:
     """The recipe with its calibration data named by content or commit, so that a checkout may lie anywhere."""
     calibration = recipe.get("calibration")
     if not calibration or not calibration.get("file"):
@@ -101,24 +102,24 @@ class Workshop:
         self.compression, self.cache_dir, self.log, self.say = compression, cache_dir, log, say
         self.digests = Digests(cache_dir / FOLDER, say)
 
-    def identity(self, reference: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+    def identity(self, reference: str, recipe: RecipeFields | None) -> dict[str, Any]:
         """What decides the checkpoint as it is on this machine now."""
         return identity(reference, recipe, self.compression, self.digests)
 
-    def is_made(self, reference: str, recipe: dict[str, Any] | None) -> bool:
+    def is_made(self, reference: str, recipe: RecipeFields | None) -> bool:
         origin = source(reference)
         if recipe is None and origin.import_spec() is None:
             return True
         return Path(self.location(reference, recipe)).is_dir()
 
-    def location(self, reference: str, recipe: dict[str, Any] | None) -> str:
+    def location(self, reference: str, recipe: RecipeFields | None) -> str:
         """Where prepare() will have put it: a directory, or a hub id."""
         origin = source(reference)
         if recipe is None and origin.import_spec() is None:
             return origin.location()
         return str(self._home(self.identity(reference, recipe)))
 
-    def prepare(self, reference: str, recipe: dict[str, Any] | None) -> Checkpoint:
+    def prepare(self, reference: str, recipe: RecipeFields | None) -> Checkpoint:
         """Raises HarnessError when a step fails; nothing half-made is left in the cache."""
         origin = source(reference)
         location, revision = self._imported(reference), origin.commit

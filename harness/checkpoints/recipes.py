@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.checkpoints.inspection.claims import matches
 from harness.checkpoints.inspection.matching import regexes
+from harness.checkpoints.recipe_fields import CalibrationFields, RecipeFields
 from harness.config.schema import Config
 from harness.config.variants import Format, Variant
 from harness.engines.kernels import wants_sparsity_config
@@ -27,7 +28,7 @@ LAYERS_LIKE = (  # where a pattern that backtracks shows it, before a compressio
 )
 
 
-def recipe_of(config: Config, variant: Variant) -> dict[str, Any] | None:
+def recipe_of(config: Config, variant: Variant) -> RecipeFields | None:
     """Return the fields of a variant's recipe that are set: a field that a later version adds changes no fingerprint.
 
     None too for one that sets `ignore` alone: it makes nothing, and tells of a made checkpoint what no scheme is about.
@@ -52,7 +53,7 @@ def _set(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: _set(v) if isinstance(v, dict) else v for k, v in fields.items() if v is not None}
 
 
-def problems(name: str, recipe: dict[str, Any], activations: Format | None = None) -> list[str]:
+def problems(name: str, recipe: RecipeFields, activations: Format | None = None) -> list[str]:
     """One line a mistake. `recipe`: config.Recipe's fields that are set; `activations`: of the variant's scheme."""
     where = f"variants.{name}.recipe"
     found, measuring = [], []
@@ -95,7 +96,7 @@ def ignore_problems(name: str, ignore: Iterable[str]) -> list[str]:
     return found
 
 
-def _calibration(where: str, calibration: dict[str, Any] | None) -> list[str]:
+def _calibration(where: str, calibration: CalibrationFields | None) -> list[str]:
     """The sweep's and the recipe's settings together; what is null in both is not there."""
     if calibration is None:
         return []
@@ -108,14 +109,14 @@ def _calibration(where: str, calibration: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _smoothing(where: str, recipe: dict[str, Any]) -> list[str]:
+def _smoothing(where: str, recipe: RecipeFields) -> list[str]:
     smoothing = recipe.get("smoothing")
     if smoothing and not 0 <= smoothing["strength"] <= 1:
         return [f"{where}.smoothing.strength={smoothing['strength']:g}: from 0 (nothing is moved) to 1"]
     return []
 
 
-def _sparsity(where: str, recipe: dict[str, Any]) -> list[str]:
+def _sparsity(where: str, recipe: RecipeFields) -> list[str]:
     sparsity, quantization = recipe.get("sparsity"), recipe.get("quantization") or {}
     if not sparsity:
         return []
@@ -129,7 +130,7 @@ def _sparsity(where: str, recipe: dict[str, Any]) -> list[str]:
     return found
 
 
-def _quantization(where: str, recipe: dict[str, Any]) -> list[str]:
+def _quantization(where: str, recipe: RecipeFields) -> list[str]:
     quantization = recipe.get("quantization")
     if not quantization:
         return []
@@ -138,13 +139,13 @@ def _quantization(where: str, recipe: dict[str, Any]) -> list[str]:
     return []
 
 
-def group_size(recipe: dict[str, Any] | None) -> int | None:
+def group_size(recipe: RecipeFields | None) -> int | None:
     """Of the weights, where the recipe says it."""
     quantization = (recipe or {}).get("quantization") or {}
     return quantization.get("group_size") or (quantization.get("weights") or {}).get("group_size")
 
 
-def misfit(recipe: dict[str, Any] | None, config: dict[str, Any] | None) -> str | None:
+def misfit(recipe: RecipeFields | None, config: dict[str, Any] | None) -> str | None:
     """Why groups of inputs cannot cut this model's layers; None when they can, or config.json does not say."""
     size = group_size(recipe)
     if not size or not config:

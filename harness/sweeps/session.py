@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.checkpoints.recipe_fields import RecipeFields
 from harness.engines import Deployment
 from harness.records.cell import PlannedCell
 
@@ -19,7 +20,7 @@ class Session:
     served: Deployment | None  # by the sweep's engine, with the checkpoint as it is referred to; None: by none of it
     inputs: dict[str, Any] = field(repr=False)  # what of the engine, host and checkpoint decides each cell's result
     variant: str | None = None
-    recipe: dict[str, Any] | None = None
+    recipe: RecipeFields | None = None
     weights: dict[str, Any] | None = None  # identity of what is served; None where that is not known
     scenarios: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()

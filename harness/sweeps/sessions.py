@@ -9,6 +9,7 @@ from harness.checkpoints.identity import argument_files
 from harness.checkpoints.named_repositories import argument_commits
 from harness.checkpoints.planned_repairs import planned_overrides
 from harness.checkpoints.prepare import Workshop
+from harness.checkpoints.recipe_fields import RecipeFields
 from harness.checkpoints.recipes import recipe_of
 from harness.config.deployments import accuracy_of, axes_of
 from harness.config.schema import Config
@@ -76,7 +77,7 @@ class Sessions:
             yield self._serving(name, session_name, checkpoint, recipe if made else None, subjects)
 
     def _serving(
-        self, name: str, session_name: str, checkpoint: str, recipe: dict[str, Any] | None, subjects: dict[str, tuple]
+        self, name: str, session_name: str, checkpoint: str, recipe: RecipeFields | None, subjects: dict[str, tuple]
     ) -> Session:
         engine, variant = self.engine, self.config.variants[name]
         deployment = self._deployment(name, checkpoint, recipe)
@@ -89,7 +90,7 @@ class Sessions:
         weights = inputs.get("weights")
         return Session(VARIANT, session_name, checkpoint, deployment, inputs, name, recipe, weights, **subjects)
 
-    def _deployment(self, name: str, checkpoint: str, recipe: dict[str, Any] | None) -> Deployment:
+    def _deployment(self, name: str, checkpoint: str, recipe: RecipeFields | None) -> Deployment:
         """Raise ConfigError for a deployment that this engine cannot serve."""
         variant = self.config.variants[name]
         axes = axes_of(variant)
@@ -105,7 +106,7 @@ class Sessions:
         overrides = planned_overrides(checkpoint, recipe, self.engine.release)
         return Deployment(name, checkpoint, args, None, axes, variant.scheme, variant.deployment_of, overrides)
 
-    def _served(self, deployment: Deployment, checkpoint: str, recipe: dict[str, Any] | None) -> dict[str, Any]:
+    def _served(self, deployment: Deployment, checkpoint: str, recipe: RecipeFields | None) -> dict[str, Any]:
         """Return what decides which weights answer, and how the engine reads them."""
         inputs = dict(self.engine.deployment_fingerprint(deployment))
         if self.engine.loads_weights:
