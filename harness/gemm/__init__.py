@@ -7,6 +7,14 @@ The variants are the sweep's own: the number format of a product is derived from
 so a variant means here what it means where it is served, with its label, colour, needs and baseline. A cell is one
 variant and one layer, `fp8_dynamic/gemm/qkv_proj`, stored atomically, with a row for each batch size and kernel. All
 cells are one session: one worker process in the engine's own environment (engines/gemm_worker), layer by layer.
+
+`result` of a cell: {"layer", "n", "k" (outputs and inputs of one GPU's share), "count" (in the
+model), "tensor_parallel", "format" and "against" (number formats, the variant's and the baseline's), "kernel" (the
+engine's), "absent": [{"kernel", "batch" where it is of one, "reason"}], "roofline": None or {"name", "source",
+"bandwidth" bytes/s, "peak" {format: FLOP/s}}}.
+Product rows: {"batch", "kernel", "role": engine | vendor, "note", "times_s": [seconds a call, of each round],
+    "baseline_times_s": [the same of the baseline's kernel, in the same rounds], "calls" (of a round), "clock", "copies"
+    (of the weights), "error" (relative, of the float64 product; None: not finite), "bound", "flops", "bytes" (a call)}
 """
 
 GEMM = "gemm"  # kind of the cells, name of the session

@@ -138,7 +138,7 @@ def _precise(found: Capacity, settings: CapacitySearch) -> bool:
 
 
 def capacity_result(capacity: Capacity) -> dict[str, Any]:
-    """Flat keys of a capacity cell's result, see records.py."""
+    """Flat keys of a capacity cell's result, see records/metrics.py."""
     return {
         "capacity_rps": capacity.rps,
         "capacity_rps_low": capacity.low_rps,

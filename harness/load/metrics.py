@@ -140,7 +140,7 @@ def conversation_s(samples: list[Sample]) -> list[float]:
 
 
 def summarize(samples: list[Sample], *, point: LoadPoint, slo: Slo) -> dict[str, Any]:
-    """The flat `result` of a load cell (see records.py); latencies in milliseconds."""
+    """The flat `result` of a load cell (see records/metrics.py); latencies in milliseconds."""
     sent = [s for s in samples if s.sent_s is not None]
     completed = [s for s in samples if s.completed]
     pooled_itl = spread_ms("itl_ms", _gaps(completed))

@@ -1,4 +1,4 @@
-"""What a record and its rows must be (records.py): the form that readers rely on, and what no measurement can give.
+"""What a record and its rows must be: the form that readers rely on, and what no measurement can give.
 
 `record_fault` is cheap and made on every reading. `rows_fault` reads every row and computes again what the record says
 of them: for records without digests (schema 1), and for `harness.check`.
