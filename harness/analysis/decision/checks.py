@@ -132,7 +132,7 @@ def schemes(measured: Measured) -> dict[str, int]:
 
 def _linear_layers(findings: Findings) -> int:
     """By the GEMM study's shapes; without one, the most that any variant's log names."""
-    by_shape = sum(layer["count"] for layer in findings.gemm.layers.values()) if findings.gemm else 0
+    by_shape = sum(layer.count for layer in findings.gemm.layers.values()) if findings.gemm else 0
     return by_shape or max(sum(schemes(m).values()) for m in findings.study.measured)
 
 

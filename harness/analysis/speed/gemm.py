@@ -10,12 +10,12 @@ max(f / peak, b / bandwidth). Operands and answer count once each; 2:4 counts th
 
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import numpy as np
 
 from harness.analysis.statistics.intervals import Estimate, median_interval
-from harness.analysis.study import Measured, Study
+from harness.analysis.study import Study
+from harness.records.gemm_result import Absence, GemmResult, ProductRow
 
 KIND = "gemm"
 
@@ -74,10 +74,19 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """Outputs and inputs of one GPU's share, and how often the model has it."""
+
+    n: int
+    k: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Gemm:
     """By variant, and by batch size upwards."""
 
-    layers: dict[str, dict[str, Any]]  # name -> {n, k, count}
+    layers: dict[str, Layer]
     batches: tuple[int, ...]
     products: dict[tuple[str, str, int], Product]  # (variant, layer, batch): the engine's kernel
     vendors: dict[tuple[str, str, int], Product]  # the fastest of the vendor's that answers rightly
@@ -94,19 +103,21 @@ def gemm(study: Study) -> Gemm | None:
     cells = [m for m in study.measured if m.cell.kind == KIND]
     if not cells:
         return None
-    products, vendors, absent = {}, {}, {}
+    products, vendors, absent, layers, roofs = {}, {}, {}, {}, {}
     for m in cells:
-        for row in m.load_rows():
-            found = _product(m, row)
+        result = GemmResult.from_json(m.result)
+        layers[result.layer] = Layer(result.n, result.k, result.count)
+        absent.setdefault(m.cell.variant, []).extend(result.absent)
+        if roof := _roof(result):
+            roofs[m.cell.variant] = roof
+        for row in map(ProductRow.from_json, m.load_rows()):
+            found = _product(result.layer, row)
             key = (m.cell.variant, found.layer, found.batch)
-            if row["role"] == "engine":
+            if row.role == "engine":
                 products[key] = found
             elif found.valid and (key not in vendors or found.seconds < vendors[key].seconds):
                 vendors[key] = found
-        absent.setdefault(m.cell.variant, []).extend(m.result.get("absent") or ())
-    layers = {m.result["layer"]: {key: m.result[key] for key in ("n", "k", "count")} for m in cells}
     batches = tuple(sorted({batch for _, _, batch in products}))
-    roofs = {m.cell.variant: roof for m in cells if (roof := _roof(m))}
     names = [name for name in study.variants if any(key[0] == name for key in products)]
     wholes: dict[str, dict[int, Whole]] = {}
     for name in names:
@@ -127,41 +138,39 @@ def gemm(study: Study) -> Gemm | None:
     )
 
 
-def _product(m: Measured, row: dict[str, Any]) -> Product:
+def _product(layer: str, row: ProductRow) -> Product:
     return Product(
-        layer=m.result["layer"],
-        batch=row["batch"],
-        kernel=row["kernel"] + (f" ({row['note']})" if row.get("note") else ""),
-        times=tuple(row["times_s"]),
-        baseline_times=tuple(row.get("baseline_times_s") or ()),
-        flops=row["flops"],
-        bytes=row["bytes"],
-        error=row["error"],
-        bound=row["bound"],
-        clock=row["clock"],
-        valid=row["error"] is not None and row["error"] <= row["bound"],
+        layer=layer,
+        batch=row.batch,
+        kernel=row.kernel + (f" ({row.note})" if row.note else ""),
+        times=row.times_s,
+        baseline_times=row.baseline_times_s,
+        flops=row.flops,
+        bytes=row.bytes,
+        error=row.error,
+        bound=row.bound,
+        clock=row.clock,
+        valid=row.error is not None and row.error <= row.bound,
     )
 
 
-def _absences(entries: list[dict[str, Any]]) -> tuple[str, ...]:
+def _absences(entries: list[Absence]) -> tuple[str, ...]:
     """One a kernel; of one that is absent at some batch sizes only, the smallest of them with its reason."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Absence]] = {}
     for entry in entries:
-        found.setdefault(entry["kernel"], []).append(entry)
+        found.setdefault(entry.kernel, []).append(entry)
     said = []
     for kernel, each in found.items():
-        first = min(each, key=lambda entry: entry.get("batch", 0))
-        sizes = sorted({entry["batch"] for entry in each if "batch" in entry})
+        first = min(each, key=lambda entry: entry.batch or 0)
+        sizes = sorted({entry.batch for entry in each if entry.batch is not None})
         places = f" at batch size {sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "") if sizes else ""
-        said.append(f"{kernel}{places}: {first['reason']}")
+        said.append(f"{kernel}{places}: {first.reason}")
     return tuple(said)
 
 
-def _roof(m: Measured) -> Roof | None:
-    known = m.result.get("roofline")
-    if not known:
-        return None
-    return Roof(known["name"], known["source"], known["bandwidth"], known["peak"].get(m.result["format"]))
+def _roof(result: GemmResult) -> Roof | None:
+    known = result.roofline
+    return known and Roof(known.name, known.source, known.bandwidth, known.peak.get(result.format))
 
 
 def _whole(

@@ -15,6 +15,7 @@ from harness.analysis.statistics.intervals import Estimate
 from harness.report.figures.style import VariantStyle
 from harness.report.tables.table import Table
 
+Spec = dict[str, Any]  # plotly's: a trace, a layout, an axis
 LOG_FROM = 12.0  # a latency axis is logarithmic when its values differ by more than this factor
 
 
@@ -25,7 +26,7 @@ class Figure:
     id: str
     title: str
     summary: str  # for a reader who cannot see it
-    spec: dict[str, Any]
+    spec: Spec
     table: Table
 
 
@@ -53,7 +54,7 @@ def curve_figure(
     return Figure(id, f"{name} against QPS{per}", summary, {"data": traces, "layout": shape}, data)
 
 
-def latency_axis(name: str, heights: list[float]) -> dict[str, Any]:
+def latency_axis(name: str, heights: list[float]) -> Spec:
     """From zero where the values are alike, else logarithmic with a tick at 1, 2 and 5 of every decade."""
     if heights and min(heights) > 0 and max(heights) / min(heights) > LOG_FROM:
         low, high = math.log10(min(heights)) - 0.12, math.log10(max(heights)) + 0.12
@@ -65,7 +66,7 @@ def latency_axis(name: str, heights: list[float]) -> dict[str, Any]:
     return axis(f"{name}, ms") | scale | ({"range": [0, short(1.12 * max(heights))]} if heights else {})
 
 
-def limit_line(limit: float, along: dict[str, Any], upright: bool = False) -> dict[str, Any]:
+def limit_line(limit: float, along: Spec, upright: bool = False) -> Spec:
     """The SLO as a line; `along`: the latency's axis, which is x where the line is `upright`."""
     place = math.log10(limit) if along.get("type") == "log" else limit  # annotations take the exponent, shapes do not
     a, b = ("y", "x") if upright else ("x", "y")
@@ -120,7 +121,7 @@ def _curve(
     return traces
 
 
-def _repeats(points: list[PointResult], metric: str, look: VariantStyle) -> dict[str, Any]:
+def _repeats(points: list[PointResult], metric: str, look: VariantStyle) -> Spec:
     """Bars from the smallest to the largest repeat."""
     if not any(point.spread(metric) for point in points):
         return {"visible": False}
@@ -184,7 +185,7 @@ def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Fron
     return Figure(id, title, summary, {"data": traces, "layout": layout(x_axis, y_axis) | {"meta": "front"}}, data)
 
 
-def bars(estimates: list[Estimate], scale: float, look: VariantStyle) -> dict[str, Any]:
+def bars(estimates: list[Estimate], scale: float, look: VariantStyle) -> Spec:
     """Error bars of 95 % intervals; none where one is lacking."""
     if not all(estimate.bounded for estimate in estimates):
         return {"visible": False}
@@ -194,12 +195,12 @@ def bars(estimates: list[Estimate], scale: float, look: VariantStyle) -> dict[st
     return found | {"color": look.token, "thickness": 1.2, "width": 4}
 
 
-def axis(title: str) -> dict[str, Any]:
+def axis(title: str) -> Spec:
     colours = {"gridcolor": "@grid", "linecolor": "@rule", "tickcolor": "@rule", "zerolinecolor": "@rule"}
     return {"title": {"text": title, "standoff": 8}, "automargin": True, **colours}
 
 
-def layout(x_axis: dict[str, Any], y_axis: dict[str, Any]) -> dict[str, Any]:
+def layout(x_axis: Spec, y_axis: Spec) -> Spec:
     return {
         "xaxis": x_axis,
         "yaxis": y_axis,

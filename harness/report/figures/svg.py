@@ -11,7 +11,7 @@ from html import escape, unescape
 from math import ceil, floor, log10
 from typing import Any
 
-from harness.report.figures.figures import Figure
+from harness.report.figures.figures import Figure, Spec
 from harness.report.figures.style import SHAPES, VariantStyle
 
 WIDTH, HEIGHT = 720, 400
@@ -26,6 +26,13 @@ COLOURS = {  # light, dark; as in page.css
     "grid": ("#e8ebef", "#282d35"),
     "bad": ("#a8323e", "#ff8b94"),
 }
+# What plotly takes where a figure does not say it.
+TRACE = {"meta": None, "line": {}, "marker": {}, "error_x": {}, "error_y": {}, "text": (), "opacity": 1}
+LINE = {"shape": "linear", "dash": "solid"}
+MARKER = {"color": None}
+ERRORS = {"array": (), "arrayminus": ()}
+AXIS = {"categoryarray": (), "ticksuffix": "", "type": "linear", "range": None}
+LAYOUT = {"shapes": (), "annotations": ()}
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,12 @@ class Axis:
 
 
 def svg(figure: Figure, looks: dict[str, VariantStyle], labels: dict[str, str]) -> str:
-    data, layout = figure.spec["data"], figure.spec["layout"]
-    shown = [name for name in looks if any(trace.get("meta") == name for trace in data)]
+    data, layout = [_complete(trace) for trace in figure.spec["data"]], LAYOUT | figure.spec["layout"]
+    shown = [name for name in looks if any(trace["meta"] == name for trace in data)]
     legend, rows = _legend(shown, looks, labels)
     top, height = 40 + ROW * rows, HEIGHT
     left = LEFT
-    if categories := layout["yaxis"].get("categoryarray"):
+    if categories := (AXIS | layout["yaxis"])["categoryarray"]:
         height = top + BOTTOM + 12 + 34 * len(categories)
         left = 24 + LETTER * max(len(unescape(name)) for name in categories)
     axes = _axis(layout["xaxis"], _values(data, "x")), _axis(layout["yaxis"], _values(data, "y"))
@@ -62,6 +69,12 @@ def svg(figure: Figure, looks: dict[str, VariantStyle], labels: dict[str, str]) 
     lines.append(f'<rect {border} style="fill:var(--page);stroke:var(--rule)"/>')
     lines.append(f'<text x="16" y="25" style="font-weight:600;font-size:14px">{_text(figure.title)}</text>')
     return "\n".join([*lines, *legend, *body, "</svg>"]) + "\n"
+
+
+def _complete(trace: Spec) -> Spec:
+    found = TRACE | trace
+    found |= {side: ERRORS | found[side] for side in ("error_x", "error_y")}
+    return found | {"line": LINE | found["line"], "marker": MARKER | found["marker"]}
 
 
 def _text(text: str) -> str:
@@ -85,31 +98,31 @@ def _legend(names: list[str], looks: dict[str, VariantStyle], labels: dict[str, 
     return found, row + 1 if names else 0
 
 
-def _values(data: list[dict[str, Any]], side: str) -> list[Any]:
+def _values(data: list[Spec], side: str) -> list[Any]:
     found = []
     for trace in data:
         values = [value for value in trace[side] if value is not None]
         found += values
-        error = trace.get(f"error_{side}") or {}
-        if error.get("array") and all(isinstance(value, int | float) for value in values):
+        error = trace[f"error_{side}"]
+        if error["array"] and all(isinstance(value, int | float) for value in values):
             found += [v + e for v, e in zip(values, error["array"], strict=True)]
             found += [v - e for v, e in zip(values, error["arrayminus"], strict=True)]
     return found
 
 
-def _axis(axis: dict[str, Any], values: list[Any]) -> Axis:
-    title = unescape(axis["title"]["text"])
-    if categories := axis.get("categoryarray"):
+def _axis(axis: Spec, values: list[Any]) -> Axis:
+    title, axis = unescape(axis["title"]["text"]), AXIS | axis
+    if categories := axis["categoryarray"]:
         shares = {name: (position + 0.5) / len(categories) for position, name in enumerate(categories)}
         return Axis(shares.__getitem__, [(share, unescape(name)) for name, share in shares.items()], title)
-    suffix = axis.get("ticksuffix", "")
-    if axis.get("type") == "log":
+    suffix = axis["ticksuffix"]
+    if axis["type"] == "log":
         low, high = axis["range"]
         ticks = zip(axis["tickvals"], axis["ticktext"], strict=True)
         inside = [((log10(v) - low) / (high - low), text + suffix) for v, text in ticks if low <= log10(v) <= high]
         bottom = 10.0**low  # a bar may reach down to 0, which a logarithm does not have
         return Axis(lambda value: (log10(max(value, bottom)) - low) / (high - low), inside, title)
-    low, high = axis.get("range") or _around(values)
+    low, high = axis["range"] or _around(values)
     step = _step((high - low) / 6)
     ticks = [step * i for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
     return Axis(
@@ -150,13 +163,13 @@ def _grid(axes: tuple[Axis, Axis], box: tuple, rows: bool) -> list[str]:
     return found
 
 
-def _limits(layout: dict[str, Any], axes: tuple[Axis, Axis], box: tuple) -> list[str]:
+def _limits(layout: Spec, axes: tuple[Axis, Axis], box: tuple) -> list[str]:
     left, top, width, height = box
     found = []
-    for shape, note in zip(layout.get("shapes", ()), layout.get("annotations", ()), strict=True):
+    for shape, note in zip(layout["shapes"], layout["annotations"], strict=True):
         style = 'style="stroke:var(--bad);stroke-width:1.5"'
         label = f'style="fill:var(--bad);font-size:11px">{_text(unescape(note["text"]))}</text>'
-        if shape.get("xref") == "paper":
+        if "xref" in shape:
             y = top + (1 - axes[1].place(shape["y0"])) * height
             found.append(f'<path d="M{_n(left)} {_n(y)}h{_n(width)}" {style}/>')
             found.append(f'<text x="{_n(left + width - 5)}" y="{_n(y - 5)}" text-anchor="end" {label}')
@@ -167,44 +180,44 @@ def _limits(layout: dict[str, Any], axes: tuple[Axis, Axis], box: tuple) -> list
     return found
 
 
-def _trace(trace: dict[str, Any], axes: tuple[Axis, Axis], box: tuple) -> list[str]:
+def _trace(trace: Spec, axes: tuple[Axis, Axis], box: tuple) -> list[str]:
     left, top, width, height = box
     spots = [
         None if x is None or y is None else (left + axes[0].place(x) * width, top + (1 - axes[1].place(y)) * height)
         for x, y in zip(trace["x"], trace["y"], strict=True)
     ]
-    marker, found = trace.get("marker", {}), []
+    marker, found = trace["marker"], []
     if "lines" in trace["mode"]:
         line, path, pen = trace["line"], "", "M"
         for position, spot in enumerate(spots):
             if spot is None:
                 pen = "M"
                 continue
-            if line.get("shape") == "hv" and pen == "L":
+            if line["shape"] == "hv" and pen == "L":
                 path += f"L{_n(spot[0])} {_n(spots[position - 1][1])}"
             path += f"{pen}{_n(spot[0])} {_n(spot[1])}"
             pen = "L"
-        dash = {"solid": "", "dot": "2 3"}.get(line.get("dash", "solid"), line.get("dash", "").replace("px", ""))
+        dash = {"solid": "", "dot": "2 3"}.get(line["dash"], line["dash"].replace("px", ""))
         dashed = f";stroke-dasharray:{dash}" if dash else ""
         style = f"fill:none;stroke:{_colour(line['color'])};stroke-width:{line['width']}{dashed}"
         found.append(f'<path d="{path}" style="{style}"/>')
     if "markers" in trace["mode"]:
         found += _error_bars(trace, axes, box)
         symbols = marker["symbol"] if isinstance(marker["symbol"], list) else [marker["symbol"]] * len(spots)
-        colour = marker.get("color") or marker["line"]["color"]
+        colour = marker["color"] or marker["line"]["color"]
         found += [_marker(s, *spot, colour, marker["size"] + 4) for s, spot in zip(symbols, spots, strict=True) if spot]
-    for text, spot in zip(trace.get("text", ()), spots, strict=False):
+    for text, spot in zip(trace["text"], spots, strict=False):
         label = _text(unescape(text).strip())
         found.append(f'<text x="{_n(spot[0] + 11)}" y="{_n(spot[1] - 7)}">{label}</text>')
-    return [f'<g opacity="{trace["opacity"]}">', *found, "</g>"] if trace.get("opacity", 1) != 1 else found
+    return [f'<g opacity="{trace["opacity"]}">', *found, "</g>"] if trace["opacity"] != 1 else found
 
 
-def _error_bars(trace: dict[str, Any], axes: tuple[Axis, Axis], box: tuple) -> list[str]:
+def _error_bars(trace: Spec, axes: tuple[Axis, Axis], box: tuple) -> list[str]:
     left, top, width, height = box
     found = []
     for side in ("x", "y"):
-        error = trace.get(f"error_{side}") or {}
-        for position, above in enumerate(error.get("array", ())):
+        error = trace[f"error_{side}"]
+        for position, above in enumerate(error["array"]):
             x, y = trace["x"][position], trace["y"][position]
             below = error["arrayminus"][position]
             if side == "x":

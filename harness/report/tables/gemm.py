@@ -125,7 +125,7 @@ def layers_table(findings: Findings) -> Table:
                     time, *rates = _rates(product)
                     rows.append(
                         [
-                            f"{layer}: {shape['n']:,} outputs, {shape['k']:,} inputs, {shape['count']} in the model",
+                            f"{layer}: {shape.n:,} outputs, {shape.k:,} inputs, {shape.count} in the model",
                             f"{batch:,}",
                             name_of(study, name),
                             Td(time, note=f"{low} to {high}"),

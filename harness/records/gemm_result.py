@@ -1,0 +1,58 @@
+"""`result` of a gemm cell and its rows (harness/gemm): one layer's product, by batch size and kernel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from harness.records.fields import Stored
+
+
+@dataclass(frozen=True)
+class Roofline(Stored):
+    name: str
+    source: str
+    bandwidth: float  # bytes/s
+    peak: dict[str, float]  # {number format: FLOP/s}
+
+
+@dataclass(frozen=True)
+class Absence(Stored):
+    """A kernel that is not here; `batch`: at that batch size alone."""
+
+    kernel: str
+    reason: str
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class GemmResult(Stored):
+    layer: str
+    n: int  # outputs of one GPU's share
+    k: int  # and its inputs
+    count: int  # in the model
+    format: str = ""  # the variant's number format
+    absent: tuple[Absence, ...] = ()
+    roofline: Roofline | None = None
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        found, roofline = super().from_json(dict(stored)), stored.get("roofline")
+        absent = tuple(map(Absence.from_json, stored.get("absent") or ()))
+        return replace(found, absent=absent, roofline=Roofline.from_json(roofline) if roofline else None)
+
+
+@dataclass(frozen=True)
+class ProductRow(Stored):
+    """One kernel at one batch size."""
+
+    batch: int
+    kernel: str
+    role: str  # engine | vendor
+    flops: float  # of a call
+    bytes: float
+    bound: float  # of the error, by what rounding explains
+    clock: str
+    error: float | None = None  # relative, of the float64 product; None: not finite
+    note: str = ""
+    times_s: tuple[float, ...] = ()  # seconds of a call, of each round
+    baseline_times_s: tuple[float, ...] = field(default=())  # of the baseline's kernel, in the same rounds
