@@ -11,7 +11,6 @@ import numpy as np
 from harness.analysis.differences import Difference, differences
 from harness.analysis.findings import Findings, analyse
 from harness.analysis.quality.accuracy import seed_of
-from harness.analysis.speed.gemm import KIND
 from harness.analysis.speed.gemm_changes import ProductChange, product_changes
 from harness.analysis.speed.performance import MIN_REQUESTS, PointResult
 from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, percentile_interval
@@ -132,7 +131,7 @@ def _cells(side: Side, word: str, suites, scenarios: dict[str, Scenario], judged
 
 
 def _products_of(side: Side, word: str) -> list[Measured]:
-    found = [m for m in side.study.measured if m.cell.kind == KIND and m.cell.variant == side.variant]
+    found = [m for m in side.study.measured if m.cell.layer and m.cell.variant == side.variant]
     return [replace(m, cell=replace(m.cell, variant=word)) for m in found]
 
 

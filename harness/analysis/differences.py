@@ -42,15 +42,11 @@ def _rank(what: str) -> int:
     return next((position for position, word in enumerate(order) if what.startswith(word)), len(order))
 
 
-def _subjects(measured: list[Measured]) -> set[str | None]:
-    return {_subject(m) for m in measured}
+def _subjects(measured: list[Measured]) -> set[str]:
+    return {m.cell.subject for m in measured}
 
 
-def _subject(measured: Measured) -> str | None:
-    return measured.cell.suite or measured.cell.scenario or measured.cell.layer
-
-
-def _facts(variant: Variant, study: Study, measured: list[Measured], subjects: set[str | None]) -> dict[str, str]:
+def _facts(variant: Variant, study: Study, measured: list[Measured], subjects: set[str]) -> dict[str, str]:
     """By name; of the suites and scenarios in `subjects` only, as what one side lacks is said elsewhere."""
     seen: dict[str, dict[str, None]] = {}
 
@@ -64,13 +60,13 @@ def _facts(variant: Variant, study: Study, measured: list[Measured], subjects: s
     for name, value in _flat(study.host):
         add(f"hardware {name}", value)
     for cell in measured:
-        if cell.cell.answered_by_variant and _subject(cell) in subjects:
+        if cell.cell.answered_by_variant and cell.cell.subject in subjects:
             _cell_facts(cell, add)
     return {name: _joined(list(values)) for name, values in seen.items()}
 
 
 def _cell_facts(measured: Measured, add) -> None:
-    engine, subject = measured.engine, _subject(measured)
+    engine, subject = measured.engine, measured.cell.subject
     add("engine", engine.label)
     for kernel in engine.kernels:
         state = " (emulated)" if kernel.emulated else ""

@@ -28,7 +28,7 @@ def spending(study: Study) -> list[Spending]:
     paid: dict[tuple[str | None, str, str], list[tuple[dict, dict]]] = {}
     for cell in study.measured:
         if cell.cost:
-            key = (cell.cell.variant, cell.cell.suite or cell.cell.scenario or cell.cell.kind, price(cell.cost))
+            key = (cell.cell.variant, cell.cell.subject, price(cell.cost))
             paid.setdefault(key, []).append((cell.usage, cell.cost))
     for taken in study.spent:
         paid.setdefault((None, BESIDE, price(taken["cost"])), []).append((taken["usage"], taken["cost"]))

@@ -26,9 +26,14 @@ class Cell:
         return self.kind != "judge"
 
     @property
+    def subject(self) -> str:
+        """What is measured of the variant: a suite, a scenario or a layer."""
+        return self.suite or self.scenario or self.layer or self.kind
+
+    @property
     def title(self) -> str:
         """For people: ``int4 · chat_512_256 · server 4/s · repeat 2``."""
-        parts = [self.variant, self.suite or self.scenario or self.layer or self.kind]
+        parts = [self.variant, self.subject]
         if not self.answered_by_variant:
             parts.append("judged")
         if self.point:

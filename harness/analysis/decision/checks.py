@@ -13,6 +13,7 @@ from harness.analysis.scalars import scalars
 from harness.analysis.settings import MetricCheck
 from harness.analysis.study import Failure, Measured
 from harness.analysis.validity import simulated
+from harness.records.cell import Cell
 from harness.records.manifest import WHOLE_VARIANT
 
 PASS, FAIL, UNSUPPORTED, NOT_CHECKED = "pass", "fail", "unsupported", "not_checked"
@@ -95,9 +96,9 @@ def _scheme(expected: str) -> Callable[[Findings, str], Verdict]:
         """What the engine's log says that each layer ran."""
         if reason := findings.study.variants[variant].emulated:
             return UNSUPPORTED, reason
-        measured = [m for m in _measured(findings, variant) if m.cell.kind in ("accuracy", "load")]
+        measured = [m for m in _measured(findings, variant) if _serves(m.cell)]
         if not measured:
-            return _unmeasured(findings, variant, ("accuracy", "load"))
+            return _unmeasured(findings, variant, _serves)
         wrong = {flag.message: None for m in measured for flag in m.flags if flag.code in NOT_AS_NAMED}
         told = list(dict.fromkeys(_told(m) for m in measured))
         if wrong or told != [_wanted(findings, expected)]:
@@ -137,12 +138,12 @@ def _linear_layers(findings: Findings) -> int:
 
 
 def _gemm(findings: Findings, variant: str) -> Verdict | None:
-    planned = [cell for cell in _planned(findings, variant) if cell.kind == "gemm"]
+    planned = [cell for cell in _planned(findings, variant) if cell.layer]
     if not planned:
         return None  # products of this scheme are not timed
     gemm = findings.gemm
-    if gemm is None or any(f.cell.kind == "gemm" for f in _failures(findings, variant)):
-        return _unmeasured(findings, variant, ("gemm",))
+    if gemm is None or any(f.cell.layer for f in _failures(findings, variant)):
+        return _unmeasured(findings, variant, _is_product)
     products = [product for (name, _, _), product in gemm.products.items() if name == variant]
     wholes = gemm.wholes.get(variant, {})
     wrong = [p for p in products if not p.valid]
@@ -161,11 +162,11 @@ def _gemm(findings: Findings, variant: str) -> Verdict | None:
 def _telemetry(findings: Findings, variant: str) -> Verdict:
     if device(findings) == "CPU":
         return UNSUPPORTED, "the engine serves on a CPU"
-    loads = [m for m in _measured(findings, variant) if m.cell.kind == "load"]
+    loads = [m for m in _measured(findings, variant) if m.cell.point]
     measured = [m for m in loads if (m.result.get("duration_s") or 0) >= WATCHED_S]
     if not measured:
         reason = f"no load cell lasted {WATCHED_S:g} s, too short to sample"
-        return (FAIL, reason) if loads else _unmeasured(findings, variant, ("load",))
+        return (FAIL, reason) if loads else _unmeasured(findings, variant, _is_load)
     gpus = [gpu for m in measured for gpu in m.telemetry.gpus]
     unseen = [m.cell.title for m in measured if not _watched(m)]
     if unseen:
@@ -186,10 +187,10 @@ def _watched(measured: Measured) -> bool:
 
 
 def _load(findings: Findings, variant: str) -> Verdict:
-    planned = [cell for cell in _planned(findings, variant) if cell.kind == "load"]
-    measured = [m for m in _measured(findings, variant) if m.cell.kind == "load"]
+    planned = [cell for cell in _planned(findings, variant) if cell.point]
+    measured = [m for m in _measured(findings, variant) if m.cell.point]
     if len(measured) < len(planned):
-        return _unmeasured(findings, variant, ("load",))
+        return _unmeasured(findings, variant, _is_load)
     invalid = {m.cell.title: flag.message for m in measured for flag in m.flags if flag.invalid}
     if invalid:
         title, message = next(iter(invalid.items()))
@@ -203,6 +204,18 @@ def _load(findings: Findings, variant: str) -> Verdict:
         if point.profile == profile and (value := point.value(metric)) is not None
     ]  # fmt: skip
     return PASS, "; ".join([f"{len(measured)} load points valid", *said])
+
+
+def _serves(cell: Cell) -> bool:
+    return cell.answered_by_variant and not cell.layer
+
+
+def _is_load(cell: Cell) -> bool:
+    return cell.point is not None
+
+
+def _is_product(cell: Cell) -> bool:
+    return cell.layer is not None
 
 
 def _planned(findings: Findings, variant: str) -> list:
@@ -219,11 +232,11 @@ def _failures(findings: Findings, variant: str) -> list[Failure]:
     return [f for f in findings.study.failures if f.cell and f.cell.variant == variant]
 
 
-def _unmeasured(findings: Findings, variant: str, kinds: tuple[str, ...]) -> Verdict:
-    errors = [f.error for f in _failures(findings, variant) if f.cell.kind in kinds]
+def _unmeasured(findings: Findings, variant: str, kept: Callable[[Cell], bool]) -> Verdict:
+    errors = [f.error for f in _failures(findings, variant) if kept(f.cell)]
     if errors:
         return FAIL, f"{len(errors)} cells failed: {_first_line(errors[0])}"
-    missing = [cell for cell in findings.study.missing if cell.variant == variant and cell.kind in kinds]
+    missing = [cell for cell in findings.study.missing if cell.variant == variant and kept(cell)]
     return FAIL, f"{len(missing)} cells are not measured" if missing else "nothing was measured"
 
 

@@ -17,8 +17,6 @@ from harness.analysis.statistics.intervals import Estimate, median_interval
 from harness.analysis.study import Study
 from harness.records.gemm_result import Absence, GemmResult, ProductRow
 
-KIND = "gemm"
-
 
 @dataclass(frozen=True)
 class Product:
@@ -100,7 +98,7 @@ class Gemm:
 
 def gemm(study: Study) -> Gemm | None:
     """None for a study without GEMM cells."""
-    cells = [m for m in study.measured if m.cell.kind == KIND]
+    cells = [m for m in study.measured if m.cell.layer]
     if not cells:
         return None
     products, vendors, absent, layers, roofs = {}, {}, {}, {}, {}

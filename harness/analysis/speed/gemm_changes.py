@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.speed.gemm import KIND, Gemm, gemm
+from harness.analysis.speed.gemm import Gemm, gemm
 from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, median_interval
 from harness.analysis.study import Study
 
@@ -45,7 +45,7 @@ def product_changes(a: Served, b: Served, notes: list[str]) -> tuple[ProductChan
 
 def _runs(study: Study, name: str) -> dict[str | None, str]:
     """When each layer was timed: cells that were added to a study later are of another run."""
-    return {m.cell.layer: m.started_at for m in study.measured if m.cell.kind == KIND and m.cell.variant == name}
+    return {m.cell.layer: m.started_at for m in study.measured if m.cell.layer and m.cell.variant == name}
 
 
 def _change(one: Gemm, name_a: str, two: Gemm, name_b: str, batch: int, paired: bool) -> ProductChange:
