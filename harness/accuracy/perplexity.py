@@ -1,4 +1,4 @@
-"""A fixed text, scored token by token: its perplexity, and what analysis/distance.py makes of the distributions.
+"""A fixed text, scored token by token: its perplexity, and what analysis/quality/texts.py makes of the distributions.
 
 The text is tokenized as a whole, without special tokens, and cut into windows of `window` tokens that do not overlap;
 a last part that does not fill one is left out. That is how quantization papers give the perplexity of WikiText-2

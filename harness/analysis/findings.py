@@ -6,8 +6,9 @@ from harness.analysis.decision.pareto import Front, fronts
 from harness.analysis.decision.recommend import Recommendation, recommend
 from harness.analysis.quality.accuracy import AverageRecovery, SuiteResult, suite_results
 from harness.analysis.quality.agreement import Agreement, agreements
-from harness.analysis.quality.distance import ChoiceDistance, TextDistance, choice_distances, text_distances
+from harness.analysis.quality.choices import ChoiceDistance, choice_distances
 from harness.analysis.quality.judge import WinRate, win_rates
+from harness.analysis.quality.texts import TextDistance, text_distances
 from harness.analysis.speed.attribution import Rung, rungs
 from harness.analysis.speed.capacity import Gain, capacity, gain
 from harness.analysis.speed.cost import Cost, costs

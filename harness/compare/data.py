@@ -11,8 +11,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from harness.analysis.comparison import A, B, Comparison, Side
+from harness.analysis.comparison import Comparison, Side
 from harness.analysis.decision.gates import Check
+from harness.analysis.load_changes import A, B
 from harness.untrusted.visible import visible
 
 SCHEMA = 1

@@ -3,6 +3,7 @@
 from dataclasses import field, fields
 from typing import Any, Self
 
+Json = dict[str, Any]  # an object as it is stored
 LATER = "later"  # metadata of a field that older stores do not have
 
 

@@ -7,7 +7,8 @@ made counts as failed, as does a gate that has nothing to check: a gate never pa
 
 from dataclasses import dataclass, replace
 
-from harness.analysis.comparison import B, Comparison
+from harness.analysis.comparison import Comparison
+from harness.analysis.load_changes import B
 from harness.analysis.speed.readings import BELOW
 from harness.analysis.statistics.intervals import Estimate
 

@@ -1,7 +1,6 @@
 """Accuracy of a variant against the baseline: the same items, paired, with intervals and a verdict."""
 
 from dataclasses import dataclass, replace
-from zlib import crc32
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from harness.analysis.statistics.paired import (
     non_inferiority,
     pair_items,
 )
+from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.statistics.significance import holm
 from harness.analysis.study import Measured, Study
 from harness.records.accuracy_result import Counts
@@ -81,11 +81,6 @@ def average_recovery(pairs: dict[str, Paired], margin: float, seed: int, resampl
     b_means, v_means = (sum(draw[side] for draw in draws.values()) for side in (0, 1))
     recovery = percentile_interval(value, ratio(v_means, b_means))
     return AverageRecovery(recovery, tuple(pairs), non_inferiority(recovery, margin), None)
-
-
-def seed_of(seed: int, *names: str) -> list[int]:
-    """A stream of its own for each name, the same in every process."""
-    return [seed, *(crc32(name.encode()) for name in names)]
 
 
 def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dict[str, AverageRecovery]]:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.quality.accuracy import seed_of
 from harness.analysis.quality.pairs import PairingError, baseline_runs, join_items, why_not
 from harness.analysis.statistics.clustered import sums_ratio
 from harness.analysis.statistics.intervals import Estimate, mean_score, wilson
+from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.study import Measured, Study
 from harness.records.item import Item
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.quality.accuracy import seed_of
 from harness.analysis.statistics.intervals import Estimate, mean_score, percentile_interval, resample_means, wilson
+from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.study import Measured, Study
 from harness.records.accuracy_result import Counts
 from harness.records.judge_details import JudgeDetails, KnownPairs

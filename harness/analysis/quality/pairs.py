@@ -1,12 +1,15 @@
 """The items of two cells, one by one; and the runs of a suite that a variant is held against."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
+from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.study import Measured, Study
 from harness.errors import HarnessError
 from harness.records.item import Item, TextWindow
 
 Asked = TypeVar("Asked", Item, TextWindow)
+Gap = TypeVar("Gap")  # what two runs differ by
 
 
 class PairingError(HarnessError):
@@ -50,3 +53,18 @@ def why_not(study: Study, own: Measured, runs: tuple[Measured, ...]) -> str | No
     if not runs:
         return f"{study.label(study.baseline)} has no valid result"
     return None if own.valid else f"the result of {study.label(own.cell.variant)} is invalid"
+
+
+def tried(
+    compare: Callable[[Measured, Measured, str, list[int]], Gap], study: Study, base: Measured, own: Measured
+) -> tuple[Gap | None, str | None]:
+    """Return (the gap, None), or (None, why there is none)."""
+    suite = own.cell.suite
+    try:
+        return compare(base, own, f"{suite}, {own.cell.variant}", distance_seed(study, suite)), None
+    except PairingError as error:
+        return None, str(error)
+
+
+def distance_seed(study: Study, suite: str) -> list[int]:
+    return seed_of(study.seed, suite, "distance")

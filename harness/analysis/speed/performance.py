@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.quality.accuracy import seed_of
 from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, percentile_interval
+from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.study import Measured, Study
 from harness.records.point import LoadPoint
 

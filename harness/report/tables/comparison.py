@@ -1,7 +1,8 @@
 """Tables of a comparison of two variants: what differs, load points, capacities, gates."""
 
-from harness.analysis.comparison import A, B, Change, Comparison
+from harness.analysis.comparison import Comparison
 from harness.analysis.decision.gates import FAILED, INCONCLUSIVE, NOT_EVALUATED, PASSED, Check
+from harness.analysis.load_changes import A, B, Change
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.tables.table import Table, Td, table
 from harness.report.words import NONE, capacity_gain, number, p_value, percent, points, rate, slo

@@ -4,7 +4,8 @@ and what the judge was found to know.
 
 from harness.analysis import Findings
 from harness.analysis.quality.agreement import Sameness
-from harness.analysis.quality.distance import ChoiceGap, TextGap
+from harness.analysis.quality.choices import ChoiceGap
+from harness.analysis.quality.texts import TextGap
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.tables.table import Table, Td, name_of, table
 from harness.report.words import NONE, percent, plural, times

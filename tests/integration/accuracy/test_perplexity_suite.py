@@ -9,7 +9,7 @@ from aiohttp import web
 
 from harness.accuracy import Context
 from harness.accuracy.perplexity import Perplexity, PerplexityConfig
-from harness.analysis.quality.distance import _array, perplexity_of, text_gap
+from harness.analysis.quality.texts import _array, perplexity_of, text_gap
 from harness.engines import Server
 from harness.errors import CellError
 from harness.records.item import TextWindow

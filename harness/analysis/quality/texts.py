@@ -1,14 +1,11 @@
-"""How far a variant's probabilities lie from the baseline's: damage that the scores of a few hundred items cannot show.
+"""How far a variant's probabilities of a fixed text lie from the baseline's, and its perplexity.
 
-Everything is in nats, KL(P || Q) = Σ_t p(t)·ln(p(t)/q(t)) with P the baseline's distribution and Q the variant's.
+In nats, KL(P || Q) = Σ_t p(t)·ln(p(t)/q(t)) with P the baseline's distribution and Q the variant's. It shows damage
+that the scores of a few hundred items cannot show.
 
-From multiple choice (`choice_distances`): P and Q are the softmax of the choices' log-probabilities, so that the
-probability is shared out among the choices; mean over items, clustered by subject where there are subjects.
-
-From a fixed text (`text_distances`, the suite `perplexity`): at every position the server gives the log-probability of
-the token that stands there, a, and of its k likeliest tokens, not the whole vocabulary. Let S be the tokens whose
-log-probability both gave (those in both top k, and a). Partition the vocabulary into the tokens of S, each alone, and
-one block R of all the others. Then
+At every position of the text (the suite `perplexity`) the server gives the log-probability of the token there, a, and
+of its k likeliest tokens, not the whole vocabulary. Let S be the tokens whose log-probability both gave (those in both
+top k, and a). Partition the vocabulary into the tokens of S, each alone, and one block R of all the others. Then
 
     KL_S = Σ_{t in S} p(t)·ln(p(t)/q(t)) + p(R)·ln(p(R)/q(R)),    p(R) = 1 - Σ_{t in S} p(t), q(R) alike,
 
@@ -24,48 +21,17 @@ baseline over the same ones.
 """
 
 import base64
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
-from harness.analysis.quality.accuracy import seed_of
-from harness.analysis.quality.pairs import PairingError, baseline_runs, join_items, why_not
-from harness.analysis.statistics.clustered import (
-    cluster_interval,
-    cluster_sums,
-    clustered_share,
-    resampled_mean,
-    resampled_totals,
-)
+from harness.analysis.quality.pairs import PairingError, baseline_runs, distance_seed, join_items, tried, why_not
+from harness.analysis.statistics.clustered import cluster_interval, cluster_sums, clustered_share, resampled_totals
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Measured, Study
-from harness.records.item import UNREADABLE, Item, TextWindow
+from harness.records.item import TextWindow
 
 LEAST = 1e-7  # what a sum of float32 probabilities cannot tell from 0
-
-Gap = TypeVar("Gap")
-
-
-@dataclass(frozen=True)
-class ChoiceGap:
-    """Between two runs of a multiple-choice suite."""
-
-    kl: Estimate  # nats an item, over the choices
-    top1: Estimate  # share of items with the same likeliest choice
-    items: int
-
-
-@dataclass(frozen=True)
-class ChoiceDistance:
-    variant: str
-    suite: str
-    gap: ChoiceGap | None
-    noise: ChoiceGap | None  # between two runs of the baseline
-    population: int | None
-    source: str
-    not_compared: str | None
 
 
 @dataclass(frozen=True)
@@ -99,60 +65,6 @@ class TextDistance:
         return self.population is not None and self.windows < self.population
 
 
-# -- multiple choice -------------------------------------------------------------------------------------------------
-
-
-def choice_distances(study: Study) -> dict[tuple[str, str], ChoiceDistance]:
-    """By (variant, suite), for the suites whose rows keep the log-probabilities of their choices."""
-    found = {}
-    for suite in study.suites:
-        runs = baseline_runs(study, suite)
-        noise = None
-        for name in study.compared:
-            own = next(iter(study.find("accuracy", name, suite)), None)
-            if own is None or not any(item.logprobs is not None for item in own.items()):
-                continue
-            noise = noise or _choice_noise(study, suite, runs)
-            gap, reason = None, why_not(study, own, runs)
-            if reason is None:
-                gap, reason = _tried(_choices, study, runs[0], own)
-            where_from = (own.scored.population, own.scored.source)
-            found[name, suite] = ChoiceDistance(name, suite, gap, noise, *where_from, reason)
-    return found
-
-
-def _choice_noise(study: Study, suite: str, runs: tuple[Measured, ...]) -> ChoiceGap | None:
-    return _tried(_choices, study, *runs[:2])[0] if len(runs) > 1 else None
-
-
-def choice_gap(pairs: list[tuple[Item, Item]], seed: list[int]) -> ChoiceGap:
-    """Raises PairingError for items whose choices differ, or that lack log-probabilities."""
-    divergences, same = [], []
-    pairs = [pair for pair in pairs if not any(item.finish_reason == UNREADABLE for item in pair)]
-    if not pairs:
-        raise PairingError("no item has an answer of both that could be read; measure both again")
-    for base, own in pairs:
-        left, right = base.logprobs, own.logprobs
-        if not left or not right or left.keys() != right.keys():
-            raise PairingError(f"item {base.id!r}: the log-probabilities of its choices differ in their labels")
-        p, q = (log_softmax(np.array([side[label] for label in left], dtype=float)) for side in (left, right))
-        divergences.append(max(0.0, float((np.exp(p) * (p - q)).sum())))
-        same.append(float(p.argmax() == q.argmax()))
-    groups = [base.group for base, _ in pairs]
-    clusters = groups if None not in groups and len(set(groups)) > 1 else range(len(pairs))
-    return ChoiceGap(resampled_mean(divergences, clusters, seed), clustered_share(same, clusters), len(pairs))
-
-
-def log_softmax(logprobs: np.ndarray) -> np.ndarray:
-    """ln of the probabilities shared out among the choices. A choice of -inf gets a very small one."""
-    finite = np.maximum(logprobs, -1e4)
-    shifted = finite - finite.max()
-    return shifted - np.log(np.exp(shifted).sum())
-
-
-# -- a fixed text ----------------------------------------------------------------------------------------------------
-
-
 def text_distances(study: Study) -> dict[tuple[str, str], TextDistance]:
     """By (variant, suite), for the suites that store the log-probabilities of a text."""
     found = {}
@@ -164,12 +76,12 @@ def text_distances(study: Study) -> dict[tuple[str, str], TextDistance]:
             if own is None or own.scored.primary != "perplexity":
                 continue
             if name == study.baseline:
-                noise = _tried(_texts, study, *runs[:2])[0] if len(runs) > 1 else None
+                noise = tried(_texts, study, *runs[:2])[0] if len(runs) > 1 else None
                 found[name, suite] = _text_distance(study, own)
                 continue
             gap, reason = None, why_not(study, own, runs)
             if reason is None:
-                gap, reason = _tried(_texts, study, runs[0], own)
+                gap, reason = tried(_texts, study, runs[0], own)
             found[name, suite] = replace(_text_distance(study, own), gap=gap, noise=noise, not_compared=reason)
     return found
 
@@ -177,7 +89,7 @@ def text_distances(study: Study) -> dict[tuple[str, str], TextDistance]:
 def _text_distance(study: Study, own: Measured) -> TextDistance:
     windows = own.windows()
     read = sum(window.tokens > 0 for window in windows)  # 0: its answer could not be read
-    perplexity = perplexity_of(windows, _seed(study, own.cell.suite)) if own.valid and read else None
+    perplexity = perplexity_of(windows, distance_seed(study, own.cell.suite)) if own.valid and read else None
     return TextDistance(
         variant=own.cell.variant,
         suite=own.cell.suite,
@@ -190,6 +102,10 @@ def _text_distance(study: Study, own: Measured) -> TextDistance:
         noise=None,
         not_compared=None,
     )
+
+
+def _texts(base: Measured, own: Measured, where: str, seed: list[int]) -> TextGap:
+    return text_gap(join_items(base.windows(), own.windows(), where), seed)
 
 
 def perplexity_of(windows: list[TextWindow], seed: list[int]) -> Estimate:
@@ -274,26 +190,3 @@ def kl_lower_bound(p: Positions, q: Positions) -> tuple[np.ndarray, np.ndarray]:
     covered = mass_p.sum(axis=1)
     rest_p, rest_q = (np.maximum(1 - mass, LEAST) for mass in (covered, mass_q.sum(axis=1)))
     return np.maximum(0.0, singles + rest_p * np.log(rest_p / rest_q)), np.minimum(1.0, covered)
-
-
-def _choices(base: Measured, own: Measured, where: str, seed: list[int]) -> ChoiceGap:
-    return choice_gap(join_items(base.items(), own.items(), where), seed)
-
-
-def _texts(base: Measured, own: Measured, where: str, seed: list[int]) -> TextGap:
-    return text_gap(join_items(base.windows(), own.windows(), where), seed)
-
-
-def _tried(
-    compare: Callable[[Measured, Measured, str, list[int]], Gap], study: Study, base: Measured, own: Measured
-) -> tuple[Gap | None, str | None]:
-    """(the gap, None), or (None, why there is none)."""
-    suite = own.cell.suite
-    try:
-        return compare(base, own, f"{suite}, {own.cell.variant}", _seed(study, suite)), None
-    except PairingError as error:
-        return None, str(error)
-
-
-def _seed(study: Study, suite: str) -> list[int]:
-    return seed_of(study.seed, suite, "distance")

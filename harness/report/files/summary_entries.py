@@ -1,0 +1,152 @@
+"""Entries of summary.json: one object each, of estimates, capacities, suites and the rest of the findings."""
+
+from harness.analysis import Findings
+from harness.analysis.quality.accuracy import SuiteResult
+from harness.analysis.speed.capacity import estimate
+from harness.analysis.speed.cutoffs import Envelope
+from harness.analysis.speed.energy import Energy
+from harness.analysis.speed.speedups import Speedups
+from harness.analysis.statistics.intervals import Estimate
+from harness.records.fields import Json
+from harness.report.recommendation import recommendation
+
+
+def recommendation_entry(findings: Findings) -> Json | None:
+    if (found := findings.recommendation) is None:
+        return None
+    return {
+        "text": recommendation(findings),
+        "ship": list(found.ship),
+        "safe": list(found.safe),
+        "suites": list(found.suites),
+        "measure": found.measure,
+        "gains": {name: estimate_entry(gain) for name, gain in found.gains.items()},
+        "ruled_out": found.ruled_out,
+    }
+
+
+def gemm_entry(findings: Findings) -> list[Json]:
+    """A layer's products together, by variant and batch size."""
+    return [
+        {"variant": name, "batch_size": batch, "seconds": w.seconds, "flops": w.flops, "bytes": w.bytes}
+        | {"speedup": estimate_entry(w.speedup), "of_vendor": w.of_vendor, "of_roofline": w.of_roof, "valid": w.valid}
+        for name, wholes in (findings.gemm.wholes if findings.gemm else {}).items()
+        for batch, w in wholes.items()
+    ]
+
+
+def average_entry(findings: Findings, name: str) -> Json | None:
+    if name not in findings.study.forms:
+        return None
+    average = findings.averages[name]
+    estimate = estimate_entry(average.recovery)
+    return {"recovery": estimate, "suites": list(average.suites), "verdict": average.verdict, "reason": average.reason}
+
+
+def speedups_entry(found: Speedups | None) -> Json | None:
+    return found and {
+        "latency": estimate_entry(found.latency),
+        "throughput": estimate_entry(found.throughput),
+        "capacity": estimate_entry(found.capacity),
+        "capacity_scenarios": list(found.capacity_scenarios),
+    }
+
+
+def capacity_entry(findings: Findings, variant: str, scenario: str) -> Json:
+    reading, gain = findings.capacities[variant, scenario], findings.gains.get((variant, scenario))
+    return {
+        "variant": variant,
+        "scenario": scenario,
+        "slo": findings.study.scenarios[scenario].slo,
+        "rate_rps": reading.value,
+        "interval": estimate_entry(estimate(reading)),
+        "status": reading.status,
+        "note": reading.note,
+        "gain": estimate_entry(gain.estimate) if gain else None,
+        "gain_is_lower_bound": gain.at_least if gain else None,
+    }
+
+
+def cutoff_entry(envelope: Envelope, family: str, limit: float) -> Json:
+    best = envelope.best[family, limit]
+    return {
+        "scenario": envelope.scenario,
+        "metric": envelope.metric,
+        "limit_ms": limit,
+        "variant": family,
+        "gpus": envelope.gpus,
+        "deployment": best.deployment,
+        "replicas": best.replicas,
+        "rate_rps": best.rate.value,
+        "rate_rps_per_gpu": None if best.rate.value is None else best.rate.value / envelope.gpus,
+        "status": best.rate.status,
+        "note": best.rate.note,
+    }
+
+
+def fastest_entry(envelope: Envelope, family: str, rate_rps: float) -> Json:
+    found = envelope.fastest[family, rate_rps]
+    return {
+        "scenario": envelope.scenario,
+        "metric": envelope.metric,
+        "rate_rps": rate_rps,
+        "rate_rps_per_gpu": rate_rps / envelope.gpus,
+        "variant": family,
+        "gpus": envelope.gpus,
+        "deployment": found.deployment,
+        "replicas": found.replicas,
+        "latency_ms": found.latency.value,
+        "status": found.latency.status,
+        "not_measured": list(found.unread),
+    }
+
+
+def energy_entry(found: Energy) -> Json:
+    point, numbers = found.point, {**vars(found)}
+    for left_out in ("point", "sources", "gain"):
+        numbers.pop(left_out)
+    return {
+        "variant": point.variant,
+        "scenario": point.scenario,
+        "profile": point.profile,
+        "rate_rps": point.rate_rps,
+        "concurrency": point.point.concurrency,
+        "valid": point.valid,
+        **numbers,
+        "output_tokens_per_j": found.output_tokens_per_j,
+        "energy_from": list(found.sources),
+        "output_tokens_per_j_gain": estimate_entry(found.gain),
+    }
+
+
+def suite_entry(result: SuiteResult) -> Json:
+    c = result.comparison
+    return {
+        "variant": result.variant,
+        "suite": result.suite,
+        "metric": result.metric,
+        "score": estimate_entry(result.score),
+        "other_scores": result.other_scores,
+        "items": result.items,
+        "population": result.population,
+        "partial": result.partial,
+        "source": result.source,
+        "counts": result.counts.to_json(),
+        "valid": result.valid,
+        "not_compared": result.not_compared,
+        "comparison": c
+        and {
+            "difference": estimate_entry(c.difference),
+            "recovery": estimate_entry(c.recovery),
+            "lost": c.lost,
+            "gained": c.gained,
+            "mcnemar_p": c.p,
+            "non_inferior": c.verdict,
+            "items_to_show": c.items_to_show,
+            "noise": estimate_entry(c.noise),
+        },
+    }
+
+
+def estimate_entry(estimate: Estimate | None) -> dict[str, float | None] | None:
+    return None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high}
