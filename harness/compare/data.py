@@ -14,6 +14,7 @@ from typing import Any
 from harness.analysis.comparison import Comparison, Side
 from harness.analysis.decision.gates import Check
 from harness.analysis.load_changes import A, B
+from harness.records.fields import Json
 from harness.untrusted.visible import visible
 
 SCHEMA = 1
@@ -27,7 +28,7 @@ def comparison_json(
     return visible(json.dumps(_finite(found), indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
-def _pair(comparison: Comparison, checks: list[Check], strict: bool) -> dict[str, Any]:
+def _pair(comparison: Comparison, checks: list[Check], strict: bool) -> Json:
     findings, suites = comparison.findings, []
     for suite in comparison.study.suites:
         one, two = (findings.suites.get((word, suite)) for word in (A, B))
@@ -62,7 +63,7 @@ def _side(side: Side) -> dict[str, str]:
     return {"place": side.place, "sweep": side.study.name, "variant": side.variant, "label": label}
 
 
-def _capacity(comparison: Comparison, scenario: str) -> dict[str, Any]:
+def _capacity(comparison: Comparison, scenario: str) -> Json:
     a, b = (comparison.findings.capacities[word, scenario] for word in (A, B))
     gain = comparison.findings.gains.get((B, scenario))
     found = {"scenario": scenario, "slo": comparison.study.scenarios[scenario].slo}

@@ -18,6 +18,15 @@ class KnownPairs(Stored):
 
 
 @dataclass(frozen=True)
+class PublishedPairs(Stored):
+    """Pairs whose better answer is known by the two models' published standing only."""
+
+    strong: str = ""
+    weak: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class Calibration(KnownPairs):
     """What accuracy/alpaca_eval found on all known pairs."""
 
@@ -27,15 +36,16 @@ class Calibration(KnownPairs):
     position_bias_high: float | None = None
     same_length: KnownPairs = KnownPairs()  # of the pairs in which length gives nothing away
     by_kind: dict[str, KnownPairs] = field(default_factory=dict)
-    published: dict[str, Any] | None = None  # of the pairs known by published standing only: strong, weak, source
+    published: PublishedPairs | None = None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        kinds = stored.get("by_kind") or {}
+        kinds, published = stored.get("by_kind") or {}, stored.get("published")
         return replace(
             super().from_json(stored),
             same_length=KnownPairs.from_json(stored.get("same_length") or {}),
             by_kind={kind: KnownPairs.from_json(found) for kind, found in kinds.items()},
+            published=PublishedPairs.from_json(published) if published else None,
         )
 
 

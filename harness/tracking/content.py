@@ -7,6 +7,7 @@ from typing import Any
 from harness.analysis import Findings, Study
 from harness.analysis.study import Measured
 from harness.records.cell import Cell
+from harness.records.fields import Json
 from harness.records.host_facts import gpus
 from harness.report.files.markdown import markdown
 from harness.report.files.notes import release_notes
@@ -59,7 +60,7 @@ def variant_params(study: Study, name: str) -> dict[str, str]:
     )
 
 
-def _texts(params: dict[str, Any]) -> dict[str, str]:
+def _texts(params: dict[str, object]) -> dict[str, str]:
     return {key: str(value)[:PARAM_CHARS] for key, value in params.items() if value not in (None, "")}
 
 
@@ -105,7 +106,7 @@ def datasets(study: Study, variant: str | None = None) -> dict[tuple[str, str], 
     return found
 
 
-def plan(study: Study) -> dict[str, Any]:
+def plan(study: Study) -> Json:
     """Every planned cell with what became of it, the command and the resolved configuration."""
     cells = [_planned(m.cell, "measured" if m.valid else "invalid") for m in study.measured]
     cells += [_planned(f.cell, "failed") for f in study.failures if f.cell]
@@ -113,7 +114,7 @@ def plan(study: Study) -> dict[str, Any]:
     return {"sweep": study.name, "command": study.command, "cells": cells, "config": study.config}
 
 
-def _planned(cell: Cell, state: str) -> dict[str, Any]:
+def _planned(cell: Cell, state: str) -> Json:
     return {"key": cell.key, "what": cell.title, "kind": cell.kind, "fingerprint": cell.fingerprint, "state": state}
 
 

@@ -10,9 +10,9 @@ import base64
 import json
 import zlib
 from hashlib import sha256
-from typing import Any
 
 from harness.analysis import Study
+from harness.records.fields import Json
 from harness.tracking.metrics import ladder_name, served_name
 
 VARIANT = "harness.variant"
@@ -67,7 +67,7 @@ def saved_view(study: Study, search: str, names: set[str], created_ms: int) -> s
     return text if len(text) <= MAX_CHARS else None
 
 
-def _sections(study: Study, names: set[str]) -> list[tuple[str, list[dict[str, Any]]]]:
+def _sections(study: Study, names: set[str]) -> list[tuple[str, list[Json]]]:
     ladders = [
         _line("ITL by QPS", name, served_name(scenario))  # p50 and p99 apart: a tail of seconds would flatten the rest
         for scenario in study.scenarios
@@ -84,7 +84,7 @@ def _sections(study: Study, names: set[str]) -> list[tuple[str, list[dict[str, A
     return [(title, charts) for title, charts in found if charts]
 
 
-def _bounded(section: str, prefix: str, names: set[str]) -> list[dict[str, Any]]:
+def _bounded(section: str, prefix: str, names: set[str]) -> list[Json]:
     """Three in a row: the value between the bounds of its interval."""
     own = {name for name in names if name.startswith(prefix)}
     values = sorted(own - {f"{name}{side}" for name in own for side in ("_low", "_high")})
@@ -92,11 +92,11 @@ def _bounded(section: str, prefix: str, names: set[str]) -> list[dict[str, Any]]
     return [_bar(section, name) for row in rows for name in row if name in own]
 
 
-def _bar(section: str, metric: str) -> dict[str, Any]:
+def _bar(section: str, metric: str) -> Json:
     return {"type": "BAR", "metricKey": metric} | _common(section, metric)
 
 
-def _line(section: str, metric: str, x_metric: str) -> dict[str, Any]:
+def _line(section: str, metric: str, x_metric: str) -> Json:
     return {
         "type": "LINE",
         "metricKey": metric,
@@ -115,6 +115,6 @@ def _line(section: str, metric: str, x_metric: str) -> dict[str, Any]:
     } | _common(section, metric)
 
 
-def _common(section: str, metric: str) -> dict[str, Any]:
+def _common(section: str, metric: str) -> Json:
     uuid = sha256(f"{section}\n{metric}".encode()).hexdigest()[:20]
     return {"uuid": uuid, "runsCountToCompare": 20, "metricSectionId": section, "deleted": False, "isGenerated": False}

@@ -5,7 +5,6 @@ its interval is a mean's (Student's t), not a share's.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from harness.analysis.statistics.intervals import Estimate, mean_score, percenti
 from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.study import Measured, Study
 from harness.records.accuracy_result import Counts
-from harness.records.judge_details import JudgeDetails, KnownPairs
+from harness.records.judge_details import JudgeDetails, KnownPairs, PublishedPairs
 
 CHANCE = 0.5
 
@@ -28,7 +27,7 @@ class JudgeFacts:
     same_length: Estimate | None = None  # accuracy on the pairs in which length gives nothing away
     by_kind: dict[str, tuple[Estimate, int]] = field(default_factory=dict)  # kind -> (accuracy, pairs)
     instructions: int | None = None  # that the pairs are of
-    published: dict[str, Any] | None = None  # of the pairs known by published standing only: strong, weak, source
+    published: PublishedPairs | None = None
 
     @property
     def weakness(self) -> str | None:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from typing import Any
 
 from harness.analysis import Findings
 from harness.records.accuracy_result import AccuracyResult
@@ -36,19 +35,19 @@ def cells_csv(findings: Findings) -> str:
     return output.getvalue()
 
 
-def _score(result: AccuracyResult) -> dict[str, Any]:
+def _score(result: AccuracyResult) -> dict[str, object]:
     found = result.scores.get(result.primary)
     return {"metric": result.primary or None} | ({"score": found.value, "items": found.n} if found else {})
 
 
-def _identity(cell: Cell) -> dict[str, Any]:
+def _identity(cell: Cell) -> dict[str, object]:
     point = cell.point
     place = {"profile": point.profile, "rate_rps": point.rate_rps} if point else {}
     names = {name: getattr(cell, name) for name in ("key", "kind", "variant", "suite", "scenario", "repeat")}
     return names | place
 
 
-def _inert(row: dict[str, Any]) -> dict[str, Any]:
+def _inert(row: dict[str, object]) -> dict[str, object]:
     """Text that a spreadsheet would take for a formula gets a quote in front."""
     return {
         key: f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value

@@ -14,6 +14,7 @@ from harness.analysis import Findings
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.judge import WinRate
 from harness.analysis.validity import engines, simulated
+from harness.records.fields import Json
 from harness.report.files.markdown import code_fence, markdown, markdown_table
 from harness.report.tables.overview import POCKET, variants_table
 from harness.report.tables.performance import single_stream_table, throughput_table
@@ -63,7 +64,7 @@ def _only(found: Table, names: list[str], study) -> Table:
 
 def _metadata(findings: Findings, names: tuple[str, ...]) -> str:
     study = findings.study
-    facts: dict[str, Any] = {}
+    facts: Json = {}
     base = study.variants[study.baseline].checkpoint if study.baseline in study.variants else ""
     if HUB.fullmatch(base.partition("@")[0]):
         facts |= {"base_model": base.partition("@")[0], "base_model_relation": "quantized"}
@@ -100,7 +101,7 @@ def _tags(findings: Findings, names: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
-def _results(findings: Findings, name: str) -> list[dict[str, Any]]:
+def _results(findings: Findings, name: str) -> list[Json]:
     """Valid scores only; recovery beside the score, as a metric of its own. A simulated score is not published."""
     if simulated(findings.study):
         return []
@@ -146,7 +147,7 @@ def _dataset_type(result: SuiteResult) -> str:
     return f"{result.suite}_subset" if result.partial else result.suite
 
 
-def _metric(kind: str, name: str, value: float) -> dict[str, Any]:
+def _metric(kind: str, name: str, value: float) -> Json:
     return {"type": kind, "name": name, "value": round(100 * value, 2), "verified": False}
 
 

@@ -1,7 +1,6 @@
 """The page of `python -m harness.compare`: the report's frame, colours and tables around one or more pairs."""
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from harness.analysis.comparison import Comparison
 from harness.analysis.decision.gates import Check
@@ -11,6 +10,7 @@ from harness.report.pages.frame import render
 from harness.report.tables import comparison as tables
 from harness.report.tables.performance import ladder_table
 from harness.report.tables.provenance import engines_table, kernels_table
+from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
 from harness.report.words import slo, verdicts
 
@@ -39,23 +39,49 @@ def render_comparison(
     )
 
 
-def _pair(position: int, comparison: Comparison, checks: list[Check]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ScenarioView:
+    name: str
+    figures: tuple[Figure, ...]
+    slo: str
+
+
+@dataclass(frozen=True)
+class PairView:
+    """What the page shows of a pair."""
+
+    id: str
+    comparison: Comparison
+    sentences: list[str]
+    gates: Table
+    differences: Table
+    accuracy: Table
+    load: Table
+    capacity: Table
+    products: Table
+    scenarios: list[ScenarioView]
+    flags: Table
+    engines: Table
+    kernels: Table
+
+
+def _pair(position: int, comparison: Comparison, checks: list[Check]) -> PairView:
     findings = comparison.findings
-    return {
-        "id": f"pair-{position}",
-        "comparison": comparison,
-        "sentences": [verdict.text for verdict in verdicts(findings) if comparison.serves],
-        "gates": tables.gates_table(checks),
-        "differences": tables.differences_table(comparison),
-        "accuracy": tables.accuracy_table(comparison),
-        "load": tables.load_table(comparison),
-        "capacity": tables.capacity_table(comparison),
-        "products": tables.products_table(comparison),
-        "scenarios": [_scenario(position, number, comparison, name) for number, name in _drawn(comparison)],
-        "flags": flags_table(findings),
-        "engines": engines_table(findings),
-        "kernels": kernels_table(findings),
-    }
+    return PairView(
+        id=f"pair-{position}",
+        comparison=comparison,
+        sentences=[verdict.text for verdict in verdicts(findings) if comparison.serves],
+        gates=tables.gates_table(checks),
+        differences=tables.differences_table(comparison),
+        accuracy=tables.accuracy_table(comparison),
+        load=tables.load_table(comparison),
+        capacity=tables.capacity_table(comparison),
+        products=tables.products_table(comparison),
+        scenarios=[_scenario(position, number, comparison, name) for number, name in _drawn(comparison)],
+        flags=flags_table(findings),
+        engines=engines_table(findings),
+        kernels=kernels_table(findings),
+    )
 
 
 def _drawn(comparison: Comparison) -> list[tuple[int, str]]:
@@ -69,7 +95,7 @@ def _drawn(comparison: Comparison) -> list[tuple[int, str]]:
     ]
 
 
-def _scenario(position: int, number: int, comparison: Comparison, name: str) -> dict[str, Any]:
+def _scenario(position: int, number: int, comparison: Comparison, name: str) -> ScenarioView:
     findings = comparison.findings
     looks = styles(findings.study.variants, findings.study.baseline)
     figures: list[Figure] = []
@@ -77,4 +103,4 @@ def _scenario(position: int, number: int, comparison: Comparison, name: str) -> 
         id = f"{latency}-{position}-{number}"
         figure = curve_figure(findings, looks, name, latency, id, ladder_table(findings, name, latency))
         figures.append(replace(figure, title=f"{figure.title}, {name}"))
-    return {"name": name, "figures": figures, "slo": slo(findings.study.scenarios[name].slo)}
+    return ScenarioView(name, tuple(figures), slo(findings.study.scenarios[name].slo))

@@ -120,7 +120,7 @@ def known_pairs_table(findings: Findings) -> Table:
         for kind, (share, pairs) in judge.by_kind.items():
             note = WORSE.get(kind, "")
             if kind == "published" and judge.published:
-                note = f"{judge.published['strong']} over {judge.published['weak']}: {judge.published['source']}"
+                note = f"{judge.published.strong} over {judge.published.weak}: {judge.published.source}"
             rows.append([start, Td(kind, note=note), f"{pairs:,}", _above(share), ""])
     heads = ["Judge", "Known pairs", ">Pairs", ">Better answer found", ">First answer preferred, points"]
     note = (
