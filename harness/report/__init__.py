@@ -2,6 +2,10 @@
 
 index.html (one file, works offline), release_notes.md with charts/*.svg, model_card.md and one card a variant in
 model_cards/, summary.json (summary.schema.json has its form), cells.csv.
+
+sections.py declares what the report has, in order; a section's blocks (blocks.py) are tables of tables/, figures of
+figures/ and what composed.py makes of several. pages/ and files/ write them. A module of tables/ shows what the module
+of the same name in harness/analysis found; words.py has the sentences.
 """
 
 from pathlib import Path
