@@ -92,7 +92,9 @@ def _scenarios(a: Side, b: Side, notes: list[str]) -> dict[str, Scenario]:
     return found
 
 
-def _cells(side: Side, word: str, suites, scenarios: dict[str, Scenario], judged: bool) -> list[Measured]:
+def _cells(
+    side: Side, word: str, suites: tuple[str, ...], scenarios: dict[str, Scenario], judged: bool
+) -> list[Measured]:
     return [
         replace(m, cell=replace(m.cell, variant=word))
         for m in side.study.measured
@@ -137,7 +139,15 @@ def _traffic(measured: Measured) -> dict:
     return found | ({"requests": point.requests} if point.profile == "throughput" else {})
 
 
-def _pair(a: Side, b: Side, cells: dict, suites, scenarios, margin: float, command: str) -> Study:
+def _pair(
+    a: Side,
+    b: Side,
+    cells: dict[str, list[Measured]],
+    suites: tuple[str, ...],
+    scenarios: dict[str, Scenario],
+    margin: float,
+    command: str,
+) -> Study:
     one, two = a.own, b.own
     labels = {A: f"A: {one.label}", B: f"B: {two.label}"}
     missing, failures = [], []

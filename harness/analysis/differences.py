@@ -5,7 +5,7 @@ and the engine's, the checkpoint's and the machine's own facts.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +65,7 @@ def _facts(variant: Variant, study: Study, measured: list[Measured], subjects: s
     return {name: _joined(list(values)) for name, values in seen.items()}
 
 
-def _cell_facts(measured: Measured, add) -> None:
+def _cell_facts(measured: Measured, add: Callable[[str, Any], None]) -> None:
     engine, subject = measured.engine, measured.cell.subject
     add("engine", engine.label)
     for kernel in engine.kernels:

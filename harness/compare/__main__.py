@@ -16,6 +16,7 @@ import argparse
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import harness
@@ -112,7 +113,7 @@ def _files(arguments: argparse.Namespace, compared: list, verdict: str, failed: 
         raise ConfigError(f"cannot write {error.filename or 'the output'}: {error.strerror or error}") from None
 
 
-def _write(path: Path, text: str, write) -> None:
+def _write(path: Path, text: str, write: Callable[[Path, str], None]) -> None:
     if path.is_dir():
         raise ConfigError(f"cannot write {path}: it is a folder; name a file")
     if not path.parent.is_dir():

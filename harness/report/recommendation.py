@@ -2,6 +2,7 @@
 
 from harness.analysis import Findings
 from harness.analysis.decision.recommend import Recommendation, Wanted
+from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.validity import simulated
 from harness.report.words import about, times
 
@@ -60,7 +61,7 @@ def _wanted(suite: str, wanted: Wanted) -> str:
     return f"{about(wanted.items)} items of {suite}{lacking}"
 
 
-def _gain(gain) -> str:
+def _gain(gain: Estimate) -> str:
     return times(gain) if gain.bounded else f"{times(gain)}, measured once, no interval"
 
 

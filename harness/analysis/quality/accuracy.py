@@ -146,7 +146,9 @@ def _result(measured: Measured) -> SuiteResult:
     )
 
 
-def _against(study: Study, result: SuiteResult, base: Measured | None, own: Measured, noise: Estimate | None):
+def _against(
+    study: Study, result: SuiteResult, base: Measured | None, own: Measured, noise: Estimate | None
+) -> tuple[SuiteResult, Paired | None]:
     """The result with its comparison, or with the reason why there is none; and the pairs it rests on."""
     baseline = study.label(study.baseline)
     if base is None:

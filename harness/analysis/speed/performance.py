@@ -95,7 +95,9 @@ def ladder(points: tuple[PointResult, ...]) -> tuple[PointResult, ...]:
     return tuple(point for point in points if point.profile == "server")
 
 
-def speedup(base: PointResult | None, own: PointResult | None, metric: str, draws: np.ndarray | None = None):
+def speedup(
+    base: PointResult | None, own: PointResult | None, metric: str, draws: np.ndarray | None = None
+) -> Estimate | None:
     """baseline / variant of a latency. The interval is of `draws` (see `median_ratio_draws`), else of the repeats."""
     if not _comparable(base, own, metric):
         return None

@@ -61,6 +61,6 @@ def _mean_latency(study: Study, points: dict, against: dict[tuple[str, str], Aga
     return geometric_mean([part.speedups["e2e_ms_p50"] for part in parts], draws)
 
 
-def _mean_throughput(study: Study, points: dict, against: dict[tuple[str, str], Against], name: str):
+def _mean_throughput(study: Study, points: dict, against: dict[tuple[str, str], Against], name: str) -> Estimate | None:
     parts = [against[name, scenario].throughput for scenario in _scenarios_with(study, points, "throughput")]
     return geometric_mean(parts) if parts and None not in parts else None

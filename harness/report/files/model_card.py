@@ -13,6 +13,7 @@ import yaml
 from harness.analysis import Findings
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.judge import WinRate
+from harness.analysis.study import Study
 from harness.analysis.validity import engines, simulated
 from harness.records.fields import Json
 from harness.report.files.markdown import code_fence, markdown, markdown_table
@@ -56,7 +57,7 @@ def model_card(findings: Findings, names: tuple[str, ...]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _only(found: Table, names: list[str], study) -> Table:
+def _only(found: Table, names: list[str], study: Study) -> Table:
     """The rows of these variants."""
     rows = tuple(row for row in found.rows if all(td.variant is None or td.variant in names for td in row))
     return Table(found.title, found.columns, rows, found.note, found.group)

@@ -1,6 +1,7 @@
 """The variants at a glance, and published figures beside the measured ones."""
 
 import re
+from collections.abc import Callable
 from math import exp, log
 
 from harness.analysis import Findings
@@ -37,7 +38,7 @@ def variants_table(findings: Findings) -> Table:
         for key, column in columns.items()
     }
 
-    def gain(key: str, name: str, notes: list[str], show=times) -> Td:
+    def gain(key: str, name: str, notes: list[str], show: Callable[[Estimate | None], str] = times) -> Td:
         estimate = columns[key].get(name)
         notes += ["emulated"] if name in slow and key != "recovery" else []
         if name == study.baseline:

@@ -1,6 +1,7 @@
 """Tables of serving performance: single stream, throughput, other loads, the data behind the figures."""
 
 from harness.analysis import Findings
+from harness.analysis.decision.pareto import Front
 from harness.analysis.speed.capacity import searched_capacity
 from harness.analysis.speed.performance import PointResult, at, ladder
 from harness.report.tables.table import Table, Td, name_of, table
@@ -135,7 +136,7 @@ def ladder_table(findings: Findings, scenario: str, latency: str) -> Table:
     return table(f"{name} by request rate, {scenario}", heads, rows, group=0)
 
 
-def front_table(findings: Findings, front) -> Table:
+def front_table(findings: Findings, front: Front) -> Table:
     study, rows = findings.study, []
     for variant, (x, y) in front.points.items():
         beaten = front.dominated.get(variant)

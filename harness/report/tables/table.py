@@ -52,7 +52,9 @@ class Table:
         return [(name.lstrip(">"), name.startswith(">")) for name in self.columns]
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable], note: str = "", group: int | None = None):
+def table(
+    title: str, columns: Iterable[str], rows: Iterable[Iterable], note: str = "", group: int | None = None
+) -> Table:
     """A Table from rows of Td, or of anything else as its text."""
     cells = tuple(tuple(cell if isinstance(cell, Td) else Td(str(cell)) for cell in row) for row in rows)
     return Table(title, tuple(columns), cells, note, group)
