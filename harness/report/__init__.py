@@ -11,8 +11,8 @@ of the same name in harness/analysis found; words.py has the sentences.
 from pathlib import Path
 
 from harness.analysis import Findings, Study, analyse
-from harness.report.figures.charts import charts
 from harness.report.files.cells import cells_csv
+from harness.report.files.charts import charts
 from harness.report.files.folder import write_files
 from harness.report.files.model_card import model_cards
 from harness.report.files.notes import release_notes

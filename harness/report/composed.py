@@ -1,5 +1,6 @@
 """Makers of blocks that are more than one table: figures with their notes, what is folded away, texts."""
 
+import json
 from collections.abc import Iterator
 
 import yaml
@@ -27,7 +28,6 @@ from harness.report.figures.figures import curve_figure, front_figure
 from harness.report.figures.gains import envelope_figure, ladder_figure
 from harness.report.figures.gemm import gemm_figures
 from harness.report.figures.style import styles
-from harness.report.pages.frame import plain
 from harness.report.recommendation import recommendation
 from harness.report.tables.accuracy import categories_table
 from harness.report.tables.gemm import layers_table
@@ -181,5 +181,5 @@ def command(findings: Findings) -> Iterator[Block]:
 
 
 def configuration(findings: Findings) -> Iterator[Block]:
-    config = plain(findings.study.config)
+    config = json.loads(json.dumps(findings.study.config, default=str))  # JSON types: YAML prints others with tags
     yield Configuration(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110))

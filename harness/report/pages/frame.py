@@ -100,8 +100,3 @@ def _visible_data(value: Any) -> Any:
     if isinstance(value, dict):
         return {_visible_data(key): _visible_data(item) for key, item in value.items()}
     return [_visible_data(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def plain(value: Any) -> Any:
-    """A configuration as JSON types, so that YAML prints it without tags."""
-    return json.loads(json.dumps(value, default=str))

@@ -11,7 +11,7 @@ import yaml
 import harness.report
 from harness.analysis import analyse
 from harness.report import write_report
-from harness.report.figures.charts import charts
+from harness.report.files.charts import charts
 from harness.report.sections import drawings, fill
 from harness.report.tables.accuracy import recovery_table
 from harness.report.tables.gains import attribution_table, cost_table
