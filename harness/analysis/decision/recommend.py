@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from harness.analysis.decision.pareto import per_gpu
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.judge import WinRate
+from harness.analysis.quality.paired import NOT_SHOWN, SHOWN
 from harness.analysis.speed.speedups import Speedups
 from harness.analysis.statistics.intervals import Estimate
-from harness.analysis.statistics.paired import NOT_SHOWN, SHOWN
 from harness.analysis.study import Study
 
 MEASURES = ("capacity", "latency", "throughput")

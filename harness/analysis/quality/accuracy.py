@@ -4,6 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.analysis.quality.paired import (
+    NOT_SHOWN,
+    REFUTED,
+    SHOWN,
+    Comparison,
+    Paired,
+    compare,
+    non_inferiority,
+    pair_items,
+)
 from harness.analysis.quality.pairs import PairingError
 from harness.analysis.statistics.clustered import robust_mean
 from harness.analysis.statistics.intervals import (
@@ -14,16 +24,6 @@ from harness.analysis.statistics.intervals import (
     ratio,
     resample_means,
     wilson,
-)
-from harness.analysis.statistics.paired import (
-    NOT_SHOWN,
-    REFUTED,
-    SHOWN,
-    Comparison,
-    Paired,
-    compare,
-    non_inferiority,
-    pair_items,
 )
 from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.statistics.significance import holm

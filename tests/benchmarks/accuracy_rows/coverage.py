@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 from table import Row
 
-from harness.analysis.statistics.paired import Paired, compare
+from harness.analysis.quality.paired import Paired, compare
 
 ITEMS = (164, 500, 1319, 14042)
 SCORES = (0.3, 0.5, 0.66, 0.85)

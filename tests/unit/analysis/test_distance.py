@@ -10,8 +10,8 @@ from scipy.special import rel_entr
 
 from harness.analysis import analyse
 from harness.analysis.quality.choices import choice_distances, choice_gap, log_softmax
+from harness.analysis.quality.paired import PairingError
 from harness.analysis.quality.texts import perplexity_of, text_distances, text_gap
-from harness.analysis.statistics.paired import PairingError
 from harness.analysis.study import Study
 from harness.records.item import Item, TextWindow
 from harness.report.files.notes import release_notes

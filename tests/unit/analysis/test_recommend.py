@@ -6,9 +6,9 @@ import pytest
 
 from harness.analysis import analyse
 from harness.analysis.decision.recommend import recommend
+from harness.analysis.quality.paired import NOT_SHOWN, REFUTED, SHOWN
 from harness.analysis.speed.speedups import Speedups
 from harness.analysis.statistics.intervals import Estimate
-from harness.analysis.statistics.paired import NOT_SHOWN, REFUTED, SHOWN
 from harness.report.recommendation import recommendation
 from harness.report.words import about
 from tests.unit.report.synthetic_study import synthetic_study

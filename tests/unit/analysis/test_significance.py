@@ -7,7 +7,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from harness.analysis.statistics.paired import SHOWN, Paired, compare
+from harness.analysis.quality.paired import SHOWN, Paired, compare
 from harness.analysis.statistics.significance import holm, items_to_show, mcnemar_exact, mean_test, minimum_detectable
 
 
