@@ -29,7 +29,7 @@ class Difference:
 def differences(
     a: tuple[Variant, Study, list[Measured]], b: tuple[Variant, Study, list[Measured]]
 ) -> tuple[Difference, ...]:
-    """Of (variant, its study, its measured cells that are compared), in the order of what matters most."""
+    """Compare two sides, each (variant, its study, its measured cells); what matters most comes first."""
     both = _subjects(a[2]) & _subjects(b[2])
     left, right = _facts(*a, both), _facts(*b, both)
     names = [*left, *(name for name in right if name not in left)]

@@ -36,7 +36,7 @@ class Change:
 
 
 def load_changes(findings: Findings, scenario: str, notes: list[str]) -> list[Change]:
-    """Of a scenario; what is not compared goes to `notes`."""
+    """Return the changes in one scenario; what is not compared goes to `notes`."""
     study = findings.study
     points = {word: {p.point.load: p for p in findings.points[word, scenario]} for word in (A, B)}
     broken = {c.point.load for c in _not_there(study, B) if c.scenario == scenario and c.point}

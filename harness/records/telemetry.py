@@ -33,7 +33,7 @@ class GpuUse(Stored):
 
 @dataclass(frozen=True)
 class Telemetry(Stored):
-    """Of all GPUs of the server together; without GPUs: nothing was watched."""
+    """The GPUs of a server, each and together; without GPUs nothing was watched."""
 
     gpus: tuple[GpuUse, ...] = ()
     energy_j: float | None = None

@@ -45,7 +45,7 @@ class Drawing:
 
     @property
     def path(self) -> str | None:
-        """Of its file, from the release notes; None where it has none, or nothing to show."""
+        """The path of its file from the release notes; None where it has none, or nothing to show."""
         return f"charts/{self.chart}.svg" if self.chart and self.figure.spec["data"] else None
 
 

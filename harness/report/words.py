@@ -120,7 +120,7 @@ class Verdict:
 
 
 def verdicts(findings: Findings) -> list[Verdict]:
-    """Of each other form of the model; where there are none, of the baseline's deployments."""
+    """A verdict on each other form of the model; where there are none, on the baseline's deployments."""
     mark = "SIMULATED: " if simulated(findings.study) else ""
     return [_verdict(findings, name, mark) for name in findings.study.forms or findings.study.compared]
 

@@ -68,7 +68,7 @@ def recommend(
 
 
 def _wanted(names: list[str], suites: dict[tuple[str, str], SuiteResult]) -> dict[str, Wanted]:
-    """Of the suites on which something is not shown, where that takes more items than were measured."""
+    """Return the items that are lacking, by suite on which something is not shown for want of items."""
     found: dict[str, Wanted] = {}
     for (name, suite), result in suites.items():
         c = result.comparison

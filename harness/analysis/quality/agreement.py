@@ -27,7 +27,7 @@ from harness.records.item import Item
 
 @dataclass(frozen=True)
 class Sameness:
-    """Of two runs over the same items."""
+    """How far two runs agree over the same items."""
 
     exact: Estimate
     prefix: Estimate

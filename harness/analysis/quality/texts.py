@@ -47,7 +47,7 @@ class TextGap:
 
 @dataclass(frozen=True)
 class TextDistance:
-    """Of every variant, the baseline included; its `gap` is None, and so is another's that cannot be compared."""
+    """A variant's perplexity and distance; `gap` is None for the baseline, and where nothing can be compared."""
 
     variant: str
     suite: str

@@ -48,7 +48,7 @@ class Fastest:
 
 @dataclass(frozen=True)
 class Envelope:
-    """Of one scenario and metric, at `gpus` GPUs, whose requests/s all rates are."""
+    """The best deployments in one scenario by one metric; all rates are requests/s of `gpus` GPUs."""
 
     scenario: str
     metric: str

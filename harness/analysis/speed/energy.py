@@ -17,7 +17,7 @@ from harness.analysis.study import Study
 
 @dataclass(frozen=True)
 class Energy:
-    """Of one load point; None: NVML did not tell. Power, memory and GPU counts are of all GPUs of the server."""
+    """Energy at one load point; None: NVML did not tell. Power, memory and GPU counts are of all GPUs of the server."""
 
     point: PointResult
     gpus: int
@@ -76,12 +76,12 @@ def _gain(own: PointResult, base: PointResult | None) -> Estimate | None:
 
 
 def _values(point: PointResult, name: str) -> list[float]:
-    """Of the repeats that have it."""
+    """Return the value of each repeat that has one."""
     return [value for run in point.runs if (value := getattr(run.telemetry, name)) is not None]
 
 
 def _of_server(point: PointResult, name: str, together: Callable[[list[Any]], float]) -> list[float]:
-    """Of each repeat, over its GPUs; a repeat in which one GPU does not tell is left out."""
+    """Return a value of each repeat, taken over its GPUs; a repeat in which one GPU does not tell is left out."""
     runs = [[getattr(gpu, name) for gpu in run.telemetry.gpus] for run in point.runs if run.telemetry.gpus]
     return [together(values) for values in runs if None not in values]
 

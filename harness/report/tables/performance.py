@@ -89,7 +89,7 @@ def other_loads_table(findings: Findings) -> Table:
 
 
 def speculation_table(findings: Findings) -> Table:
-    """Of speculative decoding; empty where no server told of any."""
+    """Acceptance and speed of speculative decoding; empty where no server told of any."""
     rows = []
     for (variant, scenario), points in findings.points.items():
         for point in points:
