@@ -22,7 +22,7 @@ def load_study(results: Path) -> Study:
     variants = dict(manifest.variants)
     for record in records:  # the size of what was served is known once it was
         variant, served = variants.get(record.cell.variant), record.engine.get("checkpoint") or {}
-        if variant and served.get("reference") == variant.checkpoint and record.cell.kind != "judge":
+        if variant and served.get("reference") == variant.checkpoint and record.cell.answered_by_variant:
             variants[variant.name] = replace(variant, checkpoint_bytes=served.get("size_bytes"))
     manifest = replace(manifest, variants=variants)
     failures = [f for f in store.failures() if f["key"] in wanted and f["key"] not in measured]
