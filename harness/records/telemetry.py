@@ -1,8 +1,9 @@
 """What NVML told of a server's GPUs during a cell: `telemetry` of a record. What a card does not tell is None.
 
 telemetry/summary.py has the formulas. Keys: window_s [start, end] in seconds since the rows' time zero, interval_s,
-    energy_j of all GPUs together; of a load cell energy_j_per_output_token, energy_j_per_token; foreign_processes [{"pid", "name",
-    "bytes"}]; gpus [{"index", "uuid", "name", "mig_instance", "memory_bytes", "power_limit_w", "default_power_limit_w",
+    energy_j of all GPUs together; of a load cell energy_j_per_output_token, energy_j_per_token;
+    foreign_processes [{"pid", "name", "bytes"}];
+    gpus [{"index", "uuid", "name", "mig_instance", "memory_bytes", "power_limit_w", "default_power_limit_w",
     "samples", "gap_s_max" (largest between two), "energy_j", "energy_from": counter | power, "power_w_mean",
     "power_w_max", "sm_mhz_median", "sm_mhz_min", "sm_mhz_limit", "memory_mhz_median", "memory_mhz_limit",
     "memory_used_bytes_max", "utilization_mean", "temperature_c_max", "busy_samples", "throttle": {reason: share}}]
