@@ -21,7 +21,8 @@ system:
 
 # Tests that assert no times run two at a time, those with long files first, so that no worker waits for the last one.
 # The others start servers, measure, and have the machine to themselves.
-PARALLEL := $(wildcard tests/e2e $(addprefix tests/integration/,leaks hub accuracy checkpoints report)) tests/fuzz tests/unit
+PARALLEL := $(addprefix tests/,e2e $(addprefix integration/,leaks hub accuracy checkpoints report gemm \
+	engines/test_server_process.py engines/test_new_engine.py test_closed_pipe.py) fuzz unit)
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed $(if $(CI),system)

@@ -224,10 +224,10 @@ def test_a_simulated_score_is_in_no_model_index(tmp_path):
     assert "model-index" not in card.split("---\n")[1] and "**SIMULATED**" in card
 
 
-def test_cost_carries_the_price_its_day_and_its_source(rich):
+def test_cost_carries_the_price_its_day_and_its_source(rich, findings):
     note = cost_table(rich).note
     assert "2.50 USD per GPU-hour (list price, on demand, 2026-11-01)" in note
-    assert cost_table(analyse(synthetic_study())).rows == ()
+    assert cost_table(findings).rows == ()
 
 
 def test_attribution_names_the_steps(rich):

@@ -121,9 +121,8 @@ def test_a_rate_that_was_not_reached_is_hollow(report):
     assert specs["itl_ms-2"]["data"][0]["marker"]["symbol"] == ["circle", "circle", "circle-open"]
 
 
-def test_the_summary_is_the_findings(report):
+def test_the_summary_is_the_findings(report, findings):
     summary = json.loads((report / "summary.json").read_text())
-    findings = analyse(synthetic_study())
     assert summary["schema"] == 2
     metrics = summary["variants"]["fp8"]["metrics"]
     own = findings.suites["fp8", "mmlu"].comparison.recovery

@@ -42,8 +42,8 @@ def test_numbers_carry_unit_and_interval():
     assert slo({"itl_ms_p99": 50.0, "ttft_ms_p99": 500.0}) == "p99 ITL ≤ 50 ms and p99 TTFT ≤ 500 ms"
 
 
-def test_a_verdict_says_when_there_is_no_difference_and_when_there_is():
-    texts = {v.variant: v.text for v in verdicts(analyse(synthetic_study()))}
+def test_a_verdict_says_when_there_is_no_difference_and_when_there_is(findings):
+    texts = {v.variant: v.text for v in verdicts(findings)}
     assert "of Dense BF16's accuracy (no significant difference) and serves" in texts["fp8"]
     assert "Non-inferior at a margin of 1 % over 3 suites: not shown" in texts["fp8"]
     assert "accuracy (a significant loss) and" in texts["sparse_fp8"] and "3 suites: refuted" in texts["sparse_fp8"]
@@ -61,8 +61,8 @@ def test_a_variant_equal_to_the_baseline_is_said_to_be_equal():
     assert findings.averages["int4"].recovery.low < 1.0, "no flip in some hundred items is still no proof"
 
 
-def test_a_weak_judge_shows_no_win_rate():
-    table = judge_table(analyse(synthetic_study()))
+def test_a_weak_judge_shows_no_win_rate(findings):
+    table = judge_table(findings)
     assert table.rows[0][1].text == (
         "not shown: the judge is no better than chance on known pairs (54.0 % [42.0, 66.0])"
     )
@@ -91,8 +91,7 @@ def test_noise_floor_from_a_second_run_of_the_baseline():
     assert comparison.noise.value == 0.0 and comparison.noise.bounded
 
 
-def test_every_number_of_a_variant_may_stand_beside_a_published_one():
-    findings = analyse(synthetic_study())
+def test_every_number_of_a_variant_may_stand_beside_a_published_one(findings):
     sections = {name.partition("/")[0] for v in findings.study.variants for name in scalars(findings, v)}
     assert sections <= {*SECTIONS, *findings.study.scenarios}
 
@@ -172,8 +171,7 @@ def test_a_deployment_has_the_colour_of_its_head_and_its_own_marker():
     assert looks["fp8_tp2"].marker != looks["fp8"].marker
 
 
-def test_closed_loops_and_searches_have_a_table_of_their_own():
-    findings = analyse(synthetic_study())
+def test_closed_loops_and_searches_have_a_table_of_their_own(findings):
     assert other_loads_table(findings).rows == ()
     key = next(iter(findings.points))
     run = findings.points[key][0].runs[0]
