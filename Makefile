@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast fuzz wheels lint clean system
+.PHONY: quickstart test test-fast fuzz wheels lint coverage clean system
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,8 +25,7 @@ PARALLEL := $(addprefix tests/,e2e $(addprefix integration/,leaks hub accuracy c
 	engines/test_server_process.py engines/test_new_engine.py test_closed_pipe.py) fuzz unit)
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/installed $(if $(CI),system)
-	$(BIN)/ruff check .
+test: lint $(if $(CI),system)
 	$(BIN)/python -m pytest $(PARALLEL) $(TWO)
 	$(BIN)/python -m pytest tests/integration $(addprefix --ignore=,$(PARALLEL))
 
@@ -48,6 +47,11 @@ wheels: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Lines and branches of harness/ that the unit tests reach, within their own process.
+coverage: $(VENV)/installed
+	$(BIN)/python -m pytest tests/unit $(TWO) --cov --cov-report=term:skip-covered
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

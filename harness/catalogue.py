@@ -29,11 +29,13 @@ METHODS = {
 
 def variants() -> dict[str, Variant]:
     """Every variant of the catalogue, typed, by name. Raises HarnessError for a file that does not fit the schema."""
-    found = {}
+    found: dict[str, Variant] = {}
     for path in sorted((conf_dir() / "variant").glob("*.yaml")):
         try:
             values = OmegaConf.create(yaml.safe_load(path.read_text()) or {})
-            found[path.stem] = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Variant), values))
+            variant = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Variant), values))
+            assert isinstance(variant, Variant)
+            found[path.stem] = variant
         except Exception as error:
             raise HarnessError(f"conf/variant/{path.name}: {error}") from None
     return found

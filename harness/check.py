@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
+from harness.records import Damage
 
 MANIFEST = "sweep.json"
 
@@ -48,7 +49,8 @@ def check(results: Path, repair: bool) -> int:
     print("\n".join([*problems, f"{results}: {_count(cells, 'cell')}, {_count(len(problems), 'problem')}"]))
     if not problems:
         return 0
-    again, moved = "run the sweep's command again", ()
+    again = "run the sweep's command again"
+    moved: tuple[Damage, ...] = ()
     if repair:
         with store.locked():
             moved = store.set_aside()

@@ -11,10 +11,14 @@ to be, and the engine can read it; 1 it is not, or the engine cannot; 2 it is no
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import HarnessError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.config.variants import Variant
 
 
 def main() -> int:
@@ -51,19 +55,19 @@ def inspect(arguments: argparse.Namespace) -> int:
         from harness.checkpoints.inspection.variant import against
 
         problems += against(found, arguments.variant, variant)
-    reading = engine and read_by(engine, location, revision or None)
+    reading = read_by(engine, location, revision or None) if engine else None
     faults = grouped(problems + (reading.problems if reading else []))
     if arguments.json:
-        said = {"engine": {"name": engine.name, "says": reading.says}} if reading else {}
+        said = {"engine": {"name": engine.name, "says": reading.says}} if engine and reading else {}
         print(json.dumps(as_data(found, faults) | said, indent=1))
     else:
         print(render(found, faults))
-        if reading:
+        if engine and reading:
             print(f"{engine.name}: {reading.says}")
     return 1 if any(fault.level == "error" for fault in faults) else 0
 
 
-def _variant(name: str):
+def _variant(name: str) -> "Variant":
     from harness.catalogue import variants
 
     catalogue = variants()

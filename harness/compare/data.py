@@ -32,12 +32,12 @@ def _pair(comparison: Comparison, checks: list[Check], strict: bool) -> Json:
     findings, suites = comparison.findings, []
     for suite in comparison.study.suites:
         one, two = (findings.suites.get((word, suite)) for word in (A, B))
-        if one is None and two is None:
+        if (known := two or one) is None:
             continue
         c = two.comparison if two else None
         suites.append(
             {"suite": suite, "a": one and asdict(one.score), "b": two and asdict(two.score)}
-            | {"items": (two or one).items, "metric": (two or one).metric}
+            | {"items": known.items, "metric": known.metric}
             | {"difference": c and asdict(c.difference), "recovery": c and c.recovery and asdict(c.recovery)}
             | {"lost": c and c.lost, "gained": c and c.gained, "mcnemar_p": c and c.p}
             | {"not_compared": two.not_compared if two else "not measured in B"}

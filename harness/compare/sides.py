@@ -36,8 +36,8 @@ def pairs(a: str, b: str, results: Path | None = None) -> list[tuple[Side, Side]
 def _names(
     study_a: Study, a: str | None, path_a: Path, study_b: Study, b: str | None, path_b: Path
 ) -> list[tuple[str, str]]:
-    if a or b:
-        return [(_known(study_a, a or b, path_a), _known(study_b, b or a, path_b))]
+    if one := a or b:
+        return [(_known(study_a, one, path_a), _known(study_b, b or one, path_b))]
     if common := [name for name in study_a.variants if name in study_b.variants]:
         return [(name, name) for name in common]
     if len(study_a.variants) == len(study_b.variants) == 1:

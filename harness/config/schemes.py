@@ -10,7 +10,11 @@ GRANULARITIES = ("tensor", "channel", "token", "group", "block")
 SCALES = ("e8m0", "e4m3")
 ON_CPU = ("native", "emulated", "dense", "none")
 NAMES = {("bfloat", 16): "bf16", ("float", 16): "fp16", ("float", 32): "fp32", ("float", 8): "fp8 e4m3"}
-SCALED = {("float", 4, "e8m0"): "mxfp4", ("float", 4, "e4m3"): "nvfp4", ("float", 8, "e8m0"): "mxfp8"}
+SCALED: dict[tuple[str, int, str | None], str] = {
+    ("float", 4, "e8m0"): "mxfp4",
+    ("float", 4, "e4m3"): "nvfp4",
+    ("float", 8, "e8m0"): "mxfp8",
+}
 
 
 def number(format: Format) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from harness.console.output import MaskedStream
 from harness.console.terminal import console
@@ -43,7 +43,7 @@ class Remaining:
 class PlainProgress:
     """One line an event, with the time since the start."""
 
-    def __init__(self, stream=None):
+    def __init__(self, stream: TextIO | None = None):
         self.stream = stream or sys.stderr
         self.begin = time.monotonic()
         self.total = self.number = 0
@@ -78,7 +78,7 @@ class PlainProgress:
 class RichProgress(PlainProgress):
     """The sweep, the current cell and the time left. Redrawn twice a second: the load client needs the CPU."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         super().__init__()

@@ -121,7 +121,8 @@ def parse_rocminfo(output: str) -> list[HostGpu]:
     for block in re.split(r"^Agent \d+", output, flags=re.MULTILINE)[1:]:
         agent = dict(re.findall(r"^  (\w[\w ]*?):\s+(.*?)\s*$", block, re.MULTILINE))
         if agent.get("Device Type") == "GPU":
-            found.append({"name": agent.get("Marketing Name") or agent.get("Name"), "architecture": agent.get("Name")})
+            name = agent.get("Marketing Name") or agent.get("Name") or "unknown GPU"
+            found.append({"name": name, "architecture": agent.get("Name")})
     return found
 
 
@@ -144,7 +145,8 @@ def _cpu_model() -> str:
 @lru_cache(maxsize=1)
 def _cpu() -> tuple[str, frozenset[str]]:
     """Model name and feature flags, as Linux tells them."""
-    name, flags = platform.processor() or "unknown CPU", frozenset()
+    name = platform.processor() or "unknown CPU"
+    flags: frozenset[str] = frozenset()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")

@@ -12,11 +12,15 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.console.terminal import console
 from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.selftest.checks import Check
 
 
 def main() -> int:
@@ -66,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0 if able else 1
 
 
-def _print(checks) -> None:
+def _print(checks: "list[Check]") -> None:
     from rich.table import Table
 
     table = Table("", "measured", "limit", "")

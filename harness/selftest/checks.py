@@ -71,10 +71,11 @@ def observe(server: Server, times: Sequence[float], tokens: int, workers: int, c
     requests = (
         make_request(index, at_s, server.model, PROMPT, Asked(len(PROMPT), tokens)) for index, at_s in enumerate(times)
     )
-    limits = {"request_timeout_s": 60.0, "cell_timeout_s": 120.0}
     stamps, gaps, sends, intended, sent_at, ends = [], [], [], [], [], []
     failures = count = merged = 0
-    with run_schedule(server, requests, concurrency=concurrency, workers=workers, **limits) as recording:
+    with run_schedule(
+        server, requests, concurrency=concurrency, workers=workers, request_timeout_s=60.0, cell_timeout_s=120.0
+    ) as recording:
         for trace in recording.traces:
             stream = parse(trace)
             if trace.sent_s is not None:

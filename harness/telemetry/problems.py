@@ -1,6 +1,7 @@
 """What preflight says of the GPUs that engines will use. Without NVML nothing is known of them, and nothing said."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from harness.machine import nvml as access
 from harness.machine.devices import VARIABLE, visible
@@ -18,15 +19,15 @@ def problems(environment: Mapping[str, str], wanted: Mapping[str, int]) -> list[
         return []
 
 
-def _problems(nvml, environment: Mapping[str, str], wanted: Mapping[str, int]) -> list[str]:
+def _problems(nvml: Any, environment: Mapping[str, str], wanted: Mapping[str, int]) -> list[str]:
     gpus = access.gpus(nvml)
     seen = visible(gpus, environment)
     found = list(seen.problems)
     for session, count in wanted.items():
         if len(seen.devices) < count <= len(gpus):  # more than there are: preflight.py says it, NVML or not
             told = f"; {VARIABLE}={environment[VARIABLE]}" if VARIABLE in environment else ""
-            there = f"{len(seen.devices)} of the {len(gpus)} here"
-            found.append(f"{session} is to be served on {count} GPU(s), and CUDA sees {there}{told}")
+            shown = f"{len(seen.devices)} of the {len(gpus)} here"
+            found.append(f"{session} is to be served on {count} GPU(s), and CUDA sees {shown}{told}")
     for device in seen.devices[: max(wanted.values(), default=0)]:
         there = access.processes(nvml, device)
         named = None if there is None else [{**process, "name": name_of(process["pid"])} for process in there]

@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,10 @@ def parse(name: str) -> HubText:
     if len(parts) > 3 or not all(parts):
         raise ConfigError(f"scenario text {name!r}: expected hub:DATASET[@REVISION][:SPLIT[:FIELD]]")
     dataset, _, revision = parts[0].partition("@")
-    config = None
+    config: str | None = None
     if dataset.count("/") == 2 and not Path(dataset).is_dir():
         dataset, _, config = dataset.rpartition("/")
-    return HubText(dataset, revision or None, *parts[1:], config=config)
+    return replace(HubText(dataset, revision or None, *parts[1:]), config=config)
 
 
 def identity(name: str) -> str:

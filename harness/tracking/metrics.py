@@ -74,7 +74,8 @@ def _series(findings: Findings, variant: str, scenario: str) -> Metrics:
         for part in PARTS:
             name = ladder_name(scenario, latency, part)
             for point, value in by_rate(findings, variant, scenario, f"{latency}_ms_{part}"):
-                found[name, round(scale * point.rate_rps)] = value
+                if point.rate_rps is not None:
+                    found[name, round(scale * point.rate_rps)] = value
     for point in ladder(findings.points[variant, scenario]):
         if point.valid and point.rate_rps is not None and point.served_rps is not None:
             found[served_name(scenario), round(scale * point.rate_rps)] = point.served_rps

@@ -7,6 +7,7 @@ interrupted, runs it.
 import re
 import time
 import warnings
+from collections.abc import Callable
 
 import regex
 
@@ -43,7 +44,7 @@ class Pattern:
         """Whether the pattern matches anywhere in `text`. Raises SlowPattern."""
         return self._run(self._compiled.search, text)
 
-    def _run(self, how, text: str) -> bool:
+    def _run(self, how: Callable[..., object], text: str) -> bool:
         begin = time.thread_time()
         try:
             return how(text, timeout=max(0.001, min(MATCH_S, self._left_s))) is not None
