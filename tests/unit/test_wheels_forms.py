@@ -22,7 +22,7 @@ def test_every_variant_has_a_form(sweep):
 def served_variants(sweep: str) -> set[str]:
     """Those that vLLM serves, by the name of the variant that a deployment is of."""
     known = studies.planned(sweep)[0].variants
-    heads = {session.variant: known.get(session.variant) for session in studies.sessions(sweep)}
+    heads = {s.variant or s.label: known.get(s.variant) for s in studies.sessions(sweep)}
     return {
         (head and head.deployment_of) or name
         for name, head in heads.items()
