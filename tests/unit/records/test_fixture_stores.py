@@ -14,16 +14,15 @@ from harness.report import write_report
 
 pytestmark = pytest.mark.slow
 
-STORES = Path(__file__).parents[2] / "fixtures/stores"
 CELLS = {"tiny": 51, "gemm": 6}
 FAILED = "HTTP 500, the engine died"  # in failures/
 
 
 @pytest.fixture(scope="module", params=[f"schema_{schema}/{name}" for schema in (1, 2) for name in CELLS])
-def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(request: pytest.FixtureRequest, stores: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of a store; its folder's parent names the schema."""
     folder = tmp_path_factory.mktemp("stores") / request.param
-    shutil.copytree(STORES / request.param, folder)
+    shutil.copytree(stores / request.param, folder)
     return folder
 
 
@@ -48,9 +47,9 @@ def test_the_check_finds_no_problem(results: Path, capsys: pytest.CaptureFixture
     assert f"{CELLS[results.name]} cells, 0 problems" in capsys.readouterr().out
 
 
-def test_the_report_gives_the_same_numbers_as_ever(results: Path, study: Study, tmp_path: Path) -> None:
+def test_the_report_gives_the_same_numbers_as_ever(results: Path, study: Study, stores: Path, tmp_path: Path) -> None:
     page = write_report(study, tmp_path / "report")
     expected = results.parent.name + "/" + results.name + ".cells.csv"
-    assert (page.parent / "cells.csv").read_bytes() == (STORES / expected).read_bytes()
+    assert (page.parent / "cells.csv").read_bytes() == (stores / expected).read_bytes()
     if results.name == "tiny":
         assert all(FAILED in file.read_text() for file in (page, page.parent / "release_notes.md"))
