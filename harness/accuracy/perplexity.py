@@ -153,7 +153,7 @@ class Perplexity(Suite):
 
 @dataclass(frozen=True)
 class Text:
-    """Where the text comes from: `corpus`, a name of load/traffic/corpora.py, or the one file in `folder`."""
+    """Where the text comes from: `corpus`, a name of text/corpora.py, or the one file in `folder`."""
 
     kind: str
     label: str

@@ -1,4 +1,4 @@
-"""The words and sizes of a scheme: Format and Scheme of config.py as the text that tables show. Pure."""
+"""The words and sizes of a scheme: Format and Scheme of variants.py as the text that tables show. Pure."""
 
 from typing import Any
 

@@ -31,7 +31,7 @@ class Scenario:
     output_tokens: int = MISSING
     prompt_spread: Spread = field(default_factory=Spread)
     output_spread: Spread = field(default_factory=Spread)
-    text: str = "prose"  # a corpus of load/traffic/corpora.py: prose | code | chat | hub:DATASET, or a text file
+    text: str = "prose"  # a corpus of text/corpora.py: prose | code | chat | hub:DATASET, or a text file
     send_as: str = "ids"  # ids: token ids; text: text that the tokenizer turns into exactly so many tokens
     shared_prefix_tokens: int = 0  # the first tokens of every prompt are the same (RAG system prompt)
     turns: int = 1  # above 1: every request is a conversation, whose next turn resends all that was said

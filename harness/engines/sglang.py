@@ -1,7 +1,7 @@
 """SGLang in an environment of its own, started as `python -m sglang.launch_server`.
 
 No machine of ours has a GPU: this module has not run. Its arguments are compared with those of the wheel by a test
-(tests/unit/engines/test_sglang.py); its API is as read in sglang 0.5.23, python/sglang/srt/entrypoints.
+(tests/unit/engines/test_launched_engines.py); its API is as read in sglang 0.5.23, python/sglang/srt/entrypoints.
 """
 
 from dataclasses import dataclass, field, replace

@@ -4,7 +4,7 @@ A load profile is one class and one line in PROFILES. It says which points it ma
 requests of a point are meant to be sent. A point's loop is closed (its next request waits for an earlier one) or open
 (it does not wait, so a slow server cannot slow its own load down). `measure.py` does the rest:
 
-    traffic -> client (stamps and bytes) -> sse (token times) -> metrics, validity -> Outcome
+    traffic -> client (stamps and bytes) -> sse (token times) -> metrics, flags -> Outcome
 
 The planner and `--help` import this file: nothing heavy at the top.
 """

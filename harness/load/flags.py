@@ -16,7 +16,6 @@ from harness.records.point import LoadPoint
 
 SATURATED = 1.05
 FAILED_SHARE = 0.05
-CONNECT_SHARE = 0.10
 MERGED_SHARE = 0.01
 CACHE_SHARE = 0.05
 SERVER_SHARE = 0.01

@@ -38,7 +38,7 @@ and the median time m of a conversation (E2E where it has one turn), D - m is S 
 serves offered / stretch, stretch = (D - m) / S. Where it falls behind by a factor r, its queue and m grow evenly:
 D = r S + m_0 and m = m_0 + (r - 1) S / 2, hence r = 2 stretch - 1. Requests that did not complete were not served.
 
-Only completed requests count, so a cell with failures is biased towards the requests that were lucky: validity.py
+Only completed requests count, so a cell with failures is biased towards the requests that were lucky: flags.py
 marks it. Percentiles interpolate linearly (numpy's default). What there is no data for is None.
 """
 

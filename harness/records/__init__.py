@@ -2,7 +2,7 @@
 
     sweep.json      manifest.py: Manifest, with its Variants, Scenarios and Cells (cell.py, point.py)
     record.json     record.py: Record, with its Flags; `result` by the kind of its cell:
-                    accuracy and judge accuracy_result.py, load metrics.py, gemm harness/gemm
+                    accuracy and judge accuracy_result.py, load metrics.py, gemm gemm_result.py
     rows.jsonl.gz   an item (item.py), a request (request.py) or a product (harness/gemm) each
 
 store.py reads and writes them, record_check.py and manifest_check.py say what they cannot be. A field that is added to

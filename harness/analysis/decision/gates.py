@@ -13,7 +13,6 @@ from harness.analysis.speed.readings import BELOW
 from harness.analysis.statistics.intervals import Estimate
 
 PASSED, FAILED, INCONCLUSIVE, NOT_EVALUATED = "passed", "FAILED", "inconclusive", "NOT EVALUATED"
-GATE_FAILED = 3  # exit code
 
 
 @dataclass(frozen=True)

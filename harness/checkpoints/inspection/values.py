@@ -14,7 +14,6 @@ from harness.checkpoints.inspection.files import BITS, Container, Tensor
 from harness.checkpoints.inspection.layouts import Stored
 
 CHUNK = 4 << 20  # bytes read at once
-AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 BYTES = {8: np.uint8, 16: np.dtype("<u2"), 32: np.dtype("<u4"), 64: np.dtype("<u8")}
 # dtype: (bits of the value without its sign, exponent bits that are all ones in inf and NaN; None: there are none)
 MAGNITUDE = {
