@@ -89,7 +89,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _status(error: BaseException, place: Place) -> str | None:
     """Explain an answer of the hub by its status and its X-Error-Code."""
-    response = getattr(error, "response", None)
+    response: Any = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     if not isinstance(status, int) or status < 400:
         return None

@@ -44,14 +44,13 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """Return the cell as a record and a manifest hold it."""
-        stored = {"key": self.key, "kind": self.kind, "variant": self.variant, "fingerprint": self.fingerprint}
-        if self.suite:
-            stored["suite"] = self.suite
-        if self.point:
-            stored |= {"scenario": self.scenario, "point": self.point.to_json()}
-        if self.layer:
-            stored["layer"] = self.layer
-        return stored | {"repeat": self.repeat}
+        return {
+            **{"key": self.key, "kind": self.kind, "variant": self.variant, "fingerprint": self.fingerprint},
+            **({"suite": self.suite} if self.suite else {}),
+            **({"scenario": self.scenario, "point": self.point.to_json()} if self.point else {}),
+            **({"layer": self.layer} if self.layer else {}),
+            "repeat": self.repeat,
+        }
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:

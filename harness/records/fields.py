@@ -1,6 +1,7 @@
 """Dataclasses to and from stored JSON: what a new field needs is its declaration."""
 
-from dataclasses import field, fields
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Self
 
 Json = dict[str, Any]  # an object as it is stored
@@ -15,6 +16,7 @@ def later(default: Any) -> Any:
     return field(default=default, metadata={LATER: True})
 
 
+@dataclass(frozen=True)
 class Stored:
     """A frozen dataclass that is stored as a JSON object with its fields as keys."""
 
@@ -22,7 +24,7 @@ class Stored:
         return {f.name: getattr(self, f.name) for f in fields(self) if not self._left_out(f)}
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Self:
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read what is stored; an absent key, or null, is the field's default."""
         known = {f.name: stored[f.name] for f in fields(cls) if stored.get(f.name) is not None}
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
@@ -31,5 +33,5 @@ class Stored:
         """Return the fields declared with `later` that differ from their defaults."""
         return {f.name: getattr(self, f.name) for f in fields(self) if LATER in f.metadata and not self._left_out(f)}
 
-    def _left_out(self, declared: Any) -> bool:
+    def _left_out(self, declared: Field) -> bool:
         return LATER in declared.metadata and getattr(self, declared.name) == declared.default

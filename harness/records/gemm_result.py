@@ -36,7 +36,7 @@ class GemmResult(Stored):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        found, roofline = super().from_json(dict(stored)), stored.get("roofline")
+        found, roofline = super().from_json(stored), stored.get("roofline")
         absent = tuple(map(Absence.from_json, stored.get("absent") or ()))
         return replace(found, absent=absent, roofline=Roofline.from_json(roofline) if roofline else None)
 

@@ -60,7 +60,7 @@ class Answer:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Answer":
-        return cls(**{name: row.get(name) for name in _ANSWER if row.get(name) is not None})
+        return cls(**{name: row[name] for name in _ANSWER if row.get(name) is not None})
 
 
 @dataclass(frozen=True, kw_only=True)

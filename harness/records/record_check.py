@@ -193,8 +193,9 @@ def _items_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | No
 
 
 def _mean_fault(rows: list[dict[str, Any]], score: str, told: dict[str, Any], what: str) -> str | None:
-    values = [(row.get("scores") or {}).get(score) for row in rows]
-    if not values or None in values or abs(sum(values) / len(values) - told["value"]) <= SLACK:
+    found = [(row.get("scores") or {}).get(score) for row in rows]
+    values = [value for value in found if value is not None]
+    if not values or len(values) < len(found) or abs(sum(values) / len(values) - told["value"]) <= SLACK:
         return None
     return f"the rows give {what} = {sum(values) / len(values):.6g}, the record says {told['value']:.6g}"
 
@@ -212,8 +213,8 @@ def _windows_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | 
         n, k = row["tokens"], row["top_k"]
         for name, count in (("token_ids", n), ("token_logprobs", n), ("top_ids", n * k), ("top_logprobs", n * k)):
             try:
-                length = len(b64decode(row.get(name), validate=True))
-            except (ValueError, TypeError):
+                length = len(b64decode(row[name], validate=True))
+            except (KeyError, ValueError, TypeError):
                 return f"row {number}: {name} is not base64"
             if length != 4 * count:
                 return f"row {number}: {name} holds {length} bytes for {count} numbers"
@@ -226,7 +227,9 @@ def _windows_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | 
 def _requests_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
     import numpy as np
 
-    ended, gaps, times = 0, [], {"ttft": [], "e2e": []}
+    ended = 0
+    gaps: list[np.ndarray] = []
+    times: dict[str, list[float]] = {"ttft": [], "e2e": []}
     for number, row in enumerate(rows, 1):
         tokens = np.array(row.get("token_s") or (), dtype=float)
         if len(tokens) > 1 and (steps := np.diff(tokens)).min() < -2e-6:

@@ -44,5 +44,5 @@ class Request(Timed, Stored):
         return not self.error and len(self.token_s) > 0
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Self:
-        return super().from_json({"index": 0} | stored)
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        return super().from_json({"index": 0, **stored})

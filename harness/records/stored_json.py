@@ -62,7 +62,8 @@ def parse_object(data: bytes | str, name: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        what = f"not valid JSON ({error})" if data.strip(b"\0" if isinstance(data, bytes) else "\0") else "empty"
+        rest = data.strip(b"\0") if isinstance(data, bytes) else data.strip("\0")
+        what = f"not valid JSON ({error})" if rest else "empty"
         raise Damaged(f"{name} is {what}") from None
     if not isinstance(value, dict):
         raise Damaged(f"{name} holds {said(value)}, not a JSON object")
@@ -83,4 +84,4 @@ def read_bytes(path: Path) -> bytes:
 
 def file_digest(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, blake3).hexdigest()
+        return hashlib.file_digest(file, blake3).hexdigest()  # type: ignore[arg-type]  # its stub lacks block_size

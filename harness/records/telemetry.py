@@ -43,8 +43,8 @@ class Telemetry(Stored):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any] | None) -> Self:
-        found = super().from_json(dict(stored or {}))
-        return replace(found, gpus=tuple(map(GpuUse.from_json, found.gpus)))
+        told = stored or {}
+        return replace(super().from_json(told), gpus=tuple(map(GpuUse.from_json, told.get("gpus") or ())))
 
     @property
     def recorded(self) -> bool:

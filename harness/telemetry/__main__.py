@@ -24,8 +24,10 @@ def main() -> int:
             seen = visible(access.gpus(nvml), os.environ)
             print(", ".join(f"{what} {version}" for what, version in access.versions(nvml).items()))
             for device in seen.devices:
-                told = {**access.facts(nvml, device), **access.reading(nvml, device)}
-                told["reasons"] = None if told["reasons"] is None else ", ".join(names(told["reasons"])) or "none"
+                facts, reading = access.facts(nvml, device), access.reading(nvml, device)
+                bits = reading["reasons"]
+                reasons = None if bits is None else ", ".join(names(bits)) or "none"
+                told = {**facts, **reading, "reasons": reasons}
                 print(device.title)
                 for key, value in told.items():
                     print(f"  {key:<24} {'not told' if value is None else value}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.machine import nvml as access
 from harness.machine.devices import VARIABLE, visible
-from harness.telemetry.processes import lines, name_of
+from harness.telemetry.processes import lines, named_process
 
 
 def problems(environment: Mapping[str, str], wanted: Mapping[str, int]) -> list[str]:
@@ -30,7 +30,7 @@ def _problems(nvml: Any, environment: Mapping[str, str], wanted: Mapping[str, in
             found.append(f"{session} is to be served on {count} GPU(s), and CUDA sees {shown}{told}")
     for device in seen.devices[: max(wanted.values(), default=0)]:
         there = access.processes(nvml, device)
-        named = None if there is None else [{**process, "name": name_of(process["pid"])} for process in there]
+        named = None if there is None else [named_process(process) for process in there]
         used = access.reading(nvml, device)["memory_used_bytes"]
         found += lines(device, named, used, access.facts(nvml, device)["memory_bytes"])
     return found

@@ -22,6 +22,10 @@ def name_of(pid: int) -> str | None:
         return None
 
 
+def named_process(process: GpuProcess) -> GpuProcess:
+    return {**process, "name": name_of(process["pid"])}
+
+
 def descends(pid: int, ancestor: int) -> bool:
     """By parent links: what a server starts stays below its watchdog, and that below the harness."""
     for _ in range(1000):

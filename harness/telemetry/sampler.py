@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from harness.machine import nvml as access
 from harness.machine.devices import Device, visible
 from harness.machine.gpu_readings import GpuFacts, GpuProcess, Sample
 from harness.machine.interrupts import held
+from harness.machine.pipes import piped
 from harness.machine.scratch import scratch
 from harness.records import Window
 from harness.records.flag import Flag
@@ -65,7 +66,7 @@ def sampling(devices: tuple[Device, ...], interval_s: float = INTERVAL_S) -> Ite
                 yield Sampler(_Worker(process, lines, errors), interval_s)
         finally:
             with held():
-                process.stdin.close()  # the worker ends when its input does
+                piped(process.stdin).close()  # the worker ends when its input does
                 try:
                     process.wait(GRACE_S)
                 except subprocess.TimeoutExpired:  # it hangs in the driver
@@ -81,6 +82,12 @@ def used_devices(environment: Mapping[str, str], count: int) -> tuple[Device, ..
         return ()
 
 
+class _Line(Sample, total=False):
+    """What the worker writes: a sample, or once and alone the facts of every device."""
+
+    facts: list[GpuFacts]
+
+
 @dataclass
 class _Worker:
     process: subprocess.Popen
@@ -88,7 +95,7 @@ class _Worker:
     errors: Path
     _rest: str = ""
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self) -> list[_Line]:
         """The whole lines written since the last call."""
         *whole, self._rest = (self._rest + self.lines.read()).split("\n")
         return [json.loads(line) for line in whole]
@@ -130,7 +137,7 @@ class Sampler:
         summary["foreign_processes"] = [{"pid": p["pid"], "name": p["name"], "bytes": p["bytes"]} for p in foreign]
         return Seen(summary, [_row(sample, window.zero_s) for sample in inside], flags(summary, foreign, times))
 
-    def _wait(self, enough, timeout_s: float) -> None:
+    def _wait(self, enough: Callable[[], bool], timeout_s: float) -> None:
         if self._worker is None:
             return
         deadline = time.monotonic() + timeout_s

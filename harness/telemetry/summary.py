@@ -15,7 +15,7 @@ whole cell. Idle time in it counts, as it is paid for.
 
 from collections.abc import Callable, Mapping
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from harness.records import Window
 from harness.telemetry.reasons import IDLE, names
 from harness.telemetry.summary_types import GpuSummary, Summary
 
+Column = Literal["power_w", "sm_mhz", "memory_mhz", "memory_used_bytes", "utilization", "temperature_c"]
+Source = tuple[Literal["counter", "power"], Literal["energy_j", "power_w"]]
+SOURCES: tuple[Source, ...] = (("counter", "energy_j"), ("power", "power_w"))
 COVERED = 0.95  # of the window must lie between samples, else energy is not known
 
 
@@ -39,11 +42,11 @@ def summarize(samples: list[Sample], facts: list[GpuFacts], window: Window, inte
     ]
     if not any(gpu["samples"] for gpu in gpus):
         return None
-    energies = [gpu["energy_j"] for gpu in gpus]
+    energies = [gpu["energy_j"] for gpu in gpus if gpu["energy_j"] is not None]
     return {
         "window_s": [window.start_s, window.end_s],
         "interval_s": interval_s,
-        "energy_j": None if None in energies else round(sum(energies), 3),
+        "energy_j": None if len(energies) < len(gpus) else round(sum(energies), 3),
         "gpus": gpus,
     }
 
@@ -51,10 +54,11 @@ def summarize(samples: list[Sample], facts: list[GpuFacts], window: Window, inte
 def per_token(energy_j: float | None, result: Mapping[str, Any]) -> Summary:
     """Of a load cell; None where tokens or energy are not known."""
     output, prompt = result.get("completion_tokens"), result.get("prompt_tokens")
-    known = energy_j is not None and output
+    if energy_j is None or not output:
+        return {"energy_j_per_output_token": None, "energy_j_per_token": None}
     return {
-        "energy_j_per_output_token": energy_j / output if known else None,
-        "energy_j_per_token": energy_j / (output + prompt) if known and prompt is not None else None,
+        "energy_j_per_output_token": energy_j / output,
+        "energy_j_per_token": None if prompt is None else energy_j / (output + prompt),
     }
 
 
@@ -92,7 +96,7 @@ def _gpu(samples: list[Sample], facts: GpuFacts, start_s: float, end_s: float) -
 
 def energy(samples: list[Sample], start_s: float, end_s: float) -> tuple[float | None, str | None]:
     """(J, counter | power) between two moments; (None, None) where the samples do not tell."""
-    for source, key in (("counter", "energy_j"), ("power", "power_w")):
+    for source, key in SOURCES:
         points = [(s["t"], s[key]) for s in samples if s[key] is not None]
         times, values = np.array([t for t, _ in points]), np.array([v for _, v in points])
         if not _covers(times, start_s, end_s):
@@ -123,6 +127,6 @@ def _throttle(samples: list[Sample]) -> tuple[int | None, dict[str, float] | Non
     return len(busy), shares
 
 
-def _over(take: Callable[[list[float]], float], samples: list[Sample], key: str) -> float | int | None:
-    values = [s[key] for s in samples if s[key] is not None]
+def _over(take: Callable[[list[float]], float], samples: list[Sample], key: Column) -> float | int | None:
+    values: list[float] = [value for s in samples if (value := s[key]) is not None]
     return take(values) if values else None
