@@ -81,7 +81,7 @@ class Perplexity(Suite):
         return frozenset({PROMPT_LOGPROBS_BY_ID})
 
     def planned_items(self) -> int | None:
-        """Of WikiText-2 where the text is not named: it is read when it is needed."""
+        """Return the number of windows; None for a text that is named, which is read when it is needed."""
         return self.config.items or (None if self.config.text else max(1, WIKITEXT_TOKENS // self.config.window))
 
     def longest_request(self) -> int:

@@ -4,7 +4,10 @@ from typing import Any, TypedDict
 
 
 class CalibrationFields(TypedDict, total=False):
-    """Of config.variants.Calibration, with the sweep's values; `content`: digest of a local folder of data."""
+    """The set fields of config.variants.Calibration, with the sweep's values.
+
+    `content`: digest of a local folder of data.
+    """
 
     file: str
     dataset: str
@@ -17,14 +20,14 @@ class CalibrationFields(TypedDict, total=False):
 
 
 class SmoothingFields(TypedDict, total=False):
-    """Of config.variants.Smoothing."""
+    """The set fields of config.variants.Smoothing."""
 
     method: str
     strength: float
 
 
 class SparsityFields(TypedDict, total=False):
-    """Of config.variants.Sparsity."""
+    """The set fields of config.variants.Sparsity."""
 
     method: str
     pattern: str
@@ -32,7 +35,7 @@ class SparsityFields(TypedDict, total=False):
 
 
 class QuantizationFields(TypedDict, total=False):
-    """Of config.variants.Quantization. The last three are compressed-tensors' QuantizationArgs."""
+    """The set fields of config.variants.Quantization. The last three are compressed-tensors' QuantizationArgs."""
 
     method: str
     scheme: str
@@ -43,14 +46,14 @@ class QuantizationFields(TypedDict, total=False):
 
 
 class LayerMappingFields(TypedDict):
-    """Of config.variants.LayerMapping."""
+    """The set fields of config.variants.LayerMapping."""
 
     smooth_layer: str
     balance_layers: list[str]
 
 
 class RecipeFields(TypedDict, total=False):
-    """Of config.variants.Recipe."""
+    """The set fields of config.variants.Recipe."""
 
     smoothing: SmoothingFields
     sparsity: SparsityFields

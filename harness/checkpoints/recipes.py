@@ -140,7 +140,7 @@ def _quantization(where: str, recipe: RecipeFields) -> list[str]:
 
 
 def group_size(recipe: RecipeFields | None) -> int | None:
-    """Of the weights, where the recipe says it."""
+    """Return the group size of the weights, where the recipe says it."""
     quantization = (recipe or {}).get("quantization") or {}
     return quantization.get("group_size") or (quantization.get("weights") or {}).get("group_size")
 

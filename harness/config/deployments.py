@@ -132,7 +132,7 @@ def _check_together(where: str, chosen: dict[str, Any]) -> None:
 
 
 def _tag(axis: str, value: Any) -> str:
-    """Of a name: tp2, dp2, kv_fp8, seqs64, tokens2048, chunked, unchunked, ngram4."""
+    """Return an axis value as a name shows it: tp2, dp2, kv_fp8, seqs64, tokens2048, chunked, unchunked, ngram4."""
     if axis == "chunked_prefill":
         return "chunked" if value else "unchunked"
     if axis != "speculative":
@@ -146,7 +146,7 @@ def _tag(axis: str, value: Any) -> str:
 
 
 def _words(axis: str, value: Any) -> str:
-    """Of a label."""
+    """Return an axis value as a label shows it."""
     if axis == "chunked_prefill":
         return "chunked prefill" if value else "no chunked prefill"
     if axis == "speculative":

@@ -77,7 +77,7 @@ def quantized(format: Format) -> bool:
 
 
 def bits_per_weight(format: Format) -> float:
-    """Of a linear layer's weights with their scales and zero points; scales of channels and tensors vanish."""
+    """Return the bits per weight of a linear layer, scales and zero points included; scales per channel or tensor are nil."""
     if format.granularity != "group" or not format.group_size:
         return float(format.bits)
     scale_bits = 8 if format.scale else 16

@@ -152,7 +152,7 @@ def hide_arguments() -> None:
 
 
 def _masked_argument(word: bytes) -> bytes:
-    """Of the same length: the kernel knows where the arguments end."""
+    """Return a word masked, in the same length: the kernel knows where the arguments end."""
     text = word.decode("utf-8", "surrogateescape")
     shown = mask(text).encode("utf-8", "surrogateescape")
     return word if shown == word else shown[: len(word)].ljust(len(word), b"*")

@@ -58,7 +58,7 @@ def products_left_out(config: Config, engine: Engine) -> list[LeftOut]:
 
 
 def _shape_problems(config: Config, workshop: Workshop) -> list[str]:
-    """Of a config.json that is here already; of others the run says it."""
+    """Return what is wrong with a config.json that is here already; of others the run says it."""
     location = workshop.location(config.model, None)
     if not (Path(location) / "config.json").is_file():
         return []

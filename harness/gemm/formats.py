@@ -38,7 +38,10 @@ def flops(m: int, n: int, k: int) -> float:
 
 
 def weight_bytes(format: str, n: int, k: int) -> float:
-    """Of [N, K] weights; 2:4 keeps half of them and two bits of metadata for each; scales of 4 bytes a channel."""
+    """Return the bytes of [N, K] weights, with scales of 4 bytes a channel.
+
+    2:4 keeps half of them and two bits of metadata for each.
+    """
     kept = n * k / 2 if format == "sparse24_fp8" else n * k
     meta = kept * META_BITS / 8 if format == "sparse24_fp8" else 0.0
     return kept * BITS[format] / 8 + meta + (4 * n if BITS[format] == 8 else 0)

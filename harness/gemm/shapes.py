@@ -34,7 +34,10 @@ class Layer:
 
 
 def layers(config: dict[str, Any], names: list[str], tensor_parallel: int = 1) -> list[Layer]:
-    """Of any Llama-like decoder (gated MLP). Raises HarnessError for a model that has other products."""
+    """Return the linear layers of any Llama-like decoder (gated MLP).
+
+    Raises HarnessError for a model that has other products.
+    """
     config = inner if isinstance(inner := config.get("text_config"), dict) and inner else config
     kind = config.get("model_type", "unknown")
     if experts := next((key for key in EXPERTS if _count(config.get(key)) > 1), None):

@@ -88,7 +88,7 @@ class Capacity:
 
 
 def make_probe(samples: list[Sample], point: LoadPoint, slo: Slo, valid: bool = True) -> Probe:
-    """Of a measured point: its SLO reading over the steady-state window."""
+    """Return a measured point's probe: its SLO reading over the steady-state window."""
     assert point.rate_rps is not None
     span = window(samples, point)
     return Probe(point.rate_rps, achieved_rps(samples, span), point.requests, judge(samples, slo, span), valid)
@@ -181,7 +181,7 @@ class _Belief:
         self._below = 1 - above
 
     def quantile(self, probability: float) -> float:
-        """Of ln capacity."""
+        """Return a quantile of ln capacity."""
         return float(np.interp(probability, self._below, self._grid))
 
     def below(self, rate_rps: float) -> float:

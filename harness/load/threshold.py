@@ -36,7 +36,7 @@ INFORMATIVE = (0.0005, 0.30)  # shares from which a design effect can be told
 
 @dataclass(frozen=True)
 class Posterior:
-    """Of one metric, over a grid of ln rate."""
+    """The posterior of one metric, over a grid of ln rate."""
 
     mass: np.ndarray
     slope: float  # geometric mean
@@ -71,7 +71,7 @@ def design_effect(metric: str, tallies: list[Tally]) -> float:
 
 
 def _over_blocks(tally: Tally, share: float) -> float:
-    """Of a ratio estimator over blocks (Cochran 1977, 6.13); at least 1."""
+    """Return the design effect of a ratio estimator over blocks (Cochran 1977, 6.13); at least 1."""
     beyond, of = np.array(tally.beyond, dtype=float), np.array(tally.of, dtype=float)
     blocks = np.count_nonzero(of)
     variance = float(((beyond - share * of) ** 2).sum()) * blocks / max(1, blocks - 1)

@@ -65,7 +65,7 @@ def lines(
 
 
 def strangers(at_start: Iterable[GpuProcess], seen: Iterable[GpuProcess]) -> list[GpuProcess]:
-    """Of the processes {pid, bytes, name, own} that were `seen` on the GPUs, those that are not the server's.
+    """Return the processes {pid, bytes, name, own} `seen` on the GPUs that are not the server's.
 
     `own`: below the harness in the process tree. Where the server's own pids are recognised when it has become ready
     (`at_start`), the rest is foreign. Where none is, the pids are the host's: what was there then is taken for the

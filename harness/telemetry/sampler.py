@@ -35,8 +35,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Seen:
-    """Of one cell. `summary` None: there is no data. `rows`: the samples, `t_s` in seconds since the time zero of the
-    cell's other rows.
+    """What was seen during one cell. `summary` None: there is no data.
+
+    `rows`: the samples, `t_s` in seconds since the time zero of the cell's other rows.
     """
 
     summary: Summary | None = None

@@ -52,7 +52,7 @@ def summarize(samples: list[Sample], facts: list[GpuFacts], window: Window, inte
 
 
 def per_token(energy_j: float | None, result: Mapping[str, Any]) -> Summary:
-    """Of a load cell; None where tokens or energy are not known."""
+    """Return the energy per token of a load cell; None where tokens or energy are not known."""
     output, prompt = result.get("completion_tokens"), result.get("prompt_tokens")
     if energy_j is None or not output:
         return {"energy_j_per_output_token": None, "energy_j_per_token": None}

@@ -174,7 +174,7 @@ class _Rounds:
         return said
 
     def _sandbox(self, items: list[Step]) -> dict[Any, Said]:
-        """Of the items that this sandbox finished or broke on: at least one."""
+        """Return what was said of the items that this sandbox finished or broke on: at least one."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="sandbox-", dir=self.work_dir))
         (mount := folder / "inside").mkdir()

@@ -101,7 +101,7 @@ def output_type(task: str) -> str | None:
 
 
 def _value(task_file: Path, key: str) -> str | None:
-    """Of a key in a task's YAML, or in one that it includes."""
+    """Return the value of a key in a task's YAML, or in one that it includes."""
     text = task_file.read_text(encoding="utf-8")
     if found := re.search(rf"^{key}:[ \t]*[\"']?([\w./-]+)", text, re.MULTILINE):
         return found[1]

@@ -195,7 +195,7 @@ def _headers(lines: bytes | bytearray) -> dict[str, str]:
 
 
 def chunk_size(line: bytes | bytearray) -> int:
-    """Of a chunk's first line, extensions aside. Raises BadHttp."""
+    """Return the size in a chunk's first line, extensions aside. Raises BadHttp."""
     digits = line if line.isalnum() else bytes(line).partition(b";")[0].strip()
     try:
         if digits.isalnum() and len(digits) <= MOST_DIGITS:  # int() would take a sign, too
