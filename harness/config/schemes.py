@@ -77,7 +77,7 @@ def quantized(format: Format) -> bool:
 
 
 def bits_per_weight(format: Format) -> float:
-    """Return the bits per weight of a linear layer, scales and zero points included; scales per channel or tensor are nil."""
+    """Return the bits per weight of a layer, with scales and zero points; scales per channel or tensor vanish."""
     if format.granularity != "group" or not format.group_size:
         return float(format.bits)
     scale_bits = 8 if format.scale else 16
