@@ -13,7 +13,7 @@ from harness.analysis.speed.gemm_changes import ProductChange, product_changes
 from harness.analysis.study import Failure, Measured, Study
 from harness.records.cell import Cell
 from harness.records.manifest import Scenario, Variant
-from harness.records.point import Load
+from harness.records.point import Load, LoadPoint
 
 SAME_TEXT = ("name", "corpus")  # of a scenario: another text of the same lengths is the same load
 NOT_TRAFFIC = ("profile", "rate_rps", "concurrency", "requests", "repeat", "probe")  # of a point: how it is paired
@@ -117,24 +117,29 @@ def _comparable_load(cell: Cell, scenarios: dict[str, Scenario]) -> bool:
 
 def _same_traffic(cells: dict[str, list[Measured]], notes: list[str]) -> dict[str, list[Measured]]:
     """Without the load points at which the two sides were sent different traffic."""
-    traffic = {word: {_place(m.cell): _traffic(m) for m in own if m.cell.point} for word, own in cells.items()}
-    labels = {_place(m.cell): f"{m.cell.scenario}, {m.cell.point.label}" for m in cells[A] if m.cell.point}
+    traffic = {
+        word: {_place(m.cell, point): _traffic(m, point) for m in own if (point := m.cell.point)}
+        for word, own in cells.items()
+    }
+    labels = {_place(m.cell, p): f"{m.cell.scenario}, {p.label}" for m in cells[A] if (p := m.cell.point)}
     odd = {}
     for place in traffic[A].keys() & traffic[B].keys():
         one, two = traffic[A][place], traffic[B][place]
         if differing := sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k)):
             odd[place] = f"{labels[place]}: the traffic differs ({', '.join(differing)})"
     notes += [odd[place] for place in traffic[A] if place in odd]
-    return {word: [m for m in own if not m.cell.point or _place(m.cell) not in odd] for word, own in cells.items()}
+    return {
+        word: [m for m in own if not (point := m.cell.point) or _place(m.cell, point) not in odd]
+        for word, own in cells.items()
+    }
 
 
-def _place(cell: Cell) -> tuple[str, Load]:
-    return cell.scenario, cell.point.load
+def _place(cell: Cell, point: LoadPoint) -> tuple[str | None, Load]:
+    return cell.scenario, point.load
 
 
-def _traffic(measured: Measured) -> dict:
+def _traffic(measured: Measured, point: LoadPoint) -> dict:
     shape = {k: v for k, v in measured.traffic.items() if k not in SAME_TEXT}
-    point = measured.cell.point
     found = shape | {name: value for name, value in point.to_json().items() if name not in NOT_TRAFFIC}
     return found | ({"requests": point.requests} if point.profile == "throughput" else {})
 

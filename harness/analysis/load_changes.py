@@ -41,18 +41,17 @@ def load_changes(findings: Findings, scenario: str, notes: list[str]) -> list[Ch
     points = {word: {p.point.load: p for p in findings.points[word, scenario]} for word in (A, B)}
     broken = {c.point.load for c in _not_there(study, B) if c.scenario == scenario and c.point}
     found = []
-    for key in [*points[A], *(key for key in points[B] if key not in points[A])]:
+    for key, shown in (points[A] | {key: p for key, p in points[B].items() if key not in points[A]}).items():
         one, two = points[A].get(key), points[B].get(key)
-        point = (one or two).point
-        if point.profile == "capacity":
+        if shown.profile == "capacity":
             continue
-        load = point.label
+        load = shown.point.label
         reason, lost = _why_not(one, two, key in broken)
         if reason:
             notes.append(f"{scenario}, {load}: {reason}")
         for metric in COMPARED:
             a, b = (p.value(metric) if p else None for p in (one, two))
-            if reason or a is None or b is None or not a or not b:
+            if one is None or two is None or reason or not a or not b:
                 why = reason or "no value"
                 found.append(Change(scenario, load, metric, a, b, None, why, lost and bool(a)))
             else:
@@ -62,7 +61,7 @@ def load_changes(findings: Findings, scenario: str, notes: list[str]) -> list[Ch
 
 
 def _not_there(study: Study, word: str) -> list[Cell]:
-    cells = [*study.missing, *(f.cell for f in study.failures)]
+    cells = [*study.missing, *(f.cell for f in study.failures if f.cell)]
     return [cell for cell in cells if cell.variant == word]
 
 
@@ -89,15 +88,15 @@ def _flags(point: PointResult) -> str:
 
 def _ratio(a: PointResult, b: PointResult, metric: str, seed: list[int]) -> Estimate:
     """B / A. The interval is of the repeats; of the requests where one run each has them independent: single stream."""
-    value = b.value(metric) / a.value(metric)
+    value = b.known(metric) / a.known(metric)
     repeated = log_ratio_interval(b.values(metric), a.values(metric))
     if repeated.bounded or a.profile != "single_stream":
         return Estimate(value, repeated.low and value * repeated.low / repeated.value,
                         repeated.high and value * repeated.high / repeated.value)  # fmt: skip
-    draws = [_draws(point, metric, [*seed, position]) for position, point in enumerate((a, b))]
-    if any(d is None for d in draws):
+    draws_a, draws_b = (_draws(point, metric, [*seed, position]) for position, point in enumerate((a, b)))
+    if draws_a is None or draws_b is None:
         return Estimate(value)
-    return percentile_interval(value, draws[1] / draws[0])
+    return percentile_interval(value, draws_b / draws_a)
 
 
 def _draws(point: PointResult, metric: str, seed: list[int]) -> np.ndarray | None:

@@ -5,6 +5,8 @@ chance. Intervals stand beside as `_low` and `_high`.
 """
 
 from harness.analysis.findings import Findings
+from harness.analysis.quality.choices import ChoiceDistance
+from harness.analysis.quality.texts import TextDistance
 from harness.analysis.speed.capacity import estimate
 from harness.analysis.speed.performance import PointResult, at, ladder
 from harness.analysis.speed.readings import latency_at_rate
@@ -53,19 +55,24 @@ def _fidelity(findings: Findings, variant: str) -> dict[str, float]:
         if name == variant and agreement.same:
             _put(found, f"agreement/{suite}_exact", agreement.same.exact)
             _put(found, f"agreement/{suite}_prefix", agreement.same.prefix)
-    for (name, suite), distance in (*findings.choice_distances.items(), *findings.text_distances.items()):
-        if name == variant and distance.gap:
-            _put(found, f"kl/{suite}", distance.gap.kl)
-            _put(found, f"top1_agreement/{suite}", distance.gap.top1)
+    distances: list[tuple[tuple[str, str], ChoiceDistance | TextDistance]] = [
+        *findings.choice_distances.items(),
+        *findings.text_distances.items(),
+    ]
+    for (name, suite), distance in distances:
+        if name == variant and (gap := distance.gap):
+            _put(found, f"kl/{suite}", gap.kl)
+            _put(found, f"top1_agreement/{suite}", gap.top1)
     for (name, suite), text in findings.text_distances.items():
         if name == variant:
             _put(found, f"perplexity/{suite}", text.perplexity)
-            _put(found, f"perplexity_ratio/{suite}", text.gap and text.gap.ratio)
+            _put(found, f"perplexity_ratio/{suite}", text.gap.ratio if text.gap else None)
     return found
 
 
 def _performance(findings: Findings, variant: str, scenario: str) -> dict[str, float]:
-    points, found = findings.points[variant, scenario], {}
+    points = findings.points[variant, scenario]
+    found: dict[str, float] = {}
     single, throughput = at(points, "single_stream"), at(points, "throughput")
     if single and single.valid:
         for metric in NAMED:

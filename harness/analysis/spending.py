@@ -37,10 +37,17 @@ def spending(study: Study) -> list[Spending]:
 
 def _sums(paid: dict[tuple[str | None, str, str], list[tuple[dict, dict]]]) -> Iterator[Spending]:
     for (variant, subject, said), taken in paid.items():
-        counts = [sum(usage[name] for usage, _ in taken) for name in ("requests", "prompt_tokens", "completion_tokens")]
-        amount = sum(cost["amount"] for _, cost in taken)
-        cells = None if variant is None else len(taken)
-        yield Spending(variant, subject, cells, *counts, amount, taken[0][1]["currency"], said)
+        yield Spending(
+            variant,
+            subject,
+            cells=None if variant is None else len(taken),
+            requests=sum(usage["requests"] for usage, _ in taken),
+            prompt_tokens=sum(usage["prompt_tokens"] for usage, _ in taken),
+            completion_tokens=sum(usage["completion_tokens"] for usage, _ in taken),
+            amount=sum(cost["amount"] for _, cost in taken),
+            currency=taken[0][1]["currency"],
+            price=said,
+        )
 
 
 def price(cost: dict) -> str:

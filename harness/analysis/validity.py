@@ -81,7 +81,8 @@ def marks(
         total = len(study.measured) + len(study.missing) + len(study.failures)
         found.append(Mark("PARTIAL", f"of {total} cells, {' and '.join(p for p in parts if p)}"))
     subsets = {}
-    for result in (*suites.values(), *win_rates.values()):
+    results: list[SuiteResult | WinRate] = [*suites.values(), *win_rates.values()]
+    for result in results:
         if result.partial:
             subsets[result.suite] = f"{result.suite} ({result.items} of {result.population} items)"
     if subsets:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from harness.analysis.findings import Findings
 from harness.analysis.scalars import scalars
 from harness.analysis.settings import MetricCheck
-from harness.analysis.study import Failure, Measured
+from harness.analysis.study import Measured
 from harness.analysis.validity import simulated
 from harness.records.cell import Cell
 from harness.records.manifest import WHOLE_VARIANT
@@ -65,6 +65,7 @@ def _result(
     study = findings.study
     left_out = {entry.variant: entry for entry in study.left_out if entry.part in (WHOLE_VARIANT, check)}
     label = left_out[variant].label if variant in left_out else study.label(variant)
+    verdict: Verdict | None
     if simulated(study):
         verdict = NOT_CHECKED, "a simulated engine answered"
     elif variant in left_out:
@@ -73,7 +74,7 @@ def _result(
         verdict = NOT_CHECKED, "the variant is not part of this run"
     else:
         verdict = evaluate(findings, variant)
-    return verdict and CheckResult(check, variant, label, *verdict)
+    return CheckResult(check, variant, label, *verdict) if verdict else None
 
 
 def _metric(expected: MetricCheck) -> Callable[[Findings, str], Verdict]:
@@ -81,7 +82,7 @@ def _metric(expected: MetricCheck) -> Callable[[Findings, str], Verdict]:
         value = scalars(findings, variant).get(expected.metric)
         if value is None:
             subject = expected.metric.rpartition("/")[2]
-            why = [f.error for f in _failures(findings, variant) if f.cell.suite == subject]
+            why = [error for cell, error in _failures(findings, variant) if cell.suite == subject]
             return FAIL, f"not measured{': ' + _first_line(why[0]) if why else ''}"
         off = value / expected.value - 1
         evidence = f"{value:.5g}, expected {expected.value:.5g} ({100 * off:+.2f} %, tolerance "
@@ -142,17 +143,16 @@ def _gemm(findings: Findings, variant: str) -> Verdict | None:
     if not planned:
         return None  # products of this scheme are not timed
     gemm = findings.gemm
-    if gemm is None or any(f.cell.layer for f in _failures(findings, variant)):
+    if gemm is None or any(cell.layer for cell, _ in _failures(findings, variant)):
         return _unmeasured(findings, variant, _is_product)
     products = [product for (name, _, _), product in gemm.products.items() if name == variant]
     wholes = gemm.wholes.get(variant, {})
-    wrong = [p for p in products if not p.valid]
-    if wrong:
-        worst = wrong[0]
-        return FAIL, f"{worst.kernel} returned incorrect results: {worst.layer} at batch size {worst.batch}"
+    if wrong := [product for product in products if not product.valid]:
+        first = wrong[0]
+        return FAIL, f"{first.kernel} returned incorrect results: {first.layer} at batch size {first.batch}"
     if len(products) < len(planned) * len(gemm.batches):
         return FAIL, f"{len(products)} of {len(planned) * len(gemm.batches)} products were timed"
-    worst = max(p.error / p.bound for p in products)
+    worst = max(p.error / p.bound for p in products if p.error is not None)
     ratios = [whole.of_vendor for whole in wholes.values() if whole.of_vendor]
     against = f"{min(ratios):.2f} to {max(ratios):.2f}× the vendor library" if ratios else "no vendor kernel to compare"
     kernel = ", ".join(dict.fromkeys(p.kernel for p in products))
@@ -171,12 +171,13 @@ def _telemetry(findings: Findings, variant: str) -> Verdict:
     unseen = [m.cell.title for m in measured if not _watched(m)]
     if unseen:
         return FAIL, f"no power, clock or energy of {len(unseen)} of {len(measured)} load cells: {unseen[0]}"
-    power = sum(gpu.power_w_mean for gpu in gpus) / len(gpus)
-    samples = sum(gpu.samples for gpu in gpus)
-    clocks = sorted(gpu.sm_mhz_median for gpu in gpus)
+    powers_w = [gpu.power_w_mean for gpu in gpus if gpu.power_w_mean is not None]
+    clocks_mhz = sorted(gpu.sm_mhz_median for gpu in gpus if gpu.sm_mhz_median is not None)
+    energy_j = sum(m.telemetry.energy_j for m in measured if m.telemetry.energy_j is not None)
     return PASS, (
-        f"{samples:,} samples in {len(measured)} load cells: mean {power:.0f} W, SM clock {clocks[0]:.0f} to "
-        f"{clocks[-1]:.0f} MHz, {sum(m.telemetry.energy_j for m in measured):,.0f} J"
+        f"{sum(gpu.samples for gpu in gpus):,} samples in {len(measured)} load cells: mean "
+        f"{sum(powers_w) / len(powers_w):.0f} W, SM clock {clocks_mhz[0]:.0f} to {clocks_mhz[-1]:.0f} MHz, "
+        f"{energy_j:,.0f} J"
     )
 
 
@@ -218,7 +219,7 @@ def _is_product(cell: Cell) -> bool:
     return cell.layer is not None
 
 
-def _planned(findings: Findings, variant: str) -> list:
+def _planned(findings: Findings, variant: str) -> list[Cell]:
     study = findings.study
     cells = [m.cell for m in study.measured] + [f.cell for f in study.failures if f.cell] + list(study.missing)
     return [cell for cell in cells if cell.variant == variant]
@@ -228,12 +229,13 @@ def _measured(findings: Findings, variant: str) -> list[Measured]:
     return [m for m in findings.study.measured if m.cell.variant == variant]
 
 
-def _failures(findings: Findings, variant: str) -> list[Failure]:
-    return [f for f in findings.study.failures if f.cell and f.cell.variant == variant]
+def _failures(findings: Findings, variant: str) -> list[tuple[Cell, str]]:
+    """The cells that failed, each with its error."""
+    return [(f.cell, f.error) for f in findings.study.failures if f.cell and f.cell.variant == variant]
 
 
 def _unmeasured(findings: Findings, variant: str, kept: Callable[[Cell], bool]) -> Verdict:
-    errors = [f.error for f in _failures(findings, variant) if kept(f.cell)]
+    errors = [error for cell, error in _failures(findings, variant) if kept(cell)]
     if errors:
         return FAIL, f"{len(errors)} cells failed: {_first_line(errors[0])}"
     missing = [cell for cell in findings.study.missing if cell.variant == variant and kept(cell)]

@@ -72,8 +72,8 @@ def _wanted(names: list[str], suites: dict[tuple[str, str], SuiteResult]) -> dic
     found: dict[str, Wanted] = {}
     for (name, suite), result in suites.items():
         c = result.comparison
-        if name in names and c and c.verdict == NOT_SHOWN and (c.items_to_show or 0) > result.items:
-            found[suite] = max(found.get(suite, Wanted(0, 0)), Wanted(c.items_to_show, result.population))
+        if name in names and c and c.verdict == NOT_SHOWN and (items := c.items_to_show or 0) > result.items:
+            found[suite] = max(found.get(suite, Wanted(0, 0)), Wanted(items, result.population))
     return found
 
 
@@ -102,4 +102,9 @@ def _best(gains: dict[str, Estimate]) -> tuple[str, ...]:
     """Significant gains, the largest first, and those whose interval reaches into the largest one's."""
     shown = {name: gain for name, gain in gains.items() if gain.low is not None and gain.low > 1}
     ranked = sorted(shown, key=lambda name: -shown[name].value)
-    return tuple(n for n in ranked if shown[n].high is None or shown[n].high >= shown[ranked[0]].low)
+    return tuple(name for name in ranked if _reaches(shown[name], shown[ranked[0]]))
+
+
+def _reaches(gain: Estimate, largest: Estimate) -> bool:
+    """Whether the interval of a gain ends inside or above that of the largest one."""
+    return gain.high is None or largest.low is None or gain.high >= largest.low

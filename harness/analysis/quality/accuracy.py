@@ -78,14 +78,15 @@ def average_recovery(pairs: dict[str, Paired], margin: float, seed: int, resampl
     if not below:
         return AverageRecovery(None, tuple(pairs), None, "the baseline scored nothing")
     value = float(sum(p.variant.mean() for p in pairs.values()) / below)
-    b_means, v_means = (sum(draw[side] for draw in draws.values()) for side in (0, 1))
+    b_means, v_means = (np.sum([draw[side] for draw in draws.values()], axis=0) for side in (0, 1))
     recovery = percentile_interval(value, ratio(v_means, b_means))
     return AverageRecovery(recovery, tuple(pairs), non_inferiority(recovery, margin), None)
 
 
 def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dict[str, AverageRecovery]]:
     """Results by (variant, suite), for suites scored item by item, and the average recovery by variant."""
-    results, pairs = {}, {name: {} for name in study.variants}
+    results: dict[tuple[str, str], SuiteResult] = {}
+    pairs: dict[str, dict[str, Paired]] = {name: {} for name in study.variants}
     for suite in study.suites:
         base = _first(study, study.baseline, suite)
         noise = _noise(study, suite)
@@ -108,7 +109,9 @@ def _corrected(results: dict[tuple[str, str], SuiteResult]) -> dict[tuple[str, s
     """Holm over every comparison of the sweep: with four variants and five suites, one p below 0.05 is no news."""
     adjusted = holm({key: result.comparison.p for key, result in results.items() if result.comparison})
     return {
-        key: replace(result, comparison=replace(result.comparison, p_holm=adjusted[key])) if key in adjusted else result
+        key: replace(result, comparison=replace(result.comparison, p_holm=adjusted[key]))
+        if result.comparison
+        else result
         for key, result in results.items()
     }
 
@@ -124,13 +127,15 @@ def _result(measured: Measured) -> SuiteResult:
     values = [item.scores.get(metric) for item in items]
     if values and None not in values:
         score, count = mean_score(np.array(values, dtype=float)), len(values)
-        if clustered := robust_mean(np.array(values), tuple(item.group for item in items)):
-            clustered = replace(clustered, low=max(0.0, clustered.low), high=min(1.0, clustered.high))
+        clustered = robust_mean(np.array(values, dtype=float), tuple(item.group for item in items))
+        if clustered and clustered.bounds:
+            low, high = clustered.bounds
+            clustered = replace(clustered, low=max(0.0, low), high=min(1.0, high))
     else:
         score, count = Estimate(result.scores[metric].value), result.scores[metric].n
     return SuiteResult(
         variant=measured.cell.variant,
-        suite=measured.cell.suite,
+        suite=measured.cell.subject,
         metric=metric,
         score=score,
         clustered=clustered,
@@ -191,7 +196,7 @@ def _shared(study: Study, averages: dict[str, AverageRecovery], name: str, wante
     scored = study.variants[name].accuracy_of
     if scored == study.baseline and wanted:
         return AverageRecovery(Estimate(1.0, 1.0, 1.0), tuple(wanted), None, None)  # by definition
-    return averages.get(scored) or _average(study, {}, wanted)
+    return (averages.get(scored) if scored else None) or _average(study, {}, wanted)
 
 
 def counted(counts: Counts) -> str:

@@ -74,7 +74,7 @@ def _generated(items: list[Item]) -> bool:
 
 
 def _agreement(study: Study, own: Measured, items: list[Item], runs: tuple[Measured, ...]) -> Agreement:
-    suite = own.cell.suite
+    suite = own.cell.subject
     same, reason = None, why_not(study, own, runs)
     if reason is None:
         try:

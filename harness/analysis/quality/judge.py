@@ -36,16 +36,18 @@ class JudgeFacts:
             return "the judge was not tried on pairs with a known better answer"
         if self.accuracy.low <= CHANCE:
             return f"the judge is no better than chance on known pairs ({_words(self.accuracy)})"
-        if self.same_length is not None and self.same_length.low <= CHANCE:
+        same_length = self.same_length
+        if same_length is not None and same_length.low is not None and same_length.low <= CHANCE:
             return (
                 "the judge is no better than chance on known pairs that length does not give away "
-                f"({_words(self.same_length)})"
+                f"({_words(same_length)})"
             )
         return None
 
 
 def _words(share: Estimate) -> str:
-    return f"{100 * share.value:.1f} % [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+    interval = f" [{100 * share.bounds[0]:.1f}, {100 * share.bounds[1]:.1f}]" if share.bounds else ""
+    return f"{100 * share.value:.1f} %{interval}"
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,9 @@ def _difference(study: Study, base: Measured, own: Measured) -> Estimate | None:
     both = [key for key in values[0] if values[0][key] is not None and values[1][key] is not None]
     if not both:
         return None
-    pairs = [np.array([side[key] for key in both], dtype=float) for side in values]
-    base_means, own_means = resample_means(*pairs, seed_of(study.seed, own.cell.suite, "win rate"))
-    return percentile_interval(float(pairs[1].mean() - pairs[0].mean()), own_means - base_means)
+    theirs, ours = (np.array([side[key] for key in both], dtype=float) for side in values)
+    base_means, own_means = resample_means(theirs, ours, seed_of(study.seed, own.cell.subject, "win rate"))
+    return percentile_interval(float(ours.mean() - theirs.mean()), own_means - base_means)
 
 
 def _scores(measured: Measured) -> dict[tuple, float | None]:
@@ -110,8 +112,8 @@ def _metric(measured: Measured) -> str:
 def _win_rate(study: Study, measured: Measured) -> WinRate:
     result, details = measured.scored, JudgeDetails.from_json(measured.scored.details)
     judge, metric = judge_facts(details), _metric(measured)
-    values = [item.scores.get(metric) for item in measured.items()]
-    values = np.array([value for value in values if value is not None], dtype=float)
+    scores = [item.scores.get(metric) for item in measured.items()]
+    values = np.array([score for score in scores if score is not None], dtype=float)
     reason = judge.weakness
     if reason is None and not measured.valid:
         reason = "the cell is invalid: " + "; ".join(f.message for f in measured.flags if f.invalid)
@@ -119,7 +121,7 @@ def _win_rate(study: Study, measured: Measured) -> WinRate:
         reason = "no judgement is stored"
     return WinRate(
         variant=measured.cell.variant,
-        suite=measured.cell.suite,
+        suite=measured.cell.subject,
         win_rate=None if reason else mean_score(values),
         difference=None,
         items=len(values),
@@ -146,7 +148,9 @@ def judge_facts(details: JudgeDetails) -> JudgeFacts:
         if bias is None
         else Estimate(float(bias), known.position_bias_low, known.position_bias_high),
         same_length=_share(known.same_length),
-        by_kind={kind: (share, int(one.pairs)) for kind, one in known.by_kind.items() if (share := _share(one))},
+        by_kind={
+            kind: (share, int(one.pairs)) for kind, one in known.by_kind.items() if one.pairs and (share := _share(one))
+        },
         instructions=known.instructions,
         published=known.published,
     )

@@ -59,7 +59,7 @@ def tried(
     compare: Callable[[Measured, Measured, str, list[int]], Gap], study: Study, base: Measured, own: Measured
 ) -> tuple[Gap | None, str | None]:
     """Return (the gap, None), or (None, why there is none)."""
-    suite = own.cell.suite
+    suite = own.cell.subject
     try:
         return compare(base, own, f"{suite}, {own.cell.variant}", distance_seed(study, suite)), None
     except PairingError as error:

@@ -89,10 +89,10 @@ def text_distances(study: Study) -> dict[tuple[str, str], TextDistance]:
 def _text_distance(study: Study, own: Measured) -> TextDistance:
     windows = own.windows()
     read = sum(window.tokens > 0 for window in windows)  # 0: its answer could not be read
-    perplexity = perplexity_of(windows, distance_seed(study, own.cell.suite)) if own.valid and read else None
+    perplexity = perplexity_of(windows, distance_seed(study, own.cell.subject)) if own.valid and read else None
     return TextDistance(
         variant=own.cell.variant,
-        suite=own.cell.suite,
+        suite=own.cell.subject,
         perplexity=perplexity,
         tokens=sum(window.tokens for window in windows),
         windows=read,
@@ -135,7 +135,7 @@ def text_gap(pairs: list[tuple[TextWindow, TextWindow]], seed: list[int]) -> Tex
     sums = np.column_stack(
         [
             cluster_sums(np.column_stack([divergence, np.ones(len(of))]), of),
-            [(base.logprob_sum, own.logprob_sum) for base, own in pairs],
+            np.array([(base.logprob_sum, own.logprob_sum) for base, own in pairs]),
         ]
     )  # columns: KL, tokens, ln p of the baseline, ln p of the variant
     totals = resampled_totals(sums, seed)

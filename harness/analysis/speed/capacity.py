@@ -39,7 +39,7 @@ def capacity(points: tuple[PointResult, ...], slo: dict[str, float]) -> Reading:
 def searched_capacity(point: PointResult | None) -> Reading | None:
     """`searched`, with the error over its repeats where they give one."""
     found = searched(point)
-    if found is None or found.status != MEASURED or not (error := _search_error(point)):
+    if point is None or found is None or found.status != MEASURED or not (error := _search_error(point)):
         return found
     times = f"{len(point.runs)} searches" if len(point.runs) > 1 else "one search"
     return replace(found, note=times, error=error)
@@ -65,10 +65,10 @@ def _search_error(point: PointResult) -> LogError | None:
 def _ladder_error(points: tuple[PointResult, ...], limits: dict[str, float]) -> LogError | None:
     repeats = sorted({run.cell.repeat for point in points for run in point.runs})
     readings = [rate_within(_of_repeat(points, repeat), limits) for repeat in repeats]
-    if len(readings) < 2 or any(reading.status != INTERPOLATED for reading in readings):
+    rates = [reading.value for reading in readings if reading.value is not None and reading.status == INTERPOLATED]
+    if len(readings) < 2 or len(rates) < len(readings):
         return None
-    spread = float(np.var(np.log([reading.value for reading in readings]), ddof=1))
-    return _error(spread / len(readings), len(readings) - 1)
+    return _error(float(np.var(np.log(rates), ddof=1)) / len(rates), len(rates) - 1)
 
 
 def _of_repeat(points: tuple[PointResult, ...], repeat: int) -> tuple[PointResult, ...]:
@@ -82,10 +82,11 @@ def _error(variance: float, freedom: float) -> LogError | None:
 
 def interval(value: float, *errors: LogError | None) -> Estimate:
     """A product or quotient of independent rates with the interval of their errors; without one if one has none."""
-    if not errors or None in errors:
+    known = [error for error in errors if error is not None]
+    if not known or len(known) < len(errors):
         return Estimate(value)
-    variance = sum(error.variance for error in errors)
-    unsure = sum(error.variance**2 / error.freedom for error in errors)
+    variance = sum(error.variance for error in known)
+    unsure = sum(error.variance**2 / error.freedom for error in known)
     quantile = stdtrit(variance**2 / unsure, _UPPER) if unsure else ndtri(_UPPER)
     factor = exp(float(quantile) * variance**0.5)
     return Estimate(value, value / factor, value * factor)
@@ -93,12 +94,12 @@ def interval(value: float, *errors: LogError | None) -> Estimate:
 
 def estimate(reading: Reading) -> Estimate | None:
     """The rate with its interval; None where only a bound is known."""
-    return interval(reading.value, reading.error) if _resolved(reading) else None
+    return interval(reading.value, reading.error) if reading.value and _resolved(reading) else None
 
 
 def gain(base: Reading | None, own: Reading | None) -> Gain | None:
     """own / base; None where the data do not give the ratio or a lower bound of it."""
-    if base is None or own is None or not _resolved(base) or not own.value:
+    if base is None or own is None or not base.value or not own.value or not _resolved(base):
         return None
     ratio = own.value / base.value
     if _resolved(own):
@@ -108,4 +109,4 @@ def gain(base: Reading | None, own: Reading | None) -> Gain | None:
 
 
 def _resolved(reading: Reading) -> bool:
-    return bool(reading.value) and reading.status in (MEASURED, INTERPOLATED)
+    return reading.status in (MEASURED, INTERPOLATED)

@@ -6,7 +6,7 @@ taken G/g times, with the load split evenly between the replicas, which then see
 the best deployment at each latency (the highest rate within it), and at each rate (the lowest latency at it).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.analysis.speed.performance import PointResult, ladder
 from harness.analysis.speed.readings import (
@@ -110,7 +110,8 @@ def envelope(study: Study, points: dict, scenario: str, metric: str) -> Envelope
     curves = {name: (times, ladder(points[name, scenario])) for name, times in replicas.items()}
     groups = families(study)
     limits, rates = cutoffs(study, points, scenario, metric), _rates(curves)
-    best, fastest = {}, {}
+    best: dict[tuple[str, float], Best] = {}
+    fastest: dict[tuple[str, float], Fastest] = {}
     for family, names in groups.items():
         own = {name: curves[name] for name in names if name in curves}
         best |= {(family, limit): _best(own, metric, limit) for limit in limits}
@@ -128,28 +129,25 @@ def _rates(curves: Curves) -> tuple[float, ...]:
 
 
 def _fastest(curves: Curves, metric: str, rate: float) -> Fastest:
-    found = [
-        Fastest(latency_at_rate(points, metric, rate / times), name, times) for name, (times, points) in curves.items()
-    ]
-    unread = tuple(f.deployment for f in found if f.latency.status == NOT_MEASURED)
-    known = [f for f in found if f.latency.value is not None]
+    found = {name: latency_at_rate(points, metric, rate / times) for name, (times, points) in curves.items()}
+    unread = tuple(name for name, latency in found.items() if latency.status == NOT_MEASURED)
+    known = {name: latency.value for name, latency in found.items() if latency.value is not None}
     if known:
-        return replace(min(known, key=lambda f: f.latency.value), unread=unread)
+        name = min(known, key=known.__getitem__)
+        return Fastest(found[name], name, curves[name][0], unread)
     return Fastest(Reading(None, NOT_REACHED if found and not unread else NOT_MEASURED), None, 0, unread)
 
 
 def _best(curves: Curves, metric: str, limit: float) -> Best:
-    found: list[Best] = []
-    for name, (times, points) in curves.items():
-        found.append(Best(scaled(rate_within(points, {metric: limit}), times), name, times))
-    known = [b for b in found if b.rate.value is not None]
-    if not known:
-        return found[0] if found else Best(Reading(None, NOT_MEASURED), None, 0)
-    top = max(known, key=lambda b: b.rate.value)
-    if top.rate.status != AT_LEAST and any(b.rate.status == AT_LEAST for b in known):
-        bound = Reading(top.rate.value, AT_LEAST, "another deployment was not measured to its limit")
-        return Best(bound, top.deployment, top.replicas)
-    return top
+    found = {name: scaled(rate_within(points, {metric: limit}), times) for name, (times, points) in curves.items()}
+    if not found:
+        return Best(Reading(None, NOT_MEASURED), None, 0)
+    known = {name: rate.value for name, rate in found.items() if rate.value is not None}
+    name = max(known, key=known.__getitem__) if known else next(iter(found))
+    rate = found[name]
+    if known and rate.status != AT_LEAST and any(found[other].status == AT_LEAST for other in known):
+        rate = Reading(rate.value, AT_LEAST, "another deployment was not measured to its limit")
+    return Best(rate, name, curves[name][0])
 
 
 def scaled(reading: Reading, replicas: int) -> Reading:
@@ -161,5 +159,5 @@ def scaled(reading: Reading, replicas: int) -> Reading:
 def rate_curve(points: tuple[PointResult, ...], metric: str) -> list[tuple[float, float]]:
     """(latency, served rate) of the reached points, upwards, made monotone: what `rate_within` reads."""
     usable = sustained(points, [metric])
-    latencies = monotone([p.value(metric) for p in usable])
-    return [(float(y), float(p.served_rps)) for y, p in zip(latencies, usable, strict=True)]
+    latencies = monotone([p.known(metric) for _, p in usable])
+    return [(float(y), rate) for y, (rate, _) in zip(latencies, usable, strict=True)]

@@ -39,6 +39,9 @@ class Product:
         return median(self.times)
 
 
+Products = dict[tuple[str, str, int], Product]  # by (variant, layer, batch)
+
+
 @dataclass(frozen=True)
 class Roof:
     """`peak` FLOP/s of the variant's format; None where it is not known."""
@@ -86,8 +89,8 @@ class Gemm:
 
     layers: dict[str, Layer]
     batches: tuple[int, ...]
-    products: dict[tuple[str, str, int], Product]  # (variant, layer, batch): the engine's kernel
-    vendors: dict[tuple[str, str, int], Product]  # the fastest of the vendor's that answers rightly
+    products: Products  # the engine's kernel
+    vendors: Products  # the fastest of the vendor's that answers rightly
     wholes: dict[str, dict[int, Whole]]
     roofs: dict[str, Roof]
     means: dict[str, Estimate]  # of the speed-ups, geometric over `counts` batch sizes
@@ -101,7 +104,11 @@ def gemm(study: Study) -> Gemm | None:
     cells = [m for m in study.measured if m.cell.layer]
     if not cells:
         return None
-    products, vendors, absent, layers, roofs = {}, {}, {}, {}, {}
+    products: Products = {}
+    vendors: Products = {}
+    layers: dict[str, Layer] = {}
+    roofs: dict[str, Roof] = {}
+    absent: dict[str, list[Absence]] = {}
     for m in cells:
         result = GemmResult.from_json(m.result)
         layers[result.layer] = Layer(result.n, result.k, result.count)
@@ -109,12 +116,12 @@ def gemm(study: Study) -> Gemm | None:
         if roof := _roof(result):
             roofs[m.cell.variant] = roof
         for row in map(ProductRow.from_json, m.load_rows()):
-            found = _product(result.layer, row)
-            key = (m.cell.variant, found.layer, found.batch)
+            product = _product(result.layer, row)
+            key = (m.cell.variant, product.layer, product.batch)
             if row.role == "engine":
-                products[key] = found
-            elif found.valid and (key not in vendors or found.seconds < vendors[key].seconds):
-                vendors[key] = found
+                products[key] = product
+            elif product.valid and (key not in vendors or product.seconds < vendors[key].seconds):
+                vendors[key] = product
     batches = tuple(sorted({batch for _, _, batch in products}))
     names = [name for name in study.variants if any(key[0] == name for key in products)]
     wholes: dict[str, dict[int, Whole]] = {}
@@ -132,7 +139,7 @@ def gemm(study: Study) -> Gemm | None:
         means={name: _mean(list(found.values())) for name, found in ratios.items() if found},
         counts={name: len(found) for name, found in ratios.items()},
         highest={name: max(found.items(), key=lambda e: e[1].value) for name, found in ratios.items() if found},
-        absent={name: _absences(found) for name, found in absent.items()},
+        absent={name: _absences(entries) for name, entries in absent.items()},
     )
 
 
@@ -168,33 +175,45 @@ def _absences(entries: list[Absence]) -> tuple[str, ...]:
 
 def _roof(result: GemmResult) -> Roof | None:
     known = result.roofline
-    return known and Roof(known.name, known.source, known.bandwidth, known.peak.get(result.format))
+    return Roof(known.name, known.source, known.bandwidth, known.peak.get(result.format)) if known else None
 
 
 def _whole(
-    name: str, baseline: bool, layers: list[str], batch: int, products: dict, vendors: dict, roofs: dict[str, Roof]
+    name: str,
+    baseline: bool,
+    layers: list[str],
+    batch: int,
+    products: Products,
+    vendors: Products,
+    roofs: dict[str, Roof],
 ) -> Whole | None:
-    parts = [products.get((name, layer, batch)) for layer in layers]
-    if None in parts:
+    parts = _of_layers(products, name, layers, batch)
+    if parts is None:
         return None
     seconds, valid = sum(part.seconds for part in parts), all(part.valid for part in parts)
-    theirs = [vendors.get((name, layer, batch)) for layer in layers]
+    theirs = _of_layers(vendors, name, layers, batch)
     roof = roofs.get(name)
-    least = [_least_seconds(part, roof) for part in parts] if roof and roof.peak else []
+    least = [_least_seconds(part, roof.peak, roof.bandwidth) for part in parts] if roof and roof.peak else []
     return Whole(
         batch,
         seconds,
         sum(part.flops for part in parts),
         sum(part.bytes for part in parts),
         speedup=None if baseline else _speedup(parts),
-        of_vendor=None if None in theirs else sum(part.seconds for part in theirs) / seconds,
+        of_vendor=None if theirs is None else sum(part.seconds for part in theirs) / seconds,
         of_roof=sum(least) / seconds if least else None,
         valid=valid,
     )
 
 
-def _least_seconds(part: Product, roof: Roof) -> float:
-    return max(part.flops / roof.peak, part.bytes / roof.bandwidth)
+def _of_layers(products: Products, name: str, layers: list[str], batch: int) -> list[Product] | None:
+    """One product for each layer; None where one is lacking."""
+    found = [products[key] for layer in layers if (key := (name, layer, batch)) in products]
+    return found if len(found) == len(layers) else None
+
+
+def _least_seconds(part: Product, peak: float, bandwidth: float) -> float:
+    return max(part.flops / peak, part.bytes / bandwidth)
 
 
 def _speedup(parts: list[Product]) -> Estimate | None:

@@ -29,10 +29,10 @@ class ProductChange:
 def product_changes(a: Served, b: Served, notes: list[str]) -> tuple[ProductChange, ...]:
     """By batch size upwards; what cannot be compared as a whole goes to `notes`."""
     one, two = gemm(a[0]), gemm(b[0])
-    present = [found is not None and bool(found.wholes.get(name)) for found, (_, name) in ((one, a), (two, b))]
-    if not all(present):
-        if any(present):
-            notes.append(f"products: only in {'A' if present[0] else 'B'}")
+    in_a, in_b = (found is not None and bool(found.wholes.get(name)) for found, (_, name) in ((one, a), (two, b)))
+    if one is None or two is None or not (in_a and in_b):
+        if in_a or in_b:
+            notes.append(f"products: only in {'A' if in_a else 'B'}")
         return ()
     if one.layers != two.layers:
         odd = sorted(n for n in one.layers.keys() | two.layers.keys() if one.layers.get(n) != two.layers.get(n))
@@ -50,7 +50,7 @@ def _runs(study: Study, name: str) -> dict[str | None, str]:
 
 def _change(one: Gemm, name_a: str, two: Gemm, name_b: str, batch: int, paired: bool) -> ProductChange:
     a, b = one.wholes[name_a].get(batch), two.wholes[name_b].get(batch)
-    seconds = (a and a.seconds, b and b.seconds)
+    seconds = (a.seconds if a else None, b.seconds if b else None)
     if a is None or b is None:
         return ProductChange(batch, *seconds, None, f"only in {'B' if a is None else 'A'}")
     if wrong := [word for word, whole in (("A", a), ("B", b)) if not whole.valid]:

@@ -49,6 +49,12 @@ class PointResult:
         values = self.values(metric)
         return (min(values), max(values)) if len(values) > 1 else None
 
+    def known(self, metric: str) -> float:
+        """The value of a metric that every caller has seen to be there."""
+        if (value := self.value(metric)) is None:
+            raise KeyError(f"{self.variant}, {self.scenario}, {self.point.label}: no {metric}")
+        return value
+
     @property
     def served_rps(self) -> float | None:
         """Mean over the runs of `served_rps` (load/metrics.py): the rate axis of the figures and of the readings."""
@@ -62,14 +68,18 @@ class PointResult:
         return self.rate_rps is None or (served is not None and served >= REACHED * self.rate_rps)
 
 
-def load_points(study: Study) -> dict[tuple[str, str], tuple[PointResult, ...]]:
+Points = dict[tuple[str, str], tuple[PointResult, ...]]  # (variant, scenario) -> its load points
+
+
+def load_points(study: Study) -> Points:
     """By (variant, scenario): single stream, throughput, then the QPS ladder upwards, then the rest."""
     found = {}
     for name in study.variants:
         for scenario in study.scenarios:
             groups: dict[LoadPoint, list[Measured]] = {}
             for measured in study.find("load", name, scenario):
-                groups.setdefault(measured.cell.point.once, []).append(measured)
+                if point := measured.cell.point:
+                    groups.setdefault(point.once, []).append(measured)
             points = [_result(name, scenario, point, runs) for point, runs in groups.items()]
             found[name, scenario] = tuple(sorted(points, key=_order))
     return found
@@ -99,11 +109,10 @@ def speedup(
     base: PointResult | None, own: PointResult | None, metric: str, draws: np.ndarray | None = None
 ) -> Estimate | None:
     """baseline / variant of a latency. The interval is of `draws` (see `median_ratio_draws`), else of the repeats."""
-    if not _comparable(base, own, metric):
+    if base is None or own is None or not _comparable(base, own, metric):
         return None
-    value = base.value(metric) / own.value(metric)
     if draws is not None:
-        return percentile_interval(value, draws)
+        return percentile_interval(base.known(metric) / own.known(metric), draws)
     return log_ratio_interval(base.values(metric), own.values(metric))
 
 
@@ -112,20 +121,18 @@ def gain(base: PointResult | None, own: PointResult | None, metric: str) -> Esti
 
     Requests of one run share one server, so resampling them would not show how the run's rate varies.
     """
-    if not _comparable(base, own, metric):
+    if base is None or own is None or not _comparable(base, own, metric):
         return None
     return log_ratio_interval(own.values(metric), base.values(metric))
 
 
-def _comparable(base: PointResult | None, own: PointResult | None, metric: str) -> bool:
-    if base is None or own is None or not (base.valid and own.valid):
-        return False
-    return bool(base.value(metric)) and bool(own.value(metric))
+def _comparable(base: PointResult, own: PointResult, metric: str) -> bool:
+    return base.valid and own.valid and bool(base.value(metric)) and bool(own.value(metric))
 
 
 def request_times(run: Measured) -> dict[str, np.ndarray]:
     """Per request in ms, of the requests that ended well: the formulas of load/metrics.py, from intended send on."""
-    times = {"ttft_ms": [], "tpot_ms": [], "e2e_ms": []}
+    times: dict[str, list[float]] = {"ttft_ms": [], "tpot_ms": [], "e2e_ms": []}
     for request in filter(lambda one: one.answered, run.requests()):
         tokens, count = request.token_s, request.completion_tokens or len(request.token_s)
         times["ttft_ms"].append(1e3 * request.ttft_s)
@@ -163,7 +170,7 @@ class Against:
     draws: dict[str, np.ndarray]  # bootstrap draws behind `speedups`
 
 
-def against_baseline(study: Study, points: dict[tuple[str, str], tuple[PointResult, ...]]) -> dict:
+def against_baseline(study: Study, points: Points) -> dict[tuple[str, str], Against]:
     """By (variant, scenario) for every variant but the baseline."""
     found = {}
     for scenario in study.scenarios:
@@ -172,12 +179,14 @@ def against_baseline(study: Study, points: dict[tuple[str, str], tuple[PointResu
         for name in study.compared:
             own = points[name, scenario]
             b, v = at(base, "single_stream"), at(own, "single_stream")
-            times, speedups, draws = pooled_times(v), {}, {}
-            for metric in REQUEST_TIMES:
-                if _comparable(b, v, metric):
-                    key, seed = metric.removesuffix("_p50"), seed_of(study.seed, scenario, name, metric)
-                    drawn = median_ratio_draws(base_times[key], times[key], seed)
-                    speedups[metric] = speedup(b, v, metric, drawn)
+            times = pooled_times(v)
+            speedups: dict[str, Estimate] = {}
+            draws: dict[str, np.ndarray] = {}
+            for metric in REQUEST_TIMES if b and v else ():
+                key, seed = metric.removesuffix("_p50"), seed_of(study.seed, scenario, name, metric)
+                drawn = median_ratio_draws(base_times[key], times[key], seed)
+                if faster := speedup(b, v, metric, drawn):
+                    speedups[metric] = faster
                     if drawn is not None:
                         draws[metric] = drawn
             throughput = gain(at(base, "throughput"), at(own, "throughput"), "output_tok_per_s")
@@ -196,10 +205,12 @@ def geometric_mean(estimates: list[Estimate], draws: list[np.ndarray] | None = N
     value = float(np.exp(np.mean([np.log(e.value) for e in estimates])))
     if draws and len(draws) == len(estimates):
         return percentile_interval(value, np.exp(np.mean([np.log(d) for d in draws], axis=0)))
-    if not all(e.bounded and e.low > 0 for e in estimates):
+    bounds = [e.bounds for e in estimates if e.bounds and e.bounds[0] > 0]
+    if len(bounds) < len(estimates):
         return Estimate(value)
     below, above = (
-        float(np.sqrt(sum(np.log(side(e) / e.value) ** 2 for e in estimates))) / len(estimates)
-        for side in (lambda e: e.low, lambda e: e.high)
+        float(np.sqrt(sum(np.log(ends[side] / e.value) ** 2 for e, ends in zip(estimates, bounds, strict=True))))
+        / len(estimates)
+        for side in (0, 1)
     )
     return Estimate(value, value * float(np.exp(-below)), value * float(np.exp(above)))

@@ -48,30 +48,32 @@ def monotone(values: list[float]) -> np.ndarray:
     return np.concatenate([np.full(int(size), mean) for mean, size in blocks]) if blocks else np.empty(0)
 
 
-def sustained(points: tuple[PointResult, ...], metrics: list[str]) -> list[PointResult]:
-    """Points that may be read, by served rate."""
+def sustained(points: tuple[PointResult, ...], metrics: list[str]) -> list[tuple[float, PointResult]]:
+    """(served rate, point) of the points that may be read, by that rate."""
     usable = [
-        p for p in points if p.valid and p.reached and p.served_rps and all(p.value(m) is not None for m in metrics)
+        (rate, p)
+        for p in points
+        if p.valid and p.reached and (rate := p.served_rps) and all(p.value(m) is not None for m in metrics)
     ]
-    return sorted(usable, key=lambda p: p.served_rps)
+    return sorted(usable, key=lambda pair: pair[0])
 
 
 def latency_at_rate(points: tuple[PointResult, ...], metric: str, rate_rps: float) -> Reading:
     """The latency at a request rate: as measured where the rate was offered and reached, else read off the curve."""
     usable = sustained(points, [metric])
     offered = next((p for p in points if p.rate_rps == rate_rps), None)
-    if offered is not None and offered in usable:
+    if offered is not None and any(p is offered for _, p in usable):
         return Reading(offered.value(metric), MEASURED)
     if offered is not None and offered.valid and not offered.reached:
         return Reading(None, NOT_REACHED, f"{offered.served_rps or 0:.2f}/s of {rate_rps:g}/s")
     if not usable:
         return Reading(None, NOT_MEASURED)
-    x = [p.served_rps for p in usable]
+    x = [rate for rate, _ in usable]
     if rate_rps > x[-1]:
         return Reading(None, NOT_REACHED, f"highest reached rate {x[-1]:.2f}/s")
     if rate_rps < x[0]:
         return Reading(None, NOT_MEASURED, f"lowest measured rate {x[0]:.2f}/s")
-    y = monotone([p.value(metric) for p in usable])
+    y = monotone([p.known(metric) for _, p in usable])
     return Reading(float(np.interp(rate_rps, x, y)), INTERPOLATED)
 
 
@@ -87,14 +89,14 @@ def rate_within(points: tuple[PointResult, ...], limits: dict[str, float]) -> Re
     if not usable:
         known = [p for p in points if p.valid]
         return Reading(None, BELOW if known else NOT_MEASURED, "no offered rate was reached" if known else "")
-    x = np.array([p.served_rps for p in usable])
-    load = monotone([max(p.value(metric) / limit for metric, limit in limits.items()) for p in usable])
+    x = np.array([rate for rate, _ in usable])
+    load = monotone([max(p.known(metric) / limit for metric, limit in limits.items()) for _, p in usable])
     within = int(np.searchsorted(load, 1.0, side="right"))  # how many points keep the limits
     if within == 0:
         return Reading(None, BELOW, f"missed at {x[0]:.2f}/s, the lowest reached rate")
     if within == len(x):
-        beyond = [p for p in points if p.valid and not p.reached and p.rate_rps is not None]
-        note = f"{min(p.rate_rps for p in beyond):g}/s was offered and not reached" if beyond else ""
+        beyond = [p.rate_rps for p in points if p.valid and not p.reached and p.rate_rps is not None]
+        note = f"{min(beyond):g}/s was offered and not reached" if beyond else ""
         return Reading(float(x[-1]), AT_LEAST, note or "the highest rate that was measured")
     share = (1.0 - load[within - 1]) / (load[within] - load[within - 1])
     return Reading(float(x[within - 1] + share * (x[within] - x[within - 1])), INTERPOLATED)

@@ -28,9 +28,8 @@ def speedups(
     shared = shared_scenarios(study, gains)
     found = {}
     for name in study.compared:
-        capacity = None
-        if shared and all(_exact(gains.get((name, scenario))) for scenario in shared):
-            capacity = geometric_mean([gains[name, scenario].estimate for scenario in shared])
+        exact = [ratio for scenario in shared if (ratio := _exact(gains.get((name, scenario))))]
+        capacity = geometric_mean(exact) if len(exact) == len(shared) else None
         latency = _mean_latency(study, points, against, name)
         throughput = _mean_throughput(study, points, against, name)
         found[name] = Speedups(latency, throughput, capacity, shared if capacity else ())
@@ -43,8 +42,9 @@ def shared_scenarios(study: Study, gains: dict[tuple[str, str], Gain | None]) ->
     return tuple(s for s in study.scenarios if able and all(_exact(gains.get((name, s))) for name in able))
 
 
-def _exact(gain: Gain | None) -> bool:
-    return gain is not None and not gain.at_least
+def _exact(gain: Gain | None) -> Estimate | None:
+    """The ratio; None where only a bound of it is known."""
+    return None if gain is None or gain.at_least else gain.estimate
 
 
 def _scenarios_with(study: Study, points: dict, profile: str) -> list[str]:
@@ -62,5 +62,6 @@ def _mean_latency(study: Study, points: dict, against: dict[tuple[str, str], Aga
 
 
 def _mean_throughput(study: Study, points: dict, against: dict[tuple[str, str], Against], name: str) -> Estimate | None:
-    parts = [against[name, scenario].throughput for scenario in _scenarios_with(study, points, "throughput")]
-    return geometric_mean(parts) if parts and None not in parts else None
+    scenarios = _scenarios_with(study, points, "throughput")
+    parts = [ratio for scenario in scenarios if (ratio := against[name, scenario].throughput)]
+    return geometric_mean(parts) if len(parts) == len(scenarios) else None

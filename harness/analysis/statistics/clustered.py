@@ -9,25 +9,26 @@ T. C. Hesterberg 2015, The American Statistician 69, 371 (the expanded percentil
 K.-Y. Liang and S. Zeger 1986, Biometrika 73, 13; for evaluations: E. Miller 2024, arXiv 2411.00640, section 2.2.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
-from harness.analysis.statistics.intervals import CONFIDENCE, RESAMPLES, Estimate, wilson
+from harness.analysis.statistics.intervals import CONFIDENCE, RESAMPLES, Estimate, wilson_bounds
 
 _TAIL = (1 - CONFIDENCE) / 2
 _CHUNK = 8_000_000  # draws held in memory at a time
 _MOST_DRAWS = 20_000_000
+Numbers = Sequence[float] | np.ndarray
 
 
-def cluster_numbers(clusters: Sequence[Hashable]) -> np.ndarray:
+def cluster_numbers(clusters: Iterable[Hashable]) -> np.ndarray:
     """0, 1, 2, ... for each distinct cluster, in order of appearance."""
-    number = {}
+    number: dict[Hashable, int] = {}
     return np.array([number.setdefault(cluster, len(number)) for cluster in clusters], dtype=int)
 
 
-def clustered_share(hits: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
+def clustered_share(hits: Numbers, clusters: Iterable[Hashable]) -> Estimate:
     """Mean of values in 0..1 with Wilson's interval at n_eff observations instead of n.
 
     n_eff = p(1-p) / v, v = C/(C-1) · Σ_c (Σ_{i in c} (x_i - p))² / n² the variance between the C clusters. It lies
@@ -52,11 +53,11 @@ def clustered_share(hits: Sequence[float], clusters: Sequence[Hashable]) -> Esti
 
 
 def _wilson(p: float, n: float) -> Estimate:
-    found = wilson(p * n, n)
-    return Estimate(p, min(found.low, p), max(found.high, p))
+    low, high = wilson_bounds(p * n, n)
+    return Estimate(p, min(low, p), max(high, p))
 
 
-def cluster_sums(columns: np.ndarray, clusters: Sequence[Hashable]) -> np.ndarray:
+def cluster_sums(columns: np.ndarray, clusters: Iterable[Hashable]) -> np.ndarray:
     """[clusters, columns]: sums of an [observations, columns] array over each cluster."""
     index = cluster_numbers(clusters)
     return np.column_stack([np.bincount(index, weights=column) for column in np.asarray(columns, dtype=float).T])
@@ -116,7 +117,7 @@ def resampled_mean(values: Sequence[float], clusters: Sequence[Hashable], seed: 
     return cluster_interval(float(np.mean(values)), totals[:, 0] / totals[:, 1], len(sums))
 
 
-def sums_ratio(numerators: Sequence[float], denominators: Sequence[float], seed: list[int]) -> Estimate | None:
+def sums_ratio(numerators: Numbers, denominators: Numbers, seed: list[int]) -> Estimate | None:
     """Σ numerators / Σ denominators over independent items, resampled in pairs; None when the denominators are 0."""
     pairs = np.column_stack([numerators, denominators]).astype(float)
     above, below = pairs.sum(axis=0)

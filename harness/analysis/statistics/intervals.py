@@ -28,20 +28,30 @@ class Estimate:
     high: float | None = None
 
     @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Both ends of the interval; None where one is lacking."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
     def bounded(self) -> bool:
-        return self.low is not None and self.high is not None
+        return self.bounds is not None
 
     def excludes(self, value: float) -> bool:
         """True when the interval shows that the quantity is not `value`."""
-        return self.bounded and not self.low <= value <= self.high
+        return self.bounds is not None and not self.bounds[0] <= value <= self.bounds[1]
 
 
-def wilson(successes: float, n: int) -> Estimate:
+def wilson(successes: float, n: float) -> Estimate:
     """Share of successes. (p + z²/2n ± z·sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)."""
+    return Estimate(successes / n, *wilson_bounds(successes, n))
+
+
+def wilson_bounds(successes: float, n: float) -> tuple[float, float]:
+    """The interval alone; `n` may be an effective sample size."""
     p, z2 = successes / n, _Z**2
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
-    return Estimate(p, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def mean_score(values: np.ndarray) -> Estimate:
@@ -53,13 +63,9 @@ def mean_score(values: np.ndarray) -> Estimate:
     values = np.asarray(values, dtype=float)
     n, mean = len(values), float(np.mean(values))
     if is_binary(values) or n < 2 or np.ptp(values) == 0:
-        return Estimate(mean, *_bounds(wilson(mean * n, n)))
+        return Estimate(mean, *wilson_bounds(mean * n, n))
     half = float(stdtrit(n - 1, 1 - _TAIL) * np.std(values, ddof=1) / np.sqrt(n))
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
-
-
-def _bounds(estimate: Estimate) -> tuple[float | None, float | None]:
-    return estimate.low, estimate.high
 
 
 def is_binary(values: np.ndarray) -> bool:
