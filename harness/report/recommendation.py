@@ -19,19 +19,19 @@ def recommendation(findings: Findings) -> str | None:
     found = findings.recommendation
     if found is None:
         return None
-    said = _ship(findings, found) if found.ship else _none(findings, found)
+    said = _ship(findings, found, found.measure) if found.ship and found.measure else _none(findings, found)
     return ("SIMULATED: " if simulated(findings.study) else "") + said
 
 
-def _ship(findings: Findings, found: Recommendation) -> str:
+def _ship(findings: Findings, found: Recommendation, measure: str) -> str:
     first, *others = found.ship
     label, study = findings.study.label, findings.study
-    claim = CLAIMS[found.measure].format(times(found.gains[first]))
+    claim = CLAIMS[measure].format(times(found.gains[first]))
     said = f"Ship {label(first)}: {_safe(findings, found, 'it is')}, and {claim}."
     if others:
         rest = _listed([f"{label(name)} ({times(found.gains[name])})" for name in others])
         said += f" {rest} {'is' if len(others) == 1 else 'are'} not told apart from it."
-    per_gpu = found.measure != "latency" and study.gpus_differ
+    per_gpu = measure != "latency" and study.gpus_differ
     return said + (" Per GPU." if per_gpu else "")
 
 
@@ -56,8 +56,8 @@ def _none(findings: Findings, found: Recommendation) -> str:
 
 
 def _wanted(suite: str, wanted: Wanted) -> str:
-    known = wanted.population is not None
-    lacking = f" (it has {wanted.population:,})" if known and wanted.items > wanted.population else ""
+    population = wanted.population
+    lacking = f" (it has {population:,})" if population is not None and wanted.items > population else ""
     return f"{about(wanted.items)} items of {suite}{lacking}"
 
 

@@ -160,8 +160,8 @@ def _kept(findings: Findings, name: str) -> str:
     if not findings.study.suites:
         return "was not tried for accuracy"
     texts = {suite for _, suite in findings.text_distances}
-    if texts.issuperset(findings.study.suites) and (texts := _perplexities(findings, name)):
-        return f"has {' and '.join(texts)}"
+    if texts.issuperset(findings.study.suites) and (perplexities := _perplexities(findings, name)):
+        return f"has {' and '.join(perplexities)}"
     if average.recovery is None:
         return f"keeps an unknown share of {baseline}'s accuracy ({average.reason})"
     return f"keeps {percent(average.recovery)} of {baseline}'s accuracy{told(average.recovery, 'loss', 'gain')}"
@@ -208,12 +208,12 @@ def _wins(findings: Findings, name: str) -> list[str]:
 def _latency(findings: Findings, name: str) -> str | None:
     gain, scenarios = findings.latency.get(name), len(findings.study.scenarios)
     over = f" (E2E, geometric mean of {scenarios} scenarios)" if scenarios > 1 else " (E2E)"
-    return gain and f"answers a single stream {times(gain)} as fast{over}{told(gain)}"
+    return f"answers a single stream {times(gain)} as fast{over}{told(gain)}" if gain else None
 
 
 def _throughput(findings: Findings, name: str) -> str | None:
     gain = findings.throughput.get(name)
-    return gain and f"gives {times(gain)} the throughput{told(gain)}"
+    return f"gives {times(gain)} the throughput{told(gain)}" if gain else None
 
 
 def _capacity(findings: Findings, name: str) -> str | None:

@@ -84,17 +84,17 @@ def _curve(
     """`share`: of the served rate that stands on the axis: one GPU's, where the variants have different numbers."""
     known = [p for p in points if p.served_rps is not None and p.value(metric) is not None]
     valid, invalid = [p for p in known if p.valid], [p for p in known if not p.valid]
-    traces = []
+    traces: list[Spec] = []
     hover = "%{fullData.name}<br>offered %{customdata}/s<br>%{y:.4~g} ms at %{x:.3~g}/s<extra></extra>"
     hover = hover.replace("/s<extra>", "/s a GPU<extra>") if share < 1 else hover
-    common = {"type": "scatter", "meta": variant, "name": f"{escape(label)}, {part}", "hovertemplate": hover}
+    common: Spec = {"type": "scatter", "meta": variant, "name": f"{escape(label)}, {part}", "hovertemplate": hover}
     if valid:
         traces.append(
             common
             | {
                 "mode": "lines+markers",
-                "x": [short(p.served_rps * share) for p in valid],
-                "y": [short(p.value(metric)) for p in valid],
+                "x": _served(valid, share),
+                "y": [short(p.known(metric)) for p in valid],
                 "error_y": _repeats(valid, metric, look),
                 "customdata": [p.rate_rps for p in valid],
                 "line": {"color": look.token, "width": 2, "dash": "solid" if part == "p50" else look.dash},
@@ -111,8 +111,8 @@ def _curve(
             common
             | {
                 "mode": "markers",
-                "x": [short(p.served_rps * share) for p in invalid],
-                "y": [short(p.value(metric)) for p in invalid],
+                "x": _served(invalid, share),
+                "y": [short(p.known(metric)) for p in invalid],
                 "customdata": [p.rate_rps for p in invalid],
                 "hovertemplate": hover.replace("<br>", ", INVALID<br>", 1),
                 "marker": {"symbol": "x-thin", "size": 10, "line": {"color": look.token, "width": 2.5}},
@@ -121,22 +121,27 @@ def _curve(
     return traces
 
 
+def _served(points: list[PointResult], share: float) -> list[float]:
+    return [short(rate * share) for point in points if (rate := point.served_rps) is not None]
+
+
 def _repeats(points: list[PointResult], metric: str, look: VariantStyle) -> Spec:
     """Bars from the smallest to the largest repeat."""
     if not any(point.spread(metric) for point in points):
         return {"visible": False}
-    spreads = [point.spread(metric) or (point.value(metric),) * 2 for point in points]
-    above = [short(spread[1] - point.value(metric)) for point, spread in zip(points, spreads, strict=True)]
-    below = [short(point.value(metric) - spread[0]) for point, spread in zip(points, spreads, strict=True)]
+    values = [point.known(metric) for point in points]
+    spreads = [point.spread(metric) or (value, value) for point, value in zip(points, values, strict=True)]
+    above = [short(most - value) for value, (_, most) in zip(values, spreads, strict=True)]
+    below = [short(value - least) for value, (least, _) in zip(values, spreads, strict=True)]
     return {"array": above, "arrayminus": below, "color": look.token, "thickness": 1, "width": 3}
 
 
 def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Front, id: str, data: Table) -> Figure:
     """Average recovery against a gain, both relative to the baseline; the front as a line, dominated points pale."""
     study, slow = findings.study, findings.emulated
-    traces = []
+    traces: list[Spec] = []
     if len(front.front) > 1:
-        line = {"x": [], "y": []}
+        line: dict[str, list[float]] = {"x": [], "y": []}
         for name in front.front:
             line["x"].append(short(front.points[name][0].value))
             line["y"].append(short(100 * front.points[name][1].value))
@@ -187,10 +192,11 @@ def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Fron
 
 def bars(estimates: list[Estimate], scale: float, look: VariantStyle) -> Spec:
     """Error bars of 95 % intervals; none where one is lacking."""
-    if not all(estimate.bounded for estimate in estimates):
+    known = [(estimate.value, estimate.bounds) for estimate in estimates if estimate.bounds]
+    if len(known) < len(estimates):
         return {"visible": False}
-    above = [short(scale * (e.high - e.value)) for e in estimates]
-    below = [short(scale * (e.value - e.low)) for e in estimates]
+    above = [short(scale * (high - value)) for value, (_, high) in known]
+    below = [short(scale * (value - low)) for value, (low, _) in known]
     found = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
     return found | {"color": look.token, "thickness": 1.2, "width": 4}
 

@@ -4,9 +4,10 @@ import math
 from html import escape
 
 from harness.analysis import Findings
-from harness.analysis.speed.gemm import Gemm, Whole
+from harness.analysis.speed.gemm import Gemm
 from harness.analysis.statistics.intervals import Estimate
-from harness.report.figures.figures import Figure, axis, bars, layout, short
+from harness.analysis.study import Study
+from harness.report.figures.figures import Figure, Spec, axis, bars, layout, short
 from harness.report.figures.style import VariantStyle
 from harness.report.tables.gemm import batches_table
 from harness.report.tables.table import Table
@@ -18,22 +19,21 @@ ROOM = 0.06  # beside the outermost points, decades
 def gemm_figures(findings: Findings, looks: dict[str, VariantStyle]) -> list[Figure]:
     if findings.gemm is None:
         return []
-    data = batches_table(findings)
-    return [_speedup_figure(findings, looks, data), _roofline_figure(findings, looks, data)]
+    data, found, study = batches_table(findings), findings.gemm, findings.study
+    return [_speedup_figure(found, study, looks, data), _roofline_figure(found, study, looks, data)]
 
 
-def _speedup_figure(findings: Findings, looks: dict[str, VariantStyle], data: Table) -> Figure:
-    found, study, traces = findings.gemm, findings.study, []
+def _speedup_figure(found: Gemm, study: Study, looks: dict[str, VariantStyle], data: Table) -> Figure:
+    traces: list[Spec] = []
     if study.baseline in found.wholes and found.batches:
         ends = [found.batches[0], found.batches[-1]]
         line = {"color": looks[study.baseline].token, "width": 1.5, "dash": "dot"}
         traces.append({"type": "scatter", "mode": "lines", "meta": study.baseline, "x": ends, "y": [1, 1],
                        "name": escape(study.label(study.baseline)), "line": line, "hoverinfo": "skip"})  # fmt: skip
     for name, wholes in found.wholes.items():
-        points = [whole for whole in wholes.values() if whole.speedup]
         label = escape(study.label(name))
         for valid in (True, False):
-            if shown := [whole for whole in points if whole.valid is valid]:
+            if shown := {b: w.speedup for b, w in wholes.items() if w.speedup and w.valid is valid}:
                 traces.append(_speedups(name, label, looks[name], shown, valid))
     tall = [e.high or e.value for w in found.wholes.values() for p in w.values() if (e := p.speedup)]
     step = -(-len(found.batches) // TICKS)
@@ -47,14 +47,16 @@ def _speedup_figure(findings: Findings, looks: dict[str, VariantStyle], data: Ta
     return Figure("gemm-speedup", title, summary, {"data": traces, "layout": layout(x_axis, y_axis)}, data)
 
 
-def _speedups(name: str, label: str, look: VariantStyle, points: list[Whole], valid: bool) -> dict:
-    trace = {
+def _speedups(name: str, label: str, look: VariantStyle, speedups: dict[int, Estimate], valid: bool) -> Spec:
+    """`speedups`: by batch size."""
+    ratios = list(speedups.values())
+    trace: Spec = {
         "type": "scatter",
         "mode": "lines+markers" if valid else "markers",
         "meta": name,
         "name": label,
-        "x": [whole.batch for whole in points],
-        "y": [short(whole.speedup.value) for whole in points],
+        "x": list(speedups),
+        "y": [short(ratio.value) for ratio in ratios],
         "hovertemplate": "%{fullData.name}" + ("" if valid else ", WRONG PRODUCT")
         + "<br>batch size %{x}: %{y:.2f}×<extra></extra>",
     }  # fmt: skip
@@ -62,15 +64,14 @@ def _speedups(name: str, label: str, look: VariantStyle, points: list[Whole], va
         return trace | {"marker": {"symbol": "x-thin", "size": 10, "line": {"color": look.token, "width": 2.5}}}
     trace["line"] = {"color": look.token, "width": 2, "dash": "solid"}
     trace["marker"] = {"symbol": look.marker, "size": 9, "color": look.token}
-    if any(whole.speedup.bounded for whole in points):
-        ratios = [whole.speedup for whole in points]  # a point of few rounds has no bar
+    if any(ratio.bounded for ratio in ratios):  # a point of few rounds has no bar
         trace["error_y"] = bars([e if e.bounded else Estimate(e.value, e.value, e.value) for e in ratios], 1, look)
     return trace
 
 
-def _roofline_figure(findings: Findings, looks: dict[str, VariantStyle], data: Table) -> Figure:
+def _roofline_figure(found: Gemm, study: Study, looks: dict[str, VariantStyle], data: Table) -> Figure:
     """Achieved TFLOP/s against FLOP/byte, a point a batch size; broken: what the roofline allows."""
-    found, study, traces = findings.gemm, findings.study, []
+    traces: list[Spec] = []
     points = [whole for wholes in found.wholes.values() for whole in wholes.values()]
     across = [whole.intensity for whole in points]
     heights = [whole.flops / whole.seconds / 1e12 for whole in points]
@@ -112,12 +113,13 @@ def _roof_line(found: Gemm, name: str, low: float, high: float) -> tuple[list[fl
         return None
     ridge = roof.peak / roof.bandwidth
     x = sorted({low, high, ridge} if low < ridge < high else {low, high})
-    return [short(value) for value in x], [short(roof.attainable(value) / 1e12) for value in x]
+    heights = [flops for value in x if (flops := roof.attainable(value)) is not None]
+    return [short(value) for value in x], [short(flops / 1e12) for flops in heights]
 
 
-def _log(values: list[float], ticks: bool = False) -> dict:
+def _log(values: list[float], ticks: bool = False) -> Spec:
     low, high = math.log10(min(values)) - ROOM, math.log10(max(values)) + ROOM
-    scale = {"type": "log", "range": [short(low), short(high)]}
+    scale: Spec = {"type": "log", "range": [short(low), short(high)]}
     if not ticks:
         return scale
     steps = (1, 2, 5) if high - low < 2.5 else (1,)

@@ -55,7 +55,7 @@ def styles(variants: dict[str, Variant], baseline: str) -> dict[str, VariantStyl
     found: dict[str, VariantStyle] = {}
     taken = 0
     for position, (name, variant) in enumerate(variants.items()):
-        if deployed := found.get(variant.deployment_of):
+        if deployed := found.get(variant.deployment_of or ""):
             light, dark = deployed.light, deployed.dark
         else:
             light, dark = INK if name == baseline else COLOURS[taken % len(COLOURS)]

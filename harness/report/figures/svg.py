@@ -27,12 +27,12 @@ COLOURS = {  # light, dark; as in page.css
     "bad": ("#a8323e", "#ff8b94"),
 }
 # What plotly takes where a figure does not say it.
-TRACE = {"meta": None, "line": {}, "marker": {}, "error_x": {}, "error_y": {}, "text": (), "opacity": 1}
-LINE = {"shape": "linear", "dash": "solid"}
-MARKER = {"color": None}
-ERRORS = {"array": (), "arrayminus": ()}
-AXIS = {"categoryarray": (), "ticksuffix": "", "type": "linear", "range": None}
-LAYOUT = {"shapes": (), "annotations": ()}
+TRACE: Spec = {"meta": None, "line": {}, "marker": {}, "error_x": {}, "error_y": {}, "text": (), "opacity": 1}
+LINE: Spec = {"shape": "linear", "dash": "solid"}
+MARKER: Spec = {"color": None}
+ERRORS: Spec = {"array": (), "arrayminus": ()}
+AXIS: Spec = {"categoryarray": (), "ticksuffix": "", "type": "linear", "range": None}
+LAYOUT: Spec = {"shapes": (), "annotations": ()}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def svg(figure: Figure, looks: dict[str, VariantStyle], labels: dict[str, str]) 
     shown = [name for name in looks if any(trace["meta"] == name for trace in data)]
     legend, rows = _legend(shown, looks, labels)
     top, height = 40 + ROW * rows, HEIGHT
-    left = LEFT
+    left: float = LEFT
     if categories := (AXIS | layout["yaxis"])["categoryarray"]:
         height = top + BOTTOM + 12 + 34 * len(categories)
         left = 24 + LETTER * max(len(unescape(name)) for name in categories)
@@ -118,8 +118,8 @@ def _axis(axis: Spec, values: list[Any]) -> Axis:
     suffix = axis["ticksuffix"]
     if axis["type"] == "log":
         low, high = axis["range"]
-        ticks = zip(axis["tickvals"], axis["ticktext"], strict=True)
-        inside = [((log10(v) - low) / (high - low), text + suffix) for v, text in ticks if low <= log10(v) <= high]
+        marks = zip(axis["tickvals"], axis["ticktext"], strict=True)
+        inside = [((log10(v) - low) / (high - low), text + suffix) for v, text in marks if low <= log10(v) <= high]
         bottom = 10.0**low  # a bar may reach down to 0, which a logarithm does not have
         return Axis(lambda value: (log10(max(value, bottom)) - low) / (high - low), inside, title)
     low, high = axis["range"] or _around(values)
@@ -188,15 +188,13 @@ def _trace(trace: Spec, axes: tuple[Axis, Axis], box: tuple) -> list[str]:
     ]
     marker, found = trace["marker"], []
     if "lines" in trace["mode"]:
-        line, path, pen = trace["line"], "", "M"
-        for position, spot in enumerate(spots):
-            if spot is None:
-                pen = "M"
-                continue
-            if line["shape"] == "hv" and pen == "L":
-                path += f"L{_n(spot[0])} {_n(spots[position - 1][1])}"
-            path += f"{pen}{_n(spot[0])} {_n(spot[1])}"
-            pen = "L"
+        line, path, before = trace["line"], "", None
+        for spot in spots:
+            if spot and before and line["shape"] == "hv":
+                path += f"L{_n(spot[0])} {_n(before[1])}"
+            if spot:
+                path += f"{'L' if before else 'M'}{_n(spot[0])} {_n(spot[1])}"
+            before = spot
         dash = {"solid": "", "dot": "2 3"}.get(line["dash"], line["dash"].replace("px", ""))
         dashed = f";stroke-dasharray:{dash}" if dash else ""
         style = f"fill:none;stroke:{_colour(line['color'])};stroke-width:{line['width']}{dashed}"
@@ -207,8 +205,9 @@ def _trace(trace: Spec, axes: tuple[Axis, Axis], box: tuple) -> list[str]:
         colour = marker["color"] or marker["line"]["color"]
         found += [_marker(s, *spot, colour, marker["size"] + 4) for s, spot in zip(symbols, spots, strict=True) if spot]
     for text, spot in zip(trace["text"], spots, strict=False):
-        label = _text(unescape(text).strip())
-        found.append(f'<text x="{_n(spot[0] + 11)}" y="{_n(spot[1] - 7)}">{label}</text>')
+        if spot:
+            label = _text(unescape(text).strip())
+            found.append(f'<text x="{_n(spot[0] + 11)}" y="{_n(spot[1] - 7)}">{label}</text>')
     return [f'<g opacity="{trace["opacity"]}">', *found, "</g>"] if trace["opacity"] != 1 else found
 
 

@@ -27,9 +27,8 @@ def cells_csv(findings: Findings) -> str:
         row |= {name: getattr(measured.telemetry, name) for name in ENERGY}
         writer.writerow(_inert(row | {"duration_s": measured.duration_s, "started_at": measured.started_at}))
     for failure in study.failures:
-        writer.writerow(
-            _inert((_identity(failure.cell) if failure.cell else {"key": failure.key}) | {"status": "failed"})
-        )
+        identity: dict[str, object] = _identity(failure.cell) if failure.cell else {"key": failure.key}
+        writer.writerow(_inert(identity | {"status": "failed"}))
     for cell in study.missing:
         writer.writerow(_inert(_identity(cell) | {"status": "missing"}))
     return output.getvalue()

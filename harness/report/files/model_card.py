@@ -154,11 +154,17 @@ def _metric(kind: str, name: str, value: float) -> Json:
 
 def _evaluation(findings: Findings, names: tuple[str, ...]) -> Table:
     """Benchmark, the baseline, and each variant with its recovery."""
-    study, rows, all_results = findings.study, [], (findings.suites, findings.win_rates)
+    study, rows = findings.study, []
     for suite in study.suites:
         base = findings.suites.get((study.baseline, suite))
-        found = (results.get((name, suite)) for name in (study.baseline, *names) for results in all_results)
-        known = next(filter(None, found), None)
+        known: SuiteResult | WinRate | None = next(
+            (
+                found
+                for name in (study.baseline, *names)
+                if (found := findings.suites.get((name, suite)) or findings.win_rates.get((name, suite)))
+            ),
+            None,
+        )
         facts = [base.metric if base else "", *_subset(known)] if known else []
         row: list[Any] = [
             Td(_label(known) if known else suite, note=", ".join(filter(None, facts))),

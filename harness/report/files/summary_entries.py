@@ -44,7 +44,9 @@ def average_entry(findings: Findings, name: str) -> Json | None:
 
 
 def speedups_entry(found: Speedups | None) -> Json | None:
-    return found and {
+    if found is None:
+        return None
+    return {
         "latency": estimate_entry(found.latency),
         "throughput": estimate_entry(found.throughput),
         "capacity": estimate_entry(found.capacity),

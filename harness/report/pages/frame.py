@@ -9,6 +9,7 @@ A page is a template of this folder that begins with ``{% extends "frame.html" %
 """
 
 import base64
+import functools
 import hashlib
 import json
 import re
@@ -85,10 +86,10 @@ def _policy(scripts: list[str]) -> str:
 
 def safe_json(value: Any) -> Markup:
     """JSON that cannot end the script element it stands in."""
-    form = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
-    text = json.dumps(value, **form)
+    dumps = functools.partial(json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = dumps(value)
     if re.search(r"\\[urbf]", text) or hides(text):  # of a name, for a figure
-        text = json.dumps(_visible_data(value), **form)
+        text = dumps(_visible_data(value))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)

@@ -21,9 +21,9 @@ def recovery_table(findings: Findings) -> Table:
     for name in study.forms if rows else ():
         average = findings.averages[name]
         shown = Td(percent(average.recovery), note=average.reason or "")
-        verdict = Td(average.verdict or NONE, TONES.get(average.verdict, "muted"))
-        suite = Td("average", note=f"{plural(len(average.suites), 'suite')} with equal weight")
-        rows.append([suite, name_of(study, name), "", "", "", "", "", shown, "", "", verdict])
+        verdict = Td(average.verdict or NONE, TONES.get(average.verdict or "", "muted"))
+        over = Td("average", note=f"{plural(len(average.suites), 'suite')} with equal weight")
+        rows.append([over, name_of(study, name), "", "", "", "", "", shown, "", "", verdict])
     heads = ["Suite", "Variant", ">Score", ">Items", ">Difference, points", ">Noise floor", ">Detectable", ">Recovery"]
     heads += [">Flips lost / gained", ">p, corrected", f"Non-inferior at {100 * study.margin:g} %"]
     note = (
@@ -79,8 +79,8 @@ def categories_table(findings: Findings) -> Table:
             base = findings.suites.get((findings.study.baseline, suite))
             of_base = base.categories.get(category) if base and name != findings.study.baseline else None
             gap = points(Estimate(score.value - of_base.value)) if of_base else "baseline"
-            what = Td(f"{suite}, {category.replace('_', ' ')}")
-            rows.append([what, name_of(findings.study, name), percent(score), Td(gap, "" if of_base else "muted")])
+            what, shown = Td(f"{suite}, {category.replace('_', ' ')}"), Td(percent(score))
+            rows.append([what, name_of(findings.study, name), shown, Td(gap, "" if of_base else "muted")])
     rows.sort(key=lambda row: row[0].text)  # stable: variants stay in the sweep's order
     note = "Weighted by items, as the whole suite's score. Wilson 95 % interval; differences of parts are not tested."
     return table("Scores by category", ["Category", "Variant", ">Score", ">Difference, points"], rows, note, group=0)

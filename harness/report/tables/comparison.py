@@ -27,11 +27,11 @@ def accuracy_table(comparison: Comparison) -> Table:
     findings, rows = comparison.findings, []
     for suite in comparison.study.suites:
         one, two = (findings.suites.get((word, suite)) for word in (A, B))
-        if one is None and two is None:
+        if (either := two or one) is None:
             continue
         scores = [Td(percent(r.score), "" if r.valid else "bad", "" if r.valid else "INVALID") if r else NONE
                   for r in (one, two)]  # fmt: skip
-        items = f"{two.items if two else one.items:,}"
+        items = f"{either.items:,}"
         if two is None or two.comparison is None:
             why = "not measured on one side" if two is None or one is None else two.not_compared or "not compared"
             rows.append([suite, *scores, items, Td("not compared", "warn", why), *[Td(NONE, "muted")] * 3])
@@ -77,8 +77,8 @@ def _changed(change: Change) -> Td:
 
 def relative(ratio: Estimate) -> str:
     """A ratio as its change: ``+4.9 % [+1.0, +8.8]``"""
-    e = Estimate(*(None if x is None else x - 1 for x in (ratio.value, ratio.low, ratio.high)))
-    text = points(e)
+    low, high = (None if bound is None else bound - 1 for bound in (ratio.low, ratio.high))
+    text = points(Estimate(ratio.value - 1, low, high))
     value, bracket, interval = text.partition(" [")
     return f"{value} %{bracket}{interval}"
 

@@ -5,6 +5,7 @@ and what the judge was found to know.
 from harness.analysis import Findings
 from harness.analysis.quality.agreement import Sameness
 from harness.analysis.quality.choices import ChoiceGap
+from harness.analysis.quality.judge import JudgeFacts
 from harness.analysis.quality.texts import TextGap
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.tables.table import Table, Td, name_of, table
@@ -37,9 +38,9 @@ def agreement_table(findings: Findings) -> Table:
 
 def _sameness(same: Sameness, noise: Sameness | None) -> list[Td]:
     return [
-        Td(percent(same.exact), note=_baseline(noise and percent(noise.exact))),
-        Td(percent(same.prefix), note=_baseline(noise and percent(noise.prefix))),
-        Td(times(same.length_ratio), note=_baseline(noise and times(noise.length_ratio))),
+        Td(percent(same.exact), note=_baseline(percent(noise.exact) if noise else None)),
+        Td(percent(same.prefix), note=_baseline(percent(noise.prefix) if noise else None)),
+        Td(times(same.length_ratio), note=_baseline(times(noise.length_ratio) if noise else None)),
     ]
 
 
@@ -55,7 +56,8 @@ def distance_table(findings: Findings) -> Table:
         row = [suite, name_of(study, text.variant), tokens, *_gap(text.gap, text.noise, text.not_compared)]
         if text.variant == study.baseline:
             row = [suite, name_of(study, text.variant), tokens, Td("baseline", "muted"), Td(""), Td("")]
-        ratio = Td("") if text.gap is None else Td(_ratio(text.gap), note=_baseline(text.noise and _ratio(text.noise)))
+        noise = _baseline(_ratio(text.noise) if text.noise else None)
+        ratio = Td("") if text.gap is None else Td(_ratio(text.gap), note=noise)
         rows.append([*row, perplexity, ratio])
     for choice in findings.choice_distances.values():
         suite = Td(choice.suite, note=", ".join(fact for fact in ("multiple choice", choice.source) if fact))
@@ -78,8 +80,9 @@ def _gap(gap: TextGap | ChoiceGap | None, noise: TextGap | ChoiceGap | None, rea
         return [Td("not compared", "muted", reason or ""), Td(NONE, "muted"), Td(NONE, "muted")]
     bound = "≥ " if isinstance(gap, TextGap) else ""
     seen = Td(f"{100 * gap.covered:.1f} %") if isinstance(gap, TextGap) else Td("100 %")
-    kl = Td(bound + _number(gap.kl, NAT_DIGITS), note=_baseline(noise and bound + _number(noise.kl, NAT_DIGITS)))
-    return [kl, seen, Td(percent(gap.top1), note=_baseline(noise and percent(noise.top1)))]
+    noise_kl = bound + _number(noise.kl, NAT_DIGITS) if noise else None
+    kl = Td(bound + _number(gap.kl, NAT_DIGITS), note=_baseline(noise_kl))
+    return [kl, seen, Td(percent(gap.top1), note=_baseline(percent(noise.top1) if noise else None))]
 
 
 def _ratio(gap: TextGap) -> str:
@@ -102,7 +105,8 @@ def _baseline(shown: str | None) -> str:
 
 def known_pairs_table(findings: Findings) -> Table:
     """What each judge was found to know: one block of rows a judge."""
-    rows, judges = [], {}
+    rows: list[list[Td | str]] = []
+    judges: dict[tuple[str, str], JudgeFacts] = {}
     for rate in findings.win_rates.values():
         judges.setdefault((rate.suite, rate.judge.name), rate.judge)
     for (suite, name), judge in judges.items():
@@ -147,5 +151,5 @@ def _above(share: Estimate) -> Td:
 def _points(estimate: Estimate | None) -> str:
     if estimate is None:
         return NONE
-    bounds = f" [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]" if estimate.bounded else ""
+    bounds = f" [{100 * estimate.bounds[0]:+.1f}, {100 * estimate.bounds[1]:+.1f}]" if estimate.bounds else ""
     return f"{100 * estimate.value:+.1f}{bounds}"

@@ -69,16 +69,18 @@ def _geometric(values: list[float]) -> Estimate | None:
 
 
 def _error(products: list[Product]) -> Td:
-    known = [product for product in products if product.error is not None]
+    known = [(product.error, product) for product in products if product.error is not None]
     if len(known) < len(products):
         return Td("not finite", "bad", WRONG)
-    worst = max(known, key=lambda product: product.error / product.bound)
-    return Td(f"{worst.error:.1e}", "" if worst.valid else "bad", f"bound {worst.bound:.1e}")
+    error, worst = max(known, key=lambda pair: pair[0] / pair[1].bound)
+    return Td(f"{error:.1e}", "" if worst.valid else "bad", f"bound {worst.bound:.1e}")
 
 
 def batches_table(findings: Findings) -> Table:
-    """The data behind the figures: a whole layer by batch size."""
+    """The data behind the figures: a whole layer by batch size; empty for a study that timed no products."""
     found, study, rows = findings.gemm, findings.study, []
+    if found is None:
+        return table("A layer by batch size", ["Batch size"], [])
     for batch in found.batches:
         for name, wholes in found.wholes.items():
             if whole := wholes.get(batch):
@@ -114,7 +116,10 @@ def _roof_note(found: Gemm) -> str:
 
 
 def layers_table(findings: Findings) -> Table:
+    """A row for each product; empty for a study that timed none."""
     found, study, rows = findings.gemm, findings.study, []
+    if found is None:
+        return table("Every product", ["Layer"], [])
     for layer, shape in found.layers.items():
         for batch in found.batches:
             for name in found.wholes:

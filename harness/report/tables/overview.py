@@ -54,7 +54,7 @@ def variants_table(findings: Findings) -> Table:
         kept = (f"non-inferior: {average.verdict}" if average.verdict else average.reason) if average else ""
         scheme = "; ".join(filter(None, (f"activations {v.activations}" if v.activations else "", v.sparsity or "")))
         row = [name_of(study, name), Td(v.weights or NONE, note=scheme)]
-        row += [str(v.gpus)] if several else []
+        row += [Td(str(v.gpus))] if several else []
         row += [
             Td(size(v.checkpoint_bytes), note=_smaller(findings, name)),
             _same_recovery(findings, name) or gain("recovery", name, [kept] if kept else [], percent),
@@ -85,22 +85,22 @@ def _same_recovery(findings: Findings, name: str) -> Td | None:
 
 def _smaller(findings: Findings, name: str) -> str:
     own, base = (findings.study.variants.get(v) for v in (name, findings.study.baseline))
-    if name == findings.study.baseline or not (base and base.checkpoint_bytes and own.checkpoint_bytes):
+    if name == findings.study.baseline or not (base and own and base.checkpoint_bytes and own.checkpoint_bytes):
         return ""
     return f"{own.checkpoint_bytes / base.checkpoint_bytes:.2f}× of the baseline"
 
 
 def _mean_e2e(findings: Findings, name: str) -> list[str]:
     found = [at(findings.points[name, scenario], "single_stream") for scenario in findings.study.scenarios]
-    values = [point.value("e2e_ms_p50") for point in found if point and point.valid]
-    return [f"E2E {number(_geometric(values))} ms"] if values and all(values) and len(values) == len(found) else []
+    values = [value for point in found if point and point.valid and (value := point.value("e2e_ms_p50"))]
+    return [f"E2E {number(_geometric(values))} ms"] if values and len(values) == len(found) else []
 
 
 def _mean_rate(findings: Findings, name: str) -> list[str]:
     """Over the scenarios that the variants are compared in."""
     scenarios = next((s.capacity_scenarios for s in findings.speedups.values() if s.capacity_scenarios), ())
-    values = [findings.capacities[name, scenario].value for scenario in scenarios]
-    return [f"{number(_geometric(values))}/s"] if values and all(values) else []
+    values = [value for scenario in scenarios if (value := findings.capacities[name, scenario].value)]
+    return [f"{number(_geometric(values))}/s"] if values and len(values) == len(scenarios) else []
 
 
 def _geometric(values: list[float]) -> float:
@@ -139,9 +139,7 @@ def published_table(findings: Findings) -> Table:
             elif own:
                 shown[2] = Td(f"{100 * (own.value / value - 1):+.1f} %", note=_agrees(own, value))
         label = name_of(study, variant) if variant in study.variants else variant
-        what = Td(
-            suite or metric, note=f"against {study.label(over) if over in study.variants else over}" if over else ""
-        )
+        what = Td(suite or metric or NONE, note=f"against {study.label(over)}" if over else "")
         rows.append([label, what, *shown, Td(figure.source, "muted")])
     heads = ["Variant", "What", ">Published", ">Measured here", ">Difference", "Source"]
     return table("Published against measured", heads, rows)

@@ -96,8 +96,8 @@ def speculation_table(findings: Findings) -> Table:
             if (rate := point.value("draft_acceptance_rate")) is not None:
                 load = point.point.label
                 length = number(point.value("tokens_per_draft"))
-                share = point.value("drafted_share")
-                share = NONE if share is None else f"{100 * share:.1f} %"
+                drafted = point.value("drafted_share")
+                share = NONE if drafted is None else f"{100 * drafted:.1f} %"
                 state = ("", "") if point.valid else ("bad", "INVALID")
                 accepted = Td(f"{100 * rate:.1f} %", *state)
                 rows.append([scenario, _name(findings, variant), load, accepted, length, share])
@@ -144,8 +144,8 @@ def front_table(findings: Findings, front: Front) -> Table:
         if beaten:
             state = Td("dominated by " + ", ".join(study.label(name) for name in beaten), "muted")
         recovery = "100 %" if variant == study.baseline else f"{100 * y.value:.1f} %"
-        if y.bounded:
-            recovery += f" [{100 * y.low:.1f}, {100 * y.high:.1f}]"
+        if y.bounds:
+            recovery += f" [{100 * y.bounds[0]:.1f}, {100 * y.bounds[1]:.1f}]"
         rows.append([_name(findings, variant), recovery, "1" if variant == study.baseline else times(x), state])
     rows += [
         [_name(findings, v), Td(NONE, "muted"), Td(NONE, "muted"), Td(why, "warn")] for v, why in front.absent.items()

@@ -118,7 +118,7 @@ def _fastest(findings: Findings, envelope: Envelope, family: str, rate_rps: floa
     found = envelope.fastest[family, rate_rps]
     if found.latency.value is None:
         return Td(found.latency.status, "muted")
-    note = times_label(findings.study, found.replicas, found.deployment)
+    note = times_label(findings.study, found.replicas, found.deployment or family)
     unread = f"; {len(found.unread)} not measured there" if found.unread else ""
     return Td(reading(found.latency), note=note + unread)
 
@@ -129,7 +129,7 @@ def _best_row(findings: Findings, envelope: Envelope, limit: float) -> list[Td]:
         best = envelope.best[family, limit]
         note = best.rate.note
         if best.rate.value is not None and (envelope.gpus > 1 or len(envelope.families[family]) > 1):
-            note = times_label(findings.study, best.replicas, best.deployment)
+            note = times_label(findings.study, best.replicas, best.deployment or family)
         text = reading(best.rate) if best.rate.value is not None else best.rate.status or NONE
         row.append(Td(text, "" if best.rate.value is not None else "muted", note))
     return row
