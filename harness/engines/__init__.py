@@ -120,18 +120,29 @@ class Engine(ABC):
     """
 
     Config: ClassVar[type[EngineConfig]]  # a dataclass: the settings of conf/engine
-    label: str  # its name in messages
-    dialect: Dialect = OPENAI
     loads_weights: bool = False  # False: checkpoints, GPUs and what variants need are not this machine's matter
     weights: str = "safetensors"  # the form of checkpoint that it serves: safetensors | gguf
     limits: Limits = Limits()  # what its owner lets a client ask
     # Arguments that may name a repository of the hub, each with the argument that names its revision, if there is one.
     model_flags: ClassVar[Mapping[str, str | None]] = MappingProxyType({})
-    gemm: GemmWorker | None = None  # None: it has no Python whose kernels could be timed
 
     def __init__(self, config: Any, cache_dir: Path):
         self.config = config
         self.cache_dir = cache_dir
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Its name in messages."""
+
+    @property
+    def dialect(self) -> Dialect:
+        return OPENAI
+
+    @property
+    def gemm(self) -> GemmWorker | None:
+        """None: it has no Python whose kernels could be timed."""
+        return None
 
     @classmethod
     def release_of(cls, version: str) -> Release | None:

@@ -145,9 +145,9 @@ def activation_problems(facts: EngineFacts, scheme: Scheme) -> Iterator[tuple[st
             text = "activations are rounded and multiplied in 16 bit; speeds are not representative"
             yield "emulated_kernel", f"{name}: {text}"
     ran: dict[str, list[str]] = {}
-    for entry in facts.kernels:
-        if entry.activations and not SIXTEEN_BIT_SCHEME.search(entry.layer):
-            ran.setdefault(entry.activations, []).append(f"{entry.kernel} for {entry.layer}")
+    for one in facts.kernels:
+        if one.activations and not SIXTEEN_BIT_SCHEME.search(one.layer):
+            ran.setdefault(one.activations, []).append(f"{one.kernel} for {one.layer}")
     for format, kernels in ran.items():
         by = ", ".join(dict.fromkeys(kernels))
         if format == SIXTEEN_BIT:

@@ -106,7 +106,8 @@ def _stop(mark: str, grace_s: float, leader: int | None = None) -> None:
     """SIGTERM, and SIGKILL after `grace_s`. Descendants of a marked process are its own, whatever they carry."""
     known = {leader: started_at(leader)} if leader else {}  # when it started, by pid
     deadline = time.monotonic() + grace_s
-    number, told = signal.SIGTERM, set()
+    number = signal.SIGTERM
+    told: set[int] = set()
     while True:
         for pid in _tree(_marked(mark) | {pid for pid, started in known.items() if started_at(pid) == started}):
             if pid not in known and (started := started_at(pid)) is not None:

@@ -57,7 +57,7 @@ class Meter:
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    _told: tuple[int, ...] = (0, 0, 0)
+    _told: tuple[int, int, int] = (0, 0, 0)
 
     def add(self, prompt_tokens: int, completion_tokens: int) -> None:
         self.requests += 1
@@ -71,7 +71,7 @@ class Meter:
         """What was added since the last lap."""
         now = (self.requests, self.prompt_tokens, self.completion_tokens)
         before, self._told = self._told, now
-        return Meter(*(count - earlier for count, earlier in zip(now, before, strict=True)))
+        return Meter(now[0] - before[0], now[1] - before[1], now[2] - before[2])
 
 
 @dataclass

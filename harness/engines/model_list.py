@@ -83,8 +83,8 @@ def _parse(body: bytes, url: str) -> list[dict[str, Any]] | None:
         said = next((said[key] or [] for key in ("data", "models") if key in said), None)
     if not isinstance(said, list):
         return None
-    entries = [_entry(one) for one in said]
-    return None if None in entries else entries
+    entries = [entry for one in said if (entry := _entry(one)) is not None]
+    return entries if len(entries) == len(said) else None
 
 
 def _entry(one: Any) -> dict[str, Any] | None:

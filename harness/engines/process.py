@@ -19,6 +19,7 @@ from harness.engines.urls import no_proxy_for_loopback
 from harness.errors import EngineError
 from harness.machine import disk, scratch
 from harness.machine.interrupts import held
+from harness.machine.pipes import piped
 from harness.redaction.masking import excerpt, known_values, mask
 
 WATCHDOG = Path(__file__).with_name("watchdog.py")
@@ -91,8 +92,9 @@ class ServerProcess:
             )
         with contextlib.suppress(OSError):  # it died at once: exit_code() tells
             setup = {"secrets": known_values(), **leftovers.record_of(self.log, self._mark)}
-            self._process.stdin.write(json.dumps(setup).encode() + b"\n")
-            self._process.stdin.flush()
+            stdin = piped(self._process.stdin)
+            stdin.write(json.dumps(setup).encode() + b"\n")
+            stdin.flush()
 
     def exit_code(self) -> int | None:
         return self._process.poll()
@@ -103,11 +105,11 @@ class ServerProcess:
 
     def lines(self, timeout_s: float) -> Iterator[bytes]:
         """Whole lines of standard output until it ends. Raises TimeoutError when none comes for so long."""
-        rest = b""
+        rest, stdout = b"", piped(self._process.stdout)
         while True:
-            if not select.select([self._process.stdout], [], [], timeout_s)[0]:
+            if not select.select([stdout], [], [], timeout_s)[0]:
                 raise TimeoutError
-            if not (read := os.read(self._process.stdout.fileno(), 1 << 16)):
+            if not (read := os.read(stdout.fileno(), 1 << 16)):
                 return
             *whole, rest = (rest + read).split(b"\n")
             yield from whole

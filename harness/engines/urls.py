@@ -12,8 +12,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
-from typing import Any
+from http.client import HTTPException, HTTPMessage
+from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from harness.engines.replies import shown as quoted
@@ -82,10 +82,12 @@ def loopback_without_proxy() -> Iterator[None]:
 class _SameServer(urllib.request.HTTPRedirectHandler):
     """Follows a redirect to another path of the server only: a key is for the server that it was given for."""
 
-    def redirect_request(self, request, file, code, message, headers, new_url):
-        if urlsplit(new_url)[:2] != urlsplit(request.full_url)[:2]:
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
             return None  # the answer then raises HTTPError, as any other that is not 200
-        return super().redirect_request(request, file, code, message, headers, new_url)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def fetch(request: urllib.request.Request | str, timeout_s: float, max_bytes: int = MAX_BYTES) -> bytes:

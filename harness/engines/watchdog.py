@@ -114,6 +114,8 @@ def load(path: str) -> ModuleType:
     """Load a module of the harness that needs no other one. The package itself is slow to import."""
     file = Path(__file__).parents[1] / path
     spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no module")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

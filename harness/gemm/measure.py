@@ -31,15 +31,15 @@ def measure_products(
         if not (cells := pending()):
             return
         progress.say("gemm: starting the worker" + (" again" if start else ""))
-        formats = pending_formats(config, [(cell.variant, cell.layer) for cell in cells])
+        formats = pending_formats(config, [(cell.variant, cell.subject) for cell in cells])
         worker = Worker(config, engine, list(layers.values()), formats, log)
         try:
             for found in worker.measure(progress.advance):
-                mine = [cell for cell in cells if cell.layer == found.layer]
+                mine = [cell for cell in cells if cell.subject == found.layer]
                 seconds = found.seconds / len(mine)
                 for cell in mine:
                     try:
-                        got, kernel = outcome(config, cell.variant, layers[cell.layer], found, worker.facts)
+                        got, kernel = outcome(config, cell.variant, layers[cell.subject], found, worker.facts)
                     except CellError as error:
                         fail(cell, str(error), seconds)
                     else:
@@ -49,7 +49,7 @@ def measure_products(
                 raise  # it did not even start
             left = pending()
             for cell in left:
-                if cell.layer == left[0].layer:  # it may be what killed the worker; the others are tried again
+                if cell.subject == left[0].subject:  # it may be what killed the worker; the others are tried again
                     fail(cell, str(error))
     for cell in pending():
         fail(cell, f"not run: the GEMM worker died {STARTS} times")

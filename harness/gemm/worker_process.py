@@ -39,7 +39,9 @@ class Worker:
 
     def __init__(self, config: Config, engine: Engine, layers: list[Layer], formats: dict[str, list[str]], log: Path):
         """`formats`: of each layer that is to be measured, the baseline's first."""
-        self.config, self.engine, self.log = config, engine, log
+        if engine.gemm is None:
+            raise EngineError(f"engine {engine.kind} has no Python whose kernels could be timed")
+        self.config, self.gemm, self.log = config, engine.gemm, log
         self.facts: dict[str, Any] = {}
         settings = config.gemm
         self.spec = {
@@ -57,7 +59,7 @@ class Worker:
         file = self.log.with_suffix(".spec.json")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(self.spec))
-        command, env = self.engine.gemm.command(file)
+        command, env = self.gemm.command(file)
         silence = START_S + KERNELS_AT_MOST * 2 * self.config.gemm.max_point_s
         left = [layer["name"] for layer in self.spec["layers"]]
         process = ServerProcess(command, env, self.log, GRACE_S, talks=True)
@@ -92,7 +94,7 @@ class Worker:
     def engine_facts(self, kernel: str) -> dict[str, Any]:
         """As every record has them."""
         versions = {name: found for name, found in (self.facts.get("versions") or {}).items() if found}
-        own = next((versions[name] for name in self.engine.gemm.packages if name in versions), None)
+        own = next((versions[name] for name in self.gemm.packages if name in versions), None)
         version = own or self.config.engine.version
         facts = {"kind": self.config.engine.kind, "version": version, "device": self.config.engine.device}
         facts |= {key: self.facts.get(key) for key in ("device_name", "threads", "cuda", "cache_bytes")}
@@ -102,8 +104,7 @@ class Worker:
 
 def outcome(config: Config, variant: str, layer: Layer, found: Measured, facts: dict[str, Any]) -> tuple[Outcome, str]:
     """The cell's outcome and the name of the engine's kernel. Raises CellError where the engine has none here."""
-    format = format_of(config.variants[variant].scheme)
-    baseline = format_of(config.variants[config.baseline].scheme)
+    format, baseline = _format(config, variant), _format(config, config.baseline)
     mine = [row for row in found.rows if row["format"] == format]
     reasons = [entry for entry in (*found.absent, *found.skipped) if entry["format"] == format]
     engine = [row for row in mine if row["role"] == "engine"]
@@ -139,6 +140,14 @@ def outcome(config: Config, variant: str, layer: Layer, found: Measured, facts: 
     return Outcome(result | {"kernel": name}, rows, flags), name
 
 
+def _format(config: Config, variant: str) -> str:
+    """Return the number format of a variant whose products are timed. Raises CellError for another."""
+    format = format_of(config.variants[variant].scheme)
+    if format is None:
+        raise CellError(f"variant {variant}: products of its scheme are not timed")
+    return format
+
+
 def right(row: dict[str, Any]) -> bool:
     return row["error"] is not None and row["error"] <= row["bound"]
 
@@ -159,9 +168,9 @@ def roofline(facts: dict[str, Any]) -> dict[str, Any] | None:
 def pending_formats(config: Config, cells: list[tuple[str, str]]) -> dict[str, list[str]]:
     """By layer, the formats of the (variant, layer) cells to measure; the baseline's is always timed beside them."""
     formats: dict[str, list[str]] = {}
-    baseline = format_of(config.variants[config.baseline].scheme)
+    baseline = _format(config, config.baseline)
     for variant, layer in cells:
         wanted = formats.setdefault(layer, [baseline])
-        if (format := format_of(config.variants[variant].scheme)) not in wanted:
+        if (format := _format(config, variant)) not in wanted:
             wanted.append(format)
     return formats

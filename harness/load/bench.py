@@ -65,8 +65,14 @@ class Bench:
             **watched.summary(),
         }
         shared = expected_prefix_share(self.scenario, point, self.load)
-        expected = {"expected_hit_rate": shared, "exact_length": bool(exact_length)}
-        found = flags(result, samples, point=point, workers=client.workers, **expected)
+        found = flags(
+            result,
+            samples,
+            point=point,
+            expected_hit_rate=shared,
+            workers=client.workers,
+            exact_length=bool(exact_length),
+        )
         return PointRun(result, samples, found, _window(samples, start_s))
 
     def send(

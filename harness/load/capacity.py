@@ -132,7 +132,7 @@ def estimate(probes: list[Probe], settings: CapacitySearch) -> Capacity:
 
 
 def _precise(found: Capacity, settings: CapacitySearch) -> bool:
-    if found.status != "resolved":
+    if found.status != "resolved" or found.rps is None or found.low_rps is None or found.high_rps is None:
         return False
     return (found.high_rps - found.low_rps) / 2 <= settings.precision * found.rps
 

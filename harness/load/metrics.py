@@ -114,15 +114,16 @@ def stretch(samples: list[Sample], point: LoadPoint) -> float | None:
     """How many times as long as its arrivals the work at a constant rate took; None for other loads."""
     starts = [s.intended_s for s in samples if s.asked.turn == 0 and s.sent_s is not None]
     times = conversation_s(samples)
-    if not constant_rate(point) or len(starts) < 2 or not times:
+    duration_s = _duration_s(samples, [s for s in samples if s.completed])
+    if not constant_rate(point) or len(starts) < 2 or not times or duration_s is None:
         return None
-    duration_s, span_s = _duration_s(samples, [s for s in samples if s.completed]), max(starts) - min(starts)
+    span_s = max(starts) - min(starts)
     return max(1.0, (duration_s - float(np.median(times))) / span_s) if span_s else None
 
 
 def served_rps(samples: list[Sample], point: LoadPoint) -> float | None:
     factor = stretch(samples, point)
-    if factor is None:
+    if factor is None or point.rate_rps is None:
         return None
     sent = [s for s in samples if s.sent_s is not None]
     share = sum(s.completed for s in sent) / len(sent)

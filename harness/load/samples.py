@@ -63,8 +63,9 @@ class Sample(Timed):
 def sample(trace: Trace, asked: Asked) -> Sample:
     stream = parse(trace) if trace.sent_s is not None else None
     counts = {"prompt_tokens": asked.prompt_tokens, "completion_tokens": asked.output_tokens}
-    said = {name: getattr(stream, name, None) for name in counts}
-    impossible = [name for name in counts if said[name] is not None and said[name] > MOST_TIMES * counts[name] + LEEWAY]
+    said: dict[str, int | None] = {name: getattr(stream, name, None) for name in counts}
+    most = {name: MOST_TIMES * count + LEEWAY for name, count in counts.items()}
+    impossible = [name for name, count in said.items() if count is not None and count > most[name]]
     said |= dict.fromkeys(impossible)
     return Sample(
         index=trace.index,
@@ -75,7 +76,8 @@ def sample(trace: Trace, asked: Asked) -> Sample:
         end_s=trace.end_s,
         token_s=np.array(stream.token_s if stream else [], dtype=np.float64),
         merged_events=stream.merged_events if stream else 0,
-        **said,
+        prompt_tokens=said["prompt_tokens"],
+        completion_tokens=said["completion_tokens"],
         error=stream.error if stream else trace.error,
         kernel_stamps=trace.kernel_stamps,
         rejected_stamps=trace.rejected_stamps,

@@ -63,7 +63,7 @@ class Watched:
         }
 
     def _highest(self, column: int) -> float | None:
-        return max((point[column] for point in self._series if point[column] is not None), default=None)
+        return max((value for point in self._series if (value := point[column]) is not None), default=None)
 
 
 @contextlib.contextmanager

@@ -73,7 +73,7 @@ def design_effect(metric: str, tallies: list[Tally]) -> float:
 def _over_blocks(tally: Tally, share: float) -> float:
     """Return the design effect of a ratio estimator over blocks (Cochran 1977, 6.13); at least 1."""
     beyond, of = np.array(tally.beyond, dtype=float), np.array(tally.of, dtype=float)
-    blocks = np.count_nonzero(of)
+    blocks = int(np.count_nonzero(of))
     variance = float(((beyond - share * of) ** 2).sum()) * blocks / max(1, blocks - 1)
     return max(1.0, variance / (of.sum() * share * (1 - share)))
 

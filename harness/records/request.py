@@ -2,9 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from harness.records.fields import Stored
+
+
+class Times(Protocol):
+    """A sequence of seconds: a list, a tuple or an array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, position: int, /) -> Any: ...
 
 
 class Timed:
@@ -12,7 +20,7 @@ class Timed:
 
     __slots__ = ()
     intended_s: float  # scheduled; of a later turn and in a closed loop, when its turn came
-    token_s: Sequence[float]  # receive time of each event that carried a token
+    token_s: Times  # receive time of each event that carried a token
 
     @property
     def ttft_s(self) -> float:

@@ -24,7 +24,7 @@ class Api:
 
     def __init__(self, model: str, max_model_len: int, seed: int, *, full_length: bool):
         self._model, self._max_model_len = model, max_model_len
-        self._reading = {"max_model_len": max_model_len, "seed": seed, "full_length": full_length}
+        self._seed, self._full_length = seed, full_length
         self.counts = dict.fromkeys(COUNTERS, 0)
         self._answers = 0
 
@@ -43,7 +43,14 @@ class Api:
                 raise ValueError("the body must be a JSON object")
             if body.get("model", self._model) != self._model:
                 raise Refused(404, f"The model `{body['model']}` does not exist.")
-            asked = read_asked(body, chat=head.path == CHAT, raw=raw, **self._reading)
+            asked = read_asked(
+                body,
+                chat=head.path == CHAT,
+                raw=raw,
+                seed=self._seed,
+                max_model_len=self._max_model_len,
+                full_length=self._full_length,
+            )
         except (ValueError, TypeError, RecursionError) as error:
             raise Refused(400, str(error)) from None
         self._answers += 1

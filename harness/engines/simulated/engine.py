@@ -187,7 +187,7 @@ class Simulated(Engine):
 def _kv_bits(deployment: Deployment) -> float:
     """Of the axis, else of the variant's scheme, else 16."""
     own = deployment.scheme.kv_cache.bits if deployment.scheme.kv_cache else 16.0
-    return KV_BITS.get(deployment.axes.kv_cache_dtype) or float(own)
+    return KV_BITS.get(deployment.axes.kv_cache_dtype or "auto") or float(own)
 
 
 def _answers(server: Server) -> bool:

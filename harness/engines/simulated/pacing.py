@@ -11,9 +11,15 @@ from harness.engines.simulated.batching import ContinuousBatching, Sequence, Ste
 
 
 class Pace(Protocol):
-    running: int
-    waiting: int
-    kv_usage: float  # share of the KV cache that is taken
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def kv_usage(self) -> float:
+        """Share of the KV cache that is taken."""
 
     def add(self, sequence: Sequence) -> None:
         """Raises ValueError for one that can never be served."""

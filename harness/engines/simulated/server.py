@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 from contextlib import nullcontext, suppress
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from harness.engines.simulated.answers import Answer
 from harness.engines.simulated.api import CHAT, COMPLETIONS, Api
@@ -90,7 +90,7 @@ class SimulatedServer:
     def _emit(self) -> None:
         unread = 0
         while (due_s := self._pace.due_s()) <= time.monotonic() and not self._stopping:
-            for stream in self._pace.take():
+            for stream in cast(list[Stream], self._pace.take()):  # what _begin added
                 if stream.connection is not None:
                     self._token(stream, stream.connection, due_s)
                 unread += 1

@@ -1,9 +1,10 @@
 """The measured path of a client process: one thread, one epoll. A token costs one recvmsg, and nothing is parsed."""
 
 import errno
+import mmap
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.engines.replies import shown
@@ -38,7 +39,7 @@ class Job:
 class Loop:
     """`bodies`: the file of bodies, mapped into memory. Every request that was tried is written to `out` once."""
 
-    def __init__(self, job: Job, agenda: Agenda, bodies: Sequence[int], out: TraceWriter):
+    def __init__(self, job: Job, agenda: Agenda, bodies: mmap.mmap, out: TraceWriter):
         self._job, self._agenda, self._bodies, self._out = job, agenda, bodies, out
         self._head = job.target.head(job.headers)
         self._pool = Pool(job.target, job.address)

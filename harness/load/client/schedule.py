@@ -28,6 +28,7 @@ from harness.load.client.spool import Planned, RequestFile, Shard, Traces
 from harness.load.client.trace import ClientFacts, Recording, Request
 from harness.machine import disk
 from harness.machine.interrupts import held
+from harness.machine.pipes import piped
 from harness.machine.scratch import scratch
 
 LEAD_S = 0.05  # from the word that everyone is ready to the cell's time zero
@@ -172,9 +173,9 @@ class _Crew:
             )
         self._processes.append(process)
         self._heard.append(b"")
-        self._selector.register(process.stdout, selectors.EVENT_READ, number)
+        self._selector.register(piped(process.stdout), selectors.EVENT_READ, number)
 
-    def __exit__(self, *_exception) -> None:
+    def __exit__(self, *_exception: object) -> None:
         with held():
             self._stop()
 
@@ -182,7 +183,7 @@ class _Crew:
         self._selector.close()
         for process in self._processes:
             with contextlib.suppress(OSError):
-                process.stdin.close()  # a worker ends when its input does
+                piped(process.stdin).close()  # a worker ends when its input does
         deadline = time.monotonic() + GRACE_S
         for process in self._processes:
             try:
@@ -190,13 +191,14 @@ class _Crew:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            process.stdout.close()
+            piped(process.stdout).close()
 
     def say(self, line: str) -> None:
         for number, process in enumerate(self._processes):
             try:
-                process.stdin.write(line.encode() + b"\n")
-                process.stdin.flush()
+                stdin = piped(process.stdin)
+                stdin.write(line.encode() + b"\n")
+                stdin.flush()
             except OSError:
                 self._died(number)
 

@@ -119,7 +119,8 @@ def _parse(trace: Trace) -> Stream:
 
 def _counts(usage: dict[str, Any]) -> tuple[int | None, int | None]:
     """Raises BadReply."""
-    return tuple(a_count(usage.get(name), f"usage.{name}") for name in ("prompt_tokens", "completion_tokens"))
+    prompt_tokens = a_count(usage.get("prompt_tokens"), "usage.prompt_tokens")
+    return prompt_tokens, a_count(usage.get("completion_tokens"), "usage.completion_tokens")
 
 
 def token_ids(trace: Trace) -> list[int] | None:
@@ -146,8 +147,8 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
     except ValueError:
         try:
             chunk = parse_json(data)  # a broken character is a token all the same
-        except BadReply as error:
-            return {}, Failure("invalid_json", str(error))
+        except BadReply as reason:
+            return {}, Failure("invalid_json", str(reason))
     if not isinstance(chunk, dict):
         return {}, _no_chunk("not an object", data)
     suspect = chunk.get("error") or chunk.get("errors") or not chunk.get("choices")

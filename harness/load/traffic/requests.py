@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.config.workloads import LoadPoints, Scenario
+from harness.config.workloads import LoadPoints, Scenario, Spread
 from harness.load import PROFILES, derive_seed, traffic_seed
 from harness.load.client.requests import EXACT_LENGTH, MARK, make_request
 from harness.load.client.trace import Asked, Request
@@ -76,7 +76,7 @@ def plan_conversations(
     if point.profile == "trace":
         return [Conversation(a.prompt_tokens, (), (a.output_tokens,)) for a in replayed(point, load)]
 
-    def draw(mean: int, spread, count: int, what: str) -> Iterator[int]:
+    def draw(mean: int, spread: Spread, count: int, what: str) -> Iterator[int]:
         return iter(draw_lengths(mean, spread, count, traffic_seed(point, seed, scenario_name, what), what))
 
     later = point.requests * (scenario.turns - 1)
@@ -151,7 +151,7 @@ def _first_prompts(
     load: LoadPoints,
     seed: int,
     conversations: list[Conversation],
-) -> Iterator[list[int]] | Iterator[str]:
+) -> Iterator[list[int] | str]:
     prompt_seed = traffic_seed(point, seed, scenario_name, "prompts")
     if point.profile == "trace":
         arrivals = replayed(point, load)
@@ -169,6 +169,6 @@ def _first_prompts(
 
 def _make(
     tokenizer: Any, scenario: Scenario, lengths: Iterable[int], **seeds: int
-) -> Iterator[list[int]] | Iterator[str]:
+) -> Iterator[list[int] | str]:
     make = make_texts if scenario.send_as == "text" else make_prompts
     return make(tokenizer, load_corpus(scenario.text), lengths, **seeds)
