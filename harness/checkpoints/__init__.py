@@ -19,11 +19,18 @@ from harness.checkpoints.sources import Directory, GgufFile, Hub, Pypi
 class Source(Protocol):
     reference: str
 
+    def __init__(self, reference: str): ...
+
     @classmethod
     def matches(cls, reference: str) -> bool: ...
 
-    revision: str | None  # of a hub id, as it was asked for
-    commit: str | None  # of a hub id: what an engine is started with
+    @property
+    def revision(self) -> str | None:
+        """Of a hub id, as it was asked for."""
+
+    @property
+    def commit(self) -> str | None:
+        """Of a hub id: what an engine is started with."""
 
     def identity(self, digests: Digests | None = None) -> dict:
         """What decides what an engine serves: the content of its files, or a commit. Raises ConfigError."""
@@ -41,7 +48,7 @@ class Source(Protocol):
         """Directory or hub id, where import_spec() is None."""
 
 
-SOURCES: tuple[type, ...] = (Pypi, GgufFile, Directory, Hub)  # the first that matches
+SOURCES: tuple[type[Source], ...] = (Pypi, GgufFile, Directory, Hub)  # the first that matches
 
 
 def source(reference: str) -> Source:

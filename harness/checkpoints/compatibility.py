@@ -149,13 +149,15 @@ def _architecture(config: dict[str, Any], release: Release) -> Iterator[Problem]
 
 
 def _quantization(config: dict[str, Any], release: Release) -> Iterator[Problem]:
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
+    inner = config.get("text_config")
+    text = inner if isinstance(inner, dict) else {}
     found = config.get("quantization_config") or config.get("compression_config") or text.get("quantization_config")
     if not isinstance(found, dict) or found.get("quant_method", "compressed-tensors") != "compressed-tensors":
         return
     yield from _sparsity(found, release)
-    groups = found.get("config_groups") if isinstance(found.get("config_groups"), dict) else {}
-    schemes = {f"config_groups.{name}": group for name, group in groups.items() if isinstance(group, dict)}
+    groups = found.get("config_groups")
+    named = groups if isinstance(groups, dict) else {}
+    schemes = {f"config_groups.{name}": group for name, group in named.items() if isinstance(group, dict)}
     for where, group in {"quantization_config": found, **schemes}.items():
         yield from _format(where, group.get("format"), release)
     arguments = {f"{name}.{key}": g.get(key) for name, g in schemes.items() for key in quantization.SCHEME}

@@ -81,7 +81,7 @@ class Digests:
         if stamp not in self._known and self.folder and stamp.size >= LARGE_BYTES:
             # Damaged, another file's, or not there: hashed again.
             with contextlib.suppress(OSError, ValueError, RecursionError, TypeError, KeyError):
-                entry = json.loads(self._entry(stamp).read_bytes())
+                entry = json.loads(self._entry(self.folder, stamp).read_bytes())
                 if entry == _entry_of(stamp, entry["digest"]):
                     self._known[stamp] = entry["digest"]
         return self._known.get(stamp)
@@ -90,14 +90,15 @@ class Digests:
         """Write the entry atomically; a cache that cannot be written only costs time."""
         if self.folder is None:
             return
-        entry = self._entry(stamp)
+        entry = self._entry(self.folder, stamp)
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(entry, json.dumps(_entry_of(stamp, digest)))
             self._prune()
 
-    def _entry(self, stamp: Stamp) -> Path:
-        return self.folder / f"{blake3_of(os.fsencode(stamp.path))[:32]}.json"
+    @staticmethod
+    def _entry(folder: Path, stamp: Stamp) -> Path:
+        return folder / f"{blake3_of(os.fsencode(stamp.path))[:32]}.json"
 
     def _prune(self) -> None:
         entries = list(os.scandir(self.folder))

@@ -130,7 +130,10 @@ class GgufWorkshop(Workshop):
         origin = source(reference)
         if isinstance(origin, GgufFile):
             return origin.path
-        return self._make(self._key(reference, None), WORKER, origin.import_spec(), reference) / MODEL
+        spec = origin.import_spec()
+        if spec is None:
+            raise HarnessError(f"checkpoint {reference} has no GGUF file")
+        return self._make(self._key(reference, None), WORKER, spec, reference) / MODEL
 
     def _key(self, reference: str, recipe: RecipeFields | None) -> dict[str, Any]:
         return {"gguf": self.identity(reference, recipe)}

@@ -25,7 +25,7 @@ def confirm(
     planned: Iterable[dict[str, Any]], reference: str, recipe: RecipeFields | None, release: Release | None
 ) -> None:
     """Raise HarnessError where config.json needs other values than those that were planned, or cannot be read."""
-    if not _may_need_any(reference, recipe, release) or source(reference).import_spec() is not None:
+    if release is None or not _may_need_any(reference, recipe, release) or source(reference).import_spec() is not None:
         return
     files = served_files.of_source(reference)
     if files is None:

@@ -18,7 +18,7 @@ from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.file_digests import FOLDER, Digests
 from harness.checkpoints.identity import confirm_as_made, content, data_content
 from harness.checkpoints.named_repositories import code_commits
-from harness.checkpoints.recipe_fields import RecipeFields
+from harness.checkpoints.recipe_fields import CalibrationFields, RecipeFields
 from harness.checkpoints.sources import Hub, Pypi, size_bytes
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
@@ -91,8 +91,11 @@ def _portable(recipe: RecipeFields, digests: Digests | None) -> RecipeFields:
         return pinned(recipe)
     file = Path(calibration["file"])
     digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else f"missing {file}"  # preflight says so
-    known = {key: value for key, value in calibration.items() if key not in ("dataset", "split", "revision")}
-    return {**recipe, "calibration": {**known, "file": digest}}
+    known: CalibrationFields = {**calibration, "file": digest}
+    known.pop("dataset", None)
+    known.pop("split", None)
+    known.pop("revision", None)
+    return {**recipe, "calibration": known}
 
 
 class Workshop:

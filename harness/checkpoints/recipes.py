@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from math import gcd
-from typing import Any
+from typing import Any, Literal, cast
 
 from harness.checkpoints.inspection.claims import matches
 from harness.checkpoints.inspection.matching import regexes
@@ -15,7 +15,7 @@ from harness.errors import did_you_mean
 from harness.untrusted.patterns import SlowPattern
 
 # Field -> the methods that workers/compress has; True: it measures activations, and needs calibration data for it.
-METHODS = {
+METHODS: dict[Literal["smoothing", "sparsity", "quantization"], dict[str, bool]] = {
     "smoothing": {"smoothquant": True},
     "sparsity": {"sparsegpt": True, "wanda": True, "magnitude": False},
     "quantization": {"rtn": False, "gptq": True, "awq": True},
@@ -40,7 +40,7 @@ def recipe_of(config: Config, variant: Variant) -> RecipeFields | None:
         recipe["calibration"] = _calibrated(_set(asdict(config.calibration)), recipe["calibration"])
     if "sparsity" in recipe:
         recipe["sparsity"].setdefault("write_config", wants_sparsity_config(config.engine))
-    return recipe
+    return cast(RecipeFields, recipe)  # of a dataclass with these fields
 
 
 def _calibrated(sweep: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _calibration(where: str, calibration: CalibrationFields | None) -> list[str]
     if calibration is None:
         return []
     found = [] if {"file", "dataset"} & calibration.keys() else [f"{where}: neither file nor dataset; set one"]
-    lowest = {"samples": 1, "max_tokens": 1, "seed": 0}
+    lowest: dict[Literal["samples", "max_tokens", "seed"], int] = {"samples": 1, "max_tokens": 1, "seed": 0}
     return found + [
         f"{where}.{field}: a number, at least {low}"
         for field, low in lowest.items()
@@ -148,7 +148,7 @@ def group_size(recipe: RecipeFields | None) -> int | None:
 def misfit(recipe: RecipeFields | None, config: dict[str, Any] | None) -> str | None:
     """Why groups of inputs cannot cut this model's layers; None when they can, or config.json does not say."""
     size = group_size(recipe)
-    if not size or not config:
+    if not recipe or not size or not config:
         return None
     inputs = linear_inputs(config)
     cut = {layer: width for layer, width in inputs.items() if not matches(layer, tuple(recipe.get("ignore") or ()))}
@@ -164,7 +164,8 @@ def misfit(recipe: RecipeFields | None, config: dict[str, Any] | None) -> str | 
 
 def linear_inputs(config: dict[str, Any]) -> dict[str, int]:
     """Inputs of each kind of linear layer by the usual names, from config.json; without those that it does not tell."""
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    inner_config = config.get("text_config")
+    text = inner_config if isinstance(inner_config, dict) else config
     names = ("hidden_size", "num_attention_heads", "head_dim", "moe_intermediate_size", "intermediate_size")
     sizes = {name: text[name] for name in names if type(text.get(name)) is int and 0 < text[name] < 1 << 31}
     hidden, heads = sizes.get("hidden_size"), sizes.get("num_attention_heads")

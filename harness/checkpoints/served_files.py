@@ -39,7 +39,9 @@ def read_from(files: Files) -> ServedFiles | None:
     try:
         names = files.names()
         config = _json(files, names, "config.json")
-        return config and ServedFiles(config, _json(files, names, "tokenizer_config.json"), frozenset(names))
+        if not config:
+            return None
+        return ServedFiles(config, _json(files, names, "tokenizer_config.json"), frozenset(names))
     except HarnessError:
         return None
 
@@ -58,7 +60,7 @@ def _hub(repository: str, revision: str | None) -> ServedFiles | None:
         with contextlib.suppress(HarnessError):  # missing, or gated: told by the checkpoint's own problems
             return _answered(repository, revision)
     snapshot = hub.snapshot(repository, revision)
-    return snapshot and _folder(snapshot)
+    return _folder(snapshot) if snapshot else None
 
 
 @lru_cache(maxsize=256)

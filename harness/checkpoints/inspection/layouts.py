@@ -155,6 +155,7 @@ def _fused(
         shared = tensor.shape[:1] != (experts,)
         return tensor if shared else replace(tensor, shape=tensor.shape[1:])
 
+    layer: Stored | None
     if "weight_shape" in parts:  # (experts, out, in) or (out, in), in eight bytes each
         raw = container.data(parts["weight_shape"])
         parts = {part: tensor for part, tensor in parts.items() if part != "weight_shape"}
@@ -207,7 +208,7 @@ def _one(container: Container, name: str, parts: dict[str, Tensor]) -> Stored | 
         per_byte = 2 if weight.dtype == "U8" else 1
         shape = (weight.shape[0], weight.shape[1] * per_byte)
         return Stored(name, "fp4", Format(4, "float", scale=_scale_of(scale)), shape, parts, weight, scale)
-    return Stored(name, "plain", _plain_format(weight), weight.shape, parts, weight, scale)
+    return Stored(name, "plain", _plain_format(weight), (weight.shape[0], weight.shape[1]), parts, weight, scale)
 
 
 def _plain_format(tensor: Tensor) -> Format:
@@ -229,7 +230,9 @@ def _packed(container: Container, name: str, parts: dict[str, Tensor]) -> Stored
     scale = parts.get("weight_scale")
     if weight.dtype == "U8":
         shape = (weight.shape[0], weight.shape[1] * 2)
-        return Stored(name, "fp4", Format(4, "float", scale=scale and _scale_of(scale)), shape, parts, weight, scale)
+        return Stored(
+            name, "fp4", Format(4, "float", scale=_scale_of(scale) if scale else None), shape, parts, weight, scale
+        )
     if "weight_shape" not in parts:
         raise ValueError("weight_packed without the weight_shape that says how many values it holds")
     width = 8 if parts["weight_shape"].dtype == "I64" else 4

@@ -83,7 +83,10 @@ def components(patterns: Iterable[str]) -> Predicate:
 
 
 def globs(patterns: Iterable[str]) -> Predicate:
-    names, starts, other = [], [], []  # lists are long: most of them are names, with a star behind them or without
+    # Lists are long: most of them are names, with a star behind them or without.
+    names: list[str] = []
+    starts: list[str] = []
+    other: list[str] = []
     for pattern in patterns:
         special = set(pattern) & set("*?[")
         kind = names if not special else starts if pattern.find("*") == len(pattern) - 1 and special == {"*"} else other

@@ -13,6 +13,7 @@ from typing import Any
 from harness.checkpoints.inspection.claims import Claim, Claims, Reading, Rule
 from harness.checkpoints.inspection.formats import block_sides, check_format, grouped_integers, quantization_args
 from harness.checkpoints.inspection.matching import (
+    Predicate,
     classes,
     components,
     converted,
@@ -154,11 +155,15 @@ def _gptq(q: dict[str, Any]) -> Claims:
             continue
         changed = replace(claim({**q, **(settings or {})}, f"quantization_config.dynamic[{pattern!r}]"), by="pattern")
         own.append(((pattern,), changed))
-        rules.append(Rule(lambda name, match=match: match(name) and inside(name), changed))
+        rules.append(Rule(_both(match, inside), changed))
     reading = (*head, *rules, Rule(inside, first))
     left_out = tuple(pattern for pattern in dynamic if pattern.startswith("-:"))
     groups = ((listed or ("Linear",), first), *own)
     return Claims("gptq", groups, left_out, readings=(reading,), from_files=not listed)
+
+
+def _both(first: Predicate, second: Predicate) -> Predicate:
+    return lambda name: first(name) and second(name)
 
 
 def _awq(q: dict[str, Any]) -> Claims:

@@ -137,7 +137,7 @@ def holds(inspection: Inspection) -> dict[str, Any]:
     measured = sum((layer.measured for layer in inner), Measured())
     weights = sum(layer.count for layer in inner)
     return {
-        "weights": max(formats, key=formats.get) if formats else None,
+        "weights": max(formats, key=lambda words: formats[words]) if formats else None,
         "bits_per_weight": round(sum(layer.bytes for layer in inner) * 8 / weights, 3) if weights else None,
         "zeros": round(measured.zeros / measured.values, 4) if measured.values else None,
         "sparse24": inspection.sparse24,

@@ -14,7 +14,7 @@ from harness.checkpoints.inspection.files import BITS, Container, Tensor
 from harness.checkpoints.inspection.layouts import Stored
 
 CHUNK = 4 << 20  # bytes read at once
-BYTES = {8: np.uint8, 16: np.dtype("<u2"), 32: np.dtype("<u4"), 64: np.dtype("<u8")}
+BYTES: dict[int, np.dtype] = {8: np.dtype("u1"), 16: np.dtype("<u2"), 32: np.dtype("<u4"), 64: np.dtype("<u8")}
 # dtype: (bits of the value without its sign, exponent bits that are all ones in inf and NaN; None: there are none)
 MAGNITUDE = {
     "BF16": (0x7FFF, 0x7F80),

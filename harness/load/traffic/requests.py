@@ -167,8 +167,6 @@ def _first_prompts(
     )
 
 
-def _make(
-    tokenizer: Any, scenario: Scenario, lengths: Iterable[int], **seeds: int
-) -> Iterator[list[int] | str]:
+def _make(tokenizer: Any, scenario: Scenario, lengths: Iterable[int], **seeds: int) -> Iterator[list[int] | str]:
     make = make_texts if scenario.send_as == "text" else make_prompts
     return make(tokenizer, load_corpus(scenario.text), lengths, **seeds)
