@@ -1,6 +1,6 @@
 """Runs the session of the GEMM study: layer by layer, a layer's cells kept as soon as it is measured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.config.schema import Config
@@ -18,7 +18,7 @@ def measure_products(
     config: Config,
     engine: Engine,
     location: str,
-    pending: Callable[[], list[Cell]],
+    pending: Callable[[], Sequence[Cell]],
     log: Path,
     progress: Progress,
     keep: Callable[..., None],

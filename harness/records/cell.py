@@ -1,9 +1,11 @@
 """A cell: the unit of work and of storage."""
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from harness.records.point import LoadPoint
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,26 @@ class Cell:
     def answered_by_variant(self) -> bool:
         """Whether the variant's own server answered; in a judge cell the judge's did."""
         return self.kind != "judge"
+
+    @property
+    def suite_name(self) -> str:
+        """The suite of an accuracy or judge cell. Raises ValueError for another cell."""
+        return self._given("suite", self.suite)
+
+    @property
+    def scenario_name(self) -> str:
+        """The scenario of a load cell. Raises ValueError for another cell."""
+        return self._given("scenario", self.scenario)
+
+    @property
+    def load_point(self) -> LoadPoint:
+        """The point of a load cell. Raises ValueError for another cell."""
+        return self._given("load point", self.point)
+
+    def _given(self, what: str, value: T | None) -> T:
+        if value is None:
+            raise ValueError(f"cell {self.key} has no {what}")
+        return value
 
     @property
     def subject(self) -> str:

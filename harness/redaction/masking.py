@@ -12,7 +12,7 @@ alone to mask what a server prints.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 MASK = "***"
 Masker = Callable[[str], str]
@@ -120,7 +120,7 @@ _RULES: list[tuple[set[str], re.Pattern[str], str | Callable[[re.Match[str]], st
         lambda match: f"{match[1]}{match[2]}{MASK}" if secret_name(match[1]) else match[0],
     ),
 ]
-_HINTS = sorted(set().union(*(hints for hints, _, _ in _RULES)))
+HINTS = sorted(set().union(*(hints for hints, _, _ in _RULES)))
 _SHORT = 8  # a known value that is shorter is masked as a word only, not as a part of one
 _WORD_BEGINS = r"(?:(?<!\w)|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4}))"
 
@@ -226,10 +226,11 @@ def is_flag(value: str) -> bool:
 def mask(text: str) -> str:
     text = mask_known(text)
     lower = text.lower()
-    return _mask_structure(text, {hint for hint in _HINTS if hint in lower})
+    return mask_structure(text, {hint for hint in HINTS if hint in lower})
 
 
-def _mask_structure(text: str, hints: set[str]) -> str:
+def mask_structure(text: str, hints: Collection[str]) -> str:
+    """Mask what looks like a secret by the rules for those of HINTS that the text, in lower case, has."""
     if hints:
         for needs, pattern, instead in _RULES:
             if not needs.isdisjoint(hints):

@@ -64,12 +64,13 @@ def typed(composed: DictConfig) -> Config:
             )
         for group, key in (("variant", "label"), ("suite", "kind"), ("scenario", "prompt_tokens")):
             _drop_unchosen(composed[f"{group}s"], group, key)
-        config: Config = expand(OmegaConf.to_object(composed))
+        asked: Any = OmegaConf.to_object(composed)  # a Config: the schema is that of the root
+        config = expand(asked)
         learn_config(asdict(config))
     except (MissingMandatoryValue, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None
     _check_numbers("", asdict(config))
-    _check(config)
+    check(config)
     return config
 
 
@@ -106,7 +107,8 @@ def _check_numbers(where: str, value: Any) -> None:
             _check_numbers(f"{where}.{key}" if where else str(key), item)
 
 
-def _check(config: Config) -> None:
+def check(config: Config) -> None:
+    """Raise ConfigError for the first setting that contradicts another, or names what is not there."""
     check_name("name", config.name, "a folder under results/ and reports/")
     for group in ("variants", "suites", "scenarios"):
         for name in getattr(config, group):
@@ -179,10 +181,10 @@ def explain(error: Exception) -> str:
     if mark := getattr(error, "problem_mark", None):  # a YAML parser's
         return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', error)}"
     where = re.match(r"In '([^']+)'", str(error))
-    root = error
-    while not isinstance(root, OmegaConfBaseException) and (root.__cause__ or root.__context__):
+    root: BaseException | None = error
+    while root is not None and not isinstance(root, OmegaConfBaseException):
         root = root.__cause__ or root.__context__
-    said = _explain_key(root, error) if isinstance(root, OmegaConfBaseException) else _first_line(error)
+    said = _explain_key(root, error) if root else _first_line(error)
     return f"conf {where[1]}.yaml: {said}" if where else said
 
 
@@ -213,7 +215,8 @@ def _first_line(error: Exception) -> str:
 
 def plain(composed: DictConfig) -> dict[str, Any]:
     """The resolved configuration as JSON-able values, for the record."""
-    return OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
+    values: Any = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)  # a dict: it is the root
+    return values
 
 
 def config_path() -> str:

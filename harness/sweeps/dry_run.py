@@ -32,7 +32,7 @@ def print_plan(
     store: Store,
     seconds: Callable[[Cell], float],
     problems: list[str],
-    cost: Callable[[list[Cell]], str | None] = lambda pending: None,
+    cost: Callable[[Sequence[Cell]], str | None] = lambda pending: None,
     again: Sequence[str] = (),
 ) -> None:
     """`seconds(cell)` estimates a cell; `problems` are preflight's; `cost(cells)`: what cells that are still to be
@@ -50,14 +50,14 @@ def print_plan(
         state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
         console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
         console.print(_command(session, engine, prepared.workshop), markup=False, highlight=False)
-        repaired = session.config_overrides and repair_words(session.config_overrides)
+        repaired = repair_words(session.config_overrides) if session.config_overrides else None
         for said in filter(None, (repaired, *_remarks(prepared, session, pending), cost(pending))):
             console.print(f"  {said}", markup=False, highlight=False)
         table = Table("cell", "kind", "fingerprint", "state", "estimate")
         for cell in session.cells:
-            cached = cell.fingerprint in store
-            state, wait = ("cached", "") if cached else ("to measure", duration(seconds(cell)))
-            table.add_row(cell.key, cell.kind, cell.fingerprint, state, wait)
+            is_stored = cell.fingerprint in store
+            state, estimate = ("cached", "") if is_stored else ("to measure", duration(seconds(cell)))
+            table.add_row(cell.key, cell.kind, cell.fingerprint, state, estimate)
         console.print(table)
     cached = len(plan.cells) - todo
     console.print(
@@ -65,8 +65,8 @@ def print_plan(
         f"about {duration(grand_total)} (environments and checkpoints not counted)",
         style="bold",
     )
-    if said := cost([cell for cell in plan.cells if cell.fingerprint not in store]):
-        console.print(said, markup=False, highlight=False)
+    if total := cost([cell for cell in plan.cells if cell.fingerprint not in store]):
+        console.print(total, markup=False, highlight=False)
     for line in again:
         console.print(line, markup=False, highlight=False)
     if prepared.left_out:
@@ -79,7 +79,7 @@ def print_plan(
             console.print(f"  {index}. {problem}", markup=False, highlight=False)
 
 
-def _remarks(prepared: Prepared, session: Session, pending: list[Cell]) -> Iterator[str | None]:
+def _remarks(prepared: Prepared, session: Session, pending: Sequence[Cell]) -> Iterator[str | None]:
     for kind in MEASURED_IN[session.kind]:
         cells = [cell for cell in pending if cell.kind == kind]
         yield KINDS[kind].remark(cells, prepared) if cells else None

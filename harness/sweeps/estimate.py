@@ -23,8 +23,9 @@ def estimator(prepared: Prepared, plan: Plan, store: Store) -> Callable[[Cell], 
     """Seconds a cell will take: the mean of this sweep's stored cells of the same suite or load point, if any."""
     known: dict[str, list[float]] = {}
     for cell in plan.cells:
-        if cell.fingerprint in store:
-            known.setdefault(subject(cell), []).append(store.record(cell.fingerprint).duration_s)
+        taken_s = store.record(cell.fingerprint).duration_s if cell.fingerprint in store else None
+        if taken_s is not None:
+            known.setdefault(subject(cell), []).append(taken_s)
     engine = prepared.config.engine
     pace = SIMULATED if engine.kind == "simulated" else CPU if engine.device == "cpu" else GPU
     first = first_of_each_suite(cell for cell in plan.cells if cell.fingerprint not in store)

@@ -98,6 +98,8 @@ def typed_in_shell(key: str, value: str) -> str:
 def ambiguous(override: str) -> str:
     """What to type instead of a setting with commas, which Hydra takes for several runs."""
     setting = _read(override)
+    if setting is None or setting.value is None:
+        return f"cannot read {override!r} on the command line; write KEY=VALUE"
     key, value = f"{setting.prefix}{setting.key}", setting.value
     found, listed = types_of(setting.key), shlex.quote(f"{key}=[{value}]")
     if key in LISTS or (found and all(get_origin(plain(annotation)) is list for annotation in found)):
@@ -158,7 +160,10 @@ def _with_texts(value: str) -> str:
         return value  # Hydra says what is wrong with it
 
     def keep(match: re.Match[str]) -> str:
-        key, before, text, after = KEYED[value[0]].fullmatch(match[0]).groups(default="")
+        element = KEYED[value[0]].fullmatch(match[0])
+        if element is None:
+            return match[0]
+        key, before, text, after = element.groups(default="")
         number = isinstance(_parsed(f"x={text}"), int | float)
         return key + before + (_quoted(text) if number else text) + after
 

@@ -32,28 +32,30 @@ log = logging.getLogger(__name__)
 def problems(prepared: Prepared, plan: Plan) -> list[str]:
     """What this machine lacks for the cells that are still to be measured; empty when it can start."""
     config, engine = prepared.config, prepared.engine
-    found = engine.problems() + _arguments(config)
+    found = engine.problems() + secrets_in_arguments(config)
     served = {session.label: session.served for session in plan.sessions if session.served}
     found += engine.deployment_problems(list(served.values()))
     if engine.loads_weights:
         found += _hardware(config) + gpu_problems(config, engine, plan)
         for name in sorted({cell.variant for cell in plan.cells}):
-            found += [] if accuracy_of(config.variants[name]) else _needs(config, name)  # the head says it for all
+            found += (
+                [] if accuracy_of(config.variants[name]) else needs_problems(config, name)
+            )  # the head says it for all
             found += _gpus(config, name)
     found += checkpoint_problems.problems(prepared, plan)
     for suite in prepared.suites.values():
-        found += _suite(suite, config.data.root)
+        found += suite_problems(suite, config.data.root)
     found += gemm_problems(config, engine, prepared.workshop)
     found += judge_problems.problems(prepared, plan)
     found += capabilities.problems(config, engine, prepared.suites, prepared.points)
     found += _proxies(plan, engine)
-    found += _texts(config)
+    found += text_problems(config)
     found += _lengths(prepared)
     found += _disk(config, engine) + scratch.problems()
     return list(dict.fromkeys(map(mask, found)))
 
 
-def _arguments(config: Config) -> list[str]:
+def secrets_in_arguments(config: Config) -> list[str]:
     """Secrets among the arguments of a server: every user of the machine sees these."""
     instead = "remove it: the server listens on 127.0.0.1 alone; export a token for the hub as HF_TOKEN"
     found = argument_problems("engine.args", config.engine.args, instead)
@@ -62,7 +64,7 @@ def _arguments(config: Config) -> list[str]:
     return found + argument_problems("judge.engine_args", config.judge.engine_args if config.judge else (), instead)
 
 
-def _suite(suite: Suite, data_root: str | None) -> list[str]:
+def suite_problems(suite: Suite, data_root: str | None) -> list[str]:
     """One line for each problem, whatever its data holds; the traceback is logged at DEBUG."""
     try:
         return suite.problems(data_root)
@@ -82,7 +84,7 @@ def _proxies(plan: Plan, engine: Engine) -> list[str]:
     ]
 
 
-def _texts(config: Config) -> list[str]:
+def text_problems(config: Config) -> list[str]:
     """Scenario text that is on this machine is read; a dataset on the hub is looked for."""
     found = []
     for name, scenario in config.scenarios.items():
@@ -124,7 +126,7 @@ def _gpus(config: Config, name: str) -> list[str]:
     return [f"variant {name} is served on {needed} GPUs; this machine has {present or 'none'} ({tool})"]
 
 
-def _needs(config: Config, name: str) -> list[str]:
+def needs_problems(config: Config, name: str) -> list[str]:
     need, engine = config.variants[name].needs.engine, config.engine
     if need and engine_fits(need, engine.kind, engine.version) is None:
         return [f"variants.{name}.needs.engine: cannot read {need!r}; write it like 'vllm<0.19'"]

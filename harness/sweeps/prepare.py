@@ -13,6 +13,7 @@ from harness.accuracy import JudgedSuite, Suite, suite_class
 from harness.checkpoints import gguf, source
 from harness.checkpoints.prepare import Workshop, tokenizer_identity
 from harness.checkpoints.sources import Hub
+from harness.config.judge import judge_of
 from harness.config.schema import Config
 from harness.engines import Engine, engine_class
 from harness.engines.limits import Limits
@@ -94,7 +95,7 @@ def prepare(asked: Config, say: Callable[[str], None] = lambda line: None, engin
         corpora={name: corpus_digest(scenario.text) for name, scenario in config.scenarios.items()},
         suite_identities={name: suite.fingerprint(config.data.root) for name, suite in suites.items()},
         judged=judged,
-        judging={name: suite.judge_fingerprint(config.judge) for name, suite in judged.items()},
+        judging={name: suite.judge_fingerprint(judge_of(config)) for name, suite in judged.items()},
         tokenizer=tokenizer_identity(config.model, workshop.digests) if serves else {},
         revisions=_revisions(checkpoints, [scenario.text for scenario in config.scenarios.values()]),
         left_out=tuple(left_out),

@@ -71,7 +71,7 @@ def check_published(config: Config, options: Callable[[str], list[str]]) -> None
         _one_of(f"{where}.variant", entry.variant, [*config.variants, *options("variant")])
         if entry.suite is not None:
             _one_of(f"{where}.suite", entry.suite, [*config.suites, *options("suite")])
-        else:
+        if entry.metric is not None:
             section = entry.metric.partition("/")[0]
             _one_of(f"{where}.metric", section, [*SECTIONS, *config.scenarios, *options("scenario")])
         if entry.against is not None:

@@ -101,7 +101,7 @@ class Run:
             started_at=started_at.isoformat(timespec="seconds"),
             duration_s=round(elapsed_s, 3),
             harness=harness.__version__,
-            telemetry=seen.summary or {},
+            telemetry=dict(seen.summary or {}),
         )
         self.store.write(record, outcome.rows, seen.rows)
         invalid = [flag.code for flag in flags if flag.invalid]

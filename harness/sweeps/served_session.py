@@ -9,6 +9,7 @@ from harness.checkpoints.compatibility import repair_words
 from harness.checkpoints.inspection import Inspection
 from harness.checkpoints.inspection.gate import admitted, unreadable
 from harness.checkpoints.planned_repairs import confirm
+from harness.config.judge import endpoint, judge_of
 from harness.config.schema import Judge
 from harness.config.variants import Variant
 from harness.engines import Server
@@ -104,7 +105,7 @@ class ServedSession:
     def serve(self, checkpoint: Checkpoint) -> AbstractContextManager[Server]:
         session = self.session
         if session.served is None:
-            return nullcontext(judge_server(self.prepared.config.judge))
+            return nullcontext(judge_server(judge_of(self.prepared.config)))
         return self.prepared.engine.serve(session.deployment(checkpoint.location, checkpoint.revision), self.log_file)
 
     def _warm_up(self, server: Server) -> None:
@@ -116,9 +117,9 @@ class ServedSession:
         from harness.load.measure import warm_up
 
         config = self.prepared.config
-        scenario = config.scenarios[first.scenario]
+        scenario = config.scenarios[first.scenario_name]
         try:
-            warm_up(server, self.run.tokenizer, first.scenario, scenario, config.load, config.seed)
+            warm_up(server, self.run.tokenizer, first.scenario_name, scenario, config.load, config.seed)
         except DiskFull:
             raise
         except Exception as error:  # it is no measurement: the cells themselves say what is wrong
@@ -128,7 +129,8 @@ class ServedSession:
 
 def judge_server(judge: Judge) -> Server:
     """Return the endpoint that judges."""
-    url, _ = split_url(judge.base_url)
-    facts = EngineFacts("endpoint", more={"base_url": url, "model": judge.endpoint_model})
-    address = judge.base_url.rstrip("/").removesuffix("/v1")
-    return Server(address, judge.endpoint_model, judge.api_key_env, facts)
+    base_url, model = endpoint(judge)
+    url, _ = split_url(base_url)
+    facts = EngineFacts("endpoint", more={"base_url": url, "model": model})
+    address = base_url.rstrip("/").removesuffix("/v1")
+    return Server(address, model, judge.api_key_env, facts)

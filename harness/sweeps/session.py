@@ -32,6 +32,13 @@ class Session:
         return self.variant or self.kind
 
     @property
+    def variant_name(self) -> str:
+        """The variant whose cells it measures. Raises ValueError for a session of none."""
+        if self.variant is None:
+            raise ValueError(f"session {self.name} is of no variant")
+        return self.variant
+
+    @property
     def args(self) -> tuple[str, ...]:
         """Arguments of its server beyond the engine's own."""
         return self.served.args if self.served else ()

@@ -16,18 +16,19 @@ from harness.telemetry.sampler import used_devices
 
 def devices(config: Config, engine: Engine, session: Session) -> tuple[Device, ...]:
     """Empty where the server is not on this machine's NVIDIA GPUs, or NVML is not here."""
-    if not _on_gpus(engine, session):
+    if not on_gpus(engine, session):
         return ()
     return used_devices(_environment(config), _count(config, session))
 
 
 def gpu_problems(config: Config, engine: Engine, plan: Plan) -> list[str]:
     """Lines for preflight."""
-    wanted = {s.name: _count(config, s) for s in plan.sessions if _on_gpus(engine, s)}
+    wanted = {s.name: _count(config, s) for s in plan.sessions if on_gpus(engine, s)}
     return problems(_environment(config), wanted) if wanted else []
 
 
-def _on_gpus(engine: Engine, session: Session) -> bool:
+def on_gpus(engine: Engine, session: Session) -> bool:
+    """Whether the server of a session is on NVIDIA GPUs of this machine."""
     return engine.loads_weights and engine.device == "cuda" and bool(session.checkpoint)
 
 

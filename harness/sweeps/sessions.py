@@ -12,6 +12,7 @@ from harness.checkpoints.prepare import Workshop
 from harness.checkpoints.recipe_fields import RecipeFields
 from harness.checkpoints.recipes import recipe_of
 from harness.config.deployments import accuracy_of, axes_of
+from harness.config.judge import served_model
 from harness.config.schema import Config
 from harness.config.variants import Variant
 from harness.engines import Deployment, Engine
@@ -85,7 +86,8 @@ class Sessions:
         if not clash(engine.args, told):
             told = engine.deployment_args(deployment.axes.beyond_defaults())
         # The name too: the same weights under two names are two measurements, which is how a noise floor is made.
-        inputs = {"variant": name, "engine": self._engine_identity, "engine_args": [*variant.engine_args, *told]}
+        inputs: dict[str, Any] = {"variant": name, "engine": self._engine_identity}
+        inputs |= {"engine_args": [*variant.engine_args, *told]}
         inputs |= {"host": self._host(variant)} | self._served(deployment, checkpoint, recipe)
         weights = inputs.get("weights")
         return Session(VARIANT, session_name, checkpoint, deployment, inputs, name, recipe, weights, **subjects)
@@ -128,16 +130,17 @@ class Sessions:
         name = self._free_name(JUDGE)
         if judge.base_url:
             url = fingerprint({"url": without_credentials(judge.base_url)})
-            inputs = {"judge": {"base_url": url, "model": judge.endpoint_model}, "host": host.identity()}
-            yield Session(JUDGE, name, "", None, inputs, suites=suites)
+            at_endpoint = {"judge": {"base_url": url, "model": judge.endpoint_model}, "host": host.identity()}
+            yield Session(JUDGE, name, "", None, at_endpoint, suites=suites)
             return
-        overrides = planned_overrides(judge.model, None, self.engine.release)
-        deployment = Deployment(name, judge.model, tuple(judge.engine_args), config_overrides=overrides)
-        identity = {"engine": self._engine_identity, "engine_args": list(judge.engine_args)}
-        identity |= {} if self.engine.loads_weights else {"model": judge.model}
-        identity |= self._served(deployment, judge.model, None)
+        model = served_model(judge)
+        overrides = planned_overrides(model, None, self.engine.release)
+        deployment = Deployment(name, model, tuple(judge.engine_args), config_overrides=overrides)
+        identity: dict[str, Any] = {"engine": self._engine_identity, "engine_args": list(judge.engine_args)}
+        identity |= {} if self.engine.loads_weights else {"model": model}
+        identity |= self._served(deployment, model, None)
         inputs = {"judge": identity, "host": self._host(Variant(engine_args=list(judge.engine_args)))}
-        yield Session(JUDGE, name, judge.model, deployment, inputs, weights=identity.get("weights"), suites=suites)
+        yield Session(JUDGE, name, model, deployment, inputs, weights=identity.get("weights"), suites=suites)
 
     def _free_name(self, kind: str) -> str:
         """Return the name of a session of no variant; a variant may have the name of the kind."""

@@ -34,7 +34,7 @@ def _chosen_by_kind(root: str, depth: int) -> list[type]:
 
 def _below(annotation: Any, part: str) -> list[Any]:
     kind = plain(annotation)
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
         return [hints[part]] if part in hints else []
     if get_origin(kind) is dict:

@@ -75,11 +75,13 @@ def emulated(config: Config, name: str) -> str | None:
 def engine_fits(need: str, kind: str, version: str | None) -> bool | None:
     """Whether an engine meets ``vllm>=0.7,<0.19``; None if the need cannot be read."""
     match = re.fullmatch(r"([a-z_]+)\s*(.*)", need)
+    if match is None:
+        return None
     try:
-        wanted = SpecifierSet(match[2]) if match else None
+        wanted = SpecifierSet(match[2])
     except InvalidSpecifier:
         return None
-    return None if wanted is None else match[1] == kind and (not version or version_in(version, wanted))
+    return match[1] == kind and (not version or version_in(version, wanted))
 
 
 def _no_gpu(config: Config) -> bool:

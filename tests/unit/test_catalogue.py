@@ -109,7 +109,7 @@ def test_weights_per_token_do_not_exist():
 def needs_of(name: str, *overrides: str) -> list[str]:
     baseline = ["variant=[bf16]"] if name == "bf16" else [f"variant=[bf16,{name}]"]
     config = compose.compose_sweep(["+sweep=quickstart", *baseline, *overrides])
-    return preflight._needs(config, name)
+    return preflight.needs_problems(config, name)
 
 
 @pytest.mark.parametrize(

@@ -22,26 +22,25 @@ class Accuracy:
     def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
         config = prepared.config
         shared = {**session.inputs, "concurrency": prepared.concurrency, "seed": config.seed}
-        runs = 1 + config.noise_runs if session.variant == config.baseline else 1
+        variant = session.variant_name
+        runs = 1 + config.noise_runs if variant == config.baseline else 1
         for repeat in range(runs):
             for suite in session.suites:
                 inputs = {**shared, "suite": prepared.suite_identities[suite], "tokenizer": prepared.tokenizer}
-                key = f"{session.variant}/{suite}"
+                key = f"{variant}/{suite}"
                 if repeat:
                     inputs, key = {**inputs, "repeat": repeat}, f"{key}/r{repeat}"
-                yield PlannedCell(
-                    key, "accuracy", session.variant, fingerprint(inputs), suite, repeat=repeat, inputs=inputs
-                )
+                yield PlannedCell(key, "accuracy", variant, fingerprint(inputs), suite, repeat=repeat, inputs=inputs)
 
     def measure(self, cell: Cell, bench: Bench) -> Outcome:
         with scratch.scratch("suite") as work_dir:
-            return bench.prepared.suites[cell.suite].run(context(bench, work_dir))
+            return bench.prepared.suites[cell.suite_name].run(context(bench, work_dir))
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
-        return pace.suite_s + (prepared.suites[cell.suite].planned_items() or UNKNOWN_ITEMS) * pace.item_s
+        return pace.suite_s + (prepared.suites[cell.suite_name].planned_items() or UNKNOWN_ITEMS) * pace.item_s
 
     def tokens(self, cell: Cell, prepared: Prepared) -> Tokens:
-        suite = prepared.suites[cell.suite]
+        suite = prepared.suites[cell.suite_name]
         items = suite.planned_items() or UNKNOWN_ITEMS
         return items * PROMPT_TOKENS, items * suite.answer_tokens()
 

@@ -1,8 +1,9 @@
 """Judge cells: the answers of a variant to a suite that only gathers answers, judged in a session of the judge."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from harness.accuracy.suite import JudgeCalls
+from harness.config.judge import judge_of
 from harness.errors import CellError
 from harness.machine import scratch
 from harness.records import Outcome
@@ -43,21 +44,21 @@ class Judge:
         items = {
             name: [Item.from_json(row) for row in bench.store.rows(one.fingerprint)] for name, one in answers.items()
         }
-        suite = bench.prepared.judged[cell.suite]
+        suite = bench.prepared.judged[cell.suite_name]
         with scratch.scratch("suite") as work_dir:
-            return suite.judge(context(bench, work_dir), config.judge, items[cell.variant], items[config.baseline])
+            return suite.judge(context(bench, work_dir), judge_of(config), items[cell.variant], items[config.baseline])
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
         return pace.suite_s + self._asked(cell, prepared, first).calls * pace.judgement_s
 
     def tokens(self, cell: Cell, prepared: Prepared) -> Tokens:
-        if prepared.config.judge.base_url:
+        if judge_of(prepared.config).base_url:
             return 0.0, 0.0  # it has a price of its own
         asked = self._asked(cell, prepared, True)
         return asked.prompt_tokens, asked.completion_tokens
 
     def remark(self, cells: Sequence[Cell], prepared: Prepared) -> str | None:
-        judge = prepared.config.judge
+        judge = judge_of(prepared.config)
         first = {cell.suite: cell.key for cell in reversed(cells)}
         asked = [self._asked(cell, prepared, first[cell.suite] == cell.key) for cell in cells]
         calls, prompt, completion = (
@@ -69,7 +70,7 @@ class Judge:
             text += f"; {judge.endpoint_model} at an endpoint may charge for them"
         return text
 
-    def _asked(self, cell: Cell, prepared: Prepared, first: bool) -> Any:
+    def _asked(self, cell: Cell, prepared: Prepared, first: bool) -> JudgeCalls:
         """Return the calls and tokens of a cell; the first of a suite also tries the judge on known pairs."""
-        suite = prepared.judged[cell.suite]
-        return suite.judge_calls(prepared.config.data.root, prepared.config.judge, not first)
+        suite = prepared.judged[cell.suite_name]
+        return suite.judge_calls(prepared.config.data.root, judge_of(prepared.config), not first)

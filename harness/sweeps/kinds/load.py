@@ -22,6 +22,7 @@ class Load:
     def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
         config = prepared.config
         limits = {"request_timeout_s": config.load.request_timeout_s, "cell_timeout_s": config.load.cell_timeout_s}
+        variant = session.variant_name
         for name in session.scenarios:
             scenario = config.scenarios[name]
             shape = {key: value for key, value in asdict(scenario).items() if key not in NO_TRAFFIC}
@@ -31,19 +32,36 @@ class Load:
                 inputs |= {"limits": limits, "tokenizer": prepared.tokenizer}
                 if point.profile == "capacity":
                     inputs["search"] = {"slo": asdict(scenario.slo), **asdict(config.load.capacity)}
-                key = f"{session.variant}/{name}/{point.slug}"
-                found = {"scenario": name, "point": point, "repeat": point.repeat}
-                yield PlannedCell(key, "load", session.variant, fingerprint(inputs), inputs=inputs, **found)
+                key = f"{variant}/{name}/{point.slug}"
+                yield PlannedCell(
+                    key,
+                    "load",
+                    variant,
+                    fingerprint(inputs),
+                    scenario=name,
+                    point=point,
+                    repeat=point.repeat,
+                    inputs=inputs,
+                )
 
     def measure(self, cell: Cell, bench: Bench) -> Outcome:
         from harness.load.measure import measure
 
-        config = bench.prepared.config
-        arguments = (bench.server, bench.tokenizer(), cell.scenario, config.scenarios[cell.scenario], cell.point)
-        return measure(*arguments, config.load, config.seed, bench.advance)
+        config, name = bench.prepared.config, cell.scenario_name
+        return measure(
+            bench.server,
+            bench.tokenizer(),
+            name,
+            config.scenarios[name],
+            cell.load_point,
+            config.load,
+            config.seed,
+            bench.advance,
+        )
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
-        load, scenario, point = prepared.config.load, prepared.config.scenarios[cell.scenario], cell.point
+        config, point = prepared.config, cell.load_point
+        load, scenario = config.load, config.scenarios[cell.scenario_name]
         answers_s = scenario.output_tokens * scenario.turns * pace.token_s
         if point.profile == "capacity":
             search = load.capacity
@@ -64,8 +82,9 @@ class Load:
 
 def load_tokens(config: Config, cell: Cell) -> Tokens:
     """Count every request of the point; of a capacity search, of as many probes at its highest rate."""
-    scenario, requests = config.scenarios[cell.scenario], cell.point.requests
-    if cell.point.profile == "capacity":
+    scenario, point = config.scenarios[cell.scenario_name], cell.load_point
+    requests = point.requests
+    if point.profile == "capacity":
         search = config.load.capacity
         requests = search.probes * max(search.requests, round(search.duration_s * search.max_rps))
     message = scenario.prompt_tokens if scenario.turn_tokens is None else scenario.turn_tokens

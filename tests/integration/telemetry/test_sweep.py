@@ -14,7 +14,7 @@ SWEEP = (
 # The simulated engine as if it were on the GPUs: no engine that loads weights on CUDA runs where NVML is a stand-in.
 ON_GPUS = (
     "import sys; from harness.sweeps import session_gpus; from harness.sweeps.command import main\n"
-    "session_gpus._on_gpus = lambda *_: True; sys.exit(main())"
+    "session_gpus.on_gpus = lambda *_: True; sys.exit(main())"
 )
 
 

@@ -260,10 +260,6 @@ def test_ordinary_words_of_a_secret_stay():
     assert mask("runner01 results2") == "*** ***"
 
 
-def everything() -> set[str]:
-    return set(masking._HINTS)
-
-
 SURROUNDINGS = ["{}", "INFO {} of 12", '{{"text": "{}"}}', "a\n{}\tb", "x=({})", "{} {}", "{}\n{}"]
 
 
@@ -273,7 +269,7 @@ def test_the_prefilter_changes_no_result(around, change):
     learn_value("k9Xw2Lq8Rt5Vb7Nm")
     for form in [*SECRET_FORMS, *PLAIN_FORMS, "INFO the engine is up", "k9Xw2Lq8Rt5Vb7Nm"]:
         text = around.format(*[change(form)] * 2)
-        assert mask(text) == masking._mask_structure(masking.mask_known(text), everything())
+        assert mask(text) == masking.mask_structure(masking.mask_known(text), masking.HINTS)
 
 
 def test_the_prefilter_changes_no_result_for_any_mixture():
@@ -281,7 +277,7 @@ def test_the_prefilter_changes_no_result_for_any_mixture():
     pieces = sorted({piece for form in SECRET_FORMS + PLAIN_FORMS for piece in re.findall(r"\w+|\W", form)})
     for _ in range(3000):
         text = "".join(random.choices(pieces, k=random.randint(1, 9)))
-        assert mask(text) == masking._mask_structure(text, everything()), text
+        assert mask(text) == masking.mask_structure(text, masking.HINTS), text
 
 
 @pytest.mark.parametrize("unit", ["://a:", "http://a:b", "://a@", "A_", "a-", "--token", "key", "eyJ", "\\", "aA1+/="])

@@ -13,7 +13,8 @@ def test_unreadable_data_is_one_line_without_a_traceback(caplog, capsys):
 
     suite = SimpleNamespace(name="mmlu", problems=problems)
     with caplog.at_level(logging.INFO):
-        assert preflight._suite(suite, None) == ["suite mmlu: its data cannot be read (ValueError: no such column)"]
+        found = preflight.suite_problems(suite, None)
+    assert found == ["suite mmlu: its data cannot be read (ValueError: no such column)"]
     assert not caplog.records and not capsys.readouterr().err
 
 
@@ -22,4 +23,4 @@ def test_engines_that_are_not_started_here_have_no_device_and_no_arguments():
         given = ["engine.base_url=http://127.0.0.1:9", "engine.model=m"] if engine == "endpoint" else []
         config = compose_sweep(["+sweep=quickstart", f"engine={engine}", *given])
         assert (config.engine.device, list(config.engine.args), config.engine.version) == (None, [], None)
-        assert preflight._arguments(config) == []
+        assert preflight.secrets_in_arguments(config) == []

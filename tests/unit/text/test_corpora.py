@@ -186,7 +186,7 @@ def test_text_that_cannot_be_read_is_found_in_preflight(tmp_path):
         '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}\nnonsense\n'
     )
     config = Config(scenarios={"chat_9_9": Scenario(text=str(path)), "rag_9_9": Scenario(text="nowhere.txt")})
-    first, second = preflight._texts(config)
+    first, second = preflight.text_problems(config)
     assert "scenarios.chat_9_9.text" in first and "talk.jsonl:2" in first
     assert "scenarios.rag_9_9.text" in second and "nowhere.txt" in second
 

@@ -38,7 +38,7 @@ def test_a_variant_or_scenario_of_such_a_name_is_refused(group):
     config = compose_sweep(["+sweep=quickstart"])
     getattr(config, group)["con"] = next(iter(getattr(config, group).values()))
     with pytest.raises(ConfigError, match=rf"^{group}: name='con' names files of the store"):
-        compose._check(config)
+        compose.check(config)
 
 
 @pytest.mark.parametrize(
