@@ -37,7 +37,7 @@ class JudgeFacts:
         if self.accuracy.low <= CHANCE:
             return f"the judge is no better than chance on known pairs ({_words(self.accuracy)})"
         same_length = self.same_length
-        if same_length is not None and same_length.low is not None and same_length.low <= CHANCE:
+        if same_length is not None and (same_length.low is None or same_length.low <= CHANCE):
             return (
                 "the judge is no better than chance on known pairs that length does not give away "
                 f"({_words(same_length)})"
