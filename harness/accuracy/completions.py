@@ -90,8 +90,10 @@ def read(reply: Reply) -> Completion:
 def counts_of(reply: Reply) -> dict[str, int]:
     """The counts of its usage that are counts."""
     usage = reply.get("usage")
+    if not isinstance(usage, dict):
+        return {}
     found = {}
-    for name in ("prompt_tokens", "completion_tokens") if isinstance(usage, dict) else ():
+    for name in ("prompt_tokens", "completion_tokens"):
         try:
             count = a_count(usage.get(name), name)
         except BadReply:

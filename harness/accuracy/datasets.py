@@ -45,12 +45,12 @@ class Source:
         """
         if self.directory is not None:
             return _folder_digest(self.directory)
-        states = [_state(repository) for repository in self.repositories]
-        if not states or None in states:
+        pairs = [(repository, state) for repository in self.repositories if (state := _state(repository)) is not None]
+        if not pairs or len(pairs) < len(self.repositories):
             return self.name
-        if len(states) == 1:
-            return states[0]
-        pairs = sorted(zip(self.repositories, states, strict=True))
+        if len(pairs) == 1:
+            return pairs[0][1]
+        pairs.sort()
         return hashlib.sha256(repr(pairs).encode()).hexdigest()
 
     def reference(self, population: int) -> DataRef:

@@ -9,8 +9,8 @@ import asyncio
 import email.utils
 import json
 import time
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
 from harness.accuracy.completions import Body, Reply, check, counts_of, tolerated, unreadable
 from harness.accuracy.refusals import advice, final, is_rate_limit
@@ -32,10 +32,18 @@ PAUSE_S = 60.0  # at most between two failures, whatever Retry-After says
 PATIENCE_S = 600.0  # that one request waits for a server which is rate-limiting the client
 
 
+class Bodies(Protocol):
+    """Requests that are gone through once: they may be made on the way."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Body]: ...
+
+
 def request_many(
     server: Server,
     path: str,
-    bodies: Collection[Body],
+    bodies: Bodies,
     *,
     concurrency: int,
     timeout_s: float = 600.0,
@@ -58,7 +66,7 @@ def request_many(
 async def _request_many(
     server: Server,
     path: str,
-    bodies: Collection[Body],
+    bodies: Bodies,
     concurrency: int,
     timeout_s: float,
     progress: Callable[[int, int], None],
@@ -66,7 +74,7 @@ async def _request_many(
 ) -> list[Reply]:
     import aiohttp  # here: preflight and the planner load the suites, and must stay light
 
-    answers: list[Reply | None] = [None] * len(bodies)
+    answers: list[Reply] = [{}] * len(bodies)  # each is replaced, or CellError raised
     queue = iter(enumerate(bodies))
     pace = Pace(server.limits)
     done = broken = 0
@@ -178,7 +186,9 @@ def retry_after_s(header: str | None, waited_s: float) -> float:
     if seconds.isascii() and seconds.isdigit():
         return max(SOON_S, float(seconds))
     try:
-        return max(SOON_S, email.utils.mktime_tz(email.utils.parsedate_tz(header)) - time.time())
-    except (ValueError, TypeError, IndexError, OverflowError):  # none, or not a date
+        date = email.utils.parsedate_tz(seconds)
+        if date is not None:
+            return max(SOON_S, email.utils.mktime_tz(date) - time.time())
+    except (ValueError, TypeError, IndexError, OverflowError):  # a date that cannot be
         pass
     return min(max(1.0, waited_s), 30.0)

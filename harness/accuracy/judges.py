@@ -67,7 +67,7 @@ def identity_problems(
         where = Path(judge.model).expanduser().resolve()
         if where in {Path(location).expanduser().resolve() for location in locations}:
             return [f"judge.model {judge.model} is a variant's checkpoint; a variant never judges itself"]
-    named = judge.model or judge.endpoint_model
+    named = judge.model or judge.endpoint_model or ""  # compose has checked that one of them is named
     for reference in references:
         if reference == named or _same_model(reference, named, digests):
             setting = "judge.model" if judge.model else "judge.endpoint_model"

@@ -148,7 +148,7 @@ class Perplexity(Suite):
             return Text("hub", WIKITEXT.removeprefix(hub.PREFIX), WIKITEXT)
         if data_root == "pocket":
             return Text("pocket", "pocket prose", "prose")
-        return Text("mirror", "", None, source(data_root, "wikitext", WIKITEXT))
+        return Text("mirror", "", "", source(data_root, "wikitext", WIKITEXT))
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Text:
 
     kind: str
     label: str
-    corpus: str | None
+    corpus: str  # empty where a folder has the text
     folder: Source | None = None
 
     @property
@@ -196,4 +196,5 @@ class Text:
         return "".join(corpus.texts) or "\n\n".join(corpus.writings)
 
     def _files(self) -> list[Path]:
-        return sorted(path for pattern in MIRRORED for path in self.folder.directory.glob(pattern))
+        directory = self.folder.directory if self.folder else None
+        return sorted(path for pattern in MIRRORED for path in directory.glob(pattern)) if directory else []

@@ -69,7 +69,7 @@ def decode(data: bytes, errors: str = "strict", line: int = 1) -> str:
     return text
 
 
-def text_lines(file: BinaryIO, newline: str | None) -> Iterator[str]:
+def text_lines(file: BinaryIO | io.BufferedIOBase, newline: str | None) -> Iterator[str]:
     """Yield the lines of a file that is opened in binary mode, whole; `newline` as in `open`. Raises TextError."""
     name = encoding(file.read(4))
     file.seek(0)

@@ -35,6 +35,8 @@ class Found:
         return self.low <= CHANCE
 
     def __str__(self) -> str:
+        if self.accuracy is None:
+            return "no known pairs"
         return f"{100 * self.accuracy:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 

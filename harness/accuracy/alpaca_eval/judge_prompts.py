@@ -8,8 +8,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
+from harness.accuracy.alpaca_eval.package import package_folder
 from harness.accuracy.alpaca_eval.references import Reference
 from harness.errors import ConfigError, did_you_mean
 
@@ -47,10 +47,7 @@ class Pair:
 def template(style: str) -> str:
     """With {instruction}, {output_1} and {output_2}, filled in by alpaca-eval; m stands for output_1."""
     if style == "chat":
-        from importlib.util import find_spec
-
-        package = Path(find_spec("alpaca_eval").origin).parent  # without importing it
-        return (package / "evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt").read_text()
+        return (package_folder() / "evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt").read_text()
     if style == "few_shot":
         head = "Each question has two answers, by model m and by model M. The better one is on topic and complete.\n\n"
         shots = "".join(_shot(*example) + "\n\n" for example in _EXAMPLES)

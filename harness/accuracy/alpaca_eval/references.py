@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness.accuracy.alpaca_eval.package import package_folder
 from harness.accuracy.data_files import DataError, Row, read_json
 from harness.accuracy.datasets import Source
 from harness.accuracy.items import digest
@@ -68,7 +69,7 @@ def load_references(data: Source, name: str | None = None) -> list[Reference]:
     order = list(dict.fromkeys(item["instruction"] for item in files[0][1]))
     chosen = [items for path, items in files if name in (None, path.stem, items[0].get("generator"))]
     if not chosen:
-        raise CellError(f"unknown reference {name!r}{did_you_mean(name, references(data))}")
+        raise CellError(f"unknown reference {name!r}{did_you_mean(name or '', references(data))}")
     by_instruction = {item["instruction"]: item for item in reversed(chosen[0])}
     if missing := [text for text in order if text not in by_instruction]:
         raise CellError(f"reference {name!r} lacks {len(missing)} of {len(order)} instructions")
@@ -104,9 +105,7 @@ def standing(generator: str) -> float | None:
 
 @lru_cache(maxsize=1)
 def _leaderboard() -> dict[str, float]:
-    from importlib.util import find_spec
-
-    path = Path(find_spec("alpaca_eval").origin).parent / LEADERBOARD  # without importing it
+    path = package_folder() / LEADERBOARD
     with path.open(newline="", encoding="utf-8") as file:
         return {row[""]: float(row["win_rate"]) for row in csv.DictReader(file)}
 

@@ -134,11 +134,14 @@ def problems(task: str, data: str | None, fewshot: int, source: Source) -> list[
         return [where + (close if len(names) < 200 else close.split(" available:")[0].rstrip(";"))]
     if source.directory is None:
         repository = DATA[data].hub if data else hub_repository(names[task])
-        missing = unreachable_hub(repository) if repository else None
+        unreachable = unreachable_hub(repository) if repository else None
         advice = ", or set data.root to a mirror or to pocket" if data else ""
-        return [f"data: {missing}{advice}"] if missing else []
+        return [f"data: {unreachable}{advice}"] if unreachable else []
+    if data is None:
+        return []  # a task of the hub has no mirror
     if data != "mmlu":
-        return row_problems(DATA[data], source, fewshot)
+        missing = source.problems(f"{DATA[data].asked}.jsonl")
+        return missing or row_problems(DATA[data], source.directory, fewshot)
     if missing := source.problems("test/*_test.csv"):
         return missing
     chosen = subjects(task, folder, source.directory)

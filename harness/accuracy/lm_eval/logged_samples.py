@@ -51,7 +51,7 @@ def _item(
     for sample in samples:
         for metric in sample["metrics"]:
             value = sample[metric]
-            if isinstance(value, Real) and 0 <= value <= 1:
+            if isinstance(value, Real) and 0 <= float(value) <= 1:
                 scores[score_name(metric, sample["filter"])] = float(value)
     identity = {"id": key, "group": group, "doc_hash": first["doc_hash"], "prompt_hash": first["prompt_hash"]}
     context, asked = first["arguments"][0][:2]
@@ -68,7 +68,10 @@ def _chosen(arguments: list[Any], resps: list[Any]) -> dict[str, Any]:
     if any(logprob == UNREAD[0] for *_, logprob in asked):
         return {"finish_reason": UNREADABLE}
     named = dict(zip(_labels([choice for _, choice, _ in asked]), [logprob for *_, logprob in asked], strict=True))
-    return {"response": max(named, key=named.get), "logprobs": named}  # the first of equals, as lm-eval takes it
+    return {
+        "response": max(named, key=named.__getitem__),
+        "logprobs": named,
+    }  # the first of equals, as lm-eval takes it
 
 
 def _labels(continuations: list[str]) -> list[str]:
@@ -128,7 +131,10 @@ def counts_of(items: list[Item], primary: str) -> Counts:
     """`unparsed`: the primary score's own filter found no answer."""
     generated = [item for item in items if item.extracted is not None]
     unparsed = [
-        any(primary.endswith(score_name("", name)) and answer == INVALID for name, answer in item.extracted.items())
+        any(
+            primary.endswith(score_name("", name)) and answer == INVALID
+            for name, answer in (item.extracted or {}).items()
+        )
         for item in generated
     ]
     counts = count_answers(len(items), generated, sum(unparsed))
@@ -137,7 +143,7 @@ def counts_of(items: list[Item], primary: str) -> Counts:
 
 def ties(items: list[Item]) -> int:
     """Multiple choice decided by the order of the choices: BF16 logits are coarse, and equal ones are common."""
-    best_two = [sorted(item.logprobs.values())[-2:] for item in items if len(item.logprobs or ()) > 1]
+    best_two = [sorted(item.logprobs.values())[-2:] for item in items if item.logprobs and len(item.logprobs) > 1]
     return sum(first == second for first, second in best_two)
 
 

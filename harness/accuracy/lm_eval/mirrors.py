@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.accuracy.data_files import Check, Row, read_csv, read_json_lines
-from harness.accuracy.datasets import Source
 from harness.errors import CellError
 
 MMLU_COLUMNS = ("question", "choice0", "choice1", "choice2", "choice3", "answer")
@@ -96,15 +95,14 @@ DATA = {  # mirror folder -> what lies in it
 }
 
 
-def row_problems(data: DataSet, source: Source, fewshot: int) -> list[str]:
-    if missing := source.problems(f"{data.asked}.jsonl"):
-        return missing
-    shots = source.directory / f"{data.shots}.jsonl"
+def row_problems(data: DataSet, mirror: Path, fewshot: int) -> list[str]:
+    """`mirror`: the folder of the data set."""
+    shots = mirror / f"{data.shots}.jsonl"
     spare = int(data.asked == "validation" and fewshot > 0)  # where a task has no test split (lm-eval 0.4.13)
     try:
         if data.shots and (few := too_few_shots(shots, data.rows, fewshot, spare)):
             return few
-        data.rows(source.directory / f"{data.asked}.jsonl")
+        data.rows(mirror / f"{data.asked}.jsonl")
     except CellError as error:
         return [str(error)]
     return []

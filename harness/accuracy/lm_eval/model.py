@@ -10,7 +10,7 @@ for the whole vocabulary, where a choice is not among them. Requests go out in o
 few-shot prefix that questions share stays in the server's cache.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from lm_eval.api.model import TemplateLM
 
 from harness.accuracy.completions import Body, Completion, Reply, problem_of, tolerated
 from harness.accuracy.context_length import served_context_length
-from harness.accuracy.generation import request_many
+from harness.accuracy.generation import Bodies, request_many
 from harness.accuracy.lm_eval.generations import generation, stop_strings
 from harness.accuracy.lm_eval.logprobs import (
     LIKELIEST,
@@ -159,21 +159,22 @@ class ServedModel(TemplateLM):
             return lambda done, of: self.progress(before + done * part // of, total)
 
         self.prompts_cut += sum(self._too_long(q.context, max(map(len, q.choices)) + 1) for q in questions)
-        answers: list[list[Score] | None] = [None] * len(questions)
+        answers: dict[int, list[Score]] = {}
         short = [n for n, question in enumerate(questions) if question.one_token_each]
         if short and self.one_request is None:
             self.one_request = self._knows_token_ids(questions[short[0]])
         if self.one_request:
             for count in self._likeliest():
-                missing = [n for n in short if answers[n] is None]
+                missing = [n for n in short if n not in answers]
                 bodies = [self._next_token_body(questions[n], count) for n in missing]
                 replies = self._post(bodies, report(len(questions)), tolerated(total))
                 for n, reply in zip(missing, replies, strict=True):
+                    wanted = [choice[0] for choice in questions[n].choices]
                     if problem := problem_of(reply):
                         answers[n] = self._not_read(questions[n], problem, total)
-                    else:
-                        answers[n] = next_token_scores(reply, [choice[0] for choice in questions[n].choices])
-        rest = [n for n, answer in enumerate(answers) if answer is None]
+                    elif (scores := next_token_scores(reply, wanted)) is not None:
+                        answers[n] = scores
+        rest = [n for n in range(len(questions)) if n not in answers]
         pairs = [(self._fit(questions[n].context, len(c) + 1), c) for n in rest for c in questions[n].choices]
         most_unreadable = tolerated(total) * max((len(questions[n].choices) for n in rest), default=1)
         bodies = [echo_body(context, c) for context, c in pairs]
@@ -184,7 +185,7 @@ class ServedModel(TemplateLM):
                 answers[n] = [echoed_score(reply, len(context), len(c)) for (context, c), reply in own]
             except CellError as error:
                 answers[n] = self._not_read(questions[n], str(error), total)
-        return answers
+        return [answers[n] for n in range(len(questions))]
 
     def _not_read(self, question: Question, problem: str, total: int) -> list[Score]:
         """Count a question as an error. Raise CellError when there are too many of them."""
@@ -239,18 +240,19 @@ class ServedModel(TemplateLM):
 
     def _fit(self, ids: list[int], room: int) -> list[int]:
         """The end of a prompt that leaves `room` tokens of the server's context, as lm-eval cuts it."""
-        if not self._too_long(ids, room):
+        limit = self.context_length
+        if limit is None or not self._too_long(ids, room):
             return ids
-        if room >= self.context_length:
-            raise CellError(f"the server's context of {self.context_length} tokens has no room for {room} and a prompt")
-        return ids[-(self.context_length - room) :]
+        if room >= limit:
+            raise CellError(f"the server's context of {limit} tokens has no room for {room} and a prompt")
+        return ids[-(limit - room) :]
 
     def _too_long(self, ids: list[int], room: int) -> bool:
         return self.context_length is not None and len(ids) + room > self.context_length
 
     def _post(
         self,
-        bodies: Collection[Body],
+        bodies: Bodies,
         progress: Callable[[int, int], None] = lambda done, of: None,
         most_unreadable: int | None = None,
     ) -> list[Reply]:

@@ -44,7 +44,7 @@ REVISION = 1  # of this module's own protocol: raise it when prompts, requests o
 
 
 @dataclass
-class Config:
+class LmEvalConfig:
     kind: str = "lm_eval"
     task: str = MISSING  # a task, group or tag of lm-eval
     data: str | None = None  # folder in a mirror (DATA); null: the task's own data on the hub, always
@@ -57,10 +57,10 @@ class Config:
 
 
 class LmEval(Suite):
-    Config = Config
-    config: Config
+    Config = LmEvalConfig
+    config: LmEvalConfig
 
-    def __init__(self, name: str, config: Config):
+    def __init__(self, name: str, config: LmEvalConfig):
         super().__init__(name, config)
         for key, low in (("items", 1), ("fewshot", 0), ("max_tokens", 1)):
             value = getattr(config, key)
@@ -148,7 +148,8 @@ class LmEval(Suite):
         items = errors_as_wrong(items)
         scores = mean_scores(items)
         primary = primary_score(config.metric, scores, len(items))
-        counts, data = counts_of(items, primary), where.reference(sum(sizes.values()))
+        population = sum(sizes.values())
+        counts, data = counts_of(items, primary), where.reference(population)
         categories = self._categories({name: manager.task_index[name].tags for name in chosen})
         result = AccuracyResult(
             primary=primary,
@@ -170,7 +171,7 @@ class LmEval(Suite):
                 "categories": scores_to_json(by_group(items, primary, lambda item: categories.get(task_of(item)))),
             },
         )
-        flags = flags_of(counts, data.population, model.prompts_cut, model.context_length)
+        flags = flags_of(counts, population, model.prompts_cut, model.context_length)
         return outcome(result, items, flags + answer_flags(items, f"suites.{self.name}.max_tokens"))
 
     def _check_metric(self, tasks: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def load_tasks(task: str, data: str | None, source: Source, work_dir: Path) -> t
     from lm_eval.tasks import TaskManager
 
     folder = builtin_folder(data)
-    if source.directory is not None:
+    if source.directory is not None and data is not None and folder is not None:
         names, folder = write_mirror(task, data, source.directory, folder, work_dir)
     else:
         names = [task]

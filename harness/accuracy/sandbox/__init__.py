@@ -42,7 +42,7 @@ class Sandbox:
     """`kind` is one of KINDS, or none; `program` and `options` are what was found to work."""
 
     kind: str
-    program: str | None = None
+    program: str = ""  # none: empty
     options: tuple[str, ...] = ()
 
     def run(
@@ -129,7 +129,7 @@ def candidates() -> Iterator[Sandbox]:
 
 @functools.cache
 def _find() -> tuple[Sandbox | None, list[str]]:
-    reasons = []
+    reasons: list[str] = []
     for sandbox in candidates():
         if (reason := trial(sandbox)) is None:
             return sandbox, reasons

@@ -104,7 +104,8 @@ def run_bounded(
             launch.end()
         finally:
             _kill_tree(process)
-        process.stdout.close(), process.stderr.close()
+        for pipe in filter(None, (process.stdout, process.stderr)):
+            pipe.close()
     out, err = (bytes(kept[name][: limits.output_bytes]) for name in ("stdout", "stderr"))
     return Finished(process.returncode, ended, out, err, time.monotonic() - started)
 

@@ -46,7 +46,9 @@ def main() -> None:
     if settings["isolated"] and os.getuid() == 0:
         user = random.randrange(61184, 65520)  # systemd's range for dynamic users: nobody's
         with contextlib.suppress(OSError):  # root of a user namespace that maps no other id
-            os.setgroups([]), os.setresgid(user, user, user), os.setresuid(user, user, user)
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
     libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL: a change of user has cleared it
     libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24))  # version 3; none effective, permitted, inheritable
     for name, value in settings["limits"].items():

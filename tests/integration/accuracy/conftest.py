@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from harness.accuracy import Context
-from harness.accuracy.lm_eval.suite import Config, LmEval
+from harness.accuracy.lm_eval.suite import LmEval, LmEvalConfig
 from tests.integration.accuracy.small_lm_server import Seen, SmallServer, build_tokenizer
 
 
@@ -54,7 +54,7 @@ def ask(small_server, tmp_path):
     def run(task="mmlu", data="mmlu", seed=0, seen=None, **settings):
         work_dir = tmp_path / f"work{len(list(tmp_path.iterdir()))}"
         work_dir.mkdir()
-        suite = LmEval(task, Config(**{"task": task, "data": data, "fewshot": 5, **settings}))
+        suite = LmEval(task, LmEvalConfig(**{"task": task, "data": data, "fewshot": 5, **settings}))
         context = Context(
             small_server.server,
             small_server.tokenizer,

@@ -11,7 +11,7 @@ from harness.accuracy.alpaca_eval.annotator import preferences
 from harness.accuracy.alpaca_eval.judge_prompts import Pair
 from harness.accuracy.alpaca_eval.suite import AlpacaEval, AlpacaEvalConfig
 from harness.accuracy.generation import request_many
-from harness.accuracy.lm_eval.suite import Config, LmEval
+from harness.accuracy.lm_eval.suite import LmEval, LmEvalConfig
 from harness.engines import Server
 from harness.engines.dialect import OPENAI
 from harness.engines.endpoint import Endpoint, EndpointConfig
@@ -47,7 +47,7 @@ def context(tokenizer, tmp_path):
 
 
 def gsm8k():
-    return LmEval("gsm8k", Config(task="gsm8k", data="gsm8k", fewshot=1, items=4, max_tokens=16))
+    return LmEval("gsm8k", LmEvalConfig(task="gsm8k", data="gsm8k", fewshot=1, items=4, max_tokens=16))
 
 
 def test_an_error_field_of_null_is_an_answer(serve, context):

@@ -14,7 +14,7 @@ from harness.accuracy.datasets import source
 from harness.accuracy.humaneval.published_rows import load_problems
 from harness.accuracy.humaneval.suite import HumanEval, HumanEvalConfig
 from harness.accuracy.lm_eval.mirrors import DATA, mmlu_docs
-from harness.accuracy.lm_eval.suite import Config, LmEval
+from harness.accuracy.lm_eval.suite import LmEval, LmEvalConfig
 from harness.accuracy.lm_eval.tasks import load_tasks
 from harness.accuracy.perplexity import Perplexity, PerplexityConfig
 
@@ -50,7 +50,7 @@ def mmlu_mirror(root, test, dev=MMLU):
         (root / "mmlu" / split).mkdir(parents=True, exist_ok=True)
         data = text if isinstance(text, bytes) else text.encode()
         (root / "mmlu" / split / f"astronomy_{split}.csv").write_bytes(data)
-    return LmEval("mmlu", Config(task="mmlu", data="mmlu", fewshot=5))
+    return LmEval("mmlu", LmEvalConfig(task="mmlu", data="mmlu", fewshot=5))
 
 
 def lines_mirror(root, name, test, shots):
@@ -59,7 +59,7 @@ def lines_mirror(root, name, test, shots):
     for split, data in ((ASKED.get(name, "test"), test), ("train", shots)):
         (folder / f"{split}.jsonl").write_bytes(data if isinstance(data, bytes) else data.encode())
     task = {"gsm8k": "gsm8k"}.get(name, name)
-    return LmEval(name, Config(task=task, data=name, fewshot=0 if name == "truthfulqa_mc2" else 1))
+    return LmEval(name, LmEvalConfig(task=task, data=name, fewshot=0 if name == "truthfulqa_mc2" else 1))
 
 
 def test_a_byte_order_mark_and_crlf_change_nothing(tmp_path):

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.accuracy import SUITES, suite_class
 from harness.accuracy.lm_eval.builtin_tasks import builtin_folder, repositories, subjects
 from harness.accuracy.lm_eval.mirrors import DATA
-from harness.accuracy.lm_eval.suite import Config, LmEval
+from harness.accuracy.lm_eval.suite import LmEval, LmEvalConfig
 from harness.accuracy.lm_eval.tasks import choose_items, write_mirror
 from harness.errors import CellError, ConfigError
 from harness.paths import scenarios_dir
@@ -35,7 +35,7 @@ def write_mmlu(mirror: Path, subject: str, rows: list[list], dev: int = 5) -> No
 
 
 def suite(**settings) -> LmEval:
-    return LmEval("mmlu", Config(**{"task": "mmlu", "data": "mmlu", "fewshot": 5, **settings}))
+    return LmEval("mmlu", LmEvalConfig(**{"task": "mmlu", "data": "mmlu", "fewshot": 5, **settings}))
 
 
 def test_subset_is_the_same_for_every_variant_and_another_for_another_seed():
@@ -122,16 +122,16 @@ def test_preflight_finds_nothing_wrong_with_what_works(small_hub):
         small_hub.add("datasets", name)
     assert suite().problems("pocket") == []
     assert suite().problems(None) == []
-    gsm8k = LmEval("gsm8k", Config(task="gsm8k", data="gsm8k", fewshot=8))
+    gsm8k = LmEval("gsm8k", LmEvalConfig(task="gsm8k", data="gsm8k", fewshot=8))
     assert gsm8k.problems("pocket") == []
     for task in ("arc_challenge", "hellaswag", "truthfulqa_mc2", "winogrande"):
-        assert LmEval(task, Config(task=task, fewshot=0)).problems("pocket") == []
+        assert LmEval(task, LmEvalConfig(task=task, fewshot=0)).problems("pocket") == []
 
 
 def test_preflight_names_what_is_wrong(tmp_path):
     assert "suite mmlu: lm-eval has no task 'mmlu_astronom'" in suite(task="mmlu_astronom").problems("pocket")[0]
     assert "did you mean 'mmlu_astronomy'" in suite(task="mmlu_astronom").problems("pocket")[0]
-    (unknown,) = LmEval("x", Config(task="helaswag", fewshot=0)).problems(None)
+    (unknown,) = LmEval("x", LmEvalConfig(task="helaswag", fewshot=0)).problems(None)
     assert "did you mean" in unknown and "'hellaswag'" in unknown and len(unknown) < 200
     (missing,) = suite().problems(str(tmp_path))
     assert str(tmp_path / "mmlu") in missing and "data.root" in missing
@@ -141,7 +141,7 @@ def test_preflight_names_what_is_wrong(tmp_path):
     (tmp_path / "mmlu/dev/astronomy_dev.csv").unlink()
     assert "astronomy_dev.csv is missing" in suite(fewshot=0).problems(str(tmp_path))[0]
     assert "has no subject of mmlu_anatomy" in suite(task="mmlu_anatomy").problems("pocket")[0]
-    many = LmEval("gsm8k", Config(task="gsm8k", data="gsm8k", fewshot=9))
+    many = LmEval("gsm8k", LmEvalConfig(task="gsm8k", data="gsm8k", fewshot=9))
     assert "train.jsonl has 8 examples for 9 shots" in many.problems("pocket")[0]
 
 
@@ -162,7 +162,7 @@ def test_impossible_settings_are_refused(settings, message):
 def test_configuration_is_typed():
     schema = OmegaConf.structured(LmEval.Config)
     chosen = OmegaConf.to_object(OmegaConf.merge(schema, {"task": "gsm8k", "fewshot": 5, "items": 70, "data": None}))
-    assert chosen == Config(task="gsm8k", fewshot=5, items=70)
+    assert chosen == LmEvalConfig(task="gsm8k", fewshot=5, items=70)
     for wrong in ({"fewshots": 5}, {"items": "many"}):
         with pytest.raises(OmegaConfBaseException):
             OmegaConf.merge(schema, wrong)
@@ -180,8 +180,8 @@ def test_fingerprint_changes_with_what_can_change_a_result(tmp_path):
 
 def test_planning_imports_nothing_heavy():
     code = (
-        "import sys; from harness.accuracy.lm_eval.suite import LmEval, Config;"
-        "s = LmEval('m', Config(task='mmlu', data='mmlu', fewshot=5, items=7));"
+        "import sys; from harness.accuracy.lm_eval.suite import LmEval, LmEvalConfig;"
+        "s = LmEval('m', LmEvalConfig(task='mmlu', data='mmlu', fewshot=5, items=7));"
         "s.problems('pocket'), s.fingerprint('pocket'); assert s.planned_items() == 7;"
         "print([m for m in ('lm_eval', 'transformers', 'datasets', 'numpy') if m in sys.modules])"
     )
@@ -191,7 +191,7 @@ def test_planning_imports_nothing_heavy():
 
 
 def test_without_hub_and_cache_the_missing_data_set_is_named(no_hub):
-    (free,) = LmEval("a", Config(task="arc_challenge", fewshot=25)).problems(None)
+    (free,) = LmEval("a", LmEvalConfig(task="arc_challenge", fewshot=25)).problems(None)
     assert free.startswith("suite a: data: dataset allenai/ai2_arc is not in the hub's cache")
     assert "HF_HUB_OFFLINE is set; unset it" in free and "data.root" not in free
     (mirrored,) = suite().problems(None)
@@ -206,14 +206,14 @@ def test_data_that_was_built_before_is_used_offline(no_hub, monkeypatch):
         built = no_hub / "datasets" / "allenai___ai2_arc" / "ARC-Challenge" / "0.0.0" / commit
         built.mkdir(parents=True)
         os.utime(built, (number, number))
-    arc = LmEval("a", Config(task="arc_challenge", fewshot=25))
+    arc = LmEval("a", LmEvalConfig(task="arc_challenge", fewshot=25))
     assert arc.problems(None) == []
     assert arc.fingerprint(None)["data"] == {"source": "hub", "digest": "2" * 40}
 
 
 def test_data_on_the_hub_is_known_by_its_commit(small_hub):
     small_hub.add("datasets", "openai/gsm8k", "1" * 40)
-    gsm8k = LmEval("gsm8k", Config(task="gsm8k", data="gsm8k", fewshot=8))
+    gsm8k = LmEval("gsm8k", LmEvalConfig(task="gsm8k", data="gsm8k", fewshot=8))
     before = gsm8k.fingerprint(None)
     assert before["data"] == {"source": "hub", "digest": "1" * 40}
     small_hub.add("datasets", "openai/gsm8k", "2" * 40)

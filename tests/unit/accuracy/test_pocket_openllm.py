@@ -7,7 +7,7 @@ import pytest
 
 from harness.accuracy.datasets import source
 from harness.accuracy.lm_eval.mirrors import DATA
-from harness.accuracy.lm_eval.suite import Config, LmEval
+from harness.accuracy.lm_eval.suite import LmEval, LmEvalConfig
 from harness.accuracy.lm_eval.tasks import load_tasks
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.paths import scenarios_dir
@@ -29,7 +29,7 @@ def splits(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", SHOTS)
 def test_preflight_takes_the_leaderboards_shots(name):
-    assert LmEval(name, Config(task=name, data=name, fewshot=SHOTS[name])).problems("pocket") == []
+    assert LmEval(name, LmEvalConfig(task=name, data=name, fewshot=SHOTS[name])).problems("pocket") == []
 
 
 @pytest.mark.parametrize("name", SHOTS)
@@ -89,7 +89,7 @@ def mirror(tmp_path):
 
 
 def hellaswag(fewshot: int, root) -> list[str]:
-    return LmEval("hellaswag", Config(task="hellaswag", data="hellaswag", fewshot=fewshot)).problems(str(root))
+    return LmEval("hellaswag", LmEvalConfig(task="hellaswag", data="hellaswag", fewshot=fewshot)).problems(str(root))
 
 
 def test_a_mirror_is_read_like_the_pocket_suite(mirror):
@@ -118,4 +118,4 @@ def test_a_broken_row_of_a_mirror_is_named(mirror):
 )
 def test_what_each_suite_asks_of_an_engine(task, asked):
     """Preflight refuses a suite of an engine that cannot answer it: choices of several tokens must be read back."""
-    assert LmEval(task, Config(task=task, data=task, fewshot=0)).asks() == asked
+    assert LmEval(task, LmEvalConfig(task=task, data=task, fewshot=0)).asks() == asked
