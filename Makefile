@@ -20,14 +20,14 @@ system:
 		(apt-get update -q && apt-get install -q -y --no-install-recommends $$(cat tests/system-packages.txt))
 
 # Tests that assert no times run two at a time, those with long files first, so that no worker waits for the last one.
-# The others start servers, measure, and have the machine to themselves.
-PARALLEL := $(addprefix tests/,e2e $(addprefix integration/,leaks hub accuracy checkpoints report gemm \
+# The others measure, or start an engine whose threads wait for each other, and have the machine to themselves.
+PARALLEL := $(addprefix tests/,$(addprefix integration/,leaks hub accuracy checkpoints report gemm \
 	engines/test_server_process.py engines/test_new_engine.py test_closed_pipe.py) fuzz unit)
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 test: lint $(if $(CI),system)
 	$(BIN)/python -m pytest $(PARALLEL) $(TWO)
-	$(BIN)/python -m pytest tests/integration $(addprefix --ignore=,$(PARALLEL))
+	$(BIN)/python -m pytest tests/integration tests/e2e $(addprefix --ignore=,$(PARALLEL))
 
 # The unit tests that start no other programs and write no whole reports.
 test-fast: $(VENV)/installed
