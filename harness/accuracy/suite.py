@@ -74,7 +74,7 @@ class JudgeCalls:
 
 
 class JudgedSuite(Suite):
-    """A suite whose cells only gather answers; a judge's session scores them in cells of its own, through `judge`."""
+    """A suite whose cells only gather answers; a judge's session scores them in separate cells, through `judge`."""
 
     @property
     @abstractmethod

@@ -44,7 +44,7 @@ def scored_windows(answers: Sequence[Reply], windows: Sequence[AskedWindow], top
 
 
 def scored_window(answer: Reply, window: AskedWindow, top_k: int) -> TextWindow:
-    """The scored positions of a window: all but the first, which nothing stands before.
+    """The scored positions of a window: all but the first, which has no context.
 
     Raises CellError when the answer has not the log-probabilities that were asked.
     """

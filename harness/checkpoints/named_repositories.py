@@ -68,7 +68,7 @@ def code_commits(reference: str) -> dict[str, str]:
     """Return {repository: commit} of the code that a checkpoint takes from elsewhere; empty for nearly all."""
     origin = source(reference)
     if isinstance(origin, Hub) and not (origin.commit and COMMIT.fullmatch(origin.commit)):
-        return {}  # it cannot be had, which is a problem of its own
+        return {}  # it cannot be had, which is a separate problem
     files = served_files.of_source(reference)
     configs = (files.config, files.tokenizer_config or {}) if files else ()
     names = sorted({name for config in configs for name in _texts(config.get("auto_map"))})

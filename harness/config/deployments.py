@@ -4,7 +4,7 @@ The first combination keeps the variant's name. Another is named by what it chan
 "FP8, TP 2"), so that a longer axis or one more axis renames nothing. `deployment_of` names the variant that it serves.
 
 What is measured again: the rates, of every combination; accuracy suites, where `accuracy_of` names no other variant.
-The rule is NUMERICS: an axis in it changes what the model computes, so each of its values has scores of its own. No
+The rule is NUMERICS: an axis in it changes what the model computes, so each of its values has its own scores. No
 other axis changes results beyond the order of floating-point sums, which the noise floor covers: the tensor-parallel
 degree, replicas, batch limits, chunked prefill, and speculative decoding, whose acceptance rule keeps the model's
 distribution (Leviathan et al., 2023), greedy answers included.

@@ -2,7 +2,7 @@
 
 A key that is not here, or a value of the wrong type, is an error that names it: a setting that is silently
 ignored is worse than one that is refused. Variants (`variants.py`) and workloads (`workloads.py`) have a module
-each. Engines and suites bring a dataclass of their own (`engines/`, `accuracy/`), chosen by their `kind`.
+each. Engines and suites bring their own dataclass (`engines/`, `accuracy/`), chosen by their `kind`.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Data:
 
 @dataclass
 class Judge:
-    """Who judges AlpacaEval: a model served in a session of its own, or an endpoint. Never a variant."""
+    """Who judges AlpacaEval: a model served in a separate session, or an endpoint. Never a variant."""
 
     model: str | None = None  # a checkpoint reference, served with the sweep's engine
     engine_args: list[str] = field(default_factory=list)
@@ -45,11 +45,11 @@ class Mlflow:
 
 @dataclass
 class Price:
-    """What one GPU costs by the hour. With it the report says what tokens cost; without it, it says nothing of it."""
+    """What one GPU costs by the hour. With it the report says what tokens cost; without it, it does not."""
 
     per_gpu_hour: float | None = None
     currency: str = "USD"
-    date: str | None = None  # of the price: 2026-11-20; stands beside every cost
+    date: str | None = None  # of the price: 2026-11-20; shown beside every cost
     source: str | None = None  # where it comes from: "PROVIDER, H100 on demand"
 
 
@@ -116,7 +116,7 @@ class Hardware:
 
 @dataclass
 class Rehearsal:
-    """The hardware and the model that the simulated engine stands for; its names (engines/simulated/)."""
+    """The hardware and the model that the simulated engine imitates; its names (engines/simulated/)."""
 
     hardware: str = "h100"
     shape: str = "llama-3.1-8b"

@@ -24,7 +24,7 @@ class Dialect:
 
     `gives`: of the above. `likeliest`: the field that asks for the N likeliest next tokens with their ids, on a server
     that cannot be asked for given ones; N may be the whole vocabulary. `send_as`: ids or text, what prompts of suites
-    are sent as; scenarios have a setting of their own. `metrics`: of GET /metrics, {exporter's name: our quantity}.
+    are sent as; scenarios have their own setting. `metrics`: of GET /metrics, {exporter's name: our quantity}.
     """
 
     name: str

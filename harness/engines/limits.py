@@ -81,7 +81,7 @@ class TokenPrice:
     per_million_prompt_tokens: float | None = None
     per_million_completion_tokens: float | None = None
     currency: str = "USD"
-    date: str | None = None  # of the price: 2026-11-20; stands beside every cost
+    date: str | None = None  # of the price: 2026-11-20; shown beside every cost
     source: str | None = None
 
     @property

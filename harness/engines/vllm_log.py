@@ -118,7 +118,7 @@ def read_log(started: EngineFacts, log: Path, capability: float | None = None) -
     return replace(
         started,
         kernels=kernels,
-        # The attention selector's line is at DEBUG too: where it stands, no scheme was left out.
+        # The attention selector's line is at DEBUG too: where it is logged, no scheme was left out.
         names_schemes=bool(schemes) or any(SELECTOR_KV.search(line) for line in lines),
         schemes={name: logged_scheme(layers) for name, layers in schemes.items()},
         attention=tuple(dict.fromkeys(attention)),

@@ -1,4 +1,4 @@
-"""Whether the client produced the load that was asked: flags of its own lateness, its clock and its time stamps."""
+"""Whether the client produced the load that was asked: flags of its lateness, its clock and its time stamps."""
 
 from typing import Any
 

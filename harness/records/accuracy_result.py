@@ -78,7 +78,7 @@ def scores_to_json(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
 class AccuracyResult:
     """`result` of an accuracy or judge cell."""
 
-    primary: str  # the score that stands for the suite: acc, exact_match_flexible, pass@1, win_rate
+    primary: str  # name of the primary score: acc, exact_match_flexible, pass@1, win_rate
     scores: dict[str, Score]
     counts: Counts
     data: DataRef | None

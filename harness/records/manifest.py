@@ -25,7 +25,7 @@ class Variant:
     gpus: int = 1
     deployment_of: str | None = None  # the variant that this one serves in another way
     deployment: dict[str, Any] = field(default_factory=dict)  # {axis: value}, as far as the sweep says it
-    accuracy_of: str | None = None  # the variant whose scores this one has, without suites of its own
+    accuracy_of: str | None = None  # the variant whose scores this one has; its suites are not run
     emulated: str | None = None  # why its number format is known not to run natively on the sweep's device
 
     def has(self, cell: Cell) -> bool:

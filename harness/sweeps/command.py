@@ -58,7 +58,7 @@ def compose_and_run() -> int:
     compose.register()
     sys.argv[1:] = prepare_arguments(sys.argv[1:], compose.options("sweep"))
     with composing:
-        composing.enter_context(interrupts.held())  # OmegaConf would turn an interrupt into an error of its own
+        composing.enter_context(interrupts.held())  # OmegaConf would turn an interrupt into its own error
         try:
             hydra.main(version_base="1.3", config_path=compose.config_path(), config_name="config")(sweep)()
         except Exception as error:

@@ -1,4 +1,4 @@
-"""AlpacaEval, first half: a variant's answers to open instructions. Judging them is a cell of its own (judge.py).
+"""AlpacaEval, first half: a variant's answers to open instructions. Judging them is a separate cell (judge.py).
 
 AlpacaEval: Li et al. 2023, github.com/tatsu-lab/alpaca_eval (805 instructions; reference answers of a strong model).
 Answers are greedy, through the chat template. Their rows carry no score: a judge compares them later with the

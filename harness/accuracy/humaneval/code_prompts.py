@@ -1,7 +1,7 @@
 """The prompts are evalplus's own (evalplus/codegen.py, evalplus/provider/utility.py, 0.3.1).
 
 In chat, a request for a self-contained script in a code block, with the answer begun up to the opening fence; without
-chat, HumanEval's prompt as it stands, stopped where the function ends.
+chat, HumanEval's prompt unchanged, stopped where the function ends.
 """
 
 from typing import Any

@@ -21,7 +21,7 @@ Sample = dict[str, Any]  # as lm-eval logs it
 GenerationSettings = dict[str, Any]  # gen_kwargs of a task
 
 SHORT = {"none": "", "strict-match": "_strict", "flexible-extract": "_flexible"}
-PREFERRED = ("acc", "exact_match_flexible", "exact_match")  # what stands for a suite that names no metric
+PREFERRED = ("acc", "exact_match_flexible", "exact_match")  # primary score of a suite that names no metric
 INVALID = "[invalid]"  # lm-eval's regex filters, when they find no answer
 TOLERATED = 0.10  # share of truncated or unparsed answers above which a score is read with care
 
@@ -92,7 +92,7 @@ def errors_as_wrong(items: list[Item]) -> list[Item]:
 
 
 def primary_score(wanted: str | None, scores: dict[str, Score], items: int) -> str:
-    """The score that stands for the suite; every item must have it, or variants could not be paired."""
+    """The primary score of the suite; every item must have it, or variants could not be paired."""
     whole = [name for name, score in scores.items() if score.n == items]
     if not whole:
         raise CellError("the task gives its items no score between 0 and 1, so variants cannot be paired on it")

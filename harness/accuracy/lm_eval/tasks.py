@@ -47,7 +47,7 @@ def load_tasks(task: str, data: str | None, source: Source, work_dir: Path) -> t
 
 
 def write_mirror(task: str, data: str, mirror: Path, folder: Path, work_dir: Path) -> tuple[list[str], Path]:
-    """Task files that read the mirror, in a folder of their own under `work_dir`: their task names, and the folder."""
+    """Task files that read the mirror, in a separate folder under `work_dir`: their task names, and the folder."""
     out = work_dir / "tasks"
     out.mkdir(parents=True, exist_ok=True)
     if data != "mmlu":

@@ -1,4 +1,4 @@
-"""What each kind of cell says of itself: its cells, how one is measured, and what measuring it takes."""
+"""The contract of a kind of cell: its cells, how one is measured, and what measuring it takes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -53,7 +53,7 @@ class Judge:
 
     def tokens(self, cell: Cell, prepared: Prepared) -> Tokens:
         if judge_of(prepared.config).base_url:
-            return 0.0, 0.0  # it has a price of its own
+            return 0.0, 0.0  # it has a separate price
         asked = self._asked(cell, prepared, True)
         return asked.prompt_tokens, asked.completion_tokens
 
