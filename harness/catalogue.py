@@ -95,8 +95,11 @@ def main() -> int:
             print(table(variants()))
         else:
             arguments.write.write_text(updated(arguments.write.read_text(), variants()))
-    except (HarnessError, OSError) as error:
+    except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: cannot update {arguments.write}: {error.strerror}; name a Markdown file", file=sys.stderr)
         return 2
     return 0
 

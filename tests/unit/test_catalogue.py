@@ -149,3 +149,10 @@ def test_on_a_cpu_engine_what_runs_there_passes_and_what_does_not_is_named():
 def test_needs_that_cannot_be_read_say_how_to_write_them():
     (said,) = needs_of("fp8_dynamic", "engine=vllm", "variants.fp8_dynamic.needs.engine='vllm 19'")
     assert "write it like 'vllm<0.19'" in said
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["catalogue", "--write", str(tmp_path / "nosuch.md")])
+    assert catalogue.main() == 2
+    error = capsys.readouterr().err
+    assert error == f"error: cannot update {tmp_path}/nosuch.md: No such file or directory; name a Markdown file\n"
