@@ -9,15 +9,12 @@ With --write the table replaces the lines between the README's two markers.
 import sys
 from pathlib import Path
 
-import yaml
-from omegaconf import OmegaConf
-
+from harness.config.catalogue import variants
 from harness.config.schemes import needs_words, scheme_words
 from harness.config.variants import Recipe, Variant
 from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import HarnessError
-from harness.paths import conf_dir
 
 BEGIN, END = "<!-- catalogue: python -m harness.catalogue --write README.md -->", "<!-- end of catalogue -->"
 HEAD = ("variant", "weights", "activations", "2:4", "kernels on NVIDIA", "on a CPU", "made by", "source")
@@ -25,20 +22,6 @@ METHODS = {
     **{"rtn": "round to nearest", "gptq": "GPTQ", "awq": "AWQ", "sparsegpt": "SparseGPT", "wanda": "Wanda"},
     **{"magnitude": "magnitude", "smoothquant": "SmoothQuant", "gguf": "llama-quantize"},
 }
-
-
-def variants() -> dict[str, Variant]:
-    """Every variant of the catalogue, typed, by name. Raises HarnessError for a file that does not fit the schema."""
-    found: dict[str, Variant] = {}
-    for path in sorted((conf_dir() / "variant").glob("*.yaml")):
-        try:
-            values = OmegaConf.create(yaml.safe_load(path.read_text()) or {})
-            variant = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Variant), values))
-            assert isinstance(variant, Variant)
-            found[path.stem] = variant
-        except Exception as error:
-            raise HarnessError(f"conf/variant/{path.name}: {error}") from None
-    return found
 
 
 def table(catalogue: dict[str, Variant]) -> str:

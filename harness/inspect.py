@@ -68,7 +68,7 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 
 def _variant(name: str) -> "Variant":
-    from harness.catalogue import variants
+    from harness.config.catalogue import variants
 
     catalogue = variants()
     if name not in catalogue:

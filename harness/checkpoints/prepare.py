@@ -18,6 +18,7 @@ from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.file_digests import FOLDER, Digests
 from harness.checkpoints.identity import confirm_as_made, content, data_content
 from harness.checkpoints.named_repositories import code_commits
+from harness.checkpoints.quantized import quantization_of
 from harness.checkpoints.recipe_fields import CalibrationFields, RecipeFields
 from harness.checkpoints.sources import Hub, Pypi, size_bytes
 from harness.engines import environment
@@ -127,6 +128,8 @@ class Workshop:
         origin = source(reference)
         location, revision = self._imported(reference), origin.commit
         if recipe is not None:
+            if method := quantization_of(reference):
+                raise HarnessError(f"checkpoint {reference} is already quantized ({method}): set the recipe to null")
             if wrong := recipes.misfit(recipe, self.model_config(reference)):
                 raise HarnessError(f"checkpoint {reference} cannot be compressed: {wrong}")
             spec = {**pinned(recipe), "model": location, "revision": revision, "dtype": calibration_dtype(recipe)}

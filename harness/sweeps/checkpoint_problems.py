@@ -6,6 +6,7 @@ from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
 from harness.checkpoints.named_repositories import repository_problems
 from harness.checkpoints.prepare import Workshop
+from harness.checkpoints.quantized import quantization_of
 from harness.config.schema import Config
 from harness.engines import Engine, environment
 from harness.engines.kernels import wants_sparsity_config
@@ -45,6 +46,12 @@ def _recipe(config: Config, session: Session, workshop: Workshop) -> list[str]:
     found = recipes.ignore_problems(name, variant.recipe.ignore) if variant and variant.recipe else []
     if recipe is None or variant is None:
         return found
+    if method := quantization_of(session.checkpoint):
+        where = f"variants.{name}.recipe"
+        return [
+            f"{where}: checkpoint {session.checkpoint} is already quantized ({method}); set recipe: null "
+            f"({where}=null) to serve it as it is, or name a dense checkpoint"
+        ]
     found += recipes.problems(name, recipe, variant.scheme.activations)
     stated, made = variant.scheme.weights.group_size, recipes.group_size(recipe)
     if made and stated and made != stated:

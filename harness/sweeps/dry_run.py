@@ -51,7 +51,9 @@ def print_plan(
         console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
         console.print(_command(session, engine, prepared.workshop), markup=False, highlight=False)
         repaired = repair_words(session.config_overrides) if session.config_overrides else None
-        for said in filter(None, (repaired, *_remarks(prepared, session, pending), cost(pending))):
+        for said in filter(
+            None, (session.without_recipe, repaired, *_remarks(prepared, session, pending), cost(pending))
+        ):
             console.print(f"  {said}", markup=False, highlight=False)
         table = Table("cell", "kind", "fingerprint", "state", "estimate")
         for cell in session.cells:

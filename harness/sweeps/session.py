@@ -21,6 +21,7 @@ class Session:
     inputs: dict[str, Any] = field(repr=False)  # what of the engine, host and checkpoint decides each cell's result
     variant: str | None = None
     recipe: RecipeFields | None = None
+    without_recipe: str | None = None  # why the variant's recipe is not applied to the checkpoint; None: it is
     weights: dict[str, Any] | None = None  # identity of what is served; None where that is not known
     scenarios: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()

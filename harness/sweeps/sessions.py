@@ -9,8 +9,10 @@ from harness.checkpoints.identity import argument_files
 from harness.checkpoints.named_repositories import argument_commits
 from harness.checkpoints.planned_repairs import planned_overrides
 from harness.checkpoints.prepare import Workshop
+from harness.checkpoints.quantized import quantization_of
 from harness.checkpoints.recipe_fields import RecipeFields
 from harness.checkpoints.recipes import recipe_of
+from harness.config.catalogue import has_default_recipe
 from harness.config.deployments import accuracy_of, axes_of
 from harness.config.judge import served_model
 from harness.config.schema import Config
@@ -75,10 +77,29 @@ class Sessions:
         for (checkpoint, made), measured in served.items():
             session_name = f"{name}@{checkpoint}" if len(served) > 1 else name
             subjects = {what: tuple(names) for what, names in measured.items()}
-            yield self._serving(name, session_name, checkpoint, recipe if made else None, subjects)
+            unasked = self._unasked(name, checkpoint) if recipe and made else None
+            applied = recipe if made and not unasked else None
+            yield self._serving(name, session_name, checkpoint, applied, subjects, unasked)
+
+    def _unasked(self, name: str, checkpoint: str) -> str | None:
+        """Return why the catalogue's recipe is left out: the variant names a checkpoint that is quantized already.
+
+        None for a recipe that the sweep sets itself, and for the sweep's model: these are mistakes, and preflight's.
+        """
+        variant = self.config.variants[name]
+        if checkpoint not in (variant.checkpoint, *variant.checkpoints.values()) or not self.engine.loads_weights:
+            return None
+        method = quantization_of(checkpoint, self.engine.weights) if has_default_recipe(name, variant) else None
+        return f"variant {name}: {checkpoint} is already quantized ({method}): no recipe is applied" if method else None
 
     def _serving(
-        self, name: str, session_name: str, checkpoint: str, recipe: RecipeFields | None, subjects: dict[str, tuple]
+        self,
+        name: str,
+        session_name: str,
+        checkpoint: str,
+        recipe: RecipeFields | None,
+        subjects: dict[str, tuple],
+        without_recipe: str | None,
     ) -> Session:
         engine, variant = self.engine, self.config.variants[name]
         deployment = self._deployment(name, checkpoint, recipe)
@@ -90,7 +111,9 @@ class Sessions:
         inputs |= {"engine_args": [*variant.engine_args, *told]}
         inputs |= {"host": self._host(variant)} | self._served(deployment, checkpoint, recipe)
         weights = inputs.get("weights")
-        return Session(VARIANT, session_name, checkpoint, deployment, inputs, name, recipe, weights, **subjects)
+        return Session(
+            VARIANT, session_name, checkpoint, deployment, inputs, name, recipe, without_recipe, weights, **subjects
+        )
 
     def _deployment(self, name: str, checkpoint: str, recipe: RecipeFields | None) -> Deployment:
         """Raise ConfigError for a deployment that this engine cannot serve."""

@@ -77,7 +77,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         if not missing:
             progress.say(f"all {len(plan.cells)} cells are measured already")
         else:
-            for line in again:
+            for line in (*again, *(session.without_recipe for session in plan.sessions if session.without_recipe)):
                 progress.say(line)
             progress.start(len(missing), total(plan, store, prepared.engine, seconds))
             try:
