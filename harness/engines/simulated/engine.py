@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import math
+import random
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +35,11 @@ KV_BITS = {
 @dataclass
 class SimulatedConfig(EngineConfig):
     """`schemes`: variant -> name in schemes.py, in place of the variant's own scheme. With `gap_ms` set, tokens come on
-    a fixed schedule instead."""
+    a fixed schedule instead.
+
+    `efficiency` and `start_sd` rehearse a regression and a gate for it: every duration is divided by the variant's
+    efficiency, and multiplied by a factor that each start of the server draws anew, seeded by nothing.
+    """
 
     kind: str = "simulated"
     hardware: str = "h100"
@@ -44,6 +50,8 @@ class SimulatedConfig(EngineConfig):
     max_model_len: int = 16384
     jitter: float = 0.02  # standard deviation of the logarithm of a step's duration
     seed: int = 0
+    efficiency: Any = 1.0  # 0.93: 7 % slower; or by variant, {fp8_dynamic: 0.93}
+    start_sd: float = 0.0  # standard deviation of the logarithm of a start's factor; real servers: 0.005 to 0.03
     gap_ms: float | None = None  # token k is due at arrival + ttft_ms + k * gap_ms, whatever the load
     ttft_ms: float = 0.0
     port: int | None = None  # null: a free one
@@ -61,11 +69,13 @@ class Simulated(Engine):
         code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
         facts = {"kind": "simulated", "code": hashlib.sha256(code).hexdigest(), "max_num_seqs": c.max_num_seqs}
         facts |= {"max_num_batched_tokens": c.max_num_batched_tokens, "max_model_len": c.max_model_len}
-        return facts | {"jitter": c.jitter, "seed": c.seed, "gap_ms": c.gap_ms, "ttft_ms": c.ttft_ms}
+        facts |= {"jitter": c.jitter, "seed": c.seed, "gap_ms": c.gap_ms, "ttft_ms": c.ttft_ms}
+        return facts | ({"start_sd": c.start_sd} if c.start_sd else {})
 
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
         c = self.config
         facts = {"hardware": c.hardware, "shape": c.shape, "axes": deployment.axes.beyond_defaults().given()}
+        facts |= {"efficiency": share} if (share := self._efficiency(deployment)) != 1 else {}
         try:
             scheme = self._scheme(deployment)
         except ValueError:  # preflight says it
@@ -85,6 +95,14 @@ class Simulated(Engine):
             )
         if c.jitter < 0 or c.ttft_ms < 0 or (c.gap_ms is not None and c.gap_ms < 0):
             found.append("engine.jitter, engine.ttft_ms and engine.gap_ms must not be negative")
+        if not 0 <= c.start_sd < 1:
+            found.append(f"engine.start_sd={c.start_sd} must be 0 or more and less than 1; starts of 1 % are 0.01")
+        shares = c.efficiency if isinstance(c.efficiency, dict) else {"": c.efficiency}
+        found += [
+            f"engine.efficiency{f'.{name}' if name else ''}={share}: must be a number above 0; 0.93 is 7 % slower"
+            for name, share in shares.items()
+            if not (isinstance(share, int | float) and 0 < share < math.inf)
+        ]
         if c.port is not None and port_in_use(c.port):
             found.append(f"engine.port {c.port} is in use by another process; leave engine.port=null for a free one")
         return found
@@ -107,6 +125,12 @@ class Simulated(Engine):
         found += [
             f"engine.schemes.{name}={scheme}: no such scheme{did_you_mean(scheme, list(SCHEMES))}"
             for name, scheme in unknown.items()
+        ]
+        served = {name for d in deployments for name in (d.name, d.deployment_of) if name}
+        shares = self.config.efficiency if isinstance(self.config.efficiency, dict) else {}
+        found += [
+            f"engine.efficiency.{name}: the sweep has no such variant{did_you_mean(name, sorted(served))}"
+            for name in shares.keys() - served
         ]
         return found
 
@@ -131,6 +155,14 @@ class Simulated(Engine):
         override = next(filter(None, named), None)
         return SCHEMES[override] if override in SCHEMES else scheme_of(deployment.scheme)
 
+    def _efficiency(self, deployment: Deployment) -> float:
+        """Return the share of the roofline's speed that a deployment has: its own, its variant's, else 1."""
+        shares = self.config.efficiency
+        if not isinstance(shares, dict):
+            return float(shares)
+        own = (shares[name] for name in (deployment.name, deployment.deployment_of) if name in shares)
+        return float(next(own, 1.0))
+
     def _roofline(self, deployment: Deployment) -> Roofline:
         hardware, shape = HARDWARE[self.config.hardware], SHAPES[self.config.shape]
         degree = deployment.axes.tensor_parallel or 1
@@ -141,10 +173,12 @@ class Simulated(Engine):
         c = self.config
         return axes.max_num_seqs or c.max_num_seqs, axes.max_num_batched_tokens or c.max_num_batched_tokens
 
-    def command(self, deployment: Deployment, port: int | None = None) -> list[str]:
+    def command(self, deployment: Deployment, port: int | None = None, start_factor: float = 1.0) -> list[str]:
         c = self.config
         command = [sys.executable, "-m", MODULE, "--model", deployment.name, "--port", str(port or c.port or "PORT")]
         command += ["--max-model-len", str(c.max_model_len), "--seed", str(c.seed)]
+        if (slowdown := start_factor / self._efficiency(deployment)) != 1:
+            command += ["--slowdown", f"{slowdown:.6g}"]
         if c.gap_ms is not None:
             return [*command, "--gap-ms", str(c.gap_ms), "--ttft-ms", str(c.ttft_ms)]
         try:
@@ -165,7 +199,8 @@ class Simulated(Engine):
         port = self.config.port or free_port()
         if port_in_use(port):
             raise EngineError(f"variant {deployment.name}: port {port} is in use; set engine.port=null for a free one")
-        command = self.command(deployment, port)
+        factor = random.SystemRandom().lognormvariate(0.0, self.config.start_sd)
+        command = self.command(deployment, port, factor)
         base_url = f"http://127.0.0.1:{port}"
         process = ServerProcess(command, {}, log, self.config.stop_grace_s)
         try:

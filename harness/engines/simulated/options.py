@@ -20,6 +20,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--max-model-len", type=int, help="default: of the shape")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sent-log", help="a file for one JSON line a finished request")
+    parser.add_argument("--slowdown", type=float, default=1.0, help="factor on every duration")
     fixed = parser.add_argument_group("a fixed schedule: token k at arrival + TTFT + k * gap, whatever the load")
     fixed.add_argument("--gap-ms", type=float)
     fixed.add_argument("--ttft-ms", type=float, default=0.0)
@@ -41,7 +42,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 def pace(options: argparse.Namespace) -> Pace:
     if options.gap_ms is not None:
-        return FixedSchedule(options.ttft_ms / 1e3, options.gap_ms / 1e3)
+        return FixedSchedule(options.slowdown * options.ttft_ms / 1e3, options.slowdown * options.gap_ms / 1e3)
     scheme = Scheme("simulated", options.weight_bits, options.compute, options.sparse)
     hardware, shape = HARDWARE[options.hardware], SHAPES[options.shape]
     model = Roofline(hardware, shape, scheme, options.tensor_parallel, options.kv_bits)
@@ -52,7 +53,7 @@ def pace(options: argparse.Namespace) -> Pace:
 
 def _batching(model: Roofline, options: argparse.Namespace, seed: int) -> ContinuousBatching:
     return ContinuousBatching(
-        model.step_s,
+        lambda batch: options.slowdown * model.step_s(batch),
         max_num_seqs=options.max_num_seqs,
         max_num_batched_tokens=options.max_num_batched_tokens,
         kv_cache_tokens=model.kv_cache_tokens,

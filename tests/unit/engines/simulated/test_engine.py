@@ -7,8 +7,9 @@ import pytest
 
 from harness.catalogue import variants as catalogue
 from harness.engines import Deployment
+from harness.engines.simulated.batching import Sequence
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
-from harness.engines.simulated.options import arguments
+from harness.engines.simulated.options import arguments, pace
 from harness.errors import ConfigError
 from harness.sweeps import preflight
 from harness.sweeps.compose import compose_sweep
@@ -118,7 +119,12 @@ def test_problems_name_the_setting():
     assert "engine.shape=llama-8b" in shape
     assert "engine.max_num_seqs=0" in engine(max_num_seqs=0).problems()[0]
     assert "negative" in engine(jitter=-0.1).problems()[0]
+    assert "engine.efficiency=0: must be a number above 0" in engine(efficiency=0).problems()[0]
+    assert "engine.efficiency.fp8=fast" in engine(efficiency={"fp8": "fast"}).problems()[0]
+    assert "engine.start_sd=1.5" in engine(start_sd=1.5).problems()[0]
     served = [Deployment(name, "m") for name in ("bf16", "fp8", "sparse")]
+    [unknown] = engine(efficiency={"fp9": 0.9}).deployment_problems(served)
+    assert "engine.efficiency.fp9" in unknown and "did you mean 'fp8'" in unknown
     [sparse] = engine(hardware="a100").deployment_problems(served)
     assert sparse.startswith("variant sparse: NVIDIA A100")
 
@@ -133,10 +139,43 @@ def test_cells_are_known_by_scheme_and_hardware():
     assert known("bf16", startup_timeout_s=1.0, port=8000, stop_grace_s=1.0) == base
     assert known("fp8") != base
     for change in ({"hardware": "h200"}, {"jitter": 0.0}, {"seed": 1}, {"max_num_seqs": 8}, {"gap_ms": 5.0},
+                   {"efficiency": 0.93}, {"efficiency": {"bf16": 0.93}}, {"start_sd": 0.01},
                    {"schemes": {"bf16": "int8"}}):  # fmt: skip
         assert known("bf16", **change) != base, change
     known_by = {"hardware": "h100", "shape": "llama-3.1-8b", "axes": {}, "scheme": "BF16", "weight_bits": 16}
     assert base[1] == known_by | {"compute": "bf16", "sparse": False, "kv_bits": 16}
+
+
+@pytest.mark.parametrize("fixed", [{}, {"gap_ms": 20.0, "ttft_ms": 100.0}])
+def test_an_efficiency_slows_the_variants_it_names_and_no_other(fixed):
+    def next_token_s(name: str, **settings) -> float:
+        command = engine(jitter=0.0, **fixed, **settings).command(Deployment(name, "m"), 1)
+        schedule = pace(arguments(command[command.index("harness.engines.simulated.server") + 1 :]))
+        schedule.add(Sequence(0.0, 300, 2))
+        first_s = schedule.due_s()
+        schedule.take()
+        return schedule.due_s() - first_s
+
+    slow = {"efficiency": {"fp8": 0.93}}
+    assert next_token_s("fp8", **slow) == pytest.approx(next_token_s("fp8") / 0.93, rel=1e-5)
+    assert next_token_s("bf16", **slow) == next_token_s("bf16")
+    assert next_token_s("bf16", efficiency=0.5) == pytest.approx(2 * next_token_s("bf16"))
+
+
+def test_an_efficiency_is_set_from_the_command_line_for_all_or_by_variant():
+    for setting in ("engine.efficiency=0.93", "engine.efficiency={fp8_dynamic: 0.93}"):
+        config = compose_sweep(["+sweep=hopper_sparse_fp8", "engine=simulated", setting])
+        assert config.engine.efficiency in (0.93, {"fp8_dynamic": 0.93})
+
+
+def test_each_start_of_the_server_draws_its_own_factor(tmp_path):
+    def slowdown() -> float:
+        with engine(start_sd=0.05, gap_ms=1.0).serve(Deployment("bf16", "m"), tmp_path / "log") as server:
+            command = server.facts.command
+        return float(command[command.index("--slowdown") + 1])
+
+    one, two = slowdown(), slowdown()
+    assert one != two and all(0.7 < value < 1.4 for value in (one, two))
 
 
 @pytest.mark.parametrize("settings", [{}, {"gap_ms": 20.0, "ttft_ms": 100.0}])
