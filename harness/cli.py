@@ -42,6 +42,7 @@ run a sweep (the same command again measures only what is missing):
   harness +sweep=quickstart                       four variants of a 135M model on two CPU cores
   harness +sweep=quickstart dry_run=true          its plan, commands and time, nothing started
   harness +sweep=quickstart 'variant=[bf16,w4a16]' data.root=../mirror
+  harness +sweep=quickstart --fresh               measure all of it again; earlier results are kept
   harness +sweep=quickstart --cfg job             the composed configuration
   harness +sweep=quickstart --help                every configuration group and setting
 

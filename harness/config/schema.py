@@ -156,5 +156,6 @@ class Config:
     reports_dir: str = "reports"
     cache_dir: str = "~/.cache/harness"  # environments and checkpoints, shared between sweeps
     dry_run: bool = False
+    fresh: bool = False  # measure every cell again; earlier measurements are kept in cells/.earlier (also --fresh)
     log_level: str = "info"
     progress: str = "auto"  # auto | rich | plain

@@ -10,11 +10,12 @@ from typing import Any
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, Engine, EngineConfig, Server, Target, metric_names
+from harness.engines.build import Build, read_build, remember, remembered
 from harness.engines.credentials import key_problems, url_problems, without_credentials
 from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
 from harness.engines.model_list import list_models
-from harness.errors import EngineError, did_you_mean
+from harness.errors import EngineError, HarnessError, did_you_mean
 from harness.records.engine_facts import EngineFacts
 
 
@@ -26,9 +27,10 @@ class EndpointConfig(EngineConfig):
     kind: str = "endpoint"
     base_url: str | None = None
     model: str | None = None
-    targets: dict[str, dict[str, str]] = field(default_factory=dict)  # variant -> {base_url, model}, where they differ
+    # variant -> {base_url, model, version}, where they differ
+    targets: dict[str, dict[str, str]] = field(default_factory=dict)
     api_key_env: str | None = None
-    version: str | None = None  # what runs there, if you know: it is stored with the results
+    version: str | None = None  # what runs there, if the server does not tell: another version is measured again
     send_as: str = "ids"  # prompts of suites: ids | text, for a server that takes no token ids
     dialect: str = "vllm"  # vllm | sglang | llamacpp | tensorrt_llm | openai: what it understands beyond OpenAI's API
     max_concurrency: int | None = None  # requests in flight
@@ -38,12 +40,16 @@ class EndpointConfig(EngineConfig):
     max_cost: float | None = None  # of the whole sweep, in the price's currency; no cell is started that it forbids
 
 
+TARGET_KEYS = ("base_url", "model", "version")
+
+
 class Endpoint(Engine):
     Config = EndpointConfig
 
     def __init__(self, config: EndpointConfig, cache_dir: Path):
         super().__init__(config, cache_dir)
         self.limits = Limits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
+        self._builds: dict[Target, Build | None] = {}  # asked once, so that plan and preflight agree
 
     @property
     def label(self) -> str:
@@ -62,9 +68,43 @@ class Endpoint(Engine):
         return facts if self.config.dialect == "vllm" else {**facts, "dialect": self.config.dialect}
 
     def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
-        base_url, model = self.target(deployment.name)
-        base_url = without_credentials(base_url)
-        return {"base_url": hashlib.sha256(base_url.encode()).hexdigest()[:16], "model": model}
+        """Ask the server which build it is; one that was never reached has the address alone."""
+        target = self.target(deployment.name)
+        base_url = without_credentials(target.base_url)
+        found = {"base_url": hashlib.sha256(base_url.encode()).hexdigest()[:16], "model": target.model}
+        build = self._build(target) or self._last_build(target)
+        identity = build.identity() if build else {}
+        if version := self._version_given(deployment.name):
+            identity["version_given"] = version
+        return found | ({"build": identity} if identity else {})
+
+    def _version_given(self, name: str) -> str | None:
+        """The version in the configuration for one target; that for all of them is in `fingerprint`."""
+        return self.config.targets.get(name, {}).get("version")
+
+    def _server(self, target: Target) -> Server | None:
+        """None where the address is one of problems()."""
+        try:
+            return Server(target.base_url, target.model or "", self.config.api_key_env) if target.base_url else None
+        except HarnessError:
+            return None
+
+    def _build(self, target: Target) -> Build | None:
+        """What the server says now, the first time that it is asked; None where it does not answer."""
+        if target not in self._builds:
+            server = self._server(target)
+            self._builds[target] = found = read_build(server) if server else None
+            if server and found:
+                remember(self._seen, server, found)
+        return self._builds[target]
+
+    def _last_build(self, target: Target) -> Build | None:
+        server = self._server(target)
+        return remembered(self._seen, server) if server else None
+
+    @property
+    def _seen(self) -> Path:
+        return self.cache_dir / "endpoints"
 
     def problems(self) -> list[str]:
         found = []
@@ -73,8 +113,8 @@ class Endpoint(Engine):
         found += url_problems("engine.base_url", self.config.base_url)
         for name, target in self.config.targets.items():
             found += url_problems(f"engine.targets.{name}.base_url", target.get("base_url"))
-            for key in set(target) - {"base_url", "model"}:
-                found.append(f"engine.targets.{name}: unknown key {key!r}{did_you_mean(key, ['base_url', 'model'])}")
+            for key in set(target) - set(TARGET_KEYS):
+                found.append(f"engine.targets.{name}: unknown key {key!r}{did_you_mean(key, list(TARGET_KEYS))}")
         found += key_problems("engine.api_key_env", self.config.api_key_env, True)
         urls = [self.config.base_url, *(target.get("base_url") for target in self.config.targets.values())]
         if self.config.api_key_env and any(url and url != without_credentials(url) for url in urls):
@@ -120,7 +160,19 @@ class Endpoint(Engine):
                     f"'+engine.targets.{name}={{base_url: URL, model: NAME}}'"
                 )
             served.setdefault(target, name)
-        return found
+        return found + [self._unknown_version(name, target) for target, name in served.items() if self._hides(name)]
+
+    def _hides(self, name: str) -> bool:
+        """Whether nobody says which build answers: results of another one could not be told from its own."""
+        build = self._build(self.target(name))
+        return build is not None and not (build.tells_builds_apart or self._version_given(name) or self.config.version)
+
+    def _unknown_version(self, name: str, target: Target) -> str:
+        setting = f"engine.targets.{name}.version" if name in self.config.targets else "engine.version"
+        return (
+            f"variant {name}: {without_credentials(target.base_url)} does not tell its version (GET /version, "
+            f"/v1/models), so another build behind the same address would count as this one; set {setting}=VERSION"
+        )
 
     def target(self, name: str) -> Target:
         target = self.config.targets.get(name, {})
@@ -144,9 +196,23 @@ class Endpoint(Engine):
             raise EngineError(
                 f"{server.base_url} does not serve {model!r}; it serves {some or 'nothing'}; set engine.model"
             )
-        address = {"base_url": server.base_url, "model": model}
-        facts = EngineFacts(self.kind, version=self.config.version or "unknown", more=address)
+        self._confirm_build(deployment)
+        build = self._build(self.target(deployment.name)) or Build()
+        address = {"base_url": server.base_url, "model": model} | ({"server": build.server} if build.server else {})
+        version = self._version_given(deployment.name) or self.config.version or build.version or "unknown"
+        facts = EngineFacts(self.kind, version=version, more=address)
         yield Server(base_url, model, self.config.api_key_env, facts, self.dialect, self.limits)
+
+    def _confirm_build(self, deployment: Deployment) -> None:
+        """Raise EngineError where another build answers than the one that the cells' fingerprints name."""
+        target = self.target(deployment.name)
+        server, planned = self._server(target), self._build(target)
+        now = read_build(server) if server else None
+        if planned is not None and now is not None and now != planned:
+            raise EngineError(
+                f"{without_credentials(target.base_url)} serves another build than when the sweep was planned "
+                f"({planned.words or 'unknown'}, now {now.words or 'unknown'}); run the command again"
+            )
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return False

@@ -4,6 +4,7 @@ The record is written last and holds the count and the digest of each file besid
 """
 
 import gzip
+import itertools
 import json
 import os
 import zlib
@@ -120,3 +121,10 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def move_into(folder: Path, path: Path) -> None:
+    """Move a cell's folder there, under a name that is free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = (f"{path.name}.{number}" if number else path.name for number in itertools.count())
+    os.rename(path, next(folder / name for name in names if not os.path.lexists(folder / name)))

@@ -3,13 +3,14 @@
     results/SWEEP/sweep.json                       the manifest: the last plan and its resolved configuration
     results/SWEEP/cells/VARIANT--WHAT--FINGERPRINT/record.json, rows.jsonl.gz, and telemetry.jsonl.gz where NVML is
     results/SWEEP/cells/.damaged/                  what was found damaged and set aside; nothing reads it
+    results/SWEEP/cells/.earlier/                  earlier measurements of cells that were measured again (--fresh)
     results/SWEEP/failures/KEY.json                a cell that could not be measured; gone once it could
     results/SWEEP/spent.jsonl                      what an endpoint took for no record: warm-ups, cells that failed
     results/SWEEP/logs/                            server logs, whole
 
 A cell is written into a hidden folder and renamed into place: it is there whole or not at all, whenever we are killed.
-A cell that is there is never written again. Secrets are masked in whatever is written, and in what is read: an older
-store may hold some. What identifies a cell is never masked: a known value may be a part of its key.
+A cell that is there is never written again, but for one that `measure_again` names: the new one then takes its place.
+Secrets are masked in what is written and read (an older store may hold some), but for what identifies a cell.
 
 Since schema 2 every JSON file holds its own digest (stored_json.py) and a record those of the files beside it
 (cell_files.py); they are compared on every reading. A record of schema 1 has none: its result is computed again from
@@ -19,7 +20,6 @@ its rows. Readers leave out what is damaged and list it in `damages`; only `set_
 import contextlib
 import errno
 import fcntl
-import itertools
 import os
 import re
 import shutil
@@ -31,8 +31,8 @@ from typing import Any
 from harness.errors import ConfigError, HarnessError
 from harness.machine import disk
 from harness.machine.disk import write_atomically
-from harness.records import Damage
-from harness.records.cell_files import check_cell, check_rows, read_record, read_rows, sync_folder, write_cell
+from harness.records import Damage, cell_files
+from harness.records.cell_files import check_cell, check_rows, move_into, read_record, read_rows, sync_folder
 from harness.records.manifest import Manifest
 from harness.records.manifest_check import manifest_fault
 from harness.records.record import Record
@@ -53,6 +53,7 @@ class Store:
         self.cells = root / "cells"
         self._index = {path.name.rsplit("--", 1)[-1]: path for path in sorted(self.cells.glob("*--*"))}
         self._checked: set[str] = set()  # fingerprints whose rows are the record's
+        self._again: set[str] = set()  # fingerprints of cells that are to be measured again
         self._damages: dict[Path, Damage] = {}
 
     @property
@@ -87,6 +88,12 @@ class Store:
 
     def __contains__(self, fingerprint: str) -> bool:
         return fingerprint in self._index
+
+    def measure_again(self, fingerprints: Iterable[str]) -> None:
+        """Count these as not measured. Each stays until `write` has the new one, and for ever if that fails."""
+        for fingerprint in self._index.keys() & set(fingerprints):
+            self._again.add(fingerprint)
+            del self._index[fingerprint]
 
     def records(self, fingerprints: Iterable[str]) -> list[Record]:
         """Return the records that are stored and whole; what is damaged is no longer in the store."""
@@ -159,16 +166,10 @@ class Store:
         readable = self.spent()
         with _disk_errors(self.root):
             for path in self._damages:
-                self._move_aside(path)
+                move_into(self.cells / ".damaged", path)
             if self._spent in self._damages and readable:
                 write_atomically(self._spent, spent_text(readable))
         return self.damages
-
-    def _move_aside(self, path: Path) -> None:
-        folder = self.cells / ".damaged"
-        folder.mkdir(parents=True, exist_ok=True)
-        names = (f"{path.name}.{number}" if number else path.name for number in itertools.count())
-        os.rename(path, next(folder / name for name in names if not os.path.lexists(folder / name)))
 
     @contextlib.contextmanager
     def _noting(self, fingerprint: str) -> Iterator[None]:
@@ -190,10 +191,10 @@ class Store:
         with _disk_errors(self.root):
             try:
                 work.mkdir(parents=True)
-                write_cell(work, _masked(record.to_json()), rows, telemetry)
+                cell_files.write_cell(work, _masked(record.to_json()), rows, telemetry)
                 self.cells.mkdir(exist_ok=True)
                 if fingerprint not in self and os.path.lexists(home):
-                    self._move_aside(home)
+                    move_into(self.cells / (".earlier" if fingerprint in self._again else ".damaged"), home)
                 os.rename(work, home)
                 sync_folder(self.cells)
             finally:

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.checkpoints import source
@@ -13,6 +14,7 @@ from harness.console.progress import duration
 from harness.engines import Engine
 from harness.records.cell import Cell
 from harness.records.store import Store
+from harness.sweeps.cached import cached_words
 from harness.sweeps.estimate import engine_start_s
 from harness.sweeps.kinds import KINDS, MEASURED_IN
 from harness.sweeps.plan import Plan
@@ -69,6 +71,8 @@ def print_plan(
     )
     if total := cost([cell for cell in plan.cells if cell.fingerprint not in store]):
         console.print(total, markup=False, highlight=False)
+    for line in cached_words(plan.cells, store, datetime.now(UTC)):
+        console.print(f"cached: {line}; --fresh measures them again", markup=False, highlight=False)
     for line in again:
         console.print(line, markup=False, highlight=False)
     if prepared.left_out:

@@ -12,6 +12,7 @@ NOW_CONTENT = "identity of the checkpoint is now its content"
 NOW_TOKENIZER = "identity of the tokenizer is now the content of its files"
 NOW_COMMIT = "identity of a checkpoint on the hub is now its commit"
 NOW_DATA_COMMIT = "identity of data on the hub is now its commit"
+NOW_BUILD = "identity of an endpoint is now also the build that its server tells (/version, /v1/models)"
 VARIANTS = 4  # named in a line
 LABELS = {
     "engine": "the engine or its settings",
@@ -57,6 +58,8 @@ def _reasons(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]
             yield "files that the engine's arguments name have changed"
         elif name == "repositories":
             yield "repositories that the engine's arguments name have another commit"
+        elif name == "build":
+            yield from _of_build(old, new)
         elif name in ("answers", "reference"):
             yield "the answers to judge are measured again"
         else:
@@ -78,6 +81,22 @@ def _of_checkpoint(name: str, old: Any, new: Any) -> Iterable[str]:
         yield "the judge or its settings changed"
     else:
         yield f"the {what} or the recipe that makes it changed"
+
+
+def _of_build(old: Any, new: Any) -> Iterable[str]:
+    if not old:
+        yield NOW_BUILD
+    elif new:
+        changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        yield "the server's build changed: " + ", ".join(
+            f"{key} {_told(old, key)} -> {_told(new, key)}" for key in changed
+        )
+    else:
+        yield "the server's build is not known"
+
+
+def _told(build: Mapping[str, Any], key: str) -> Any:
+    return build.get(key, "unknown")
 
 
 def _origin(identity: Any) -> dict[str, Any]:

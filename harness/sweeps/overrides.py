@@ -27,6 +27,7 @@ from harness.sweeps.setting_types import is_optional, is_optional_block, plain, 
 
 GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
 LISTS = ("variant", "suite", "scenario")  # groups of which several are chosen
+FLAGS = {"--fresh": "fresh=true"}
 NULL_BLOCKS, PRESENT = "null_blocks", "present"  # null_blocks/judge=present merges {judge: {}}; compose.register
 ELEMENT = re.compile(  # of a list or dict: up to a comma that is not inside quotes or ${}
     r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\$\{[^{}]*\}|\\.|[^,"'\\])+""", re.DOTALL
@@ -71,6 +72,7 @@ def prepare_overrides(overrides: list[str], sweeps: list[str]) -> list[str]:
 
 def prepare_arguments(arguments: list[str], sweeps: list[str]) -> list[str]:
     """A whole command line, with Hydra's flags where they were. Raises ConfigError as `prepare_overrides` does."""
+    arguments = [FLAGS.get(argument, argument) for argument in arguments]
     parsed, unknown = get_args_parser().parse_known_args(arguments)
     for flag in unknown:
         setting = _read(flag.lstrip("-"))

@@ -62,6 +62,8 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     found = preflight.problems(prepared, plan)
     seconds = estimator(prepared, plan, store)
     money = budget(prepared, plan, store)
+    if config.fresh:
+        store.measure_again(cell.fingerprint for cell in plan.cells)
     if config.dry_run:
         print_plan(prepared, plan, store, seconds, found, money.words, again)
         return 0

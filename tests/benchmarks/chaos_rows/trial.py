@@ -238,7 +238,7 @@ def engine(kind: str, rng: random.Random) -> Iterator[tuple[tuple[str, ...], Cal
     server = Server(script)
     try:
         yield (
-            "engine=endpoint", f"engine.base_url={server.url}", "engine.model=tiny",
+            "engine=endpoint", f"engine.base_url={server.url}", "engine.model=tiny", "engine.version=1",
             "+engine.targets.fp8_dynamic={model: tiny-fp8}", "load.request_timeout_s=4", "load.cell_timeout_s=8",
         ), server.calm  # fmt: skip
     finally:

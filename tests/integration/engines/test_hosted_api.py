@@ -53,9 +53,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self) -> None:
-        self.answer(200, {"data": [{"id": "big"}, {"id": "small"}]}) if self.path == "/v1/models" else self.answer(
-            404, {}
-        )
+        self.answer(
+            200, {"data": [{"id": "big", "created": 1}, {"id": "small", "created": 2}]}
+        ) if self.path == "/v1/models" else self.answer(404, {})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

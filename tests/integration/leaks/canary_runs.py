@@ -18,7 +18,15 @@ def harness(*settings: str) -> list[str]:
 
 def load(model: Path, *settings: str) -> list[str]:
     return harness(
-        *("engine=endpoint", f"model={model}", "engine.model=m", "engine.dialect=openai", "suite=[]", "judge=null"),
+        *(
+            "engine=endpoint",
+            f"model={model}",
+            "engine.model=m",
+            "engine.version=1",
+            "engine.dialect=openai",
+            "suite=[]",
+            "judge=null",
+        ),
         *("scenario=[rag_256_8]", "load.throughput_requests=0", "load.rates_rps=[]", "load.single_stream_requests=2"),
         *("load.warmup_requests=0", "load.request_timeout_s=1", "hardware.min_free_disk_gb=0.1"),
         *(setting for setting in settings),

@@ -139,7 +139,14 @@ def test_suites_and_a_judge_that_repeat_credentials(leaky, tiny_model, home):
     template = "{% for message in messages %}{{ message.content }}{% endfor %}"
     (model / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": template}))
     command = harness(
-        *("engine=endpoint", f"model={model}", "engine.model=m", "engine.dialect=openai", "scenario=[]"),
+        *(
+            "engine=endpoint",
+            f"model={model}",
+            "engine.model=m",
+            "engine.version=1",
+            "engine.dialect=openai",
+            "scenario=[]",
+        ),
         *("suite=[alpaca_eval,gsm8k]", "suites.alpaca_eval.items=1", "suites.gsm8k.items=1", "data.root=pocket"),
         *("noise_runs=0", "variant=[bf16,fp16,fp32,nf4]", f"engine.base_url={leaky.url('good')}"),
         *("engine.api_key_env=MY_PROVIDER", f"+engine.targets.fp16={{base_url: '{leaky.url('s403')}'}}"),

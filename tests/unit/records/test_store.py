@@ -5,6 +5,7 @@ import pytest
 
 from harness.errors import ConfigError, DiskFull
 from harness.records.cell import Cell
+from harness.records.cell_files import read_rows
 from harness.records.manifest import Manifest, Variant
 from harness.records.record import Record
 from harness.records.store import Store
@@ -100,3 +101,18 @@ def test_half_written_files_of_a_run_that_was_killed_are_removed(tmp_path):
         path.write_text("{")
     with Store(tmp_path).locked():
         assert not any(path.exists() for path in left) and all(path.exists() for path in kept)
+
+
+def test_a_cell_that_is_measured_again_replaces_the_earlier_one_and_keeps_it(tmp_path):
+    fingerprint = "f" * 16
+    Store(tmp_path).write(record(), [{"id": 1}])
+    for rows in ([{"id": 2}], [{"id": 3}]):
+        store = Store(tmp_path)
+        store.measure_again([fingerprint, "0" * 16])
+        assert fingerprint not in store
+        assert Store(tmp_path).rows(fingerprint) == [{"id": rows[0]["id"] - 1}], "until the new one is there"
+        store.write(record(), rows)
+        assert Store(tmp_path).rows(fingerprint) == store.rows(fingerprint) == rows
+    earlier = sorted((tmp_path / "cells/.earlier").iterdir())
+    assert [read_rows(folder) for folder in earlier] == [[{"id": 1}], [{"id": 2}]]
+    assert Store(tmp_path).check() == 1 and not Store(tmp_path).damages

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from harness.analysis.load_study import load_study
+from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.records.manifest import Manifest
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.sweeps import compose
 from harness.sweeps.fingerprint import fingerprint
-from harness.sweeps.measured_again import measured_again
+from harness.sweeps.measured_again import NOW_BUILD, measured_again
 from harness.sweeps.plan import Plan, build_plan
 from harness.sweeps.prepare import prepare
 
@@ -153,3 +154,20 @@ def test_a_damaged_record_says_nothing_and_stops_nothing(planned, tmp_path, dama
 def test_a_key_is_not_taken_for_one_that_it_begins(planned, tmp_path):
     store = stored(tmp_path, planned(), older, keep=lambda cell: cell.key == "bf16/gsm8k")
     assert measured_again([SimpleNamespace(key="bf16", fingerprint="x", inputs={}, variant="bf16")], store) == []
+
+
+def test_another_build_of_an_endpoint_is_said(composed, planned, tmp_path, monkeypatch):
+    build = {"version": "0.31.0", "id": "m"}
+    address = {"base_url": "0123456789abcdef", "model": "m"}
+    monkeypatch.setattr(Endpoint, "deployment_fingerprint", lambda self, deployment: address | {"build": build})
+    engine = EndpointConfig(base_url="http://127.0.0.1:9", model="m")
+
+    def again(change):
+        plan = planned(engine=engine)
+        (line,) = measured_again(plan.cells, stored(tmp_path / str(len(list(tmp_path.iterdir()))), plan, change))
+        return line.partition(": ")[0] + ": " + line.partition(": ")[2].rpartition(": ")[0]
+
+    without = {name: value for name, value in build.items() if name != "version"}
+    assert NOW_BUILD in again(lambda inputs: {k: v for k, v in inputs.items() if k != "build"})
+    assert "version 0.30.2 -> 0.31.0" in again(lambda inputs: inputs | {"build": build | {"version": "0.30.2"}})
+    assert "version unknown -> 0.31.0" in again(lambda inputs: inputs | {"build": without})

@@ -8,7 +8,7 @@ import yaml
 
 from harness.errors import ConfigError
 from harness.sweeps.compose import compose_sweep
-from harness.sweeps.overrides import prepare_overrides
+from harness.sweeps.overrides import prepare_arguments, prepare_overrides
 
 pytestmark = pytest.mark.slow
 
@@ -225,3 +225,7 @@ def test_a_number_beside_a_quoted_text_stays_as_typed():
 def test_numbers_in_lists_and_dicts_of_texts_stay_as_typed(typed, prepared):
     assert prepare_overrides([typed], ["quickstart"]) == [prepared]
     assert prepare_overrides([prepared], ["quickstart"]) == [prepared]
+
+
+def test_fresh_may_be_typed_as_a_flag():
+    assert prepare_arguments(["+sweep=quickstart", "--fresh"], ["quickstart"]) == ["+sweep=quickstart", "fresh=true"]

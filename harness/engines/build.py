@@ -1,0 +1,139 @@
+"""Which build answers behind a URL: what a server says of itself, so that another build is another measurement.
+
+    version     GET /version (vLLM, SGLang, TensorRT-LLM), /props (llama.cpp), /server_info (SGLang), /info (TGI)
+    id, root    of its entry in /v1/models: the name that is served and the weights behind it
+    created     of the same entry, where it does not change from one answer to the next; vLLM and SGLang send the time
+                of the answer
+    server      `owned_by` of the same entry, where it names an engine
+
+A build that was seen once is remembered: a complete sweep is reported while its servers are down.
+"""
+
+import contextlib
+import hashlib
+import json
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from harness.engines import Server
+from harness.engines.model_list import read_models
+from harness.engines.replies import BadReply, parse_json
+from harness.engines.urls import fetch
+from harness.errors import EngineError, HarnessError
+from harness.machine.disk import write_atomically
+
+VERSION_ROUTES = (
+    ("/version", "version"),
+    ("/props", "build_info"),
+    ("/server_info", "version"),
+    ("/get_server_info", "version"),
+    ("/info", "version"),
+)
+TIMEOUT_S = 5.0
+LONGEST = 200  # characters of a version
+SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "harness": "simulated"}  # by owned_by
+RECENT_S = 86400.0  # a clock may be so wrong: `created` within it may be the time of the answer
+TICK_S = 1.1  # `created` counts seconds
+
+
+@dataclass(frozen=True)
+class Build:
+    """What is known of a build; None: the server does not tell."""
+
+    version: str | None = None
+    id: str | None = None
+    root: str | None = None
+    created: int | None = None
+    server: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what goes into a fingerprint: that which is known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def tells_builds_apart(self) -> bool:
+        return self.version is not None or self.created is not None
+
+    @property
+    def words(self) -> str | None:
+        """Name the build for readers: ``vLLM 0.31.0``."""
+        return " ".join(filter(None, (self.server, self.version))) or None
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        return cls(**{name: stored.get(name) for name in cls.__dataclass_fields__})
+
+
+def read_build(server: Server) -> Build | None:
+    """Ask a server; None where it does not answer. `server.model` may be empty where it serves one model."""
+    try:
+        entry = _entry(server)
+    except HarnessError:
+        return None
+    owner = entry.get("owned_by")
+    return Build(
+        version=_version(server),
+        id=_text(entry.get("id")),
+        root=_text(entry.get("root")),
+        created=_stable_created(server, entry),
+        server=SERVERS.get(owner.lower()) if isinstance(owner, str) else None,
+    )
+
+
+def remembered(folder: Path, server: Server) -> Build | None:
+    """Return the build that was last seen there."""
+    try:
+        return Build.from_json(json.loads(_kept(folder, server).read_text()))
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def remember(folder: Path, server: Server, build: Build) -> None:
+    with contextlib.suppress(OSError):  # a cache that cannot be written
+        kept = _kept(folder, server)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, json.dumps(asdict(build)))
+
+
+def _kept(folder: Path, server: Server) -> Path:
+    return folder / f"{hashlib.sha256(f'{server.base_url} {server.model}'.encode()).hexdigest()[:16]}.json"
+
+
+def _entry(server: Server) -> dict[str, Any]:
+    """Return the served model's entry in /v1/models; {} where it is not listed. Raises EngineError."""
+    listed = read_models(server, TIMEOUT_S) or []
+    if not server.model:
+        return listed[0] if len(listed) == 1 else {}
+    return next((entry for entry in listed if entry["id"] == server.model), {})
+
+
+def _version(server: Server) -> str | None:
+    for path, key in VERSION_ROUTES:
+        try:
+            said = parse_json(fetch(urllib.request.Request(server.base_url + path, headers=server.headers), TIMEOUT_S))
+        except (OSError, ValueError, BadReply):
+            continue
+        if isinstance(said, dict) and (version := _text(said.get(key))):
+            return version
+    return None
+
+
+def _stable_created(server: Server, entry: Mapping[str, Any]) -> int | None:
+    """Return `created` where a second answer has it too."""
+    created = entry.get("created")
+    if type(created) is not int:
+        return None
+    if abs(time.time() - created) < RECENT_S:
+        time.sleep(TICK_S)
+    try:
+        return created if _entry(server).get("created") == created else None
+    except EngineError:
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return value.strip()[:LONGEST] if isinstance(value, str) and value.strip() else None

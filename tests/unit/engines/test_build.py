@@ -1,0 +1,150 @@
+"""Another build behind the same URL is another measurement. Over real HTTP, in the forms that servers answer."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from harness.engines import Deployment, Server
+from harness.engines.build import Build, read_build
+from harness.engines.endpoint import Endpoint, EndpointConfig
+from harness.errors import EngineError
+
+ENTRY = {"id": "m", "object": "model", "owned_by": "vllm", "root": "/models/m", "permission": [{"id": "modelperm-1"}]}
+
+
+class Served(ThreadingHTTPServer):
+    """Answers each path of `says` with JSON; a callable is asked at every request."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.says = {}
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Served
+
+    def log_message(self, *_args) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        said = self.server.says.get(self.path)
+        data = said if isinstance(said, bytes) else json.dumps(said() if callable(said) else said).encode()
+        self.send_response(404 if said is None else 200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@pytest.fixture
+def served():
+    server = Served()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def vllm(served, version="0.31.0", **entry):
+    """As vLLM answers: `created` is the time of the answer."""
+    served.says = {
+        "/version": {"version": version},
+        "/v1/models": lambda: {"data": [{**ENTRY, "created": int(time.time()), **entry}]},
+    }
+
+
+def endpoint(served, tmp_path, **config):
+    return Endpoint(EndpointConfig(base_url=served.url, model="m", **config), tmp_path)
+
+
+def identity(served, tmp_path, **config):
+    return endpoint(served, tmp_path, **config).deployment_fingerprint(Deployment("v", "model"))
+
+
+def test_vllm_tells_its_version_and_created_is_left_out_as_it_is_the_time_of_the_answer(served):
+    vllm(served)
+    assert read_build(Server(served.url, "m")) == Build("0.31.0", "m", "/models/m", None, "vLLM")
+    assert read_build(Server(served.url, "")) == Build("0.31.0", "m", "/models/m", None, "vLLM"), "the only model"
+
+
+@pytest.mark.parametrize("created", [1677610602, "now"])
+def test_created_counts_where_a_second_answer_has_it_too(served, created):
+    created = int(time.time()) - 5 if created == "now" else created
+    served.says = {"/v1/models": {"data": [{"id": "m", "created": created, "owned_by": "openai"}]}}
+    found = read_build(Server(served.url, "m"))
+    assert found == Build(created=created, id="m") and found.tells_builds_apart
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "version"),
+    [
+        ("/props", {"build_info": "b11434-0a1b2c"}, "b11434-0a1b2c"),
+        ("/get_server_info", {"version": "0.5.23"}, "0.5.23"),
+        ("/version", b"<html>", None),
+        ("/version", b"[" * 100_000, None),
+        ("/version", {"version": {"a": 1}}, None),
+        ("/version", ["0.31"], None),
+        ("/version", {"version": " "}, None),
+    ],
+)
+def test_what_other_servers_say(served, path, said, version):
+    served.says = {path: said, "/v1/models": {"data": [{"id": "m"}]}}
+    assert read_build(Server(served.url, "m")) == Build(version, "m")
+
+
+def test_another_build_or_given_version_is_another_fingerprint_and_the_same_is_the_same(served, tmp_path):
+    vllm(served)
+    first = identity(served, tmp_path)
+    assert first == identity(served, tmp_path)
+    assert first["build"] == {"version": "0.31.0", "id": "m", "root": "/models/m", "server": "vLLM"}
+    vllm(served, version="0.32.0")
+    assert identity(served, tmp_path) != first
+    vllm(served, root="/models/m-requantized")
+    assert identity(served, tmp_path) != first
+    vllm(served)
+    given = identity(served, tmp_path, targets={"v": {"version": "night 7"}})
+    assert given["build"]["version_given"] == "night 7" and given != first
+
+
+def test_a_server_that_is_down_is_taken_for_the_build_that_was_seen_last(served, tmp_path):
+    vllm(served)
+    up = identity(served, tmp_path)
+    served.says = {"/v1/models": b"<html>starting"}
+    assert identity(served, tmp_path) == up
+    assert "build" not in identity(served, tmp_path / "another cache"), "never seen: its address, as older versions had"
+
+
+def test_preflight_asks_for_a_version_that_nobody_tells(served, tmp_path):
+    served.says = {"/v1/models": {"data": [{"id": "m"}]}}
+    deployments = [Deployment("v", "model")]
+    (problem,) = endpoint(served, tmp_path).deployment_problems(deployments)
+    assert problem.startswith(f"variant v: {served.url} does not tell its version") and "engine.version=" in problem
+    one_of_two = endpoint(served, tmp_path, targets={"v": {"model": "m"}}).deployment_problems(deployments)
+    assert "set engine.targets.v.version=VERSION" in one_of_two[0]
+    assert not endpoint(served, tmp_path, version="7").deployment_problems(deployments)
+    assert not endpoint(served, tmp_path, targets={"v": {"version": "7"}}).deployment_problems(deployments)
+    vllm(served)
+    assert not endpoint(served, tmp_path).deployment_problems(deployments)
+    served.says = {}
+    served.shutdown()
+    served.server_close()
+    assert not endpoint(served, tmp_path / "x").deployment_problems(deployments), "what does not answer is not asked"
+
+
+def test_a_build_that_changes_between_plan_and_session_is_not_measured_as_the_planned_one(served, tmp_path):
+    vllm(served)
+    engine = endpoint(served, tmp_path)
+    engine.deployment_fingerprint(Deployment("v", "model"))
+    with engine.serve(Deployment("v", "model"), tmp_path / "log") as server:
+        assert server.facts.version == "0.31.0" and server.facts.more["server"] == "vLLM"
+    vllm(served, version="0.32.0")
+    with (
+        pytest.raises(EngineError, match=r"another build .*\(vLLM 0.31.0, now vLLM 0.32.0\); run the command again"),
+        engine.serve(Deployment("v", "model"), tmp_path / "log"),
+    ):
+        pass
