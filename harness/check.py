@@ -4,7 +4,8 @@
     harness check results/quickstart --repair   move what is damaged into cells/.damaged
 
 Each file is compared with its digest, each record with its rows. Stores written before digests existed (schema 1) are
-checked by what their files say. After --repair the sweep's command measures again what was set aside, and nothing else.
+checked by what their files say. Earlier tries of cells that were measured again are listed. After --repair the sweep's
+command measures again what was set aside, and nothing else.
 Exit codes: 0 whole, or repaired; 1 damaged; 2 not a results folder, or one of a newer harness.
 """
 
@@ -16,6 +17,7 @@ from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
 from harness.records import Damage
+from harness.records.record import Record
 
 MANIFEST = "sweep.json"
 
@@ -44,6 +46,8 @@ def check(results: Path, repair: bool) -> int:
     if not (store.cells.is_dir() or (results / MANIFEST).exists()):
         raise ConfigError(f"{results} is not the folder of a sweep; name one, like results/quickstart")
     cells, problems = store.check(), [f"{results}/{damage}" for damage in store.damages]
+    for record in store.earlier_tries():
+        print(_earlier_try(record))
     written = os.path.lexists(results / MANIFEST)
     problems += [] if written else [f"{results}/{MANIFEST} is missing"]
     print("\n".join([*problems, f"{results}: {_count(cells, 'cell')}, {_count(len(problems), 'problem')}"]))
@@ -62,6 +66,11 @@ def check(results: Path, repair: bool) -> int:
     if left:
         print(f"{_count(left, 'problem')} left; {again}{'' if repair else ', or use --repair'}")
     return 1 if left else 0
+
+
+def _earlier_try(record: Record) -> str:
+    why = "; ".join(f"{flag.code}: {flag.message}" for flag in record.invalid)
+    return f"{record.cell.key}: earlier try, of {record.started_at}, {f'invalid ({why})' if why else 'valid'}"
 
 
 def _count(number: int, noun: str) -> str:

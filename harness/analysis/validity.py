@@ -1,6 +1,7 @@
 """What a reader must know before believing a number: marks across the page, flags of the cells, engine differences."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from harness.analysis.quality.accuracy import SuiteResult
@@ -16,7 +17,7 @@ DAMAGES_NAMED = 4
 class Mark:
     """A word that stands across the page, and why."""
 
-    word: str  # DAMAGED | PARTIAL | EMULATED | SIMULATED
+    word: str  # DAMAGED | PARTIAL | INVALID | EMULATED | SIMULATED
     reason: str
 
 
@@ -75,11 +76,13 @@ def marks(
     found = []
     if study.damaged:
         found.append(Mark("DAMAGED", damage_words(study)))
+    total = len(study.measured) + len(study.missing) + len(study.failures)
     if study.missing or study.failures:
         parts = [f"{len(study.missing)} not measured" if study.missing else ""]
         parts.append(f"{len(study.failures)} failed" if study.failures else "")
-        total = len(study.measured) + len(study.missing) + len(study.failures)
         found.append(Mark("PARTIAL", f"of {total} cells, {' and '.join(p for p in parts if p)}"))
+    if invalid := [measured for measured in study.measured if not measured.valid]:
+        found.append(Mark("INVALID", f"{len(invalid)} of {total} cells, not compared: {_causes(invalid)}"))
     subsets = {}
     results: list[SuiteResult | WinRate] = [*suites.values(), *win_rates.values()]
     for result in results:
@@ -93,6 +96,12 @@ def marks(
     if simulated(study):
         found.append(Mark("SIMULATED", "a simulated engine answered: no model was measured"))
     return tuple(found)
+
+
+def _causes(invalid: list[Measured]) -> str:
+    """``client_cpu 3, errors 1``: in how many cells."""
+    codes = Counter(code for one in invalid for code in {flag.code for flag in one.flags if flag.invalid})
+    return ", ".join(f"{code} {count}" for code, count in sorted(codes.items()))
 
 
 def damage_words(study: Study) -> str:

@@ -73,6 +73,7 @@ class LoadPoints:
     min_requests: int = 32  # ... and never fewer
     max_requests: int = 2000  # ... nor more than this
     repeats: int = 1
+    retries: int = 2  # an invalid cell is measured again at the end of its session, at most so many times in a run
     warmup_requests: int = 4  # sent before a session's first load cell, not measured
     request_timeout_s: float = 600.0
     cell_timeout_s: float = 1800.0  # a cell is bounded in time whatever the server does

@@ -13,6 +13,7 @@ from harness.untrusted.visible import one_entry, visible
 class Progress(Protocol):
     def say(self, message: str) -> None: ...
     def start(self, total_cells: int, estimate_s: float) -> None: ...
+    def add(self, cells: int, estimate_s: float) -> None: ...
     def cell(self, key: str, estimate_s: float) -> None: ...
     def advance(self, done: int, total: int) -> None: ...
     def cell_done(self, key: str, outcome: str, seconds: float) -> None: ...
@@ -59,6 +60,11 @@ class PlainProgress:
         self.total, self.remaining = total_cells, Remaining(estimate_s)
         self.say(f"{total_cells} cells to measure, about {duration(estimate_s)}")
 
+    def add(self, cells: int, estimate_s: float) -> None:
+        """Count cells, and their seconds, that became necessary after the start."""
+        self.total += cells
+        self.remaining.estimate_s += estimate_s
+
     def cell(self, key: str, estimate_s: float) -> None:
         self.estimate_s = estimate_s
 
@@ -100,6 +106,10 @@ class RichProgress(PlainProgress):
             sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
         self.sweep = self.display.add_task("sweep", total=total_cells, left="")
         self.current = self.display.add_task("", total=None, left="")
+
+    def add(self, cells: int, estimate_s: float) -> None:
+        super().add(cells, estimate_s)
+        self.display.update(self.sweep, total=self.total)
 
     def cell(self, key: str, estimate_s: float) -> None:
         super().cell(key, estimate_s)

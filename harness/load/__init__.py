@@ -162,6 +162,8 @@ def load_points(load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
     for setting in ("repeats", "workers"):
         if getattr(load, setting) < 1:
             raise ConfigError(f"load.{setting}: at least 1, got {getattr(load, setting)}")
+    if load.retries < 0:
+        raise ConfigError(f"load.retries: 0 or more, got {load.retries}")
     once = [point for profile in PROFILES.values() for point in profile.points(load, scenario)]
     twice = [slug for slug, count in Counter(point.slug for point in once).items() if count > 1]
     if twice:

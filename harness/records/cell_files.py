@@ -7,6 +7,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,7 +41,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise Damaged(f"{RECORD} does not match its digest")
     if wrong := record_fault(record):
         raise Damaged(f"{RECORD}: {wrong}")
-    if record["fingerprint"] != folder.name.rpartition("--")[2]:
+    if record["fingerprint"] != re.sub(r"\.\d+$", "", folder.name.rpartition("--")[2]):  # .1 of move_into
         raise Damaged(f"{RECORD} is of {record['cell']['key']!a}, fingerprint {record['fingerprint']!a}")
     if record["schema"] >= 2 and ROWS not in (record.get("files") or {}):
         raise Damaged(f"{RECORD} does not say what {ROWS} is")

@@ -27,6 +27,11 @@ class Record:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # beside it: {name: {"count", "blake3"}}
     schema: int | None = None  # as it was stored
 
+    @property
+    def invalid(self) -> tuple[Flag, ...]:
+        """The flags for which its result must not be compared; empty for a valid one."""
+        return tuple(flag for flag in self.flags if flag.invalid)
+
     def to_json(self) -> dict[str, Any]:
         """Return what is stored; the store adds the schema, `files` and the digest."""
         stored = {f.name: getattr(self, f.name) for f in fields(Record) if f.name not in _BY_STORE}

@@ -3,13 +3,13 @@
     results/SWEEP/sweep.json                       the manifest: the last plan and its resolved configuration
     results/SWEEP/cells/VARIANT--WHAT--FINGERPRINT/record.json, rows.jsonl.gz, and telemetry.jsonl.gz where NVML is
     results/SWEEP/cells/.damaged/                  what was found damaged and set aside; nothing reads it
-    results/SWEEP/cells/.earlier/                  earlier measurements of cells that were measured again (--fresh)
+    results/SWEEP/cells/.earlier/                  invalid tries, and what --fresh measured again (earlier_tries.py)
     results/SWEEP/failures/KEY.json                a cell that could not be measured; gone once it could
     results/SWEEP/spent.jsonl                      what an endpoint took for no record: warm-ups, cells that failed
     results/SWEEP/logs/                            server logs, whole
 
 A cell is written into a hidden folder and renamed into place: it is there whole or not at all, whenever we are killed.
-A cell that is there is never written again, but for one that `measure_again` names: the new one then takes its place.
+A valid cell is never written again, but for one that `measure_again` names: the new one then takes its place.
 Secrets are masked in what is written and read (an older store may hold some), but for what identifies a cell.
 
 Since schema 2 every JSON file holds its own digest (stored_json.py) and a record those of the files beside it
@@ -18,7 +18,6 @@ its rows. Readers leave out what is damaged and list it in `damages`; only `set_
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import re
@@ -29,10 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, HarnessError
-from harness.machine import disk
 from harness.machine.disk import write_atomically
 from harness.records import Damage, cell_files
 from harness.records.cell_files import check_cell, check_rows, move_into, read_record, read_rows, sync_folder
+from harness.records.disk_errors import disk_errors
+from harness.records.earlier_tries import EARLIER, read_earlier
 from harness.records.manifest import Manifest
 from harness.records.manifest_check import manifest_fault
 from harness.records.record import Record
@@ -68,7 +68,7 @@ class Store:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """One sweep at a time in one results folder. Raises ConfigError when another runs."""
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             if link := link_out(self.root, ("cells", "failures", "logs")):
                 raise ConfigError(f"{link} is a symbolic link: what is written there would land elsewhere; remove it")
@@ -121,6 +121,10 @@ class Store:
                     found.append(Record.from_json(_masked(read_record(folder))))
         return found
 
+    def earlier_tries(self, fingerprint: str | None = None) -> list[Record]:
+        """Return what was measured before a cell was measured again, the first first: of a cell, or of all."""
+        return [Record.from_json(_masked(record)) for record in read_earlier(self.cells, fingerprint)]
+
     def rows(self, fingerprint: str) -> list[dict[str, Any]]:
         """Return the items, requests or products beside a record."""
         return read_rows(self._index[fingerprint])
@@ -164,7 +168,7 @@ class Store:
                 self._note(folder, damage)
         self.failures()
         readable = self.spent()
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             for path in self._damages:
                 move_into(self.cells / ".damaged", path)
             if self._spent in self._damages and readable:
@@ -184,17 +188,19 @@ class Store:
     def write(
         self, record: Record, rows: Iterable[dict[str, Any]], telemetry: list[dict[str, Any]] | None = None
     ) -> None:
-        """Raises DiskFull; nothing is left behind then."""
+        """Write a cell; an invalid try of it is kept beside. Raises DiskFull; nothing is left behind then."""
         key, fingerprint = record.cell.key, record.fingerprint
         home = self.cells / f"{slug(key)}--{fingerprint}"
         work = self.root / f".cell-{uuid.uuid4().hex}"
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             try:
                 work.mkdir(parents=True)
                 cell_files.write_cell(work, _masked(record.to_json()), rows, telemetry)
                 self.cells.mkdir(exist_ok=True)
                 if fingerprint not in self and os.path.lexists(home):
-                    move_into(self.cells / (".earlier" if fingerprint in self._again else ".damaged"), home)
+                    move_into(self.cells / (EARLIER if fingerprint in self._again else ".damaged"), home)
+                elif fingerprint in self and self.record(fingerprint).invalid:
+                    move_into(self.cells / EARLIER, self._index.pop(fingerprint))
                 os.rename(work, home)
                 sync_folder(self.cells)
             finally:
@@ -204,7 +210,7 @@ class Store:
         self._failure_path(key).unlink(missing_ok=True)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             write_atomically(self._manifest, with_digest(_masked(manifest.to_json())))
 
@@ -231,7 +237,7 @@ class Store:
 
     def note_spent(self, what: str, taken: dict[str, Any]) -> None:
         """`taken`: usage and cost, as in a record."""
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             write_atomically(self._spent, spent_text([*self.spent(), mask_data({"what": what, **taken})]))
         self._damages.pop(self._spent, None)
 
@@ -284,17 +290,3 @@ def slug(key: str) -> str:
 
 def _masked(stored: dict[str, Any]) -> dict[str, Any]:
     return mask_data(stored) | {name: stored[name] for name in IDENTITY if name in stored}
-
-
-@contextlib.contextmanager
-def _disk_errors(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in disk.CODES:
-            raise disk.full(root, error.strerror) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise ConfigError(
-                f"cannot write to {root}: {error.strerror}; set results_dir= to a folder you own"
-            ) from None
-        raise

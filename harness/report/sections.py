@@ -142,6 +142,7 @@ SECTIONS: tuple[Section, ...] = (
         "Validity",
         (
             composed.flags,
+            shown(validity.invalid_table),
             shown(validity.failures_table),
             shown(validity.damage_table),
             composed.not_measured,

@@ -12,13 +12,14 @@ from harness.checkpoints.prepare import Workshop
 from harness.console import terminal
 from harness.console.progress import duration
 from harness.engines import Engine
-from harness.records.cell import Cell
+from harness.records.cell import Cell, PlannedCell
 from harness.records.store import Store
 from harness.sweeps.cached import cached_words
 from harness.sweeps.estimate import engine_start_s
 from harness.sweeps.kinds import KINDS, MEASURED_IN
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
+from harness.sweeps.retries import retried, to_measure
 from harness.sweeps.session import GEMM, JUDGE, Session
 from harness.sweeps.unsupported import said_of
 
@@ -46,7 +47,7 @@ def print_plan(
     console = terminal.console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
     grand_total, todo = 0.0, 0
     for number, session in enumerate(plan.sessions, 1):
-        pending = [cell for cell in session.cells if cell.fingerprint not in store]
+        pending = to_measure(session.cells, store)
         wait = sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0)
         grand_total, todo = grand_total + wait, todo + len(pending)
         state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
@@ -59,9 +60,8 @@ def print_plan(
             console.print(f"  {said}", markup=False, highlight=False)
         table = Table("cell", "kind", "fingerprint", "state", "estimate")
         for cell in session.cells:
-            is_stored = cell.fingerprint in store
-            state, estimate = ("cached", "") if is_stored else ("to measure", duration(seconds(cell)))
-            table.add_row(cell.key, cell.kind, cell.fingerprint, state, estimate)
+            estimate = duration(seconds(cell)) if cell in pending else ""
+            table.add_row(cell.key, cell.kind, cell.fingerprint, _state(cell, store), estimate)
         console.print(table)
     cached = len(plan.cells) - todo
     console.print(
@@ -69,7 +69,7 @@ def print_plan(
         f"about {duration(grand_total)} (environments and checkpoints not counted)",
         style="bold",
     )
-    if total := cost([cell for cell in plan.cells if cell.fingerprint not in store]):
+    if total := cost(to_measure(plan.cells, store)):
         console.print(total, markup=False, highlight=False)
     for line in cached_words(plan.cells, store, datetime.now(UTC)):
         console.print(f"cached: {line}; --fresh measures them again", markup=False, highlight=False)
@@ -83,6 +83,12 @@ def print_plan(
         console.print(f"\npreflight would stop this here, {len(problems)} problem(s):", style="bold")
         for index, problem in enumerate(problems, 1):
             console.print(f"  {index}. {problem}", markup=False, highlight=False)
+
+
+def _state(cell: PlannedCell, store: Store) -> str:
+    if cell.fingerprint not in store:
+        return "to measure"
+    return "invalid, to measure again" if retried(cell, store) else "cached"
 
 
 def _remarks(prepared: Prepared, session: Session, pending: Sequence[Cell]) -> Iterator[str | None]:

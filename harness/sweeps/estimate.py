@@ -10,6 +10,7 @@ from harness.sweeps.kinds import KINDS
 from harness.sweeps.kinds.contract import Pace
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
+from harness.sweeps.retries import to_measure
 
 # Rules of thumb: a 135M model on two CPU cores; an 8B model on one GPU, a 70B judge on one or behind an endpoint; a
 # rehearsal, whose suites ask a handful of items.
@@ -28,7 +29,7 @@ def estimator(prepared: Prepared, plan: Plan, store: Store) -> Callable[[Cell], 
             known.setdefault(subject(cell), []).append(taken_s)
     engine = prepared.config.engine
     pace = SIMULATED if engine.kind == "simulated" else CPU if engine.device == "cpu" else GPU
-    first = first_of_each_suite(cell for cell in plan.cells if cell.fingerprint not in store)
+    first = first_of_each_suite(to_measure(plan.cells, store))
 
     def seconds(cell: Cell) -> float:
         if subject(cell) in known:
@@ -56,6 +57,6 @@ def total(plan: Plan, store: Store, engine: Engine, seconds: Callable[[Cell], fl
     """Seconds for what is still to be measured, engine starts included."""
     result = 0.0
     for session in plan.sessions:
-        pending = [cell for cell in session.cells if cell.fingerprint not in store]
+        pending = to_measure(session.cells, store)
         result += sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0.0)
     return result

@@ -1,6 +1,7 @@
 """A run of a plan: what is still to be measured, and how a cell's record or failure is kept."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,7 @@ from harness.redaction.masking import mask
 from harness.sweeps.budget import Budget
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
+from harness.sweeps.retries import earlier_note, retried, to_measure
 from harness.sweeps.session import Session
 from harness.telemetry.sampler import Seen
 
@@ -38,13 +40,21 @@ class Run:
     seconds: Callable[[PlannedCell], float]
     budget: Budget = field(default_factory=Budget)
     failed: dict[str, str] = field(default_factory=dict)
+    tries: Counter[str] = field(default_factory=Counter)  # of each cell, in this run
 
     def check_space(self) -> None:
         """Raise DiskFull where no space is left: what failed meanwhile failed of that, whatever it said."""
         disk.check(self.store.root, scratch.root())
 
     def pending(self, session: Session) -> list[PlannedCell]:
-        return [c for c in session.cells if c.fingerprint not in self.store and c.key not in self.failed]
+        """Return what is to be measured, an invalid cell among it until it has been tried `load.retries` times more."""
+        most = self.prepared.config.load.retries
+        cells = to_measure(session.cells, self.store)
+        return [cell for cell in cells if cell.key not in self.failed and self.tries[cell.key] <= most]
+
+    def invalid(self) -> list[PlannedCell]:
+        """Return the cells that are invalid, and would not have to be."""
+        return [cell for cell in self.plan.cells if retried(cell, self.store)]
 
     def log_of(self, session: Session) -> Path:
         return self.store.logs / f"{slug(session.name)}.log"
@@ -89,12 +99,13 @@ class Run:
         spent: dict[str, Any] | None = None,
     ) -> None:
         seen = seen or Seen()
+        self._note_superseded(cell)
         record = Record(
             cell=cell,
             fingerprint=cell.fingerprint,
             inputs=cell.inputs,
             result=outcome.result,
-            flags=tuple(flags),
+            flags=(*flags, *earlier_note(cell, self.store)),
             engine=engine,
             **(spent or {}),
             host=host.facts(),
@@ -104,8 +115,24 @@ class Run:
             telemetry=dict(seen.summary or {}),
         )
         self.store.write(record, outcome.rows, seen.rows)
-        invalid = [flag.code for flag in flags if flag.invalid]
-        self.progress.cell_done(cell.key, f"invalid ({', '.join(invalid)})" if invalid else "measured", elapsed_s)
+        self.tries[cell.key] += 1
+        self.progress.cell_done(cell.key, self._outcome(cell, record), elapsed_s)
+
+    def _note_superseded(self, cell: PlannedCell) -> None:
+        """What an invalid try took is in no record that counts any more."""
+        if retried(cell, self.store):
+            earlier = self.store.record(cell.fingerprint)
+            self.note_spent(f"{cell.key}, invalid", {"usage": earlier.usage, "cost": earlier.cost or {}})
+
+    def _outcome(self, cell: PlannedCell, record: Record) -> str:
+        """Return how it went; an invalid cell that is to be measured once more is one more cell of the run."""
+        if not record.invalid:
+            return "measured"
+        again = bool(retried(cell, self.store)) and self.tries[cell.key] <= self.prepared.config.load.retries
+        if again:
+            self.progress.add(1, self.seconds(cell))
+        codes = ", ".join(flag.code for flag in record.invalid)
+        return f"invalid ({codes}){', measured again at the end of the session' if again else ''}"
 
     def fail(self, cell: PlannedCell, error: str, server_log: Path, elapsed_s: float = 0.0) -> None:
         error = mask(error)

@@ -65,14 +65,15 @@ class ServedSession:
             self._warm_up(server)
             run.note_spent(f"{session.name}, warm-up", run.spend(session, server.meter.lap()))
             measuring = Measuring(run, session, server, checkpoint, self.inspection, self.variant, sampler)
-            for cell in run.pending(session):
-                if refusal := run.budget.refusal(cell):
-                    run.fail(cell, refusal, self.log_file)
-                    continue
-                measuring.measure(cell)
-                if cell.key in run.failed and not is_served(server):
-                    run.progress.say(f"{session.name}: the engine died; its log: {self.log_file}")
-                    return
+            while pending := run.pending(session):  # invalid cells again, after all others
+                for cell in pending:
+                    if refusal := run.budget.refusal(cell):
+                        run.fail(cell, refusal, self.log_file)
+                        continue
+                    measuring.measure(cell)
+                    if cell.key in run.failed and not is_served(server):
+                        run.progress.say(f"{session.name}: the engine died; its log: {self.log_file}")
+                        return
 
     def prepare(self) -> Checkpoint:
         """Make environment and checkpoint ready; refuse a checkpoint that is not what its variant claims."""

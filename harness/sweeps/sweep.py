@@ -19,9 +19,11 @@ from harness.engines import leftovers
 from harness.engines.parallel import gpus_of
 from harness.errors import HarnessError, PreflightError
 from harness.machine import disk, host, scratch
+from harness.records.flag import Flag
 from harness.records.manifest import Manifest, Scenario, Variant
 from harness.records.store import Store
 from harness.redaction.masking import mask
+from harness.report.remedies import remedies
 from harness.sweeps import compose, preflight
 from harness.sweeps.budget import budget
 from harness.sweeps.dry_run import print_plan
@@ -30,6 +32,7 @@ from harness.sweeps.execute import execute
 from harness.sweeps.measured_again import measured_again
 from harness.sweeps.plan import Plan, build_plan
 from harness.sweeps.prepare import Prepared, prepare, store_folder
+from harness.sweeps.retries import retried, retried_words, to_measure
 from harness.sweeps.run import Run
 from harness.sweeps.sessions import checkpoint_of
 from harness.sweeps.unsupported import emulated
@@ -39,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 def run_sweep(composed: DictConfig, argv: list[str]) -> int:
-    """Return the exit code: 0 complete, 1 some cells or checks failed.
+    """Return the exit code: 0 complete, 1 some cells or checks failed, or load cells are still invalid.
 
     Raises ConfigError and PreflightError before anything starts.
     """
@@ -56,7 +59,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         what = "measured again" if damage.path.startswith("cells/") else "written anew"
         aside = "" if damage.path == "sweep.json" else "set aside in cells/.damaged and "
         print(f"warning: {store.root}/{damage}; {aside}{what}", file=sys.stderr)
-    again = measured_again(plan.cells, store)
+    again = [*measured_again(plan.cells, store), *retried_words(plan.cells, store)]
     if not config.dry_run:
         _clean_up_after_killed_runs(store.root.parent, progress)
     found = preflight.problems(prepared, plan)
@@ -67,28 +70,31 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     if config.dry_run:
         print_plan(prepared, plan, store, seconds, found, money.words, again)
         return 0
-    missing = [cell for cell in plan.cells if cell.fingerprint not in store]
-    if found and missing:  # a complete sweep reports anywhere
+    wanted = to_measure(plan.cells, store)
+    if found and any(cell.fingerprint not in store for cell in wanted):  # a complete sweep reports anywhere
         raise PreflightError(found)
     with store.locked():
         with disk.naming(store.root):
             _start_log(store, config.log_level)
         store.set_aside()
         store.write_manifest(manifest_of(prepared, compose.plain(composed), plan, argv))
-        failed: dict[str, str] = {}
-        if not missing:
+        run = Run(prepared, plan, store, progress, seconds, money)
+        if not wanted:
             progress.say(f"all {len(plan.cells)} cells are measured already")
+        elif found:
+            progress.say(f"{len(wanted)} invalid cells are not measured again here: {'; '.join(found)}")
         else:
             for line in (*again, *(session.without_recipe for session in plan.sessions if session.without_recipe)):
                 progress.say(line)
-            progress.start(len(missing), total(plan, store, prepared.engine, seconds))
+            progress.start(len(wanted), total(plan, store, prepared.engine, seconds))
             try:
-                failed = execute(Run(prepared, plan, store, progress, seconds, money))
+                execute(run)
             finally:
                 progress.stop()
     report, compare, kept = _report(store, config, out)
-    _summary(failed, report, compare)
-    return 1 if failed or report is None or not kept else 0
+    invalid = {cell.key: retried(cell, store) for cell in run.invalid()}
+    _summary(run.failed, invalid, report, compare)
+    return 1 if run.failed or invalid or report is None or not kept else 0
 
 
 def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: list[str]) -> Manifest:
@@ -200,7 +206,15 @@ def _report(store: Store, config: Config, out: Path) -> tuple[Path | None, str |
     return report, compare, not any_failed(results)
 
 
-def _summary(failed: dict[str, str], report: Path | None, compare: str | None) -> None:
+def _summary(
+    failed: dict[str, str], invalid: dict[str, tuple[Flag, ...]], report: Path | None, compare: str | None
+) -> None:
+    if invalid:
+        print(f"\n{len(invalid)} {'cell is' if len(invalid) == 1 else 'cells are'} invalid and not compared:")
+        for key, flags in invalid.items():
+            print(f"  {key}: " + "; ".join(flag.message for flag in flags))
+            print("    " + "; ".join(remedies(flags)))
+        print("the same command measures them again, and nothing else")
     if failed:
         print(f"\n{len(failed)} cells failed:")
         for error in dict.fromkeys(failed.values()):  # an engine that did not start fails many cells with one reason

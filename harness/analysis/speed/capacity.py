@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from harness.analysis.speed.performance import PointResult, at, ladder
-from harness.analysis.speed.readings import INTERPOLATED, MEASURED, LogError, Reading, rate_within, searched
+from harness.analysis.speed.readings import INTERPOLATED, INVALID, MEASURED, LogError, Reading, rate_within, searched
 from harness.analysis.statistics.intervals import CONFIDENCE, Estimate
 
 _UPPER = (1 + CONFIDENCE) / 2
@@ -33,7 +33,8 @@ class Gain:
 
 def capacity(points: tuple[PointResult, ...], slo: dict[str, float]) -> Reading:
     """Searched for where the sweep did that, else read off the QPS ladder."""
-    return searched_capacity(at(points, "capacity")) or with_error(ladder(points), slo)
+    found, rungs = searched_capacity(at(points, "capacity")), ladder(points)
+    return with_error(rungs, slo) if found is None or (found.status == INVALID and rungs) else found
 
 
 def searched_capacity(point: PointResult | None) -> Reading | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from harness.analysis.speed.performance import PointResult, ladder
 from harness.analysis.speed.readings import (
     AT_LEAST,
+    INVALID,
     NOT_MEASURED,
     NOT_REACHED,
     Reading,
@@ -135,6 +136,8 @@ def _fastest(curves: Curves, metric: str, rate: float) -> Fastest:
     if known:
         name = min(known, key=known.__getitem__)
         return Fastest(found[name], name, curves[name][0], unread)
+    if invalid := [latency for latency in found.values() if latency.status == INVALID]:
+        return Fastest(invalid[0], None, 0, unread)
     return Fastest(Reading(None, NOT_REACHED if found and not unread else NOT_MEASURED), None, 0, unread)
 
 

@@ -5,6 +5,7 @@ A curve is made monotone first (latency cannot truly fall as load rises; pool-ad
 whose offered rate was not reached is never read: its latency grows with the length of the run.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from harness.analysis.speed.performance import PointResult
 
 MEASURED, INTERPOLATED = "measured", "interpolated"
 AT_LEAST, BELOW, NOT_REACHED, NOT_MEASURED = "at least", "below", "not reached", "not measured"
+INVALID = "invalid"
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,19 @@ def latency_at_rate(points: tuple[PointResult, ...], metric: str, rate_rps: floa
         return Reading(offered.value(metric), MEASURED)
     if offered is not None and offered.valid and not offered.reached:
         return Reading(None, NOT_REACHED, f"{offered.served_rps or 0:.2f}/s of {rate_rps:g}/s")
+    x = [rate for rate, _ in usable]
+    if offered is not None and not offered.valid and not (x and x[0] <= rate_rps <= x[-1]):
+        return Reading(None, INVALID, invalid_words([offered]))
     if not usable:
         return Reading(None, NOT_MEASURED)
-    x = [rate for rate, _ in usable]
     if rate_rps > x[-1]:
         return Reading(None, NOT_REACHED, f"highest reached rate {x[-1]:.2f}/s")
     if rate_rps < x[0]:
         return Reading(None, NOT_MEASURED, f"lowest measured rate {x[0]:.2f}/s")
     y = monotone([p.known(metric) for _, p in usable])
-    return Reading(float(np.interp(rate_rps, x, y)), INTERPOLATED)
+    above = int(np.searchsorted(x, rate_rps))
+    over = invalid_words(_between(points, x[max(above - 1, 0)], x[above]))
+    return Reading(float(np.interp(rate_rps, x, y)), INTERPOLATED, f"read over {over}" if over else "")
 
 
 def rate_within(points: tuple[PointResult, ...], limits: dict[str, float]) -> Reading:
@@ -87,25 +93,45 @@ def rate_within(points: tuple[PointResult, ...], limits: dict[str, float]) -> Re
         return Reading(None, NOT_MEASURED, "no limit is set")
     usable = sustained(points, list(limits))
     if not usable:
-        known = [p for p in points if p.valid]
-        return Reading(None, BELOW if known else NOT_MEASURED, "no offered rate was reached" if known else "")
+        if any(p.valid for p in points):
+            return Reading(None, BELOW, "no offered rate was reached")
+        return Reading(None, INVALID if points else NOT_MEASURED, invalid_words(points))
     x = np.array([rate for rate, _ in usable])
     load = monotone([max(p.known(metric) / limit for metric, limit in limits.items()) for _, p in usable])
     within = int(np.searchsorted(load, 1.0, side="right"))  # how many points keep the limits
     if within == 0:
         return Reading(None, BELOW, f"missed at {x[0]:.2f}/s, the lowest reached rate")
+    over = invalid_words(_between(points, x[within - 1], x[within] if within < len(x) else np.inf))
     if within == len(x):
         beyond = [p.rate_rps for p in points if p.valid and not p.reached and p.rate_rps is not None]
-        note = f"{min(beyond):g}/s was offered and not reached" if beyond else ""
+        note = f"{min(beyond):g}/s was offered and not reached" if beyond else over
         return Reading(float(x[-1]), AT_LEAST, note or "the highest rate that was measured")
     share = (1.0 - load[within - 1]) / (load[within] - load[within - 1])
-    return Reading(float(x[within - 1] + share * (x[within] - x[within - 1])), INTERPOLATED)
+    rate = float(x[within - 1] + share * (x[within] - x[within - 1]))
+    return Reading(rate, INTERPOLATED, f"read over {over}" if over else "")
+
+
+def _between(points: tuple[PointResult, ...], low: float, high: float) -> list[PointResult]:
+    """The invalid points offered between two rates."""
+    return [p for p in points if not p.valid and p.rate_rps is not None and low < p.rate_rps < high]
+
+
+def invalid_words(points: Iterable[PointResult]) -> str:
+    """``4/s: invalid (client_cpu)``, of each point that is; empty for none."""
+    found = []
+    for point in points:
+        codes = dict.fromkeys(flag.code for run in point.runs for flag in run.flags if flag.invalid)
+        offered = "" if point.rate_rps is None else f"{point.rate_rps:g}/s: "
+        found += [] if point.valid else [f"{offered}invalid ({', '.join(codes)})"]
+    return "; ".join(found)
 
 
 def searched(point: PointResult | None) -> Reading | None:
-    """What a capacity search (load/capacity.py) found, over its repeats; None where there was none that is valid."""
-    if point is None or not point.valid:
+    """What a capacity search (load/capacity.py) found, over its repeats; None where there was none."""
+    if point is None:
         return None
+    if not point.valid:
+        return Reading(None, INVALID, invalid_words([point]))
     statuses = {run.result.get("capacity_status") for run in point.runs}
     low, high = point.values("capacity_rps_low"), point.values("capacity_rps_high")
     between = f"[{min(low):.2f}, {max(high):.2f}]" if low and high else ""

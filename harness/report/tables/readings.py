@@ -10,7 +10,8 @@ from harness.report.tables.table import Table, Td, name_of, table, times_label
 from harness.report.words import NONE, capacity_gain, number, rate, reading, slo
 
 HOW = (
-    "≈ read off the monotone curve between two measured rates; ≥ the highest measured rate still keeps the limit; "
+    "≈ read off the monotone curve between two measured rates, marked where an invalid one lies between them; ≥ the "
+    "highest measured rate still keeps the limit; "
     "brackets are 95 % intervals, where repeats give one; never extrapolated."
 )
 
@@ -40,7 +41,7 @@ def fixed_rate_table(findings: Findings, scenario: str, latency: str = "itl_ms")
                 continue
             point = next((p for p in points if p.rate_rps == rate_rps), None)
             spread = point.spread(f"{latency}_p99") if point and tail.status == MEASURED else None
-            note = f"p99 {number(spread[0])} to {number(spread[1])}" if spread else ""
+            note = f"p99 {number(spread[0])} to {number(spread[1])}" if spread else tail.note
             cells.append(Td(f"{reading(typical)} / {reading(tail)}", note=note))
         rows.append([_name(findings, variant), *cells])
     heads = ["Variant", *(f">at {rate_rps:g}/s" for rate_rps in offered)]
@@ -117,8 +118,10 @@ def fastest_table(findings: Findings, metric: str) -> Table:
 def _fastest(findings: Findings, envelope: Envelope, family: str, rate_rps: float) -> Td:
     found = envelope.fastest[family, rate_rps]
     if found.latency.value is None:
-        return Td(found.latency.status, "muted")
-    note = times_label(findings.study, found.replicas, found.deployment or family)
+        return Td(found.latency.status, "muted", found.latency.note)
+    note = "; ".join(
+        filter(None, (times_label(findings.study, found.replicas, found.deployment or family), found.latency.note))
+    )
     unread = f"; {len(found.unread)} not measured there" if found.unread else ""
     return Td(reading(found.latency), note=note + unread)
 
@@ -129,7 +132,9 @@ def _best_row(findings: Findings, envelope: Envelope, limit: float) -> list[Td]:
         best = envelope.best[family, limit]
         note = best.rate.note
         if best.rate.value is not None and (envelope.gpus > 1 or len(envelope.families[family]) > 1):
-            note = times_label(findings.study, best.replicas, best.deployment or family)
+            note = "; ".join(
+                filter(None, (times_label(findings.study, best.replicas, best.deployment or family), note))
+            )
         text = reading(best.rate) if best.rate.value is not None else best.rate.status or NONE
         row.append(Td(text, "" if best.rate.value is not None else "muted", note))
     return row

@@ -1,6 +1,7 @@
 """Tables of what limits the numbers: flags, failures and damage."""
 
 from harness.analysis import Findings
+from harness.report.remedies import remedies
 from harness.report.tables.table import Table, Td, table
 from harness.report.words import NONE
 
@@ -18,6 +19,17 @@ def flags_table(findings: Findings) -> Table:
         level = Td(group.level, LEVEL_TONES.get(group.level, ""))
         rows.append([level, Td(group.code, "code"), messages, len(group.cells), Td(cells, "small")])
     return table("Flags", ["Level", "Flag", "What it says", ">Cells", "Where"], rows)
+
+
+def invalid_table(findings: Findings) -> Table:
+    """The cells that are measured and not compared: what made each invalid, and what to do."""
+    rows = []
+    for measured in findings.study.measured:
+        if flags := [flag for flag in measured.flags if flag.invalid]:
+            why = "; ".join(flag.message for flag in flags)
+            rows.append([measured.cell.title, Td(why, "bad"), "; ".join(remedies(flags))])
+    note = "Not compared with anything. The sweep's command measures invalid load cells again, and nothing else."
+    return table("Invalid cells", ["Cell", "What made it invalid", "What to do"], rows, note)
 
 
 def failures_table(findings: Findings) -> Table:

@@ -18,6 +18,7 @@ UNKNOWN_ITEMS = 1000  # of a suite that does not know how many it has
 
 class Accuracy:
     times = False
+    varies = False
 
     def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
         config = prepared.config

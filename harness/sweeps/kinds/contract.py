@@ -39,6 +39,7 @@ class Bench:
 
 class CellKind(Protocol):
     times: bool  # its result is a speed: what disturbs speed is a caution in it, and a note in another
+    varies: bool  # an invalid result may be valid when it is measured again
 
     def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
         """Yield the session's cells of this kind. `planned`: {key: cell} of earlier ones. Pure."""

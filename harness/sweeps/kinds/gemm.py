@@ -15,6 +15,7 @@ KERNELS = 3  # of a format, its baseline's among them
 
 class Gemm:
     times = True
+    varies = False
 
     def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
         """Yield them layer by layer, the baseline first."""

@@ -18,6 +18,7 @@ from harness.sweeps.session import Session
 
 class Judge:
     times = False
+    varies = False
 
     def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
         """Yield one a variant for each suite; a deployment has none, whose head's answers stand for it."""

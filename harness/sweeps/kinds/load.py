@@ -18,6 +18,7 @@ STREAMS = 8  # at once, where the point does not say
 
 class Load:
     times = True
+    varies = True
 
     def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
         config = prepared.config

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from harness.analysis.speed.readings import (
     AT_LEAST,
     BELOW,
     INTERPOLATED,
+    INVALID,
     MEASURED,
     NOT_MEASURED,
     NOT_REACHED,
@@ -18,6 +21,7 @@ from harness.analysis.speed.readings import (
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Measured
 from harness.records.cell import Cell
+from harness.records.flag import Flag
 from harness.records.point import LoadPoint
 
 
@@ -167,6 +171,30 @@ def test_a_search_without_an_answer_gives_none(result, value, status):
 
 def test_an_invalid_or_absent_search_is_not_read():
     assert searched(None) is None
-    assert searched(search(("resolved", 10.0, 9.5, 10.5), valid=False)) is None
+    found = searched(search(("resolved", 10.0, 9.5, 10.5), valid=False))
+    assert found.value is None and found.status == "invalid"
     mixed = searched(search(("resolved", 10.0, 9.5, 10.5), ("unresolved", 9.0, 5.0, 12.0)))
     assert mixed.value is None
+
+
+def spoiled(rate, code):
+    found = point(rate, 1.0, valid=False)
+    runs = tuple(replace(run, flags=(Flag(code, "invalid"),)) for run in found.runs)
+    return replace(found, runs=runs)
+
+
+def test_a_reading_over_an_invalid_point_is_marked():
+    points = (point(1.0, 10.0), spoiled(2.0, "client_cpu"), point(3.0, 30.0), point(4.0, 60.0))
+    over = latency_at_rate(points, "itl_ms_p99", 2.0)
+    assert (over.status, over.value) == (INTERPOLATED, pytest.approx(20.0))
+    assert over.note == "read over 2/s: invalid (client_cpu)"
+    assert rate_within(points, {"itl_ms_p99": 20.0}).note == "read over 2/s: invalid (client_cpu)"
+    assert rate_within(points, {"itl_ms_p99": 45.0}).note == "", "the invalid point is not between its neighbours"
+
+
+def test_an_invalid_point_is_never_called_not_reached():
+    points = (point(1.0, 10.0), spoiled(2.0, "errors"))
+    beyond = latency_at_rate(points, "itl_ms_p99", 2.0)
+    assert (beyond.status, beyond.note) == (INVALID, "2/s: invalid (errors)")
+    assert rate_within(points, {"itl_ms_p99": 20.0}).note == "2/s: invalid (errors)"
+    assert rate_within(points[1:], {"itl_ms_p99": 20.0}).status == INVALID
