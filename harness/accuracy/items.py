@@ -70,4 +70,4 @@ def truncation_flags(counts: Counts, max_tokens: int) -> list[Flag]:
 
 
 def outcome(result: AccuracyResult, rows: Collection[Item] | Collection[TextWindow], flags: list[Flag]) -> Outcome:
-    return Outcome(result.to_json(), [row.to_json() for row in rows], flags)
+    return Outcome(result, [row.to_json() for row in rows], flags)

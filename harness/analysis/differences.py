@@ -57,7 +57,7 @@ def _facts(variant: Variant, study: Study, measured: list[Measured], subjects: s
     add("scheme weights", variant.weights)
     add("scheme activations", variant.activations)
     add("scheme sparsity", variant.sparsity or "none")
-    for name, value in _flat(study.host):
+    for name, value in _flat(study.host.to_json()):
         add(f"hardware {name}", value)
     for cell in measured:
         if cell.cell.answered_by_variant and cell.cell.subject in subjects:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.analysis.study import Study, build_study
+from harness.records.engine_facts import ServedCheckpoint
 from harness.records.store import Store
 
 
@@ -21,9 +22,9 @@ def load_study(results: Path) -> Study:
     measured = {record.cell.key for record in records}
     variants = dict(manifest.variants)
     for record in records:  # the size of what was served is known once it was
-        variant, served = variants.get(record.cell.variant), record.engine.get("checkpoint") or {}
-        if variant and served.get("reference") == variant.checkpoint and record.cell.answered_by_variant:
-            variants[variant.name] = replace(variant, checkpoint_bytes=served.get("size_bytes"))
+        variant, served = variants.get(record.cell.variant), record.engine.checkpoint or ServedCheckpoint()
+        if variant and served.reference == variant.checkpoint and record.cell.answered_by_variant:
+            variants[variant.name] = replace(variant, checkpoint_bytes=served.size_bytes)
     manifest = replace(manifest, variants=variants)
     failures = [f for f in store.failures() if f["key"] in wanted and f["key"] not in measured]
     spent = store.spent()

@@ -5,9 +5,8 @@ A record belongs to a cell when their keys agree and, where both carry one, thei
 configuration is not this study's number.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from harness.analysis.settings import Checks, Settings, read_checks, read_settings
@@ -16,11 +15,15 @@ from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
 from harness.records.engine_facts import EngineFacts
 from harness.records.flag import Flag
+from harness.records.host_facts import HostFacts
 from harness.records.item import Item, TextWindow
+from harness.records.load_result import CapacityResult, LoadResult
 from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
 from harness.records.record import Record
 from harness.records.request import Request
+from harness.records.result import Result
 from harness.records.telemetry import Telemetry
+from harness.records.usage import Cost, SpentBeside, Usage
 
 Rows = Callable[[Record], list[dict[str, Any]]]
 
@@ -30,23 +33,28 @@ class Measured:
     """A cell that has its record."""
 
     cell: Cell
-    result: dict[str, Any]
+    result: Result
     flags: tuple[Flag, ...] = ()
     engine: EngineFacts = field(default_factory=EngineFacts)
-    host: dict[str, Any] = field(default_factory=dict)
+    host: HostFacts = HostFacts()
     inputs: dict[str, Any] = field(default_factory=dict)
     started_at: str = ""
     duration_s: float | None = None
     harness: str = ""
     load_rows: Callable[[], list[dict[str, Any]]] = field(default=list, repr=False, compare=False)
     telemetry: Telemetry = field(default_factory=Telemetry)
-    usage: dict[str, Any] = field(default_factory=dict)  # requests and tokens, as the server counted them
-    cost: dict[str, Any] | None = None  # what they cost, where they have a price
+    usage: Usage = Usage()  # requests and tokens, as the server counted them
+    cost: Cost | None = None  # what they cost, where they have a price
 
-    @cached_property
+    @property
     def scored(self) -> AccuracyResult:
         """The result of an accuracy or judge cell."""
-        return AccuracyResult.from_json(self.result)
+        return self.result if isinstance(self.result, AccuracyResult) else AccuracyResult()
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The numbers of a load cell that are known, by name: ``itl_ms_p99``."""
+        return self.result.metrics if isinstance(self.result, LoadResult | CapacityResult) else {}
 
     @property
     def traffic(self) -> dict[str, Any]:
@@ -92,7 +100,7 @@ class Study:
     published: tuple[dict[str, Any], ...]
     command: str
     config: dict[str, Any]
-    host: dict[str, Any]
+    host: HostFacts
     harness: str
     data: str
     measured: tuple[Measured, ...]  # in the manifest's order
@@ -101,7 +109,7 @@ class Study:
     settings: Settings = field(default_factory=Settings)
     checks: Checks = field(default_factory=Checks)
     left_out: tuple[LeftOut, ...] = ()  # not supported on this machine
-    spent: tuple[dict[str, Any], ...] = ()  # what an endpoint took for no record: {what, usage, cost}
+    spent: tuple[SpentBeside, ...] = ()  # what an endpoint took for no record
     damaged: tuple[Damage, ...] = ()  # stored, and left out
 
     @property
@@ -145,7 +153,7 @@ def build_study(
     records: Sequence[Record],
     rows: Rows,
     failures: list[dict[str, Any]],
-    spent: Sequence[dict[str, Any]] = (),
+    spent: Sequence[SpentBeside] = (),
     damaged: Sequence[Damage] = (),
 ) -> Study:
     """`rows(record)` loads a record's rows; it is called only for the cells whose rows an analysis needs."""
@@ -203,14 +211,14 @@ def _measured(cell: Cell, record: Record, rows: Rows) -> Measured:
         cell=cell,
         result=record.result,
         flags=record.flags,
-        engine=EngineFacts.from_json(record.engine),
+        engine=record.engine,
         host=record.host,
         inputs=record.inputs,
-        telemetry=Telemetry.from_json(record.telemetry),
+        telemetry=record.telemetry or Telemetry(),
         started_at=record.started_at,
         duration_s=record.duration_s,
         harness=record.harness,
         load_rows=lambda: rows(record),
-        usage=record.usage,
+        usage=record.usage or Usage(),
         cost=record.cost,
     )

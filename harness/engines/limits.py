@@ -2,7 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
+
+from harness.records.usage import Usage
 
 CHARACTERS_PER_TOKEN = 4  # of text whose tokens nobody has counted
 
@@ -52,12 +54,14 @@ def tokens_of(body: dict[str, Any]) -> int:
 class Meter:
     """Requests that were answered and their tokens, by the server's own count."""
 
-    COUNTS: ClassVar = ("requests", "prompt_tokens", "completion_tokens")
-
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     _told: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(requests=self.requests, prompt_tokens=self.prompt_tokens, completion_tokens=self.completion_tokens)
 
     def add(self, prompt_tokens: int, completion_tokens: int) -> None:
         self.requests += 1

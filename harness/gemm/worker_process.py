@@ -15,7 +15,9 @@ from harness.gemm.formats import flops, format_of, moved_bytes
 from harness.gemm.hardware import data_sheet
 from harness.gemm.shapes import Layer
 from harness.records import Outcome
+from harness.records.engine_facts import EngineFacts
 from harness.records.flag import Flag
+from harness.records.gemm_result import GemmResult
 
 SEED = 0
 START_S, GRACE_S = 300.0, 5.0
@@ -91,7 +93,7 @@ class Worker:
                 f"{log_tail(self.log)}\n  the whole log: {self.log}"
             )
 
-    def engine_facts(self, kernel: str) -> dict[str, Any]:
+    def engine_facts(self, kernel: str) -> EngineFacts:
         """As every record has them."""
         versions = {name: found for name, found in (self.facts.get("versions") or {}).items() if found}
         own = next((versions[name] for name in self.gemm.packages if name in versions), None)
@@ -99,7 +101,7 @@ class Worker:
         facts = {"kind": self.config.engine.kind, "version": version, "device": self.config.engine.device}
         facts |= {key: self.facts.get(key) for key in ("device_name", "threads", "cuda", "cache_bytes")}
         facts |= {"versions": versions, "command": self.facts.get("command"), "log": str(self.log)}
-        return facts | {"kernels": [{"layer": "products", "kernel": kernel, "emulated": False}]}
+        return EngineFacts.from_json(facts | {"kernels": [{"layer": "products", "kernel": kernel, "emulated": False}]})
 
 
 def outcome(config: Config, variant: str, layer: Layer, found: Measured, facts: dict[str, Any]) -> tuple[Outcome, str]:
@@ -137,7 +139,7 @@ def outcome(config: Config, variant: str, layer: Layer, found: Measured, facts: 
     result["layer"] = result.pop("name")
     result |= {"absent": [_told(entry) for entry in reasons], "roofline": roofline(facts)}
     name = engine[0]["kernel"] + (f" ({engine[0]['note']})" if engine[0]["note"] else "")
-    return Outcome(result | {"kernel": name}, rows, flags), name
+    return Outcome(GemmResult.from_json(result | {"kernel": name}), rows, flags), name
 
 
 def _format(config: Config, variant: str) -> str:

@@ -1,7 +1,7 @@
 """One load point on one server: send its requests, compute what came back."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from harness.load.server_metrics import watch
 from harness.load.traffic.requests import expected_prefix_share, plan_requests
 from harness.records import Window
 from harness.records.flag import Flag
+from harness.records.load_result import ClientFigures, LoadResult
 from harness.records.point import LoadPoint
 
 Progress = Callable[[int, int], None]
@@ -25,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PointRun:
-    result: dict[str, Any]
+    result: LoadResult
     samples: list[Sample]
     flags: list[Flag]
     window: Window  # first intended send to last response
@@ -59,11 +60,11 @@ class Bench:
             samples, client, start_s = self.send(requests, point.concurrency, progress)
         if not however_it_ends:
             self._raise_if_hopeless(samples, point.slug)
-        result = {
-            **summarize(samples, point=point, slo=self.scenario.slo),
-            **_client_columns(client),
-            **watched.summary(),
-        }
+        result = replace(
+            summarize(samples, point=point, slo=self.scenario.slo),
+            client=_client_figures(client),
+            server=watched.summary(),
+        )
         shared = expected_prefix_share(self.scenario, point, self.load)
         found = flags(
             result,
@@ -138,17 +139,17 @@ def _window(samples: list[Sample], start_s: float) -> Window:
     return Window(start_s, first, max(first, last))
 
 
-def _client_columns(client: ClientFacts) -> dict[str, Any]:
+def _client_figures(client: ClientFacts) -> ClientFigures:
     lags_ms = np.asarray(client.loop_lag_s) * 1e3
-    return {
-        "event_loop_lag_ms_p99": float(np.percentile(lags_ms, 99)) if lags_ms.size else None,
-        "event_loop_lag_ms_max": float(lags_ms.max()) if lags_ms.size else None,
-        "client_cpu_s": client.cpu_s,
-        "client_cpu_share_max": client.cpu_share_max,
-        "client_workers": client.workers,
-        "connections_opened": client.connections_opened,
-        "reads": client.reads,
-        "unasked_reads": client.unasked_reads,
-        "clock_steps": client.clock_steps,
-        "clock_step_ms_max": 1e3 * client.clock_step_s_max,
-    }
+    return ClientFigures(
+        event_loop_lag_ms_p99=float(np.percentile(lags_ms, 99)) if lags_ms.size else None,
+        event_loop_lag_ms_max=float(lags_ms.max()) if lags_ms.size else None,
+        client_cpu_s=client.cpu_s,
+        client_cpu_share_max=client.cpu_share_max,
+        client_workers=client.workers,
+        connections_opened=client.connections_opened,
+        reads=client.reads,
+        unasked_reads=client.unasked_reads,
+        clock_steps=client.clock_steps,
+        clock_step_ms_max=1e3 * client.clock_step_s_max,
+    )

@@ -21,8 +21,7 @@ that is what it takes to reach the precision in the probes that are left.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from harness.load.metrics import achieved_rps, window
 from harness.load.samples import Sample
 from harness.load.slo import ALLOWED_SHARE, SloReading, Tally, judge
 from harness.load.threshold import Posterior, posterior
+from harness.records.load_result import CapacityProbe, CapacityResult
 from harness.records.point import LoadPoint
 
 INTERVAL = 0.90
@@ -137,28 +137,30 @@ def _precise(found: Capacity, settings: CapacitySearch) -> bool:
     return (found.high_rps - found.low_rps) / 2 <= settings.precision * found.rps
 
 
-def capacity_result(capacity: Capacity) -> dict[str, Any]:
-    """Flat keys of a capacity cell's result, see records/metrics.py."""
-    return {
-        "capacity_rps": capacity.rps,
-        "capacity_rps_low": capacity.low_rps,
-        "capacity_rps_high": capacity.high_rps,
-        "capacity_status": capacity.status,
-        "capacity_limited_by": capacity.limited_by,
-        "probes": [_probe_result(probe) for probe in capacity.probes],
-    }
+def capacity_result(capacity: Capacity, slo: Slo, burst_rps: float | None) -> CapacityResult:
+    return CapacityResult(
+        capacity_rps=capacity.rps,
+        capacity_rps_low=capacity.low_rps,
+        capacity_rps_high=capacity.high_rps,
+        capacity_status=capacity.status,
+        capacity_limited_by=capacity.limited_by,
+        probes=tuple(map(_probe_result, capacity.probes)),
+        slo=asdict(slo),
+        burst_rps=burst_rps,
+    )
 
 
-def _probe_result(probe: Probe) -> dict[str, Any]:
-    return {
-        "rate_rps": probe.rate_rps,
-        "achieved_rps": probe.achieved_rps,
-        "requests": probe.requests,
-        "ratio": _finite(probe.ratio),
-        **{f"{name}_ms_p99": _finite(value) for name, value in probe.reading.p99_ms.items()},
-        **{f"{name}_share_beyond": tally.share for name, tally in probe.tallies.items()},
-        "valid": probe.valid,
-    }
+def _probe_result(probe: Probe) -> CapacityProbe:
+    p99_ms = {f"{name}_ms_p99": _finite(value) for name, value in probe.reading.p99_ms.items()}
+    shares = {f"{name}_share_beyond": tally.share for name, tally in probe.tallies.items()}
+    return CapacityProbe(
+        rate_rps=probe.rate_rps,
+        achieved_rps=probe.achieved_rps,
+        requests=probe.requests,
+        ratio=_finite(probe.ratio),
+        readings={**p99_ms, **shares},
+        valid=probe.valid,
+    )
 
 
 def _finite(value: float) -> float | None:

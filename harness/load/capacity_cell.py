@@ -1,6 +1,6 @@
 """A capacity cell: the search of capacity.py, its probes measured on a server."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from harness.load.bench import Bench, Progress
@@ -19,7 +19,7 @@ def measure_capacity(bench: Bench, point: LoadPoint, progress: Progress) -> Outc
     """Every probe has prompts and arrivals of its own. `progress` counts probes. Raises CellError when a first burst
     of requests shows that the server does not answer."""
     burst = LoadPoint("throughput", None, min(BURST, point.requests), repeat=point.repeat)
-    burst_rps = bench.run(burst).result["achieved_rps"]
+    burst_rps = bench.run(burst).result.achieved_rps
     rows: list[dict[str, Any]] = []
     flags: dict[str, list[Flag]] = {}
 
@@ -33,9 +33,8 @@ def measure_capacity(bench: Bench, point: LoadPoint, progress: Progress) -> Outc
         valid = not any(flag.level == "invalid" and flag.code in OF_THE_CLIENT for flag in run.flags)
         return make_probe(run.samples, one, bench.scenario.slo, valid)
 
-    capacity = search(probe, bench.load.capacity, START * burst_rps)
-    result = {**capacity_result(capacity), "slo": asdict(bench.scenario.slo), "burst_rps": burst_rps}
-    return Outcome(result, rows, _flags(capacity, flags))
+    capacity = search(probe, bench.load.capacity, burst_rps and START * burst_rps)
+    return Outcome(capacity_result(capacity, bench.scenario.slo, burst_rps), rows, _flags(capacity, flags))
 
 
 def _flags(capacity: Capacity, of_probes: dict[str, list[Flag]]) -> list[Flag]:

@@ -5,13 +5,12 @@ for what a careful reader must know; `note` for a finding. Missing an SLO is a r
 server that does not keep up with the offered rate; a client that does not is at fault, and its cell invalid.
 """
 
-from typing import Any
-
 from harness.load.client.oddities import ODDITIES
 from harness.load.client_flags import client_flags, connecting
 from harness.load.metrics import stretch
 from harness.load.samples import Sample, conversations
 from harness.records.flag import Flag
+from harness.records.load_result import LoadResult
 from harness.records.point import LoadPoint
 
 SATURATED = 1.05
@@ -24,7 +23,7 @@ P99_REQUESTS = 100
 
 
 def flags(
-    result: dict[str, Any],
+    result: LoadResult,
     samples: list[Sample],
     *,
     point: LoadPoint,
@@ -50,22 +49,22 @@ def flags(
         *_prefix_cache(result, expected_hit_rate),
         *_server_side(result, samples),
     ]
-    if result["requests_completed"] < P99_REQUESTS:
+    if result.requests_completed < P99_REQUESTS:
         found.append(
             Flag(
                 "few_samples",
                 "note",
-                f"p99 of TTFT, TPOT and E2E over {result['requests_completed']} requests is close to their maximum",
+                f"p99 of TTFT, TPOT and E2E over {result.requests_completed} requests is close to their maximum",
             )
         )
     return found
 
 
-def _implausible(result: dict[str, Any]) -> list[Flag]:
+def _implausible(result: LoadResult) -> list[Flag]:
     """What a server cannot mean is not averaged in silence. In up to 1 % of the requests it moves no percentile but the
     last."""
-    counts, sent = dict(result.get("implausible") or {}), result["requests_sent"]
-    if unasked := result.get("unasked_reads"):
+    counts, sent = dict(result.implausible), result.requests_sent
+    if unasked := result.client.unasked_reads:
         counts["excess_bytes"] = counts.get("excess_bytes", 0) + unasked
     return [
         Flag(
@@ -77,32 +76,32 @@ def _implausible(result: dict[str, Any]) -> list[Flag]:
     ]
 
 
-def _errors(result: dict[str, Any]) -> list[Flag]:
+def _errors(result: LoadResult) -> list[Flag]:
     """Only completed requests are in the figures: above 5 % failed they describe another load than the one asked."""
-    failed, sent = result["requests_failed"], result["requests_sent"]
+    failed, sent = result.requests_failed, result.requests_sent
     if not failed:
         return []
-    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(result["errors"].items()))
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(result.errors.items()))
     level = "invalid" if failed > FAILED_SHARE * sent else "caution"
     return [Flag("errors", level, f"{failed} of {sent} requests failed ({kinds}) and are not in the figures")]
 
 
-def _cut_short(result: dict[str, Any]) -> list[Flag]:
+def _cut_short(result: LoadResult) -> list[Flag]:
     """What the cell's time-out cuts off are its slowest requests: the figures of the rest are too good."""
-    cancelled, unsent = result["requests_cancelled"], result["requests_unsent"] - result["turns_dropped"]
+    cancelled, unsent = result.requests_cancelled, result.requests_unsent - result.turns_dropped
     if not cancelled and not unsent:
         return []
     message = f"the cell ran out of time: {cancelled} requests cancelled, {unsent} never sent"
     return [Flag("cell_timeout", "invalid", message)]
 
 
-def _dropped_turns(result: dict[str, Any]) -> list[Flag]:
+def _dropped_turns(result: LoadResult) -> list[Flag]:
     """A conversation that breaks off leaves its later turns, with the longest prompts, out of the load."""
-    dropped = result["turns_dropped"]
+    dropped = result.turns_dropped
     if not dropped:
         return []
-    level = "invalid" if dropped > FAILED_SHARE * (result["requests_sent"] + dropped) else "caution"
-    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(result["errors"].items()))
+    level = "invalid" if dropped > FAILED_SHARE * (result.requests_sent + dropped) else "caution"
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(result.errors.items()))
     return [Flag("turns_dropped", level, f"{dropped} later turns were not sent: an earlier one had failed ({kinds})")]
 
 
@@ -141,12 +140,12 @@ def _mismatches(turns: list[Sample]) -> list[tuple[Sample, int]]:
     return found
 
 
-def _merged(result: dict[str, Any]) -> list[Flag]:
+def _merged(result: LoadResult) -> list[Flag]:
     """Gaps of 0 that are not the engine's, when over 1 % of the gaps: the low percentiles of ITL suffer first."""
     found = []
-    events, tokens = result["token_events"], result["completion_tokens"]
-    if result["merged_events"] > MERGED_SHARE * events:
-        message = f"{result['merged_events']} of {events} token events came in one read with another and share its time"
+    events, tokens = result.token_events, result.completion_tokens
+    if result.merged_events > MERGED_SHARE * events:
+        message = f"{result.merged_events} of {events} token events came in one read with another and share its time"
         found.append(Flag("merged_reads", "caution", message))
     if tokens - events > MERGED_SHARE * tokens:
         message = f"the server sent {tokens} tokens in {events} events: ITL is between events, TPOT per token"
@@ -154,7 +153,7 @@ def _merged(result: dict[str, Any]) -> list[Flag]:
     return found
 
 
-def _saturated(result: dict[str, Any], samples: list[Sample], point: LoadPoint) -> list[Flag]:
+def _saturated(result: LoadResult, samples: list[Sample], point: LoadPoint) -> list[Flag]:
     """At a rate, a server that keeps up ends one median conversation after the last arrival. One that falls behind by a
     share x of the arrival time leaves a queue: its latencies grow with the length of the run, and are no property of
     the rate alone.
@@ -166,32 +165,32 @@ def _saturated(result: dict[str, Any], samples: list[Sample], point: LoadPoint) 
     return [Flag("saturated", "note", message)]
 
 
-def _prefix_cache(result: dict[str, Any], expected_hit_rate: float) -> list[Flag]:
+def _prefix_cache(result: LoadResult, expected_hit_rate: float) -> list[Flag]:
     """Prompts are fresh, so hits beyond the shared prefix mean work that the server did not do."""
-    rate = result.get("prefix_cache_hit_rate")
+    rate = result.server.prefix_cache_hit_rate
     if rate is None or rate <= expected_hit_rate + CACHE_SHARE:
         return []
     message = f"{rate:.0%} of prompt tokens came from the prefix cache, {expected_hit_rate:.0%} are shared by design"
     return [Flag("prefix_cache_hits", "caution", message)]
 
 
-def _server_side(result: dict[str, Any], samples: list[Sample]) -> list[Flag]:
+def _server_side(result: LoadResult, samples: list[Sample]) -> list[Flag]:
     """The server must have generated what was received, and of the requests that ended early at most what they asked
     for. 1 % apart, someone counts wrongly or someone else uses the server, and both are worth knowing.
     """
     found = []
-    if preemptions := result.get("preemptions"):
+    if preemptions := result.server.preemptions:
         message = f"the server preempted {preemptions:.0f} requests for lack of KV cache: their gaps are recomputation"
         found.append(Flag("preemptions", "note", message))
-    if dropped := result.get("server_metrics_dropped"):
+    if dropped := result.server.server_metrics_dropped:
         message = f"values of the server's /metrics that are no numbers were left out: {', '.join(dropped)}"
         found.append(Flag("metrics_dropped", "note", message))
-    counted = result.get("server_generation_tokens")
+    counted = result.server.server_generation_tokens
     if counted is None:
         return found
     ended_early = [s for s in samples if s.sent_s is not None and not s.completed]
-    least = result["completion_tokens"] + sum(s.output_tokens for s in ended_early)
-    most = result["completion_tokens"] + sum(max(s.output_tokens, s.asked.output_tokens) for s in ended_early)
+    least = result.completion_tokens + sum(s.output_tokens for s in ended_early)
+    most = result.completion_tokens + sum(max(s.output_tokens, s.asked.output_tokens) for s in ended_early)
     if (1 - SERVER_SHARE) * least <= counted <= (1 + SERVER_SHARE) * most:
         return found
     message = (

@@ -43,15 +43,15 @@ marks it. Percentiles interpolate linearly (numpy's default). What there is no d
 """
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.config.workloads import Slo
-from harness.load.peers import aiperf_columns, vllm_columns
+from harness.load.peers import aiperf_figures, vllm_figures
 from harness.load.samples import Sample, conversations
 from harness.load.spread import percentile_ms, spread_ms
+from harness.records.load_result import LoadResult
 from harness.records.point import LoadPoint
 
 REACHED = 0.95  # of a rate, from which on it counts as served
@@ -140,49 +140,46 @@ def conversation_s(samples: list[Sample]) -> list[float]:
     ]
 
 
-def summarize(samples: list[Sample], *, point: LoadPoint, slo: Slo) -> dict[str, Any]:
-    """The flat `result` of a load cell (see records/metrics.py); latencies in milliseconds."""
+def summarize(samples: list[Sample], *, point: LoadPoint, slo: Slo) -> LoadResult:
+    """Return the result of a load cell without the figures of its client and its server."""
     sent = [s for s in samples if s.sent_s is not None]
     completed = [s for s in samples if s.completed]
-    pooled_itl = spread_ms("itl_ms", _gaps(completed))
+    pooled_itl_ms = spread_ms(_gaps(completed))
     send_lag = [s.send_lag_s for s in sent]
     firsts = [s.intended_s for s in samples if s.asked.turn == 0]
-    return {
-        **spread_ms("ttft_ms", [s.ttft_s for s in completed]),
-        **pooled_itl,
-        **spread_ms("itl_request_ms", [_mean_gap_s(s) for s in completed if len(s.token_s) > 1]),
-        **spread_ms("tpot_ms", [tpot_s(s) for s in completed if s.output_tokens > 1]),
-        **spread_ms("e2e_ms", [s.e2e_s for s in completed]),
-        **spread_ms("ttft_from_send_ms", [s.token_s[0] - s.sent_s for s in completed]),
-        **spread_ms("e2e_from_send_ms", [s.token_s[-1] - s.sent_s for s in completed]),
-        "offered_rps": point.rate_rps,
-        **_rates(samples, completed, window(samples, point), slo),
-        "served_rps": served_rps(samples, point),
-        "duration_s": _duration_s(samples, completed),
-        "arrival_span_s": max(firsts) - min(firsts) if firsts else None,
-        "requests_sent": len(sent),
-        "requests_completed": len(completed),
-        "requests_failed": sum(s.failed for s in sent),
-        "requests_cancelled": sum(s.cancelled for s in sent),
-        "requests_unsent": len(samples) - len(sent),
-        "turns_dropped": sum(_dropped(turns) for turns in conversations(samples)),
-        "send_lag_ms_p50": percentile_ms(send_lag, 50),
-        "send_lag_ms_p99": percentile_ms(send_lag, 99),
-        "prompt_tokens": sum(s.input_tokens for s in completed),
-        "completion_tokens": sum(s.output_tokens for s in completed),
-        "token_events": sum(len(s.token_s) for s in completed),
-        "merged_events": sum(s.merged_events for s in completed),
-        "timestamps": _timestamps(completed),
-        "rejected_stamps": sum(s.rejected_stamps for s in completed),
-        "implausible": dict(Counter(oddity for s in completed for oddity in s.oddities)),
-        "errors": dict(Counter(s.error.kind for s in samples if s.error is not None and s.failed)),
-        **vllm_columns(samples, pooled_itl, slo),
-        **aiperf_columns(samples),
-    }
-
-
-def tpot_s(s: Sample) -> float:
-    return float(s.token_s[-1] - s.token_s[0]) / (s.output_tokens - 1)
+    result = LoadResult(
+        ttft_ms=spread_ms([s.ttft_s for s in completed]),
+        itl_ms=pooled_itl_ms,
+        itl_request_ms=spread_ms([_mean_gap_s(s) for s in completed if len(s.token_s) > 1]),
+        tpot_ms=spread_ms([s.tpot_s for s in completed if s.output_tokens > 1]),
+        e2e_ms=spread_ms([s.e2e_s for s in completed]),
+        ttft_from_send_ms=spread_ms([s.token_s[0] - s.sent_s for s in completed]),
+        e2e_from_send_ms=spread_ms([s.token_s[-1] - s.sent_s for s in completed]),
+        offered_rps=point.rate_rps,
+        served_rps=served_rps(samples, point),
+        duration_s=_duration_s(samples, completed),
+        arrival_span_s=max(firsts) - min(firsts) if firsts else None,
+        requests_sent=len(sent),
+        requests_completed=len(completed),
+        requests_failed=sum(s.failed for s in sent),
+        requests_cancelled=sum(s.cancelled for s in sent),
+        requests_unsent=len(samples) - len(sent),
+        turns_dropped=sum(_dropped(turns) for turns in conversations(samples)),
+        send_lag_ms_p50=percentile_ms(send_lag, 50),
+        send_lag_ms_p99=percentile_ms(send_lag, 99),
+        prompt_tokens=sum(s.input_tokens for s in completed),
+        completion_tokens=sum(s.output_tokens for s in completed),
+        token_events=sum(len(s.token_s) for s in completed),
+        merged_events=sum(s.merged_events for s in completed),
+        timestamps=_timestamps(completed),
+        rejected_stamps=sum(s.rejected_stamps for s in completed),
+        implausible=dict(Counter(oddity for s in completed for oddity in s.oddities)),
+        errors=dict(Counter(s.error.kind for s in samples if s.error is not None and s.failed)),
+        vllm=vllm_figures(samples, pooled_itl_ms, slo),
+        aiperf=aiperf_figures(samples),
+    )
+    span = window(samples, point)
+    return result if span is None or span.seconds <= 0 else _with_rates(result, samples, completed, span, slo)
 
 
 def _mean_gap_s(s: Sample) -> float:
@@ -205,29 +202,26 @@ def _duration_s(samples: list[Sample], completed: list[Sample]) -> float | None:
     return max(float(s.token_s[-1]) for s in completed) - min(s.intended_s for s in samples)
 
 
-def _rates(samples: list[Sample], completed: list[Sample], span: Window | None, slo: Slo) -> dict[str, Any]:
-    if span is None or span.seconds <= 0:
-        names = ("achieved_rps", "output_tok_per_s", "total_tok_per_s", "goodput_rps", "goodput_share")
-        return {"window": None, "window_s": None, **dict.fromkeys(names)}
+def _with_rates(
+    result: LoadResult, samples: list[Sample], completed: list[Sample], span: Window, slo: Slo
+) -> LoadResult:
     output = sum(s.output_tokens * len(s.token_s[span.events(s.token_s)]) / len(s.token_s) for s in completed)
     prompts = sum(s.input_tokens for s in completed if s.token_s[0] in span)
     ended = _ended_in(span, samples)
-    rates = {
-        "window": span.kind,
-        "window_s": [span.start_s, span.end_s],
-        "achieved_rps": len(ended) / span.seconds,
-        "output_tok_per_s": output / span.seconds,
-        "total_tok_per_s": (prompts + output) / span.seconds,
-        "goodput_rps": None,
-        "goodput_share": None,
-    }
+    result = replace(
+        result,
+        window=span.kind,
+        window_s=(span.start_s, span.end_s),
+        achieved_rps=len(ended) / span.seconds,
+        output_tok_per_s=output / span.seconds,
+        total_tok_per_s=(prompts + output) / span.seconds,
+    )
     if slo.ttft_ms_p99 is None and slo.itl_ms_p99 is None:
-        return rates
+        return result
     sent = sum(s.sent_s is not None for s in samples)
     good = {s.index for s in completed if _good(s, slo)}
-    rates["goodput_rps"] = sum(all(turn.index in good for turn in turns) for turns in ended) / span.seconds
-    rates["goodput_share"] = len(good) / sent
-    return rates
+    met = sum(all(turn.index in good for turn in turns) for turns in ended)
+    return replace(result, goodput_rps=met / span.seconds, goodput_share=len(good) / sent)
 
 
 def achieved_rps(samples: list[Sample], span: Window | None) -> float | None:

@@ -23,42 +23,41 @@ servers an empty last one, and it takes a stream that breaks off or carries an e
 a success. AIPerf counts tokens with a tokenizer of its own unless it is told to use the server's usage.
 """
 
-from typing import Any
-
 from harness.config.workloads import Slo
 from harness.load.samples import Sample
 from harness.load.spread import spread_ms
+from harness.records.load_result import AiperfFigures, Spread, VllmFigures
 
 
-def vllm_columns(samples: list[Sample], pooled_itl: dict[str, float | None], slo: Slo) -> dict[str, Any]:
-    """`pooled_itl`: the cell's itl_ms_*, which is vLLM's definition too."""
+def vllm_figures(samples: list[Sample], pooled_itl_ms: Spread, slo: Slo) -> VllmFigures:
+    """`pooled_itl_ms`: the cell's itl_ms, which is vLLM's definition too."""
     completed = [s for s in samples if s.completed]
     ended = [s.end_s for s in samples if s.end_s is not None and s.sent_s is not None]
     seconds = max(ended, default=0.0) if completed else 0.0
-    return {
-        **spread_ms("vllm_ttft_ms", [_ttft_s(s) for s in completed]),
-        **spread_ms("vllm_tpot_ms", [_tpot_s(s) for s in completed if s.output_tokens > 1]),
-        **{f"vllm_{name}": value for name, value in pooled_itl.items()},
-        **spread_ms("vllm_e2el_ms", [_latency_s(s) for s in completed]),
-        "vllm_request_rps": _per(len(completed), seconds),
-        "vllm_output_tok_per_s": _per(sum(s.output_tokens for s in completed), seconds),
-        "vllm_total_tok_per_s": _per(sum(s.input_tokens + s.output_tokens for s in completed), seconds),
-        "vllm_goodput_rps": _goodput_rps(completed, seconds, slo),
-    }
+    return VllmFigures(
+        ttft_ms=spread_ms([_ttft_s(s) for s in completed]),
+        tpot_ms=spread_ms([s.tpot_s for s in completed if s.output_tokens > 1]),
+        itl_ms=pooled_itl_ms,
+        e2el_ms=spread_ms([_latency_s(s) for s in completed]),
+        request_rps=_per(len(completed), seconds),
+        output_tok_per_s=_per(sum(s.output_tokens for s in completed), seconds),
+        total_tok_per_s=_per(sum(s.input_tokens + s.output_tokens for s in completed), seconds),
+        goodput_rps=_goodput_rps(completed, seconds, slo),
+    )
 
 
-def aiperf_columns(samples: list[Sample]) -> dict[str, Any]:
+def aiperf_figures(samples: list[Sample]) -> AiperfFigures:
     completed = [s for s in samples if s.completed]
     seconds = 0.0
     if completed:
         seconds = max(float(s.token_s[-1]) for s in completed) - min(_start_s(s) for s in completed)
-    return {
-        **spread_ms("aiperf_ttft_ms", [_ttft_s(s) for s in completed]),
-        **spread_ms("aiperf_itl_ms", [_tpot_s(s) for s in completed if s.output_tokens > 1]),
-        **spread_ms("aiperf_request_latency_ms", [_latency_s(s) for s in completed]),
-        "aiperf_request_rps": _per(len(completed), seconds),
-        "aiperf_output_tok_per_s": _per(sum(s.output_tokens for s in completed), seconds),
-    }
+    return AiperfFigures(
+        ttft_ms=spread_ms([_ttft_s(s) for s in completed]),
+        itl_ms=spread_ms([s.tpot_s for s in completed if s.output_tokens > 1]),
+        request_latency_ms=spread_ms([_latency_s(s) for s in completed]),
+        request_rps=_per(len(completed), seconds),
+        output_tok_per_s=_per(sum(s.output_tokens for s in completed), seconds),
+    )
 
 
 def _start_s(s: Sample) -> float:
@@ -74,15 +73,11 @@ def _latency_s(s: Sample) -> float:
     return float(s.token_s[-1]) - _start_s(s)
 
 
-def _tpot_s(s: Sample) -> float:
-    return (_latency_s(s) - _ttft_s(s)) / (s.output_tokens - 1) if s.output_tokens > 1 else 0.0
-
-
 def _goodput_rps(completed: list[Sample], seconds: float, slo: Slo) -> float | None:
     if slo.ttft_ms_p99 is None and slo.itl_ms_p99 is None:
         return None
     ttft_s, tpot_s = (float("inf") if ms is None else ms / 1e3 for ms in (slo.ttft_ms_p99, slo.itl_ms_p99))
-    return _per(sum(_ttft_s(s) <= ttft_s and _tpot_s(s) <= tpot_s for s in completed), seconds)
+    return _per(sum(_ttft_s(s) <= ttft_s and (s.output_tokens < 2 or s.tpot_s <= tpot_s) for s in completed), seconds)
 
 
 def _per(count: int, seconds: float) -> float | None:

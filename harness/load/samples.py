@@ -55,6 +55,10 @@ class Sample(Timed):
         return len(self.token_s) if self.completion_tokens is None else self.completion_tokens
 
     @property
+    def generated(self) -> int:
+        return self.output_tokens
+
+    @property
     def send_lag_s(self) -> float:
         assert self.sent_s is not None
         return self.sent_s - self.intended_s - self.connect_s

@@ -9,10 +9,11 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
 
 from harness.engines import Server
 from harness.engines.urls import fetch
+from harness.records.load_result import ServerFigures
 
 TIMEOUT_S = 10.0
 POLL_S, POLL_TIMEOUT_S = 1.0, 3.0
@@ -53,14 +54,16 @@ class Watched:
             del self._series[::2]
             self._skip = 2 * self._skip + 1
 
-    def summary(self) -> dict[str, Any]:
-        """Keys of a load cell's result; None where not exported."""
-        return {
-            **between(self._before, self._after),
-            **{f"server_{name}_max": self._highest(column) for column, name in enumerate(GAUGES, start=1)},
-            "server_series": self._series,
-            "server_metrics_dropped": sorted(self._dropped),
-        }
+    def summary(self) -> ServerFigures:
+        running, waiting, kv_cache_use = (self._highest(column) for column in range(1, 1 + len(GAUGES)))
+        return replace(
+            between(self._before, self._after),
+            server_running_max=running,
+            server_waiting_max=waiting,
+            server_kv_cache_use_max=kv_cache_use,
+            server_series=tuple(map(tuple, self._series)),
+            server_metrics_dropped=tuple(sorted(self._dropped)),
+        )
 
     def _highest(self, column: int) -> float | None:
         return max((value for point in self._series if (value := point[column]) is not None), default=None)
@@ -138,7 +141,7 @@ def _number(word: str) -> float:
         return math.nan
 
 
-def between(before: dict[str, float], after: dict[str, float]) -> dict[str, float | None]:
+def between(before: dict[str, float], after: dict[str, float]) -> ServerFigures:
     """What the counters say happened from one scrape to the next.
 
     prefix_cache_hit_rate is hits / queries, in tokens. A server may count hits alone, of all prompt tokens, or beside
@@ -153,13 +156,13 @@ def between(before: dict[str, float], after: dict[str, float]) -> dict[str, floa
     queries, hits = change.get("prefix_cache_queries", change.get("prompt_tokens")), change.get("prefix_cache_hits")
     drafts, proposed, accepted = (change.get(name) for name in ("drafts", "draft_tokens", "accepted_tokens"))
     generated = change.get("generation_tokens")
-    return {
-        "prefix_cache_hit_rate": hits / queries if queries and hits is not None else None,
-        "preemptions": change.get("preemptions"),
-        "server_generation_tokens": generated,
-        "server_prompt_tokens": change.get("prompt_tokens"),
-        "server_requests_succeeded": change.get("requests_succeeded"),
-        "draft_acceptance_rate": accepted / proposed if proposed and accepted is not None else None,
-        "tokens_per_draft": 1 + accepted / drafts if drafts and accepted is not None else None,
-        "drafted_share": accepted / generated if drafts and generated and accepted is not None else None,
-    }
+    return ServerFigures(
+        prefix_cache_hit_rate=hits / queries if queries and hits is not None else None,
+        preemptions=change.get("preemptions"),
+        server_generation_tokens=generated,
+        server_prompt_tokens=change.get("prompt_tokens"),
+        server_requests_succeeded=change.get("requests_succeeded"),
+        draft_acceptance_rate=accepted / proposed if proposed and accepted is not None else None,
+        tokens_per_draft=1 + accepted / drafts if drafts and accepted is not None else None,
+        drafted_share=accepted / generated if drafts and generated and accepted is not None else None,
+    )

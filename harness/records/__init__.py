@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.records.flag import Flag
+from harness.records.result import Result
 
 SCHEMA = 2  # 2: digests (see store.py); 1: none
 
@@ -47,7 +48,7 @@ class Window:
 class Outcome:
     """What measuring a cell gives."""
 
-    result: dict[str, Any]
+    result: Result
     rows: Iterable[dict[str, Any]]  # gone through once
     flags: list[Flag]
     window: Window | None = None  # None: from the cell's start to its end

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Self
+
+from harness.records.fields import Stored
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
+class Counts(Stored):
     """Items of a cell, and how many answers are not what was asked for."""
 
     items: int
@@ -22,51 +24,35 @@ class Counts:
         return {name: count for name, count in asdict(self).items() if count is not None}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Counts":
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
         known = {f.name: int(stored[f.name]) for f in fields(cls) if stored.get(f.name) is not None}
         return cls(**{"items": 0} | known)
 
 
 @dataclass(frozen=True)
-class DataRef:
+class DataRef(Stored):
     """Where the items come from."""
 
-    source: str  # hub | mirror | pocket | text
-    name: str
-    digest: str  # sha256, or the commit of a dataset on the hub
-    population: int | None  # items of the whole suite; fewer items make the suite partial
-
-    def to_json(self) -> dict[str, Any]:
-        return {"source": self.source, "name": self.name, "digest": self.digest, "population": self.population}
+    source: str = ""  # hub | mirror | pocket | text
+    name: str = ""
+    digest: str = ""  # sha256, or the commit of a dataset on the hub
+    population: int | None = None  # items of the whole suite; fewer items make the suite partial
 
     @property
     def label(self) -> str:
         """Name the data for readers: ``hub openai/gsm8k``, ``pocket/mmlu``."""
         return self.name if self.name.startswith(self.source) else f"{self.source} {self.name}".strip()
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any] | None) -> "DataRef":
-        data = data or {}
-        return cls(
-            str(data.get("source") or ""),
-            str(data.get("name") or ""),
-            str(data.get("digest") or ""),
-            data.get("population"),
-        )
-
 
 @dataclass(frozen=True)
-class Score:
+class Score(Stored):
     """A mean over items."""
 
     value: float
     n: int
 
-    def to_json(self) -> dict[str, float]:
-        return {"value": self.value, "n": self.n}
-
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Score":
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
         return cls(float(stored["value"]), int(stored["n"]))
 
 
@@ -75,36 +61,24 @@ def scores_to_json(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccuracyResult:
+class AccuracyResult(Stored):
     """`result` of an accuracy or judge cell."""
 
-    primary: str  # name of the primary score: acc, exact_match_flexible, pass@1, win_rate
-    scores: dict[str, Score]
-    counts: Counts
-    data: DataRef | None
+    primary: str = ""  # name of the primary score: acc, exact_match_flexible, pass@1, win_rate
+    scores: dict[str, Score] = field(default_factory=dict)
+    counts: Counts = Counts(items=0)
+    data: DataRef | None = None
     details: dict[str, Any] = field(
         default_factory=dict
     )  # facts of the suite: few-shot count, chat template, judge and its calibration ...
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "primary": self.primary,
-            "scores": scores_to_json(self.scores),
-            "counts": self.counts.to_json(),
-            "data": self.data.to_json() if self.data else {},
-            "details": self.details,
-        }
+        return super().to_json() | {"data": self.data.to_json() if self.data else {}}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "AccuracyResult":
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read a result; an older one, or one of a judge, may lack any of it."""
-        return cls(
-            primary=stored.get("primary") or "",
-            scores={name: Score.from_json(score) for name, score in (stored.get("scores") or {}).items()},
-            counts=Counts.from_json(stored.get("counts") or {}),
-            data=DataRef.from_json(stored["data"]) if stored.get("data") else None,
-            details=stored.get("details") or {},
-        )
+        return super().from_json({name: value for name, value in stored.items() if value})
 
     @property
     def population(self) -> int | None:

@@ -1,15 +1,17 @@
 """A cell: the unit of work and of storage."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
+from harness.records.fields import Stored
 from harness.records.point import LoadPoint
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Stored):
     """What is measured once: a variant with a suite, with a scenario at a load point, or with a layer's product."""
 
     key: str
@@ -75,7 +77,7 @@ class Cell:
         }
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Self:
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
         point = stored.get("point")
         return cls(
             stored["key"],

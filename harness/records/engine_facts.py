@@ -3,12 +3,14 @@
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Self
+
+from harness.records.fields import Stored
 
 
 @dataclass(frozen=True)
-class Kernel:
+class Kernel(Stored):
     """What the engine runs for one kind of layer."""
 
     layer: str
@@ -32,7 +34,7 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class LoggedScheme:
+class LoggedScheme(Stored):
     """The layers that run one scheme, by the engine's log; `names` are compact."""
 
     layers: int
@@ -49,7 +51,7 @@ class LoggedScheme:
 
 
 @dataclass(frozen=True)
-class ServedCheckpoint:
+class ServedCheckpoint(Stored):
     """The checkpoint that an engine served; `size_bytes`: of its weights; `holds`: what is in its files."""
 
     reference: str | None = None
@@ -59,16 +61,9 @@ class ServedCheckpoint:
     digest: str | None = None
     holds: Any = None
 
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        return cls(**{one.name: stored.get(one.name) for one in fields(cls)})
-
-    def to_json(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in fields(self)}
-
 
 @dataclass(frozen=True)
-class EngineFacts:
+class EngineFacts(Stored):
     """Empty where no engine is recorded. What the log does not name is absent, and older records have less."""
 
     kind: str = ""

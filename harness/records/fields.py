@@ -1,11 +1,14 @@
 """Dataclasses to and from stored JSON: what a new field needs is its declaration."""
 
-from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
-from typing import Any, Self
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import NoneType, UnionType
+from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
+LATER, PREFIX, REST = "later", "prefix", "rest"  # metadata of a field
 Json = dict[str, Any]  # an object as it is stored
-LATER = "later"  # metadata of a field that older stores do not have
+Read = Callable[[Any], Any]
 
 
 def later(default: Any) -> Any:
@@ -16,22 +19,119 @@ def later(default: Any) -> Any:
     return field(default=default, metadata={LATER: True})
 
 
+def optional() -> Any:
+    """Declare a field that is stored only where it is known: None is its default."""
+    return later(None)
+
+
+def inline(default: "Stored", prefix: str) -> Any:
+    """Declare a field whose own fields are stored beside the others, each with `prefix` before its name."""
+    return field(default=default, metadata={PREFIX: prefix})
+
+
+def rest() -> Any:
+    """Declare a dict of every key that is stored and that no other field has."""
+    return field(default_factory=dict, metadata={REST: True})
+
+
 @dataclass(frozen=True)
 class Stored:
-    """A frozen dataclass that is stored as a JSON object with its fields as keys."""
+    """A frozen dataclass that is stored as a JSON object with its fields as keys, nested ones as objects."""
 
     def to_json(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self) if not self._left_out(f)}
+        stored: dict[str, Any] = {}
+        for part in _parts(type(self)):
+            value = getattr(self, part.name)
+            if part.prefix is not None:
+                stored |= {part.prefix + name: one for name, one in value.to_json().items()}
+            elif part.rest:
+                stored |= value
+            elif not part.later or value != part.default:
+                stored[part.name] = _stored(value)
+        return stored
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read what is stored; an absent key, or null, is the field's default."""
-        known = {f.name: stored[f.name] for f in fields(cls) if stored.get(f.name) is not None}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+        return cls._read(stored, "")
+
+    @classmethod
+    def _read(cls, stored: Mapping[str, Any], prefix: str) -> Self:
+        known: dict[str, Any] = {}
+        for part in _parts(cls):
+            if part.inlined is not None:
+                known[part.name] = part.inlined._read(stored, f"{prefix}{part.prefix}")
+            elif part.rest:
+                names = {one.name for one in _parts(cls)}
+                known[part.name] = {name: value for name, value in stored.items() if name not in names}
+            elif (value := stored.get(prefix + part.name)) is not None:
+                known[part.name] = part.read(value) if part.read else value
+        return cls(**known)
 
     def later_fields(self) -> dict[str, Any]:
         """Return the fields declared with `later` that differ from their defaults."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if LATER in f.metadata and not self._left_out(f)}
+        parts = [part for part in _parts(type(self)) if part.later]
+        return {part.name: value for part in parts if (value := getattr(self, part.name)) != part.default}
 
-    def _left_out(self, declared: Field) -> bool:
-        return LATER in declared.metadata and getattr(self, declared.name) == declared.default
+
+@dataclass(frozen=True)
+class _Part:
+    """A field of a stored class. `read`: what makes its value of the JSON value; None: that is the value."""
+
+    name: str
+    read: Read | None
+    later: bool
+    rest: bool
+    prefix: str | None
+    inlined: type[Stored] | None
+    default: Any
+
+
+def _parts(cls: type[Stored]) -> tuple[_Part, ...]:
+    return _declared(cls)  # type: ignore[arg-type]  # mypy takes a dataclass's type for unhashable
+
+
+@functools.cache
+def _declared(cls: type[Stored]) -> tuple[_Part, ...]:
+    hints = get_type_hints(cls)
+    return tuple(
+        _Part(
+            name=one.name,
+            read=_reader(hints[one.name]),
+            later=LATER in one.metadata,
+            rest=REST in one.metadata,
+            prefix=one.metadata.get(PREFIX),
+            inlined=hints[one.name] if PREFIX in one.metadata else None,
+            default=one.default,
+        )
+        for one in fields(cls)
+    )
+
+
+def _reader(hint: Any) -> Read | None:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return next((read for one in args if one is not NoneType and (read := _reader(one))), None)
+    if origin in (tuple, Sequence):
+        return _each(_reader(args[0]))
+    if origin in (dict, Mapping):
+        return _values(_reader(args[1]))
+    return hint.from_json if isinstance(hint, type) and issubclass(hint, Stored) else None
+
+
+def _each(read: Read | None) -> Read:
+    return tuple if read is None else lambda values: tuple(map(read, values))
+
+
+def _values(read: Read | None) -> Read | None:
+    return None if read is None else lambda values: {name: read(value) for name, value in values.items()}
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, Stored):
+        return value.to_json()
+    if isinstance(value, tuple) and value and isinstance(value[0], Stored):
+        return [one.to_json() for one in value]
+    if isinstance(value, dict):
+        return {name: _stored(one) for name, one in value.items()}
+    return value

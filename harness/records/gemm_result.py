@@ -1,10 +1,8 @@
 """`result` of a gemm cell and its rows (harness/gemm): one layer's product, by batch size and kernel."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, field
 
-from harness.records.fields import Stored
+from harness.records.fields import Stored, optional
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Absence(Stored):
 
     kernel: str
     reason: str
-    batch: int | None = None
+    batch: int | None = optional()
 
 
 @dataclass(frozen=True)
@@ -31,14 +29,11 @@ class GemmResult(Stored):
     k: int  # and its inputs
     count: int  # in the model
     format: str = ""  # the variant's number format
+    against: str | None = optional()  # the baseline's
+    tensor_parallel: int | None = optional()
+    kernel: str | None = optional()  # the engine's
     absent: tuple[Absence, ...] = ()
     roofline: Roofline | None = None
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        found, roofline = super().from_json(stored), stored.get("roofline")
-        absent = tuple(map(Absence.from_json, stored.get("absent") or ()))
-        return replace(found, absent=absent, roofline=Roofline.from_json(roofline) if roofline else None)
 
 
 @dataclass(frozen=True)

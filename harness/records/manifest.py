@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from harness.records.cell import Cell
 from harness.records.fields import Stored
+from harness.records.host_facts import HostFacts
 
 WHOLE_VARIANT = "variant"  # LeftOut.part
 
@@ -106,7 +107,7 @@ class Manifest:
     command: str = ""
     config: dict[str, Any] = field(default_factory=dict)  # resolved, as Hydra composed it
     cells: tuple[Cell, ...] = ()
-    host: dict[str, Any] = field(default_factory=dict)
+    host: HostFacts = HostFacts()
     harness: str = ""  # version
     data: str = ""  # hub, or the root of the data
     revisions: dict[str, str | None] = field(default_factory=dict)  # models and texts on the hub: their commits
@@ -131,7 +132,7 @@ class Manifest:
             "command": self.command,
             "config": self.config,
             "cells": [cell.to_json() for cell in self.cells],
-            "host": self.host,
+            "host": self.host.to_json(),
             "harness": self.harness,
             "data": self.data,
             "revisions": self.revisions,
@@ -151,5 +152,6 @@ class Manifest:
                 "published": tuple(known.get("published", ())),
                 "left_out": tuple(map(LeftOut.from_json, known.get("left_out", ()))),
                 "cells": tuple(map(Cell.from_json, stored["cells"])),
+                "host": HostFacts.from_json(stored.get("host") or {}),
             }
         )

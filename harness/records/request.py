@@ -23,6 +23,16 @@ class Timed:
     token_s: Times  # receive time of each event that carried a token
 
     @property
+    def generated(self) -> int:
+        """Tokens of the answer, as the server counts them; by its events where the server does not."""
+        raise NotImplementedError
+
+    @property
+    def tpot_s(self) -> float:
+        """Seconds from the first token to the last / (tokens - 1). Of an answer of two tokens or more."""
+        return float(self.token_s[-1] - self.token_s[0]) / (self.generated - 1)
+
+    @property
     def ttft_s(self) -> float:
         return self.token_s[0] - self.intended_s
 
@@ -46,6 +56,10 @@ class Request(Timed, Stored):
     end_s: float | None = None
     completion_tokens: int | None = None  # by the server's usage
     error: Mapping[str, Any] | None = None  # {"kind", "message"}
+
+    @property
+    def generated(self) -> int:
+        return self.completion_tokens or len(self.token_s)
 
     @property
     def answered(self) -> bool:

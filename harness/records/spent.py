@@ -6,7 +6,6 @@ no such line, and a run that was killed may have cut its last one.
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from blake3 import blake3
 
@@ -14,20 +13,23 @@ from harness.records import SCHEMA
 from harness.records.record_check import COST, USAGE
 from harness.records.shapes import mismatch
 from harness.records.stored_json import Damaged, parse_object
+from harness.records.usage import SpentBeside
+from harness.redaction.masked_data import mask_data
 
 LINE = {"what": str, "usage": USAGE, "cost": COST}
 
 
-def spent_text(lines: Sequence[dict[str, Any]]) -> str:
-    body = "".join(f"{json.dumps(line)}\n" for line in lines)
+def spent_text(lines: Sequence[SpentBeside]) -> str:
+    body = "".join(f"{json.dumps(mask_data(line.to_json()))}\n" for line in lines)
     head = {"schema": SCHEMA, "lines": len(lines), "blake3": blake3(body.encode()).hexdigest()}
     return f"{json.dumps(head)}\n{body}"
 
 
-def spent_lines(data: bytes) -> tuple[list[dict[str, Any]], str | None]:
+def spent_lines(data: bytes) -> tuple[list[SpentBeside], str | None]:
     """Return the lines that can be read, and what is wrong with the file."""
     first, _, body = data.partition(b"\n")
-    found, bad, head = [], 0, None
+    found: list[SpentBeside] = []
+    bad, head = 0, None
     for number, line in enumerate(data.split(b"\n"), 1):
         try:
             value = parse_object(line, "") if line.strip() else None
@@ -37,7 +39,7 @@ def spent_lines(data: bytes) -> tuple[list[dict[str, Any]], str | None]:
         if value and number == 1 and "schema" in value:
             head = value
         elif value and mismatch(value, LINE) is None:
-            found.append(value)
+            found.append(SpentBeside.from_json(mask_data(value)))
         else:
             bad += value is not None
     if head == {"schema": SCHEMA, "lines": len(found), "blake3": blake3(body).hexdigest()} and not bad:

@@ -39,6 +39,7 @@ from harness.records.record import Record
 from harness.records.shapes import Maybe, mismatch
 from harness.records.spent import spent_lines, spent_text
 from harness.records.stored_json import Damaged, read_bytes, read_json, with_digest
+from harness.records.usage import SpentBeside
 from harness.redaction.masked_data import mask_data
 from harness.untrusted.names import link_out, shortened
 
@@ -235,13 +236,12 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, with_digest(_masked({"key": key, "error": error, "log": log})))
 
-    def note_spent(self, what: str, taken: dict[str, Any]) -> None:
-        """`taken`: usage and cost, as in a record."""
+    def note_spent(self, taken: SpentBeside) -> None:
         with disk_errors(self.root):
-            write_atomically(self._spent, spent_text([*self.spent(), mask_data({"what": what, **taken})]))
+            write_atomically(self._spent, spent_text([*self.spent(), taken]))
         self._damages.pop(self._spent, None)
 
-    def spent(self) -> list[dict[str, Any]]:
+    def spent(self) -> list[SpentBeside]:
         """What was taken for no record, as far as it can be read."""
         if not os.path.lexists(self._spent):
             return []
@@ -251,7 +251,7 @@ class Store:
             lines, wrong = [], str(damage)
         if wrong:
             self._note(self._spent, wrong)
-        return [mask_data(line) for line in lines]
+        return lines
 
     @property
     def _spent(self) -> Path:

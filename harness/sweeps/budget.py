@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from statistics import mean
-from typing import Any
 
 from harness.engines.limits import Meter, TokenPrice
 from harness.records.cell import Cell
 from harness.records.store import Store
+from harness.records.usage import Cost, Spent, Usage
 from harness.sweeps.estimate import subject
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.kinds.contract import Tokens
@@ -40,13 +40,12 @@ class Budget:
             f"{wanted:.4g}; raise engine.max_cost, or ask for less"
         )
 
-    def record(self, used: Meter) -> dict[str, Any]:
-        """What a cell's record keeps of it."""
-        kept: dict[str, Any] = {"usage": {name: getattr(used, name) for name in Meter.COUNTS}}
-        if self.price.known:
-            amount = self.price.cost(used.prompt_tokens, used.completion_tokens)
-            kept["cost"] = {"amount": amount, **asdict(self.price)}
-        return kept
+    def record(self, used: Meter) -> Spent:
+        """Return what a cell's record keeps of it."""
+        if not self.price.known:
+            return Spent(usage=used.usage)
+        amount = self.price.cost(used.prompt_tokens, used.completion_tokens)
+        return Spent(usage=used.usage, cost=Cost(amount=amount, **asdict(self.price)))
 
     def words(self, cells: Iterable[Cell]) -> str | None:
         """For the plan; None without a price."""
@@ -65,14 +64,14 @@ def budget(prepared: Prepared, plan: Plan, store: Store) -> Budget:
     if not price.known:
         return Budget()
     records = [store.record(cell.fingerprint) for cell in plan.cells if cell.fingerprint in store]
-    costs = [*(record.cost for record in records), *(taken["cost"] for taken in store.spent())]
-    spent = sum(cost["amount"] for cost in costs if cost and cost["currency"] == price.currency)
+    costs = [*(record.cost for record in records), *(taken.cost for taken in store.spent())]
+    spent = sum(cost.amount for cost in costs if cost and cost.currency == price.currency)
     return Budget(price, prepared.engine.max_cost, estimator(prepared, plan, store), spent)
 
 
 def estimator(prepared: Prepared, plan: Plan, store: Store) -> Callable[[Cell], Tokens]:
     """The mean of the stored cells of the same suite or load point; else what is asked for, answers in full length."""
-    known: dict[str, list[dict[str, int]]] = {}
+    known: dict[str, list[Usage]] = {}
     for cell in plan.cells:
         usage = store.record(cell.fingerprint).usage if cell.fingerprint in store else None
         if usage:
@@ -80,7 +79,7 @@ def estimator(prepared: Prepared, plan: Plan, store: Store) -> Callable[[Cell], 
 
     def tokens(cell: Cell) -> Tokens:
         if seen := known.get(subject(cell)):
-            return mean(one["prompt_tokens"] for one in seen), mean(one["completion_tokens"] for one in seen)
+            return mean(one.prompt_tokens for one in seen), mean(one.completion_tokens for one in seen)
         return KINDS[cell.kind].tokens(cell, prepared)
 
     return tokens

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from harness.records.cell import Cell
-from harness.records.engine_facts import EngineFacts
 from harness.records.record import Record
 from harness.records.store import Store
 
@@ -23,7 +22,7 @@ def cached_words(cells: Iterable[Cell], store: Store, now: datetime) -> list[str
 
 
 def _against(record: Record) -> str:
-    facts = EngineFacts.from_json(record.engine)
+    facts = record.engine
     server = facts.more.get("server")
     label = f"{server} {facts.version}".strip() if server else facts.label
     return f" against {label}" if label else ""

@@ -4,7 +4,6 @@ import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from harness.checkpoints import Checkpoint, gguf
 from harness.checkpoints.inspection import Inspection
@@ -15,7 +14,7 @@ from harness.errors import CellError, DiskFull, HarnessError
 from harness.machine import disk, scratch
 from harness.records import Outcome, Window
 from harness.records.cell import PlannedCell
-from harness.records.engine_facts import ServedCheckpoint
+from harness.records.engine_facts import EngineFacts, ServedCheckpoint
 from harness.records.record_check import result_fault
 from harness.sweeps.engine_flags import engine_flags
 from harness.sweeps.kinds import SERVED
@@ -73,7 +72,7 @@ class Measuring:
             advance=run.progress.advance,
         )
         outcome = SERVED[cell.kind].measure(cell, bench)
-        if wrong := result_fault(cell.kind, outcome.result):
+        if wrong := result_fault(cell.kind, outcome.result.to_json()):
             raise CellError(f"the measurement is impossible and was not stored: {wrong}")
         return outcome
 
@@ -89,11 +88,11 @@ class Measuring:
         log.error("%s", cell.key, exc_info=error)
         return f"{type(error).__name__}: {error}"
 
-    def _served(self) -> dict[str, Any]:
+    def _served(self) -> EngineFacts:
         """Return what a record holds of engine and checkpoint."""
         held = holds(self.inspection) if self.inspection else self._held_by_gguf()
         checkpoint = ServedCheckpoint(**asdict(self.checkpoint), holds=held)
-        return replace(self.server.facts, checkpoint=checkpoint).to_json()
+        return replace(self.server.facts, checkpoint=checkpoint)
 
     def _held_by_gguf(self) -> str | None:
         """An engine that loads no weights is only told a name; there need be no file."""

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from harness.gemm.measure import measure_products
 from harness.records import Outcome
 from harness.records.cell import PlannedCell
+from harness.records.engine_facts import EngineFacts
 from harness.sweeps.run import Run
 from harness.sweeps.session import Session
 
@@ -21,9 +21,7 @@ def measure_products_session(run: Run, session: Session) -> None:
         run.progress.cell(cell.key, run.seconds(cell))
         run.fail(cell, error, log_file, elapsed_s)
 
-    def keep(
-        cell: PlannedCell, outcome: Outcome, engine: dict[str, Any], started_at: datetime, elapsed_s: float
-    ) -> None:
+    def keep(cell: PlannedCell, outcome: Outcome, engine: EngineFacts, started_at: datetime, elapsed_s: float) -> None:
         run.progress.cell(cell.key, run.seconds(cell))
         run.keep(cell, outcome, outcome.flags, engine, started_at, elapsed_s)
 

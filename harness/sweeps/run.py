@@ -15,9 +15,12 @@ from harness.engines.limits import Meter
 from harness.machine import disk, host, scratch
 from harness.records import Outcome
 from harness.records.cell import PlannedCell
+from harness.records.engine_facts import EngineFacts
 from harness.records.flag import Flag
+from harness.records.host_facts import HostFacts
 from harness.records.record import Record
 from harness.records.store import Store, slug
+from harness.records.usage import Spent, SpentBeside, Usage
 from harness.redaction.masking import mask
 from harness.sweeps.budget import Budget
 from harness.sweeps.plan import Plan
@@ -75,28 +78,28 @@ class Run:
 
         return load_tokenizer(self.tokenizer_location)
 
-    def spend(self, session: Session, used: Meter) -> dict[str, Any]:
+    def spend(self, session: Session, used: Meter) -> Spent:
         """Return what was spent, for a record; a judge at an endpoint has another price, or none."""
         if session.served is None:
             return Budget().record(used)
         self.budget.add(used)
         return self.budget.record(used)
 
-    def note_spent(self, what: str, spent: dict[str, Any]) -> None:
+    def note_spent(self, what: str, spent: Spent) -> None:
         """Note costs that no record will hold: the next run of the sweep has to know."""
-        if spent.get("cost", {}).get("amount"):
-            self.store.note_spent(what, spent)
+        if spent.cost and spent.cost.amount:
+            self.store.note_spent(SpentBeside(what=what, usage=spent.usage, cost=spent.cost))
 
     def keep(
         self,
         cell: PlannedCell,
         outcome: Outcome,
         flags: list[Flag],
-        engine: dict[str, Any],
+        engine: EngineFacts,
         started_at: datetime,
         elapsed_s: float,
         seen: Seen | None = None,
-        spent: dict[str, Any] | None = None,
+        spent: Spent | None = None,
     ) -> None:
         seen = seen or Seen()
         self._note_superseded(cell)
@@ -107,12 +110,13 @@ class Run:
             result=outcome.result,
             flags=(*flags, *earlier_note(cell, self.store)),
             engine=engine,
-            **(spent or {}),
-            host=host.facts(),
+            usage=spent.usage if spent else None,
+            cost=spent.cost if spent else None,
+            host=HostFacts.from_json(host.facts()),
             started_at=started_at.isoformat(timespec="seconds"),
             duration_s=round(elapsed_s, 3),
             harness=harness.__version__,
-            telemetry=dict(seen.summary or {}),
+            telemetry=seen.telemetry,
         )
         self.store.write(record, outcome.rows, seen.rows)
         self.tries[cell.key] += 1
@@ -122,7 +126,7 @@ class Run:
         """What an invalid try took is in no record that counts any more."""
         if retried(cell, self.store):
             earlier = self.store.record(cell.fingerprint)
-            self.note_spent(f"{cell.key}, invalid", {"usage": earlier.usage, "cost": earlier.cost or {}})
+            self.note_spent(f"{cell.key}, invalid", Spent(usage=earlier.usage or Usage(), cost=earlier.cost))
 
     def _outcome(self, cell: PlannedCell, record: Record) -> str:
         """Return how it went; an invalid cell that is to be measured once more is one more cell of the run."""

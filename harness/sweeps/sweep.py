@@ -20,6 +20,7 @@ from harness.engines.parallel import gpus_of
 from harness.errors import HarnessError, PreflightError
 from harness.machine import disk, host, scratch
 from harness.records.flag import Flag
+from harness.records.host_facts import HostFacts
 from harness.records.manifest import Manifest, Scenario, Variant
 from harness.records.store import Store
 from harness.redaction.masking import mask
@@ -120,7 +121,7 @@ def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: 
         command=shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
         config=composed,
         cells=tuple(plan.cells),
-        host=host.facts(),
+        host=HostFacts.from_json(host.facts()),
         harness=harness.__version__,
         data=config.data.root or "hub",
         revisions=prepared.revisions,

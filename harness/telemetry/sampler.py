@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,11 +20,12 @@ from harness.machine.pipes import piped
 from harness.machine.scratch import scratch
 from harness.records import Window
 from harness.records.flag import Flag
+from harness.records.result import Result
+from harness.records.telemetry import ForeignProcess, Telemetry
 from harness.telemetry.flags import flags
 from harness.telemetry.processes import strangers
 from harness.telemetry.reasons import names
 from harness.telemetry.summary import per_token, summarize
-from harness.telemetry.summary_types import Summary
 from harness.telemetry.worker import LOOK_EVERY
 
 INTERVAL_S = 0.25
@@ -35,12 +36,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen during one cell. `summary` None: there is no data.
+    """What was seen during one cell. `telemetry` None: there is no data.
 
     `rows`: the samples, `t_s` in seconds since the time zero of the cell's other rows.
     """
 
-    summary: Summary | None = None
+    telemetry: Telemetry | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
 
@@ -118,7 +119,7 @@ class Sampler:
             self._wait(lambda: all(self._last(n) for n in range(len(self._facts))) and bool(self._facts), START_S)
             self._at_start = [p for sample in self._samples for p in sample.get("processes", ())]
 
-    def of_cell(self, times: bool, window: Window, result: dict[str, Any]) -> Seen:
+    def of_cell(self, times: bool, window: Window, result: Result) -> Seen:
         """Return what was seen in the window, which has just passed, once there are samples after it.
 
         `times`: the result is a speed.
@@ -128,15 +129,16 @@ class Sampler:
         self._wait(lambda: all(self._last(n) >= end_s for n in range(len(self._facts))), LAST_S)
         samples = [sample for sample in self._samples if sample["t"] > start_s - look_s]
         self._samples = [sample for sample in self._samples if sample["t"] > end_s - look_s]  # the next cell's first
-        summary = summarize(samples, self._facts, window, self._interval_s)
-        if summary is None:
+        telemetry = summarize(samples, self._facts, window, self._interval_s)
+        if telemetry is None:
             return Seen()
         if times:
-            summary |= per_token(summary["energy_j"], result)
+            telemetry = per_token(telemetry, result)
         inside = [sample for sample in samples if start_s <= sample["t"] <= end_s]
         foreign = strangers(self._at_start, [p for sample in samples for p in sample.get("processes", ())])
-        summary["foreign_processes"] = [{"pid": p["pid"], "name": p["name"], "bytes": p["bytes"]} for p in foreign]
-        return Seen(summary, [_row(sample, window.zero_s) for sample in inside], flags(summary, foreign, times))
+        others = tuple(ForeignProcess(p["pid"], p["name"], p["bytes"]) for p in foreign)
+        telemetry = replace(telemetry, foreign_processes=others)
+        return Seen(telemetry, [_row(sample, window.zero_s) for sample in inside], flags(telemetry, times))
 
     def _wait(self, enough: Callable[[], bool], timeout_s: float) -> None:
         if self._worker is None:

@@ -13,16 +13,19 @@ whole cell. Idle time in it counts, as it is paid for.
                         prompt's. None where one GPU's energy is not known
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from harness.machine.gpu_readings import GpuFacts, Sample
 from harness.records import Window
+from harness.records.load_result import LoadResult
+from harness.records.result import Result
+from harness.records.telemetry import GpuUse, Telemetry
 from harness.telemetry.reasons import IDLE, names
-from harness.telemetry.summary_types import GpuSummary, Summary
 
 Column = Literal["power_w", "sm_mhz", "memory_mhz", "memory_used_bytes", "utilization", "temperature_c"]
 Source = tuple[Literal["counter", "power"], Literal["energy_j", "power_w"]]
@@ -30,7 +33,7 @@ SOURCES: tuple[Source, ...] = (("counter", "energy_j"), ("power", "power_w"))
 COVERED = 0.95  # of the window must lie between samples, else energy is not known
 
 
-def summarize(samples: list[Sample], facts: list[GpuFacts], window: Window, interval_s: float) -> Summary | None:
+def summarize(samples: list[Sample], facts: list[GpuFacts], window: Window, interval_s: float) -> Telemetry | None:
     """`samples` as worker.py writes them, those around the window included; `facts`: of each device.
 
     None: not one sample is in the window.
@@ -40,58 +43,59 @@ def summarize(samples: list[Sample], facts: list[GpuFacts], window: Window, inte
         _gpu([s for s in samples if s["device"] == position], known, start_s, end_s)
         for position, known in enumerate(facts)
     ]
-    if not any(gpu["samples"] for gpu in gpus):
+    if not any(gpu.samples for gpu in gpus):
         return None
-    energies = [gpu["energy_j"] for gpu in gpus if gpu["energy_j"] is not None]
-    return {
-        "window_s": [window.start_s, window.end_s],
-        "interval_s": interval_s,
-        "energy_j": None if len(energies) < len(gpus) else round(sum(energies), 3),
-        "gpus": gpus,
-    }
+    energies = [gpu.energy_j for gpu in gpus if gpu.energy_j is not None]
+    return Telemetry(
+        window_s=(window.start_s, window.end_s),
+        interval_s=interval_s,
+        energy_j=None if len(energies) < len(gpus) else round(sum(energies), 3),
+        gpus=tuple(gpus),
+    )
 
 
-def per_token(energy_j: float | None, result: Mapping[str, Any]) -> Summary:
-    """Return the energy per token of a load cell; None where tokens or energy are not known."""
-    output, prompt = result.get("completion_tokens"), result.get("prompt_tokens")
-    if energy_j is None or not output:
-        return {"energy_j_per_output_token": None, "energy_j_per_token": None}
-    return {
-        "energy_j_per_output_token": energy_j / output,
-        "energy_j_per_token": None if prompt is None else energy_j / (output + prompt),
-    }
+def per_token(telemetry: Telemetry, result: Result) -> Telemetry:
+    """Return it with the energy per token of a load cell, where tokens and energy are known."""
+    energy_j = telemetry.energy_j
+    if energy_j is None or not isinstance(result, LoadResult) or not result.completion_tokens:
+        return telemetry
+    return replace(
+        telemetry,
+        energy_j_per_output_token=energy_j / result.completion_tokens,
+        energy_j_per_token=energy_j / (result.completion_tokens + result.prompt_tokens),
+    )
 
 
-def _gpu(samples: list[Sample], facts: GpuFacts, start_s: float, end_s: float) -> GpuSummary:
+def _gpu(samples: list[Sample], facts: GpuFacts, start_s: float, end_s: float) -> GpuUse:
     inside = [s for s in samples if start_s <= s["t"] <= end_s]
     energy_j, source = energy(samples, start_s, end_s)
     gaps = np.diff([s["t"] for s in inside])
     busy, throttle = _throttle(inside)
-    return {
-        "index": facts.get("index"),
-        "uuid": facts.get("uuid"),
-        "name": facts.get("name"),
-        "mig_instance": facts.get("mig_instance"),
-        "memory_bytes": facts.get("memory_bytes"),
-        "power_limit_w": facts.get("power_limit_w"),
-        "default_power_limit_w": facts.get("default_power_limit_w"),
-        "samples": len(inside),
-        "gap_s_max": round(float(gaps.max()), 3) if gaps.size else None,
-        "energy_j": energy_j,
-        "energy_from": source,
-        "power_w_mean": None if energy_j is None else round(energy_j / (end_s - start_s), 2),
-        "power_w_max": _over(max, inside, "power_w"),
-        "sm_mhz_median": _over(median, inside, "sm_mhz"),
-        "sm_mhz_min": _over(min, inside, "sm_mhz"),
-        "sm_mhz_limit": facts.get("sm_mhz_limit"),
-        "memory_mhz_median": _over(median, inside, "memory_mhz"),
-        "memory_mhz_limit": facts.get("memory_mhz_limit"),
-        "memory_used_bytes_max": _over(max, inside, "memory_used_bytes"),
-        "utilization_mean": _over(lambda values: round(float(np.mean(values)), 4), inside, "utilization"),
-        "temperature_c_max": _over(max, inside, "temperature_c"),
-        "busy_samples": busy,
-        "throttle": throttle,
-    }
+    return GpuUse(
+        index=facts.get("index"),
+        uuid=facts.get("uuid"),
+        name=facts.get("name"),
+        mig_instance=facts.get("mig_instance"),
+        memory_bytes=facts.get("memory_bytes"),
+        power_limit_w=facts.get("power_limit_w"),
+        default_power_limit_w=facts.get("default_power_limit_w"),
+        samples=len(inside),
+        gap_s_max=round(float(gaps.max()), 3) if gaps.size else None,
+        energy_j=energy_j,
+        energy_from=source,
+        power_w_mean=None if energy_j is None else round(energy_j / (end_s - start_s), 2),
+        power_w_max=_over(max, inside, "power_w"),
+        sm_mhz_median=_over(median, inside, "sm_mhz"),
+        sm_mhz_min=_over(min, inside, "sm_mhz"),
+        sm_mhz_limit=facts.get("sm_mhz_limit"),
+        memory_mhz_median=_over(median, inside, "memory_mhz"),
+        memory_mhz_limit=facts.get("memory_mhz_limit"),
+        memory_used_bytes_max=_over(max, inside, "memory_used_bytes"),
+        utilization_mean=_over(lambda values: round(float(np.mean(values)), 4), inside, "utilization"),
+        temperature_c_max=_over(max, inside, "temperature_c"),
+        busy_samples=busy,
+        throttle=throttle,
+    )
 
 
 def energy(samples: list[Sample], start_s: float, end_s: float) -> tuple[float | None, str | None]:

@@ -2,13 +2,12 @@
 
 import json
 import re
-from typing import Any
 
 from harness.analysis import Findings, Study
 from harness.analysis.study import Measured
 from harness.records.cell import Cell
 from harness.records.fields import Json
-from harness.records.host_facts import gpus
+from harness.records.host_facts import HostFacts
 from harness.report.files.markdown import markdown
 from harness.report.files.notes import release_notes
 from harness.report.sections import fill
@@ -75,13 +74,13 @@ def engine_text(measured: tuple[Measured, ...] | list[Measured]) -> str:
     return ", ".join(sorted({engine.label for engine in engines}))
 
 
-def hardware_text(host: dict[str, Any]) -> str:
+def hardware_text(host: HostFacts) -> str:
     """``2 x NVIDIA H100``, else the CPU and its cores."""
-    names = [gpu.name or "GPU" for gpu in gpus(host)]
+    names = [gpu.name or "GPU" for gpu in host.gpus or ()]
     if names:
         return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
-    cores = f", {host['cores']} cores" if host.get("cores") else ""
-    return f"{host.get('cpu') or 'unknown hardware'}{cores}"
+    cores = f", {host.cores} cores" if host.cores else ""
+    return f"{host.cpu or 'unknown hardware'}{cores}"
 
 
 def datasets(study: Study, variant: str | None = None) -> dict[tuple[str, str], dict[str, str]]:

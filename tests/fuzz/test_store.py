@@ -21,6 +21,7 @@ from harness.errors import ConfigError
 from harness.records.manifest import Manifest
 from harness.records.record import Record
 from harness.records.store import Store
+from harness.records.usage import SpentBeside
 from harness.report.files.notes import release_notes
 from harness.report.sections import fill
 from tests.fuzz.budget import examples
@@ -52,7 +53,7 @@ def write_store(root: Path, schema: int) -> Path:
         store.write(
             Record.from_json(record | USED), own, [{"t_s": 0.5, "device": 0, "power_w": 70.0}] if number == 0 else None
         )
-    store.note_spent("bf16, warm-up", USED)
+    store.note_spent(SpentBeside.from_json({"what": "bf16, warm-up", **USED}))
     if schema == 1:
         for path in root.rglob("*.json"):
             value = json.loads(path.read_text())

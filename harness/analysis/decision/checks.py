@@ -163,7 +163,7 @@ def _telemetry(findings: Findings, variant: str) -> Verdict:
     if device(findings) == "CPU":
         return UNSUPPORTED, "the engine serves on a CPU"
     loads = [m for m in _measured(findings, variant) if m.cell.point]
-    measured = [m for m in loads if (m.result.get("duration_s") or 0) >= WATCHED_S]
+    measured = [m for m in loads if m.metrics.get("duration_s", 0.0) >= WATCHED_S]
     if not measured:
         reason = f"no load cell lasted {WATCHED_S:g} s, too short to sample"
         return (FAIL, reason) if loads else _unmeasured(findings, variant, _is_load)

@@ -163,7 +163,7 @@ def _against(
         return replace(result, not_compared=f"the result of {which} is invalid"), None
     try:
         if base.scored.primary != result.metric:
-            raise PairingError(f"{result.suite}: {result.metric!r} is compared with {base.result['primary']!r}")
+            raise PairingError(f"{result.suite}: {result.metric!r} is compared with {base.scored.primary!r}")
         paired = pair_items(base.items(), own.items(), result.metric, f"{result.suite}, {result.variant}")
     except PairingError as error:
         return replace(result, not_compared=str(error)), None

@@ -12,6 +12,7 @@ from harness.analysis.speed.performance import PointResult
 from harness.analysis.speed.readings import AT_LEAST, Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
+from harness.records.load_result import LoadResult
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,9 @@ def costs(study: Study, points: dict, capacities: dict[tuple[str, str], Reading]
 def tokens_a_request(study: Study, points: tuple[PointResult, ...], scenario: str) -> tuple[float, float]:
     """(prompt, output) tokens as the server counted them, over the valid points; else as the scenario asks for."""
     runs = [run.result for point in points if point.valid for run in point.runs]
-    counted = [r for r in runs if r.get("requests_completed") and r.get("completion_tokens") and r.get("prompt_tokens")]
-    if requests := sum(r["requests_completed"] for r in counted):
-        return (
-            sum(r["prompt_tokens"] for r in counted) / requests,
-            sum(r["completion_tokens"] for r in counted) / requests,
-        )
+    counted = [r for r in runs if isinstance(r, LoadResult) and r.completion_tokens and r.prompt_tokens]
+    if requests := sum(r.requests_completed for r in counted):
+        return sum(r.prompt_tokens for r in counted) / requests, sum(r.completion_tokens for r in counted) / requests
     facts = study.scenarios[scenario]
     return float(facts.prompt_tokens), float(facts.output_tokens)
 

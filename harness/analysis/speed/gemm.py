@@ -110,7 +110,9 @@ def gemm(study: Study) -> Gemm | None:
     roofs: dict[str, Roof] = {}
     absent: dict[str, list[Absence]] = {}
     for m in cells:
-        result = GemmResult.from_json(m.result)
+        result = m.result
+        if not isinstance(result, GemmResult):
+            continue
         layers[result.layer] = Layer(result.n, result.k, result.count)
         absent.setdefault(m.cell.variant, []).extend(result.absent)
         if roof := _roof(result):

@@ -38,7 +38,7 @@ class PointResult:
         return self.point.rate_rps
 
     def values(self, metric: str) -> list[float]:
-        return [float(run.result[metric]) for run in self.runs if run.result.get(metric) is not None]
+        return [float(run.metrics[metric]) for run in self.runs if metric in run.metrics]
 
     def value(self, metric: str) -> float | None:
         values = self.values(metric)
@@ -134,10 +134,9 @@ def request_times(run: Measured) -> dict[str, np.ndarray]:
     """Per request in ms, of the requests that ended well: the formulas of load/metrics.py, from intended send on."""
     times: dict[str, list[float]] = {"ttft_ms": [], "tpot_ms": [], "e2e_ms": []}
     for request in filter(lambda one: one.answered, run.requests()):
-        tokens, count = request.token_s, request.completion_tokens or len(request.token_s)
         times["ttft_ms"].append(1e3 * request.ttft_s)
         times["e2e_ms"].append(1e3 * request.e2e_s)
-        times["tpot_ms"].append(1e3 * (tokens[-1] - tokens[0]) / (count - 1) if count > 1 else np.nan)
+        times["tpot_ms"].append(1e3 * request.tpot_s if request.generated > 1 else np.nan)
     return {name: np.array(values) for name, values in times.items()}
 
 

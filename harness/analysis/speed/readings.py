@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.speed.performance import PointResult
+from harness.records.load_result import CapacityResult
 
 MEASURED, INTERPOLATED = "measured", "interpolated"
 AT_LEAST, BELOW, NOT_REACHED, NOT_MEASURED = "at least", "below", "not reached", "not measured"
@@ -132,7 +133,7 @@ def searched(point: PointResult | None) -> Reading | None:
         return None
     if not point.valid:
         return Reading(None, INVALID, invalid_words([point]))
-    statuses = {run.result.get("capacity_status") for run in point.runs}
+    statuses = {run.result.capacity_status for run in point.runs if isinstance(run.result, CapacityResult)}
     low, high = point.values("capacity_rps_low"), point.values("capacity_rps_high")
     between = f"[{min(low):.2f}, {max(high):.2f}]" if low and high else ""
     if statuses == {"resolved"}:

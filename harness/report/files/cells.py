@@ -19,11 +19,10 @@ def cells_csv(findings: Findings) -> str:
     writer = csv.DictWriter(output, head, restval="", lineterminator="\n")
     writer.writeheader()
     for measured in study.measured:
-        result = measured.result
         row = _identity(measured.cell) | {"status": "measured" if measured.valid else "invalid"}
         row |= {"flags": " ".join(sorted({flag.code for flag in measured.flags}))}
         row |= _score(measured.scored)
-        row |= {name: result.get(name) for name in (*METRICS, "requests_completed", "requests_failed")}
+        row |= {name: measured.metrics.get(name) for name in (*METRICS, "requests_completed", "requests_failed")}
         row |= {name: getattr(measured.telemetry, name) for name in ENERGY}
         writer.writerow(_inert(row | {"duration_s": measured.duration_s, "started_at": measured.started_at}))
     for failure in study.failures:

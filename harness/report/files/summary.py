@@ -49,7 +49,7 @@ def summary(findings: Findings) -> Json:
             "data": study.data,
             "command": study.command,
             "harness": study.harness,
-            "host": study.host,
+            "host": study.host.to_json(),
         },
         "marks": [{"word": mark.word, "reason": mark.reason} for mark in findings.marks],
         "variants": {

@@ -10,7 +10,6 @@ from harness.analysis.scalars import scalars
 from harness.analysis.speed.performance import at
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
-from harness.records.host_facts import gpus
 from harness.records.manifest import Published
 from harness.report.tables.table import Table, Td, best, name_of, table
 from harness.report.words import NONE, capacity_gain, measured, number, percent, points, size, times
@@ -147,7 +146,7 @@ def published_table(findings: Findings) -> Table:
 
 def _on_gpu(study: Study, pattern: str | None) -> bool:
     """A figure of one kind of GPU (`gpu`: a pattern for its name) is compared on such a one only."""
-    return pattern is None or any(re.search(pattern, gpu.name) for gpu in gpus(study.host))
+    return pattern is None or any(re.search(pattern, gpu.name) for gpu in study.host.gpus or ())
 
 
 def _scalar(findings: Findings, variant: str, metric: str | None, against: str | None) -> Estimate | None:

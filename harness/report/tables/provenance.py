@@ -6,7 +6,7 @@ from typing import Any
 from harness.analysis import Findings
 from harness.analysis.validity import engines
 from harness.records.engine_facts import EngineFacts, LoggedScheme
-from harness.records.host_facts import Gpu, gpus
+from harness.records.host_facts import Gpu
 from harness.report.tables.table import Table, Td, name_of, table
 from harness.report.words import NONE, size
 
@@ -102,10 +102,10 @@ def traffic_table(findings: Findings) -> Table:
 
 def host_table(findings: Findings) -> Table:
     study = findings.study
-    facts = {"harness": study.harness, "data": study.data, "seed": study.seed, **study.host}
+    facts = {"harness": study.harness, "data": study.data, "seed": study.seed, **study.host.to_json()}
     rows = [[key, _text(value)] for key, value in facts.items() if key != "gpus"]
-    if "gpus" in study.host:
-        rows += [[f"GPU {i}", _gpu(gpu)] for i, gpu in enumerate(gpus(study.host))] or [["GPUs", "none"]]
+    if study.host.gpus is not None:
+        rows += [[f"GPU {i}", _gpu(gpu)] for i, gpu in enumerate(study.host.gpus)] or [["GPUs", "none"]]
     days = sorted(measured.started_at for measured in study.measured if measured.started_at)
     rows += [["measured", f"{days[0]} to {days[-1]}"]] if days else []
     return table("Machine and versions", ["Fact", "Value"], rows)

@@ -92,7 +92,7 @@ def _ten_subjects(served: Served) -> Path:
 
 
 def _score(run: Run, name: str) -> float:
-    return run.outcome.result["scores"][name]["value"]
+    return run.outcome.result.scores[name].value
 
 
 def _same(name: str, runs: list[Run]) -> Row:

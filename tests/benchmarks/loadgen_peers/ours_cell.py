@@ -97,7 +97,7 @@ def _measured(cell: Cell, rows: Path) -> dict:
     with rows.open("w") as file:
         for row in outcome.rows:
             file.write(json.dumps(row) + "\n")
-    return outcome.result | {"flags": [asdict(flag) for flag in outcome.flags]}
+    return outcome.result.to_json() | {"flags": [asdict(flag) for flag in outcome.flags]}
 
 
 def _stall(cell: Cell) -> Callable[[int, int], None]:

@@ -77,15 +77,18 @@ def test_the_right_answer_scores_and_every_row_says_what_was_asked(serve, contex
         return problem["prompt"] + problem["canonical_solution"]
 
     outcome = HumanEval("humaneval", HumanEvalConfig(items=20)).run(context(serve(reply), steps))
-    assert outcome.result["scores"] == {"pass@1": {"value": 1.0, "n": 20}, "pass@1_plus": {"value": 1.0, "n": 20}}
-    assert outcome.result["counts"] == {
+    assert outcome.result.to_json()["scores"] == {
+        "pass@1": {"value": 1.0, "n": 20},
+        "pass@1_plus": {"value": 1.0, "n": 20},
+    }
+    assert outcome.result.to_json()["counts"] == {
         "items": 20,
         "truncated": 0,
         "empty": 0,
         "unparsed": 0,
         "errors": 0,
     }
-    assert outcome.result["data"]["population"] == len(problems) and outcome.flags == []
+    assert outcome.result.data.population == len(problems) and outcome.flags == []
     assert {len(row["prompt_hash"]) for row in outcome.rows} == {64} and len({r["id"] for r in outcome.rows}) == 20
     assert all(body["temperature"] == 0 and isinstance(body["prompt"][0], int) for body in bodies)
     assert not any({"seed", "top_p"} & set(body) for body in bodies) and "samples" not in outcome.rows[0]
@@ -97,14 +100,14 @@ def test_truncated_empty_and_unparsed_answers_are_counted(serve, context):
     outcome = HumanEval("humaneval", HumanEvalConfig(items=3, plus=False)).run(
         context(serve(lambda body: next(replies)))
     )
-    assert outcome.result["counts"] == {
+    assert outcome.result.to_json()["counts"] == {
         "items": 3,
         "truncated": 1,
         "empty": 1,
         "unparsed": 3,
         "errors": 0,
     }
-    assert outcome.result["scores"] == {"pass@1": {"value": 0.0, "n": 3}}
+    assert outcome.result.to_json()["scores"] == {"pass@1": {"value": 0.0, "n": 3}}
     assert {flag.code for flag in outcome.flags} == {"truncated", "unparsed"}
 
 
@@ -123,9 +126,9 @@ def test_pass_at_k_is_of_samples_that_differ_by_their_seed(serve, context, token
     outcome = HumanEval("humaneval", config).run(context(serve(reply)))
     assert len(bodies) == 30 and len({body["seed"] for body in bodies}) == 30
     assert all((body["temperature"], body["top_p"]) == (0.8, 0.95) for body in bodies)
-    assert list(outcome.result["scores"]) == ["pass@1", "pass@3", "pass@1_plus", "pass@3_plus"]
-    assert outcome.result["primary"] == "pass@1" and outcome.result["counts"]["answers"] == 30
-    assert "6 samples an item" in outcome.result["details"]["decoding"]
+    assert list(outcome.result.to_json()["scores"]) == ["pass@1", "pass@3", "pass@1_plus", "pass@3_plus"]
+    assert outcome.result.primary == "pass@1" and outcome.result.counts.answers == 30
+    assert "6 samples an item" in outcome.result.details["decoding"]
     for row in outcome.rows:
         seeds = [sample_seed(0, row["id"], index) for index in range(6)]
         assert [s["status"] == "pass" for s in row["samples"]] == [seed % 2 == 0 for seed in seeds]
@@ -152,7 +155,7 @@ def test_plain_completion_continues_the_prompt(serve, context, tokenizer):
         return next(p for p in problems.values() if p["entry_point"] == name)["canonical_solution"]
 
     outcome = HumanEval("humaneval", HumanEvalConfig(items=8, chat=False)).run(context(serve(reply)))
-    assert outcome.result["scores"]["pass@1_plus"]["value"] == 1.0
+    assert outcome.result.scores["pass@1_plus"].value == 1.0
 
 
 def test_canonical_solutions_of_pocket_pass_and_wrong_ones_fail(tmp_path):

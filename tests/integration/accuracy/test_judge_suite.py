@@ -119,8 +119,8 @@ def judged(context, judge, answers, references, weak=()):
 def test_a_good_judge_is_believed_and_finds_the_better_answers(serve, context, style):
     better = said(lambda text: text + " And more.", ITEMS[:8])
     outcome = judged(context(serve(good_judge)), Judge(model="j", prompt=style), better, ITEMS)
-    details = outcome.result["details"]
-    assert outcome.result["scores"]["win_rate"] == {"value": pytest.approx(0.9), "n": 8}
+    details = outcome.result.details
+    assert outcome.result.to_json()["scores"]["win_rate"] == {"value": pytest.approx(0.9), "n": 8}
     assert [row["scores"]["win_rate"] for row in outcome.rows] == pytest.approx([0.9] * 8)
     assert details["calibration"]["accuracy"] == 1.0 and details["calibration"]["low"] > 0.5
     assert details["calibration"]["pairs"] == 36 and details["calibration"]["instructions"] == 12
@@ -136,8 +136,8 @@ def test_liking_a_position_cancels_out_and_is_reported(serve, context, style):
     worse = said(lambda text: text[:-20])
     only_first = serve(lambda path, body: says(path, 0.95))
     outcome = judged(context(only_first), judge, worse, ITEMS)
-    assert outcome.result["scores"]["win_rate"]["value"] == pytest.approx(0.5)
-    calibration = outcome.result["details"]["calibration"]
+    assert outcome.result.scores["win_rate"].value == pytest.approx(0.5)
+    calibration = outcome.result.details["calibration"]
     assert calibration["position_bias"] == 0.5 and calibration["position_bias_low"] > 0.2
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("judge_at_chance", "invalid")]
     biased = serve(lambda path, body: good_judge(path, body, sure=0.7, bias=0.25))
@@ -152,9 +152,9 @@ def test_a_judge_that_only_likes_length_is_found_out(serve, context):
     weak = said(lambda text: "No.")
     longer = said(lambda text: text + " And on and on.")
     outcome = judged(context(serve(longest)), Judge(model="j", prompt="few_shot"), longer, ITEMS, weak)
-    kinds = outcome.result["details"]["calibration"]["by_kind"]
+    kinds = outcome.result.details["calibration"]["by_kind"]
     assert kinds["truncated"]["accuracy"] == kinds["published"]["accuracy"] == 1.0
-    assert kinds["shuffled"]["accuracy"] == 0.5 and outcome.result["scores"]["win_rate"]["value"] > 0.8
+    assert kinds["shuffled"]["accuracy"] == 0.5 and outcome.result.scores["win_rate"].value > 0.8
     [flag] = outcome.flags
     assert (flag.code, flag.level) == ("judge_at_chance", "invalid") and "length does not give away" in flag.message
 
@@ -185,8 +185,8 @@ def test_a_judge_that_names_neither_is_counted(serve, context):
 
     variant = said(lambda text: text + " And more.")
     outcome = judged(context(serve(rambling)), Judge(model="j", prompt="few_shot"), variant, ITEMS)
-    assert outcome.result["counts"]["unparsed"] == 1 and outcome.result["scores"]["win_rate"]["n"] == 11
-    assert outcome.rows[3]["scores"] == {} and outcome.result["details"]["parse_rate"] == pytest.approx(22 / 24)
+    assert outcome.result.counts.unparsed == 1 and outcome.result.scores["win_rate"].n == 11
+    assert outcome.rows[3]["scores"] == {} and outcome.result.details["parse_rate"] == pytest.approx(22 / 24)
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("unparsed", "caution")]
 
 
@@ -197,8 +197,8 @@ def test_a_judge_that_never_names_one_has_no_score_and_is_invalid(serve, context
 
     variant = said(lambda text: text + " And more.")
     outcome = judged(context(serve(silent)), Judge(model="j", prompt=style), variant, ITEMS)
-    assert outcome.result["scores"] == {} and outcome.result["counts"]["unparsed"] == len(ITEMS)
-    assert outcome.result["details"]["parse_rate"] == 0
+    assert outcome.result.scores == {} and outcome.result.counts.unparsed == len(ITEMS)
+    assert outcome.result.details["parse_rate"] == 0
     assert {flag.code for flag in outcome.flags if flag.level == "invalid"} == {"judge_at_chance", "unparsed"}
 
 
@@ -212,8 +212,8 @@ def test_equal_answers_are_a_tie_and_cost_nothing(serve, context):
     known = Calibration(overall=Found(1.0, 0.9, 1.0, 40))
     judge = Judge(model="j", prompt="few_shot")
     outcome = run_judge(context(serve(counting)), judge, ITEMS, ITEMS, calibration=known)
-    assert outcome.result["scores"]["win_rate"]["value"] == 0.5 and calls == []
-    assert outcome.result["counts"]["equal"] == 12
+    assert outcome.result.scores["win_rate"].value == 0.5 and calls == []
+    assert outcome.result.counts.equal == 12
 
 
 def test_pairs_keep_their_order_when_instructions_repeat(serve, tmp_path):
@@ -256,7 +256,7 @@ def test_answers_then_judgement_through_the_suite(serve, context, tmp_path):
     answers = suite.run(context(serve(answering), str(tmp_path / "tokenizer")))
     assert all(any(row["instruction"] in text for text in asked) for row in answers.rows)
     assert all(text.startswith("<|user|>\n") and text.endswith("<|assistant|>") for text in asked)
-    assert answers.result["counts"]["truncated"] == 6 and all(row["scores"] == {} for row in answers.rows)
+    assert answers.result.counts.truncated == 6 and all(row["scores"] == {} for row in answers.rows)
     json.dumps(answers.rows)
     calls = []
 
@@ -270,8 +270,8 @@ def test_answers_then_judgement_through_the_suite(serve, context, tmp_path):
     judging = context(serve(longer))
     outcome = suite.judge(judging, Judge(model="j", prompt="few_shot"), given, baseline)
     first_cell = len(calls)
-    assert outcome.result["scores"]["win_rate"]["value"] == pytest.approx(0.2)
-    assert outcome.result["data"]["population"] > 6 and outcome.result["details"]["reference"] == "baseline"
+    assert outcome.result.scores["win_rate"].value == pytest.approx(0.2)
+    assert outcome.result.data.population > 6 and outcome.result.details["reference"] == "baseline"
     suite.judge(judging, Judge(model="j", prompt="few_shot"), given, baseline)
     assert len(calls) - first_cell == 12 < first_cell  # calibrated once
-    json.dumps(outcome.result), json.dumps(outcome.rows)
+    json.dumps(outcome.result.to_json()), json.dumps(outcome.rows)

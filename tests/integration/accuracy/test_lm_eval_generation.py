@@ -20,10 +20,10 @@ def test_gsm8k_scores_and_counts_are_those_of_the_answers(small_server, ask, tmp
             "exact_match_flexible": float(kind in ("right", "not_strict")),
         }
     of = list(kinds.values()).count
-    assert outcome.result["primary"] == "exact_match_flexible"
+    assert outcome.result.primary == "exact_match_flexible"
     counts = {"items": 40, "truncated": of("endless"), "empty": 0, "unparsed": of("no_number"), "errors": 0}
-    assert outcome.result["counts"] == counts
-    assert outcome.result["scores"]["exact_match_strict"] == {"value": of("right") / 40, "n": 40}
+    assert outcome.result.to_json()["counts"] == counts
+    assert outcome.result.to_json()["scores"]["exact_match_strict"] == {"value": of("right") / 40, "n": 40}
     assert {flag.code for flag in outcome.flags} == {"truncated", "unparsed", "partial"}
     for body in small_server.bodies:
         assert (body["max_tokens"], body["temperature"]) == (99, 0)
@@ -46,4 +46,4 @@ def test_a_wrong_metric_is_refused_before_anything_is_asked(small_server, ask):
     with pytest.raises(CellError, match=r"suites\.gsm8k\.metric: .* no score 'exact_match_flex'; did you mean"):
         ask("gsm8k", "gsm8k", items=3, metric="exact_match_flex")
     assert small_server.bodies == []
-    assert ask("gsm8k", "gsm8k", items=3, metric="exact_match_strict").result["primary"] == "exact_match_strict"
+    assert ask("gsm8k", "gsm8k", items=3, metric="exact_match_strict").result.primary == "exact_match_strict"

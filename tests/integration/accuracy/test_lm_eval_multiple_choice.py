@@ -28,7 +28,7 @@ def test_mmlu_is_one_request_a_question_and_equals_stock_lm_eval(small_server, a
         assert row["scores"] == {"acc": sample["acc"]}
         assert list(row["logprobs"].values()) == pytest.approx([resp[0][0] for resp in sample["resps"]])
         assert (row["doc_hash"], row["prompt_hash"]) == (sample["doc_hash"], sample["prompt_hash"])
-    result = outcome.result
+    result = outcome.result.to_json()
     assert result["primary"] == "acc" and result["counts"]["items"] == 30 and result["data"]["population"] == 100
     assert result["scores"]["acc"]["value"] == pytest.approx(sum(s["acc"] for s in theirs.values()) / 30)
     assert [flag.code for flag in outcome.flags] == ["partial"]
@@ -49,7 +49,7 @@ def test_a_server_that_does_not_know_token_ids_gets_the_exact_fallback(small_ser
         small_server.refuses.add("logprob_token_ids")
     outcome = ask(items=12)
     assert sum(body.get("echo", False) for body in small_server.bodies) == 48 == len(small_server.bodies) - 1
-    assert outcome.result["details"]["multiple_choice"] == "one request a choice"
+    assert outcome.result.details["multiple_choice"] == "one request a choice"
     for ours, theirs in zip(outcome.rows, exact.rows, strict=True):
         assert ours["logprobs"] == pytest.approx(theirs["logprobs"]) and ours["scores"] == theirs["scores"]
 
@@ -63,13 +63,13 @@ def test_an_answer_that_cannot_be_read_costs_one_item(small_server, ask, monkeyp
     bad, *more = [small_server.bodies[at]["prompt"] for at in (-1, -5, -9)]
     small_server.broken = lambda prompt: prompt == bad
     outcome = ask(items=12)
-    assert outcome.result["details"]["multiple_choice"] == manner
+    assert outcome.result.details["multiple_choice"] == manner
     (wrong,) = [row for row in outcome.rows if row["finish_reason"] == "unreadable"]
     assert (wrong["scores"], wrong["response"], "logprobs" in wrong) == ({"acc": 0.0}, "", False)
     assert [row for row in outcome.rows if row is not wrong] == [r for r in whole.rows if r["id"] != wrong["id"]]
-    assert outcome.result["counts"] | {"errors": 0} == whole.result["counts"]
-    assert outcome.result["counts"]["errors"] == 1
-    assert outcome.result["scores"]["acc"]["n"] == 12 and rows_fault(record(outcome), outcome.rows) is None
+    assert outcome.result.to_json()["counts"] | {"errors": 0} == whole.result.to_json()["counts"]
+    assert outcome.result.counts.errors == 1
+    assert outcome.result.scores["acc"].n == 12 and rows_fault(record(outcome), outcome.rows) is None
     assert {flag.code: flag.level for flag in outcome.flags}["unreadable"] == "invalid"  # 1 of 12 is more than 1 %
     small_server.broken = lambda prompt: prompt in (bad, *more)
     with pytest.raises(CellError, match=r"failed 4 times.*choices is '5', not a list"):
@@ -77,7 +77,7 @@ def test_an_answer_that_cannot_be_read_costs_one_item(small_server, ask, monkeyp
 
 
 def record(outcome):
-    return {"cell": {"kind": "accuracy"}, "result": outcome.result}
+    return {"cell": {"kind": "accuracy"}, "result": outcome.result.to_json()}
 
 
 def test_a_server_without_log_probabilities_is_an_error_with_advice(small_server, ask):
@@ -105,14 +105,14 @@ def test_chat_template_makes_the_prompt(small_server, ask):
     small_server.bodies.clear()
     outcome = ask(items=5, fewshot=1, chat_template=True)
     assert small_server.decoder.decode(small_server.bodies[-1]["prompt"]).endswith("<|assistant|>")
-    assert outcome.result["counts"]["items"] == 5 and outcome.result["details"]["chat_template"] is True
+    assert outcome.result.counts.items == 5 and outcome.result.details["chat_template"] is True
 
 
 def test_prompts_longer_than_the_context_lose_their_beginning_as_in_lm_eval(small_server, ask, tmp_path):
     small_server.context_length = 330
     outcome = ask(items=20)
     (flag,) = [flag for flag in outcome.flags if flag.code == "prompt_cut"]
-    assert 0 < outcome.result["details"]["prompts_cut"] <= 20 and "330 tokens" in flag.message
+    assert 0 < outcome.result.details["prompts_cut"] <= 20 and "330 tokens" in flag.message
     theirs = stock(small_server, "mmlu", 20, tmp_path)
     for row in outcome.rows:
         want = [resp[0][0] for resp in theirs[row["id"], "none"]["resps"]]
@@ -130,7 +130,7 @@ def test_bos_is_the_tokenizers_own_choice_unless_told(small_server, ask):
     small_server.bodies.clear()
     outcome = ask(items=2, add_bos=True)
     assert all(body["prompt"][0] == small_server.decoder.bos_token_id for body in small_server.bodies)
-    assert outcome.result["details"]["bos"] is True
+    assert outcome.result.details["bos"] is True
 
 
 def test_what_fails_inside_lm_eval_fails_the_cell_only(small_server, ask):

@@ -100,8 +100,8 @@ def test_every_item_is_what_lm_evals_own_client_gets(hub, suites, small_server, 
     (tmp_path / "work").mkdir()
     context = Context(small_server.server, small_server.tokenizer, None, 0, 8, tmp_path / "work", Seen().progress)
     outcome = LmEval(name, config).run(context)
-    assert outcome.result["counts"]["items"] == 12 and outcome.result["primary"] == (config.metric or "acc")
-    assert outcome.result["details"]["multiple_choice"] == "one request a choice"
+    assert outcome.result.counts.items == 12 and outcome.result.primary == (config.metric or "acc")
+    assert outcome.result.details["multiple_choice"] == "one request a choice"
     indices = sorted(int(row["id"].rpartition("/")[2]) for row in outcome.rows)
     theirs = stock(small_server, name, config.fewshot, {name: indices})
     for row in outcome.rows:
@@ -117,7 +117,7 @@ def test_pocket_items_are_asked_of_a_real_model(suites, small_server, tmp_path, 
     config.items, config.fewshot = None, min(config.fewshot, 3)  # its context is short
     context = Context(small_server.server, small_server.tokenizer, "pocket", 0, 8, tmp_path, Seen().progress)
     outcome = LmEval(name, config).run(context)
-    assert outcome.result["data"]["name"] == f"pocket {name}" and outcome.result["counts"]["items"] >= 12
+    assert outcome.result.data.name == f"pocket {name}" and outcome.result.counts.items >= 12
     assert not outcome.flags or {flag.code for flag in outcome.flags} <= {"prompts_cut"}
-    scores = [row["scores"][outcome.result["primary"]] for row in outcome.rows]
+    scores = [row["scores"][outcome.result.primary] for row in outcome.rows]
     assert all(0 <= score <= 1 for score in scores) and len(set(scores)) > 1, "a model that is no constant"

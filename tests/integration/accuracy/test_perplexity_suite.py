@@ -75,11 +75,11 @@ def windows(rows):
 def test_perplexity_is_what_the_servers_own_distribution_says(serve, context):
     server = BigramServer(logits(0))
     outcome = Perplexity("p", PerplexityConfig(window=64, items=12)).run(context(serve(server)))
-    assert len(outcome.rows) == 12 and outcome.result["data"]["population"] > 500
+    assert len(outcome.rows) == 12 and outcome.result.data.population > 500
     sent = [body["prompt"] for body in server.bodies]
     direct = sum(server.ln_p[a, b] for ids in sent for a, b in itertools.pairwise(ids)) / (12 * 63)
-    assert outcome.result["details"]["perplexity"] == pytest.approx(math.exp(-direct), rel=1e-6)
-    assert outcome.result["scores"] == {} and outcome.result["details"]["tokens"] == 12 * 63
+    assert outcome.result.details["perplexity"] == pytest.approx(math.exp(-direct), rel=1e-6)
+    assert outcome.result.scores == {} and outcome.result.details["tokens"] == 12 * 63
     assert all(len(ids) == 64 for ids in sent) and {body["logprobs"] for body in server.bodies} == {20}
 
 
@@ -106,11 +106,11 @@ def test_a_window_without_log_probabilities_is_left_out_and_two_end_the_suite(se
     (lost,) = [at for at, row in enumerate(outcome.rows) if row["tokens"] == 0]
     rest = [at for at in range(12) if at != lost]
     assert [outcome.rows[at] for at in rest] == [whole[1][at] for at in rest]
-    assert outcome.result["counts"]["items"] == 12 and outcome.result["counts"]["errors"] == 1
-    assert outcome.result["details"]["tokens"] == 11 * 63
+    assert outcome.result.counts.items == 12 and outcome.result.counts.errors == 1
+    assert outcome.result.details["tokens"] == 11 * 63
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("unreadable", "invalid")]
     assert "1 of 12 answers could not be read and are left out" in outcome.flags[0].message
-    assert rows_fault({"cell": {"kind": "accuracy"}, "result": outcome.result}, outcome.rows) is None
+    assert rows_fault({"cell": {"kind": "accuracy"}, "result": outcome.result.to_json()}, outcome.rows) is None
     found = text_gap(list(zip(windows(whole[0]), windows(outcome.rows), strict=True)), [0])
     sides = [windows(rows[at] for at in rest) for rows in whole]
     assert found == text_gap(list(zip(*sides, strict=True)), [0])

@@ -52,7 +52,7 @@ def gsm8k():
 
 def test_an_error_field_of_null_is_an_answer(serve, context):
     server, bodies = serve(lambda body: (200, GOOD | {"error": None}, {}))
-    assert gsm8k().run(context(server)).result["counts"]["empty"] == 0
+    assert gsm8k().run(context(server)).result.counts.empty == 0
     assert len(bodies) == 4, "nothing is asked twice"
 
 
@@ -64,7 +64,7 @@ FILTERED = [{"text": None, "finish_reason": "content_filter"}, None]
 def test_filtered_answers_are_empty_and_counted(choice, suite, serve, context):
     server, _ = serve(lambda body: (200, {"choices": [choice] if choice else []}, {}))
     outcome = suite().run(context(server))
-    assert outcome.result["counts"]["empty"] == 4
+    assert outcome.result.counts.empty == 4
     assert [row["response"] for row in outcome.rows] == [""] * 4
     assert "content_filter" in {flag.code for flag in outcome.flags}
 
@@ -123,7 +123,7 @@ def test_a_server_that_takes_text_only(suite, serve, context, tokenizer):
     suite().run(context(as_ids))
     server, bodies = serve(takes_text, dialect=OPENAI.for_text_prompts())
     outcome = suite().run(context(server))
-    assert outcome.result["counts"]["items"] == 4
+    assert outcome.result.counts.items == 4
     from harness.text.tokenizer import load_tokenizer
 
     read = load_tokenizer(tokenizer)
@@ -167,7 +167,7 @@ def test_one_that_no_try_can_read_is_one_failure_and_more_end_the_suite(serve, c
 
     server, _ = serve(answer)
     outcome = gsm8k().run(context(server))
-    assert outcome.result["counts"]["errors"] == outcome.result["counts"]["empty"] == 1
+    assert outcome.result.counts.errors == outcome.result.counts.empty == 1
     assert {flag.code: flag.level for flag in outcome.flags}["unreadable"] == "invalid"
     server, _ = serve(lambda body: (200, {"choices": 5}, {}))
     with pytest.raises(CellError, match="choices is '5', not a list"):

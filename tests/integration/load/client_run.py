@@ -23,7 +23,7 @@ def run(server, times, *, concurrency=None, tokens=TOKENS, request_timeout_s=5.0
     )
     with schedule as recording:
         samples = [sample(trace, asked) for trace, asked in zip(recording.traces, recording.asked, strict=True)]
-    result = summarize(samples, point=LoadPoint("throughput", None, len(times)), slo=Slo())
+    result = summarize(samples, point=LoadPoint("throughput", None, len(times)), slo=Slo()).to_json()
     ends = result["requests_completed"] + result["requests_failed"] + result["requests_cancelled"]
     assert result["requests_sent"] == ends
     assert result["requests_sent"] + result["requests_unsent"] == len(times)

@@ -40,7 +40,7 @@ def codes(outcome):
 def test_every_profile_measures(scripted, tokenizer, scenario):
     for point in load_points(LOAD, scenario):
         outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
-        r, rows = outcome.result, list(outcome.rows)
+        r, rows = outcome.result.to_json(), list(outcome.rows)
         assert r["requests_completed"] == point.requests == len(rows)
         assert (r["prompt_tokens"], r["completion_tokens"]) == (40 * point.requests, 5 * point.requests)
         assert r["offered_rps"] == point.rate_rps
@@ -65,7 +65,7 @@ def test_a_few_failures_are_flagged(scripted, tokenizer, scenario):
     scripted.script = ["good", "good", "503"]
     point = LoadPoint("single_stream", None, 6, concurrency=1)
     outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
-    assert outcome.result["errors"] == {"http_503": 2}
+    assert outcome.result.errors == {"http_503": 2}
     assert codes(outcome)["errors"] == "invalid"
     assert [row["error"] and row["error"]["kind"] for row in outcome.rows] == [None, None, "http_503"] * 2
 
@@ -89,7 +89,7 @@ def test_prefix_cache_hits_are_flagged(scripted, tokenizer, scenario):
         seed=0,
         progress=lambda done, total: setattr(scripted, "cached_tokens", 20 * done),
     )
-    assert outcome.result["prefix_cache_hit_rate"] == pytest.approx(0.5)
+    assert outcome.result.server.prefix_cache_hit_rate == pytest.approx(0.5)
     assert codes(outcome)["prefix_cache_hits"] == "caution"
 
 
@@ -119,7 +119,7 @@ def test_a_cell_out_of_time_keeps_what_it_has(scripted, tokenizer, scenario):
     point = LoadPoint("single_stream", None, 5, concurrency=1)
     outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, load, seed=0)
     assert codes(outcome)["cell_timeout"] == "invalid"
-    assert outcome.result["requests_completed"] == 2
+    assert outcome.result.requests_completed == 2
 
 
 def test_warm_up_sends_its_requests_and_none_of_the_cells(scripted, tokenizer, scenario):

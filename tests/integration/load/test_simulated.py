@@ -39,7 +39,7 @@ def test_a_conversation_resends_all_that_was_said(known, tokenizer, prose_file):
         if later["turn"]:
             assert later["intended_s"] == pytest.approx(earlier["end_s"] + 0.05, abs=1e-3)
     assert "token_mismatch" not in {flag.code for flag in outcome.flags}
-    assert outcome.result["requests_completed"] == 12
+    assert outcome.result.requests_completed == 12
 
 
 def test_a_server_without_token_ids_cannot_continue_a_conversation(scripted, tokenizer, prose_file):
@@ -72,7 +72,7 @@ def test_a_capacity_is_searched_on_a_server_with_a_knee(tokenizer, prose_file, t
         load = LoadPoints(0, 0, rates_rps=[], capacity=search, request_timeout_s=20.0, cell_timeout_s=40.0)
         (point,) = load_points(load, scenario)
         outcome = measure(server, tokenizer, "tiny", scenario, point, load, seed=0)
-    result, rows = outcome.result, list(outcome.rows)
+    result, rows = outcome.result.to_json(), list(outcome.rows)
     assert len(result["probes"]) <= 4
     served = max(probe["achieved_rps"] for probe in result["probes"] if probe["achieved_rps"])
     assert result["capacity_limited_by"] == "ttft"
@@ -90,4 +90,7 @@ def test_a_capacity_beyond_the_bounds_is_said(tokenizer, prose_file, tmp_path):
     (point,) = load_points(load, scenario)
     with serving(tmp_path / "log") as server:
         outcome = measure(server, tokenizer, "tiny", scenario, point, load, seed=0)
-    assert (outcome.result["capacity_status"], outcome.result["capacity_rps"]) == ("not_reached", 100.0)
+    assert (outcome.result.capacity_status, outcome.result.capacity_rps) == (
+        "not_reached",
+        100.0,
+    )

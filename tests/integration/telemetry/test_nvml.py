@@ -10,6 +10,7 @@ import pytest
 
 from harness.machine.devices import Device
 from harness.records import Window
+from harness.records.load_result import LoadResult
 from harness.telemetry.sampler import sampling
 
 UUID = "GPU-00000000-aaaa-0000-0000-000000000000"
@@ -50,12 +51,12 @@ def test_the_host_facts_of_three_kinds_of_gpu(standin):
     facts, gpus, why = json.loads(standin.run("-c", FACTS).stdout)
     assert why is None and facts["nvml"] == "13.999.01" and gpus == facts["gpus"]
     first, old, sliced = facts["gpus"]
-    assert (first["compute_capability"], first["memory_gib"], first["driver"]) == (9.0, 80.0, "999.01")
-    assert (first["power_limit_w"], first["default_power_limit_w"]) == (500.0, 700.0)
-    assert first["persistence_mode"] is True and first["clocks_locked"] is True
-    assert old["memory_gib"] == 16.0, "from the first version of the question"
-    assert old["persistence_mode"] is None and old["clocks_locked"] is None
-    assert (first["mig_instances"], sliced["mig_instances"]) == (None, 1)
+    assert (first.compute_capability, first.memory_gib, first.driver) == (9.0, 80.0, "999.01")
+    assert (first.power_limit_w, first.default_power_limit_w) == (500.0, 700.0)
+    assert first.persistence_mode is True and first.clocks_locked is True
+    assert old.memory_gib == 16.0, "from the first version of the question"
+    assert old.persistence_mode is None and old.clocks_locked is None
+    assert (first.mig_instances, sliced.mig_instances) == (None, 1)
 
 
 def test_a_measurement_depends_on_the_gpus_that_its_engine_sees(standin):
@@ -81,19 +82,19 @@ def test_samples_through_a_cell(in_reach):
     with sampling((DATA_CENTRE, OLD, INSTANCE), interval_s=0.05) as sampler:
         window = Window(time.monotonic(), 0.1, 0.9)
         time.sleep(1.0)
-        seen = sampler.of_cell(True, window, {"completion_tokens": 30, "prompt_tokens": 60})
-    first, old, sliced = seen.summary["gpus"]
-    assert (first["energy_j"], first["energy_from"]) == (pytest.approx(300 * 0.8, rel=0.01), "counter")
-    assert (old["energy_j"], old["energy_from"]) == (pytest.approx(100 * 0.8, rel=0.01), "power")
-    assert (sliced["energy_j"], sliced["energy_from"], sliced["power_w_max"]) == (None, None, None)
-    assert seen.summary["energy_j"] is None and seen.summary["energy_j_per_output_token"] is None
-    assert (first["sm_mhz_median"], first["sm_mhz_limit"], first["memory_mhz_median"]) == (1410, 1980, 2619)
-    assert (first["memory_used_bytes_max"], sliced["memory_used_bytes_max"]) == (4 << 20, 1 << 20)
-    assert first["throttle"] == {"sw_power_cap": 1.0, "sw_thermal_slowdown": 1.0}
-    assert first["utilization_mean"] == 0.87 and old["utilization_mean"] is None
-    assert first["samples"] > 8, "20 a second, on a busy machine"
+        seen = sampler.of_cell(True, window, LoadResult(completion_tokens=30, prompt_tokens=60))
+    first, old, sliced = seen.telemetry.gpus
+    assert (first.energy_j, first.energy_from) == (pytest.approx(300 * 0.8, rel=0.01), "counter")
+    assert (old.energy_j, old.energy_from) == (pytest.approx(100 * 0.8, rel=0.01), "power")
+    assert (sliced.energy_j, sliced.energy_from, sliced.power_w_max) == (None, None, None)
+    assert seen.telemetry.energy_j is None and seen.telemetry.energy_j_per_output_token is None
+    assert (first.sm_mhz_median, first.sm_mhz_limit, first.memory_mhz_median) == (1410, 1980, 2619)
+    assert (first.memory_used_bytes_max, sliced.memory_used_bytes_max) == (4 << 20, 1 << 20)
+    assert first.throttle == {"sw_power_cap": 1.0, "sw_thermal_slowdown": 1.0}
+    assert first.utilization_mean == 0.87 and old.utilization_mean is None
+    assert first.samples > 8, "20 a second, on a busy machine"
     rows = [row for row in seen.rows if row["device"] == 0]
-    assert len(rows) == first["samples"] and all(0.1 <= row["t_s"] <= 0.9 for row in rows)
+    assert len(rows) == first.samples and all(0.1 <= row["t_s"] <= 0.9 for row in rows)
     assert rows[0]["reasons"] == ["sw_power_cap", "sw_thermal_slowdown"]
     assert [(f.code, f.level) for f in seen.flags] == [("gpu_throttled", "caution"), ("gpu_power_capped", "caution")]
 

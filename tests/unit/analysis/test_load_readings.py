@@ -22,6 +22,7 @@ from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Measured
 from harness.records.cell import Cell
 from harness.records.flag import Flag
+from harness.records.load_result import CapacityResult, LoadResult, Spread
 from harness.records.point import LoadPoint
 
 
@@ -31,7 +32,7 @@ def point(rate, p99, served=None, valid=True, repeats=None):
         cell = Cell(
             f"{rate}-{repeat}", "load", "v", scenario="chat", point=LoadPoint("server", rate, 32), repeat=repeat
         )
-        result = {"itl_ms_p99": value, "achieved_rps": rate if served is None else served}
+        result = LoadResult(itl_ms=Spread(p99=value), achieved_rps=rate if served is None else served)
         runs.append(Measured(cell=cell, result=result))
     return PointResult("v", "chat", LoadPoint("server", rate, 32), valid, tuple(runs))
 
@@ -145,7 +146,8 @@ def search(*results, valid=True):
     runs = []
     for repeat, (status, rate, low, high) in enumerate(results):
         cell = Cell(f"c{repeat}", "load", "v", scenario="chat", point=LoadPoint("capacity", None, 200), repeat=repeat)
-        result = {"capacity_status": status, "capacity_rps": rate, "capacity_rps_low": low, "capacity_rps_high": high}
+        found = {"capacity_status": status, "capacity_rps": rate, "capacity_rps_low": low, "capacity_rps_high": high}
+        result = CapacityResult.from_json(found)
         runs.append(Measured(cell=cell, result=result))
     return PointResult("v", "chat", LoadPoint("capacity", None, 200), valid, tuple(runs))
 

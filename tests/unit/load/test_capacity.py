@@ -4,10 +4,11 @@ import math
 import numpy as np
 import pytest
 
-from harness.config.workloads import CapacitySearch
+from harness.config.workloads import CapacitySearch, Slo
 from harness.load.capacity import Probe, capacity_result, search
 from harness.load.slo import SloReading, Tally
 from harness.load.threshold import TARGET, design_effect, posterior
+from harness.records.load_result import CapacityResult
 
 SETTINGS = CapacitySearch(probes=8)
 BLOCKS = 10
@@ -120,7 +121,8 @@ def test_a_saturated_server_bounds_the_capacity_by_what_it_achieved():
 
 
 def test_the_result_is_flat_and_json():
-    result = capacity_result(search(KnownServer(1, most_rps=26.0, itl=(20.0, 10.0)), SETTINGS))
+    found = search(KnownServer(1, most_rps=26.0, itl=(20.0, 10.0)), SETTINGS)
+    result = capacity_result(found, Slo(itl_ms_p99=50.0), 30.0).to_json()
     assert result["capacity_rps_low"] < result["capacity_rps"] < result["capacity_rps_high"]
     assert result["probes"][0].keys() >= {"rate_rps", "achieved_rps", "requests", "ratio", "itl_share_beyond", "valid"}
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert CapacityResult.from_json(json.loads(json.dumps(result, allow_nan=False))).to_json() == result

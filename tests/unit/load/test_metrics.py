@@ -10,6 +10,7 @@ from harness.config.workloads import Slo
 from harness.load.client.trace import Asked, Failure, Trace
 from harness.load.metrics import served_rps, summarize, window
 from harness.load.samples import row, sample
+from harness.records.load_result import LoadResult
 from harness.records.point import LoadPoint
 from tests.unit.load.samples import made, steady_cell
 
@@ -28,7 +29,7 @@ def at_rate(rate_rps, requests=2):
 
 
 def summary(samples, point=ALL_AT_ONCE, slo=None):
-    return summarize(samples, point=point, slo=slo or Slo())
+    return summarize(samples, point=point, slo=slo or Slo()).to_json()
 
 
 def test_latencies_of_two_requests():
@@ -49,7 +50,7 @@ def test_latencies_of_two_requests():
 
 def test_rates_over_the_whole_duration():
     r = summary([FIRST, SECOND], at_rate(2.0))
-    assert (r["window"], r["window_s"]) == ("whole", [0.0, 2.0])
+    assert (r["window"], r["window_s"]) == ("whole", (0.0, 2.0))
     assert r["duration_s"] == pytest.approx(2.0)
     assert r["achieved_rps"] == pytest.approx(1.0)
     assert r["offered_rps"] == 2.0
@@ -62,7 +63,7 @@ def test_the_steady_window_leaves_out_ramp_and_drain():
     """One request a second for 100 s, each 10 tokens over 10 s: 10 tok/s while ten are in flight."""
     r = summary(steady_cell(rate_rps=1.0, requests=100, tokens=10, gap_s=1.0), at_rate(1.0))
     assert r["window"] == "steady"
-    assert r["window_s"] == [10.0, 99.0]  # the population has filled after one E2E; the last send is at 99 s
+    assert r["window_s"] == (10.0, 99.0)  # the population has filled after one E2E; the last send is at 99 s
     assert r["output_tok_per_s"] == pytest.approx(10.0, rel=0.02)
     assert r["achieved_rps"] == pytest.approx(1.0, rel=0.02)
     assert r["vllm_output_tok_per_s"] == pytest.approx(1000 / 109)  # over ramp and drain
@@ -159,7 +160,7 @@ def test_result_has_the_keys_that_records_promise():
     promised = "offered_rps achieved_rps output_tok_per_s total_tok_per_s duration_s requests_sent requests_completed"
     promised += " requests_failed requests_cancelled send_lag_ms_p99 prompt_tokens completion_tokens errors"
     assert set(promised.split()) <= r.keys()
-    assert json.loads(json.dumps(r)) == r
+    assert LoadResult.from_json(json.loads(json.dumps(r))).to_json() == r
 
 
 def test_rows_hold_the_raw_columns():
@@ -248,7 +249,7 @@ def queue(rate_rps, capacity_rps, seconds, service_s, failed=0):
 @pytest.mark.parametrize("service_s", [0.5, 5.0])
 def test_a_run_that_keeps_up_serves_what_is_offered_although_it_drains(service_s):
     samples = queue(4.0, 6.0, 10, service_s)
-    assert len(samples) / summarize(samples, point=LoadPoint("server", 4.0, 40), slo=Slo())["duration_s"] < 3.95
+    assert len(samples) / summarize(samples, point=LoadPoint("server", 4.0, 40), slo=Slo()).duration_s < 3.95
     assert served_rps(samples, LoadPoint("server", 4.0, 40)) == pytest.approx(4.0)
 
 

@@ -12,6 +12,7 @@ from harness.load.client.trace import Asked, Trace
 from harness.load.flags import flags
 from harness.load.metrics import summarize
 from harness.load.samples import sample
+from harness.records.load_result import LoadResult
 from harness.records.point import LoadPoint
 from tests.unit.load.samples import made
 
@@ -131,7 +132,8 @@ GOOD = made(0, 0.0, 0.002, [0.1, 0.2, 0.4], connect_s=0.001)
 
 def verdict(samples, **changes):
     point = LoadPoint("single_stream", None, 200, concurrency=1)
-    result = {**summarize(samples, point=point, slo=Slo()), "event_loop_lag_ms_p99": 0.2, **changes}
+    stored = {**summarize(samples, point=point, slo=Slo()).to_json(), "event_loop_lag_ms_p99": 0.2, **changes}
+    result = LoadResult.from_json(stored)
     return {flag.code: flag for flag in flags(result, samples, point=point, expected_hit_rate=0.0)}
 
 

@@ -1,5 +1,6 @@
 import itertools
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -8,6 +9,7 @@ import pytest
 from harness.engines import Server, metric_names
 from harness.load import server_metrics
 from harness.load.server_metrics import COUNTERS, GAUGES, MAX_SERIES, Watched, between, watch
+from harness.records.load_result import ServerFigures
 
 parse = partial(server_metrics.parse, names=metric_names.KNOWN)
 
@@ -24,16 +26,7 @@ vllm:kv_cache_usage_perc{engine="0"} 0.25
 vllm:kv_cache_usage_perc{engine="1"} 0.5
 process_cpu_seconds_total 12
 """
-NOTHING = {
-    "prefix_cache_hit_rate": None,
-    "preemptions": None,
-    "server_generation_tokens": None,
-    "server_prompt_tokens": None,
-    "server_requests_succeeded": None,
-    "draft_acceptance_rate": None,
-    "tokens_per_draft": None,
-    "drafted_share": None,
-}
+NOTHING = ServerFigures()
 
 
 def test_speculative_decoding_is_told_by_what_was_drafted_and_accepted():
@@ -46,8 +39,8 @@ def test_speculative_decoding_is_told_by_what_was_drafted_and_accepted():
     before, after = exported(10, 10, 40, 40, 5, 5), exported(20, 40, 80, 160, 15, 65)
     found = between(before, after)
     whole = between(before | {"generation_tokens": 0.0}, after | {"generation_tokens": 700.0})
-    assert whole["drafted_share"] == 0.1 and found["drafted_share"] is None
-    assert found["draft_acceptance_rate"] == 70 / 160 and found["tokens_per_draft"] == 1 + 70 / 40
+    assert whole.drafted_share == 0.1 and found.drafted_share is None
+    assert found.draft_acceptance_rate == 70 / 160 and found.tokens_per_draft == 1 + 70 / 40
     assert between(before, before) == NOTHING, "nothing was drafted"
 
 
@@ -73,28 +66,28 @@ def test_other_engines_names():
 def test_sglang_counts_cached_tokens_of_all_prompt_tokens():
     before = parse("sglang:prompt_tokens_total 100\nsglang:cached_tokens_total 0\n")
     after = parse("sglang:prompt_tokens_total 500\nsglang:cached_tokens_total 100\n")
-    assert between(before, after)["prefix_cache_hit_rate"] == 0.25
+    assert between(before, after).prefix_cache_hit_rate == 0.25
 
 
 def test_llama_cpp_counts_cached_tokens_beside_those_that_it_computes():
     before = parse("llamacpp:prompt_tokens_total 10\nllamacpp:prompt_tokens_cached_total 0\n")
     after = parse("llamacpp:prompt_tokens_total 40\nllamacpp:prompt_tokens_cached_total 10\n")
     seen = between(before, after)
-    assert seen["prefix_cache_hit_rate"] == 0.25 and seen["server_prompt_tokens"] == 40
+    assert seen.prefix_cache_hit_rate == 0.25 and seen.server_prompt_tokens == 40
 
 
 def test_the_hit_rate_is_of_what_happened_between_two_scrapes():
     before = {"prefix_cache_queries": 1500.0, "prefix_cache_hits": 300.0, "preemptions": 2.0, "generation_tokens": 10.0}
     after = {"prefix_cache_queries": 2000.0, "prefix_cache_hits": 400.0, "preemptions": 2.0, "generation_tokens": 60.0}
     changed = {"prefix_cache_hit_rate": 0.2, "preemptions": 0.0, "server_generation_tokens": 50.0}
-    assert between(before, after) == NOTHING | changed
+    assert between(before, after) == replace(NOTHING, **changed)
 
 
 def test_absence_is_absent():
     assert between({}, {}) == NOTHING
     assert between({"prefix_cache_queries": 5.0, "prefix_cache_hits": 1.0}, {}) == NOTHING
     same = {"prefix_cache_queries": 5.0, "prefix_cache_hits": 1.0}
-    assert between(same, same)["prefix_cache_hit_rate"] is None
+    assert between(same, same).prefix_cache_hit_rate is None
     assert between({"preemptions": 9.0}, {"preemptions": 1.0}) == NOTHING  # restarted
 
 
@@ -102,7 +95,7 @@ def test_a_long_cell_keeps_a_bounded_series_of_its_whole_length():
     watched = Watched({})
     for second in range(5000):
         watched.saw(float(second), {"running": float(second % 50)})
-    series = watched.summary()["server_series"]
+    series = watched.summary().server_series
     assert MAX_SERIES / 4 < len(series) < MAX_SERIES
     assert series[0][0] < 20 and series[-1][0] > 4900
     steps = [b[0] - a[0] for a, b in itertools.pairwise(series)]
@@ -143,10 +136,10 @@ def test_a_watch_polls_while_the_cell_runs_and_ends_with_it(exporter, monkeypatc
         while len(seen) < 5:
             enough.wait(0.01)
     found, scrapes = watched.summary(), len(seen)
-    assert found["server_running_max"] == scrapes
-    assert found["server_generation_tokens"] == 100 * (scrapes - 1)
-    assert found["server_waiting_max"] is None
-    assert [point[1] for point in found["server_series"]] == sorted(point[1] for point in found["server_series"])
+    assert found.server_running_max == scrapes
+    assert found.server_generation_tokens == 100 * (scrapes - 1)
+    assert found.server_waiting_max is None
+    assert [point[1] for point in found.server_series] == sorted(point[1] for point in found.server_series)
     assert not any(thread.name == "server-metrics" for thread in threading.enumerate())
 
 
@@ -154,8 +147,8 @@ def test_a_server_without_metrics_is_watched_in_vain():
     with watch(Server("http://127.0.0.1:9", "m")) as watched:
         pass
     found = watched.summary()
-    assert found["server_series"] == [] and found["server_running_max"] is None
-    assert {name: found[name] for name in NOTHING} == NOTHING
+    assert found.server_series == () and found.server_running_max is None
+    assert found == NOTHING
 
 
 def test_what_the_cell_raises_comes_through(exporter):
@@ -171,7 +164,7 @@ def test_values_that_are_no_numbers_are_left_out_and_named(value):
     text = f'vllm:generation_tokens_total{{engine="0"}} {value}\nvllm:generation_tokens_total{{engine="1"}} 7\n'
     assert parse(text, dropped=dropped) == {"generation_tokens": 7.0}
     assert dropped == {"vllm:generation_tokens_total"}
-    assert Watched({}, dropped).summary()["server_metrics_dropped"] == ["vllm:generation_tokens_total"]
+    assert Watched({}, dropped).summary().server_metrics_dropped == ("vllm:generation_tokens_total",)
 
 
 def test_a_sum_that_has_no_number_is_left_out():

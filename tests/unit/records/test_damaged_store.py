@@ -17,6 +17,7 @@ from harness.records.manifest import Manifest, Variant
 from harness.records.record import Record
 from harness.records.record_check import result_fault
 from harness.records.store import Store
+from harness.records.usage import Cost, SpentBeside, Usage
 from harness.report.__main__ import main as report
 from tests.unit.compare.two_sweeps import store as synthetic_store
 
@@ -160,20 +161,17 @@ def test_the_warning_says_what_of_the_damage_is_used(root, tmp_path, capsys, mon
 def test_damaged_failures_and_spendings_are_named(root):
     store = Store(root)
     store.write_failure("bf16/mmlu", "the server died", None)
-    taken = {
-        "usage": {"requests": 1, "prompt_tokens": 1, "completion_tokens": 1},
-        "cost": {"amount": 1.0, "currency": "USD"},
-    }
+    usage, cost = Usage(requests=1, prompt_tokens=1, completion_tokens=1), Cost(amount=1.0, currency="USD")
     for what in ("a", "b"):
-        store.note_spent(what, taken)
+        store.note_spent(SpentBeside(what=what, usage=usage, cost=cost))
     edit(root / "failures/bf16--mmlu.json", error="another")
     lines = (root / "spent.jsonl").read_text().splitlines(keepends=True)
     (root / "spent.jsonl").write_text("".join(lines[:-1]))
     again = Store(root)
-    assert again.failures() == [] and [line["what"] for line in again.spent()] == ["a"]
+    assert again.failures() == [] and [line.what for line in again.spent()] == ["a"]
     assert [damage.path for damage in again.damages] == ["failures/bf16--mmlu.json", "spent.jsonl"]
     again.set_aside()
-    assert [line["what"] for line in Store(root).spent()] == ["a"] and not Store(root).failures()
+    assert [line.what for line in Store(root).spent()] == ["a"] and not Store(root).failures()
 
 
 @pytest.mark.parametrize("file", ["sweep.json", "record.json"])

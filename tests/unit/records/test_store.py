@@ -4,22 +4,24 @@ import os
 import pytest
 
 from harness.errors import ConfigError, DiskFull
+from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
 from harness.records.cell_files import read_rows
 from harness.records.manifest import Manifest, Variant
 from harness.records.record import Record
 from harness.records.store import Store
+from harness.records.usage import Cost, SpentBeside, Usage
 
-RESULT = {"primary": "x", "scores": {}}
+RESULT = AccuracyResult(primary="x")
 
 
 def record(fingerprint="f" * 16, key="bf16/mmlu"):
     return Record(cell=Cell(key, "accuracy", "bf16"), fingerprint=fingerprint, result=RESULT)
 
 
-def used(amount):
-    usage = {"requests": 1, "prompt_tokens": 10, "completion_tokens": 5}
-    return {"usage": usage, "cost": {"amount": amount, "currency": "USD"}}
+def used(what, amount):
+    usage = Usage(requests=1, prompt_tokens=10, completion_tokens=5)
+    return SpentBeside(what=what, usage=usage, cost=Cost(amount=amount, currency="USD"))
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -86,11 +88,11 @@ def test_the_manifest_is_replaced_whole(tmp_path):
 def test_what_was_spent_for_no_record_outlives_a_crash_in_the_middle_of_a_line(tmp_path):
     store = Store(tmp_path)
     assert store.spent() == []
-    store.note_spent("a, warm-up", used(1.0))
+    store.note_spent(used("a, warm-up", 1.0))
     with (tmp_path / "spent.jsonl").open("a") as file:
         file.write('\n{"what": "b", "co')
-    store.note_spent("c", used(2.0))
-    assert [(one["what"], one["cost"]["amount"]) for one in store.spent()] == [("a, warm-up", 1.0), ("c", 2.0)]
+    store.note_spent(used("c", 2.0))
+    assert [(one.what, one.cost.amount) for one in store.spent()] == [("a, warm-up", 1.0), ("c", 2.0)]
 
 
 def test_half_written_files_of_a_run_that_was_killed_are_removed(tmp_path):

@@ -18,7 +18,9 @@ from harness.console import output
 from harness.console.output import MaskedFormatter, MaskedStream
 from harness.engines import process
 from harness.errors import CellError, PreflightError
+from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
+from harness.records.engine_facts import EngineFacts
 from harness.records.manifest import Manifest, Variant
 from harness.records.record import Record
 from harness.records.store import Store
@@ -319,8 +321,8 @@ def test_a_stream_is_written_by_one_thread_at_a_time(monkeypatch):
 def test_a_store_masks_rows_and_never_the_identity_of_a_cell(tmp_path):
     store = Store(tmp_path)
     cell = Cell("bf16/hunter2/1", "accuracy", "bf16", "hunter2", suite="mmlu")
-    result = {"primary": "x", "scores": {}}
-    record = Record(cell=cell, fingerprint="hunter2", result=result, engine={"log": "at hunter2"})
+    result = AccuracyResult(primary="x")
+    record = Record(cell=cell, fingerprint="hunter2", result=result, engine=EngineFacts(log="at hunter2"))
     rows = [{"response": "hunter2", "error": "http://a:b@h"}, {"response": "http://a:b@h"}]
     store.write(record, rows)  # nothing is known yet
     manifest = Manifest("s", "bf16", {"bf16": Variant("bf16", "hunter2")}, suites=("mmlu",), cells=(cell,))

@@ -9,6 +9,7 @@ from harness.analysis.speed.performance import PointResult
 from harness.analysis.speed.readings import AT_LEAST, NOT_REACHED, Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.errors import ConfigError
+from harness.records.load_result import CapacityResult
 from harness.records.point import LoadPoint
 from harness.report.figures.style import styles
 from harness.report.tables.accuracy import judge_table, recovery_table
@@ -175,7 +176,8 @@ def test_closed_loops_and_searches_have_a_table_of_their_own(findings):
     assert other_loads_table(findings).rows == ()
     key = next(iter(findings.points))
     run = findings.points[key][0].runs[0]
-    result = {"capacity_status": "resolved", "capacity_rps": 12.0, "capacity_rps_low": 11.6, "capacity_rps_high": 12.4}
+    found = {"capacity_status": "resolved", "capacity_rps": 12.0, "capacity_rps_low": 11.6, "capacity_rps_high": 12.4}
+    result = CapacityResult.from_json(found)
     searched_run = replace(run, result=result)
     more = (
         PointResult(*key, LoadPoint("concurrency", concurrency=8), True, (run,)),
@@ -183,6 +185,6 @@ def test_closed_loops_and_searches_have_a_table_of_their_own(findings):
     )
     table = other_loads_table(replace(findings, points={**findings.points, key: findings.points[key] + more}))
     loads = [(row[2].text, row[3].text) for row in table.rows]
-    assert loads[0] == ("concurrency, 8 in flight", number(run.result["achieved_rps"]))
+    assert loads[0] == ("concurrency, 8 in flight", number(run.result.achieved_rps))
     assert loads[1] == ("capacity search", "12.0 [11.5, 12.5]"), "95 %, of the search's own 90 %"
     assert table.rows[1][2].note == "one search"

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 
+from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
+from harness.records.engine_facts import EngineFacts
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.sweeps.cached import cached_words
@@ -16,9 +18,15 @@ def stored(tmp_path, *measured):
     for number, (started_at, engine) in enumerate(measured):
         cell = Cell(f"v/s{number}", "accuracy", "v", f"{number:016}")
         cells.append(cell)
-        result = {"primary": "x", "scores": {}}
         store.write(
-            Record(cell=cell, fingerprint=cell.fingerprint, result=result, engine=engine, started_at=started_at), []
+            Record(
+                cell=cell,
+                fingerprint=cell.fingerprint,
+                result=AccuracyResult(primary="x"),
+                engine=EngineFacts.from_json(engine),
+                started_at=started_at,
+            ),
+            [],
         )
     return cells, store
 

@@ -1,9 +1,12 @@
 """Which cells are flagged for what their GPUs did, and what preflight says of other people's processes."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.machine.devices import Device
 from harness.records import Window
+from harness.records.telemetry import ForeignProcess
 from harness.sweeps.kinds import KINDS
 from harness.telemetry.flags import flags
 from harness.telemetry.processes import lines, strangers
@@ -15,7 +18,8 @@ TEN_S = Window(100.0, 0.0, 10.0)
 
 
 def flagged(kind="load", foreign=(), facts=FACTS, **fields):
-    found = flags(summarize(samples(**fields), [facts], TEN_S, 0.25), list(foreign), KINDS[kind].times)
+    telemetry = summarize(samples(**fields), [facts], TEN_S, 0.25)
+    found = flags(replace(telemetry, foreign_processes=foreign), KINDS[kind].times)
     return [(flag.code, flag.level) for flag in found], " ".join(flag.message for flag in found)
 
 
@@ -46,7 +50,7 @@ def test_the_power_cap_is_a_note_on_a_card_as_shipped_and_a_caution_on_another()
 
 
 def test_a_neighbour_flags_the_cell():
-    codes, message = flagged(foreign=[{"pid": 77, "name": "python", "bytes": 1}, {"pid": 9, "name": None, "bytes": 1}])
+    codes, message = flagged(foreign=(ForeignProcess(77, "python", 1), ForeignProcess(9, None, 1)))
     assert codes == [("gpu_shared", "caution")]
     assert "process 77 (python), process 9 (not visible from here) used its GPUs too" in message
 
