@@ -87,9 +87,12 @@ def _log_likelihood(eta: np.ndarray, tally: Tally, effect: float) -> np.ndarray:
     distance = math.log(share / (1 - share)) - TARGET
     bend = CURVATURE * distance**2
     kept = 1.0 if bend == 0 else min(1.0, 1.0 / (share * (1 - share) * bend**2) / count)
-    wrong_side = np.maximum(eta, TARGET) if distance < 0 else np.minimum(eta, TARGET)
-    direction = _binomial(wrong_side, beyond, count) - _binomial(TARGET, beyond, count)
-    return kept * _binomial(eta, beyond, count) + (1 - kept) * direction
+    full = _binomial(eta, beyond, count)
+    if kept == 1.0:
+        return full
+    wrong_side = eta > TARGET if distance < 0 else eta < TARGET
+    direction = np.where(wrong_side, full - _binomial(TARGET, beyond, count), 0.0)
+    return kept * full + (1 - kept) * direction
 
 
 def _binomial(eta: np.ndarray | float, beyond: float, count: float) -> np.ndarray:
