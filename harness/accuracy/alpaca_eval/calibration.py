@@ -1,91 +1,17 @@
-"""Whether a judge is believed: how often it finds the better answer of pairs where that is known.
-
-It is believed when it does so more often than a coin, also where length does not give the better answer away.
-"""
+"""How often a judge finds the better answer of pairs where that is known."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.accuracy import Context
 from harness.accuracy.alpaca_eval.both_orders import both_orders, hit, judgements, parse_rate
-from harness.accuracy.alpaca_eval.judge_prompts import KINDS, SAME_LENGTH, KnownPair, known_pairs
-from harness.accuracy.alpaca_eval.references import Reference, Standing
+from harness.accuracy.alpaca_eval.judge_prompts import KINDS, SAME_LENGTH, known_pairs
+from harness.accuracy.alpaca_eval.references import Reference
 from harness.accuracy.context_length import served_context_length
 from harness.config.schema import Judge
-from harness.records.item import Preference
+from harness.records.judge_details import Calibration, Judgement, KnownPairs, Standing
 
-CHANCE = 0.5
-
-
-@dataclass(frozen=True)
-class Found:
-    """The share of known pairs whose better answer a judge finds.
-
-    The interval is clustered by instruction, because the pairs of one instruction are not independent.
-    """
-
-    accuracy: float | None = None
-    low: float = 0.0
-    high: float = 1.0
-    pairs: int = 0
-
-    @property
-    def at_chance(self) -> bool:
-        return self.low <= CHANCE
-
-    def __str__(self) -> str:
-        if self.accuracy is None:
-            return "no known pairs"
-        return f"{100 * self.accuracy:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """`calibration` in the details of a judge cell."""
-
-    overall: Found
-    instructions: int = 0
-    same_length: Found = Found()  # over the pairs in which length gives nothing away
-    by_kind: dict[str, Found] = field(default_factory=dict)
-    position_bias: float | None = None  # share of judgements for the answer shown first, minus one half
-    position_bias_low: float | None = None
-    position_bias_high: float | None = None
-    parse_rate: float | None = None
-    answers_by: str = "reference"
-    published: Standing | None = None  # of the pairs that are known by published standing
-    judgements: tuple[tuple[KnownPair, Preference], ...] = ()
-
-    @property
-    def weakness(self) -> str | None:
-        """Why a judge is not believed; None when it can be told from chance, and not by the length of answers alone."""
-        if not self.overall.pairs:
-            return "the judge was not tried on pairs with a known better answer"
-        if self.overall.at_chance:
-            return f"the judge is no better than chance on known pairs ({self.overall})"
-        if self.same_length.pairs and self.same_length.at_chance:
-            return (
-                f"the judge is no better than chance on known pairs that length does not give away ({self.same_length})"
-            )
-        return None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            **asdict(self.overall),
-            "instructions": self.instructions,
-            "same_length": asdict(self.same_length),
-            "by_kind": {kind: asdict(found) for kind, found in self.by_kind.items()},
-            "position_bias": self.position_bias,
-            "position_bias_low": self.position_bias_low,
-            "position_bias_high": self.position_bias_high,
-            "parse_rate": self.parse_rate,
-            "answers_by": self.answers_by,
-            "published": self.published.to_json() if self.published else None,
-            "judgements": [
-                {"kind": known.kind, "id": known.instruction_id, **preference.to_json()}
-                for known, preference in self.judgements
-            ],
-        }
+NOT_TRIED = KnownPairs(None, 0.0, 1.0, 0)
 
 
 def calibrate(
@@ -112,8 +38,12 @@ def calibrate(
     ]
     bias = _share([vote for _, vote in votes], [instruction for instruction, _ in votes])
     kinds = [kind for kind in KINDS if any(name == kind for name, _, _ in hits)]
+    overall = _found(hits, KINDS)
     return Calibration(
-        overall=_found(hits, KINDS),
+        accuracy=overall.accuracy,
+        low=overall.low,
+        high=overall.high,
+        pairs=overall.pairs,
         instructions=len({one.instruction_id for one in known}),
         same_length=_found(hits, SAME_LENGTH),
         by_kind={kind: _found(hits, (kind,)) for kind in kinds},
@@ -123,15 +53,25 @@ def calibrate(
         parse_rate=parse_rate(judged),
         answers_by=next((one.generator for one in answers if one.generator), "reference"),
         published=published if weak else None,
-        judgements=tuple(zip(known, judged, strict=True)),
+        judgements=tuple(
+            Judgement(
+                kind=one.kind,
+                id=one.instruction_id,
+                shown_first=result.shown_first,
+                shown_second=result.shown_second,
+            )
+            for one, result in zip(known, judged, strict=True)
+        ),
     )
 
 
-def _found(hits: list[tuple[str, str, float]], kinds: tuple[str, ...]) -> Found:
-    """`hits`: (kind, instruction, found or not)."""
+def _found(hits: list[tuple[str, str, float]], kinds: tuple[str, ...]) -> KnownPairs:
+    """`hits`: (kind, instruction, found or not). Pairs of one instruction depend on each other: the interval is
+    clustered by instruction.
+    """
     chosen = [(instruction, hit) for kind, instruction, hit in hits if kind in kinds]
     share = _share([hit for _, hit in chosen], [instruction for instruction, _ in chosen])
-    return Found() if share is None else Found(share.value, share.low, share.high, len(chosen))
+    return NOT_TRIED if share is None else KnownPairs(share.value, share.low, share.high, len(chosen))
 
 
 def _share(values: list[float], clusters: list[str]) -> Any:

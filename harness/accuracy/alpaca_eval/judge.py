@@ -12,7 +12,6 @@ from importlib.metadata import version
 from harness.accuracy import Context
 from harness.accuracy.alpaca_eval.annotator import win_rate
 from harness.accuracy.alpaca_eval.both_orders import both_orders, parse_rate, position_bias
-from harness.accuracy.alpaca_eval.calibration import Calibration
 from harness.accuracy.alpaca_eval.judge_prompts import ANSWER_CHARS, Pair, answer_chars, template
 from harness.accuracy.alpaca_eval.references import Reference
 from harness.accuracy.context_length import served_context_length
@@ -26,6 +25,7 @@ from harness.records import Outcome
 from harness.records.accuracy_result import AccuracyResult, Counts, DataRef
 from harness.records.flag import Flag
 from harness.records.item import Item, Preference
+from harness.records.judge_details import Calibration, JudgeDetails
 
 REVISION = 2  # of this module's own protocol: raise it when questions, pairs or scores change
 
@@ -71,24 +71,24 @@ def run_judge(
     values = [one.value for one in judged if one.value is not None]
     lengths = [len(answer.response) - len(other.response) for answer, other in pairs]
     limit = ANSWER_CHARS[judge.prompt]
+    details = JudgeDetails(
+        judge=(judge.endpoint_model if judge.base_url else judge.model) or "unnamed",
+        judge_commit=None if judge.base_url else hub_commit(judge.model or ""),
+        prompt=judge.prompt,
+        reference=reference,
+        parse_rate=parse_rate(judged),
+        position_bias=position_bias(judged),
+        length_difference=sum(lengths) / len(lengths),
+        answer_chars_shown=limit,
+        calibration=calibration,
+        alpaca_eval={"version": version("alpaca-eval"), **(win_rate(values) if values else {})},
+    )
     result = AccuracyResult(
         primary="win_rate",
         scores=mean_scores(items),
         counts=counts,
         data=data,
-        details={
-            "judge": judge.endpoint_model if judge.base_url else judge.model,
-            "judge_commit": None if judge.base_url else hub_commit(judge.model or ""),
-            "prompt": judge.prompt,
-            "reference": reference,
-            "parse_rate": parse_rate(judged),
-            "position_bias": position_bias(judged),
-            "length_difference": sum(lengths) / len(lengths),
-            "length_unit": "characters",
-            "answer_chars_shown": limit,
-            "calibration": calibration.to_json(),
-            "alpaca_eval": {"version": version("alpaca-eval"), **(win_rate(values) if values else {})},
-        },
+        details=details.to_json(),
     )
     return outcome(result, items, _flags(counts, calibration, limit) + judged_flags(items))
 

@@ -2,11 +2,10 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from harness.accuracy.alpaca_eval.package import package_folder
 from harness.accuracy.data_files import DataError, Row, read_json
@@ -17,6 +16,7 @@ from harness.hub import access, cache
 from harness.hub.commits import DATASET, commit_of
 from harness.hub.failures import Place
 from harness.hub.waiting import bound
+from harness.records.judge_details import Standing
 
 HUB = "tatsu-lab/alpaca_eval"
 # Answers of gpt4_1106_preview and text_davinci_003; the hub's loading script is refused by datasets >= 4.
@@ -38,19 +38,6 @@ class Reference:
     instruction: str
     response: str
     generator: str | None = None
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Which of two generators is the stronger, and where that is published."""
-
-    strong: str
-    weak: str
-    win_rates: tuple[float, float]
-    source: str
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"win_rates": list(self.win_rates)}
 
 
 def references(data: Source) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.accuracy import Context, JudgedSuite
-from harness.accuracy.alpaca_eval.calibration import Calibration, calibrate
+from harness.accuracy.alpaca_eval.calibration import calibrate
 from harness.accuracy.alpaca_eval.judge import judge_fingerprint, run_judge
 from harness.accuracy.alpaca_eval.judge_prompts import ANSWER_CHARS, INSTRUCTION_CHARS, KINDS, template
 from harness.accuracy.alpaca_eval.references import (
@@ -17,7 +17,6 @@ from harness.accuracy.alpaca_eval.references import (
     HUB_POPULATION,
     HUB_REFERENCES,
     Reference,
-    Standing,
     load_references,
     not_cached,
     strong_and_weak,
@@ -35,6 +34,7 @@ from harness.errors import CellError, did_you_mean
 from harness.records import Outcome
 from harness.records.accuracy_result import AccuracyResult, DataRef
 from harness.records.item import Item
+from harness.records.judge_details import Calibration, Standing
 from harness.text.tokenizer import load_tokenizer
 
 BASELINE = "baseline"

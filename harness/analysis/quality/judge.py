@@ -5,6 +5,7 @@ its interval is a mean's (Student's t), not a share's.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from harness.analysis.statistics.intervals import Estimate, mean_score, percenti
 from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.study import Measured, Study
 from harness.records.accuracy_result import Counts
-from harness.records.judge_details import JudgeDetails, KnownPairs, PublishedPairs
+from harness.records.judge_details import JudgeDetails, KnownPairs, Standing
 
-CHANCE = 0.5
+Known = TypeVar("Known", bound=KnownPairs)
 
 
 @dataclass(frozen=True)
@@ -27,27 +28,8 @@ class JudgeFacts:
     same_length: Estimate | None = None  # accuracy on the pairs in which length gives nothing away
     by_kind: dict[str, tuple[Estimate, int]] = field(default_factory=dict)  # kind -> (accuracy, pairs)
     instructions: int | None = None  # that the pairs are of
-    published: PublishedPairs | None = None
-
-    @property
-    def weakness(self) -> str | None:
-        """Why its win rates are not shown; None when it can be told from chance."""
-        if self.accuracy is None or self.accuracy.low is None:
-            return "the judge was not tried on pairs with a known better answer"
-        if self.accuracy.low <= CHANCE:
-            return f"the judge is no better than chance on known pairs ({_words(self.accuracy)})"
-        same_length = self.same_length
-        if same_length is not None and (same_length.low is None or same_length.low <= CHANCE):
-            return (
-                "the judge is no better than chance on known pairs that length does not give away "
-                f"({_words(same_length)})"
-            )
-        return None
-
-
-def _words(share: Estimate) -> str:
-    interval = f" [{100 * share.bounds[0]:.1f}, {100 * share.bounds[1]:.1f}]" if share.bounds else ""
-    return f"{100 * share.value:.1f} %{interval}"
+    published: Standing | None = None
+    weakness: str | None = None  # why its win rates are not shown
 
 
 @dataclass(frozen=True)
@@ -138,7 +120,9 @@ def _win_rate(study: Study, measured: Measured) -> WinRate:
 
 def judge_facts(details: JudgeDetails) -> JudgeFacts:
     known = details.calibration
+    known = replace(with_interval(known), same_length=with_interval(known.same_length))
     bias = known.position_bias
+    kinds = {kind: one for kind, one in known.by_kind.items() if one.tried}
     return JudgeFacts(
         name=details.judge,
         accuracy=_share(known),
@@ -148,18 +132,21 @@ def judge_facts(details: JudgeDetails) -> JudgeFacts:
         if bias is None
         else Estimate(float(bias), known.position_bias_low, known.position_bias_high),
         same_length=_share(known.same_length),
-        by_kind={
-            kind: (share, int(one.pairs)) for kind, one in known.by_kind.items() if one.pairs and (share := _share(one))
-        },
+        by_kind={kind: (share, one.pairs or 0) for kind, one in kinds.items() if (share := _share(with_interval(one)))},
         instructions=known.instructions,
         published=known.published,
+        weakness=known.weakness,
     )
 
 
-def _share(known: KnownPairs) -> Estimate | None:
+def with_interval(known: Known) -> Known:
     """An interval that lacks is Wilson's, of independent pairs."""
-    if known.accuracy is None or not known.pairs:
-        return None
-    if known.low is not None and known.high is not None:
-        return Estimate(float(known.accuracy), float(known.low), float(known.high))
-    return wilson(round(float(known.accuracy) * int(known.pairs)), int(known.pairs))
+    if known.accuracy is None or not known.pairs or (known.low is not None and known.high is not None):
+        return known
+    found = wilson(round(known.accuracy * known.pairs), known.pairs)
+    return replace(known, low=found.low, high=found.high)
+
+
+def _share(known: KnownPairs) -> Estimate | None:
+    tried = known.accuracy is not None and known.pairs
+    return Estimate(float(known.accuracy or 0.0), known.low, known.high) if tried else None

@@ -14,15 +14,16 @@ from transformers import PreTrainedTokenizerFast
 
 from harness.accuracy import Context
 from harness.accuracy.alpaca_eval.annotator import preferences
-from harness.accuracy.alpaca_eval.calibration import Calibration, Found, calibrate
+from harness.accuracy.alpaca_eval.calibration import calibrate
 from harness.accuracy.alpaca_eval.judge import run_judge
 from harness.accuracy.alpaca_eval.judge_prompts import Pair
-from harness.accuracy.alpaca_eval.references import Reference, Standing
+from harness.accuracy.alpaca_eval.references import Reference
 from harness.accuracy.alpaca_eval.suite import AlpacaEval, AlpacaEvalConfig
 from harness.config.schema import Judge
 from harness.engines import Server
 from harness.errors import CellError
 from harness.records.item import Item
+from harness.records.judge_details import Calibration, Standing
 
 TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}<|assistant|>\n"
 ITEMS = [
@@ -141,7 +142,7 @@ def test_liking_a_position_cancels_out_and_is_reported(serve, context, style):
     assert calibration["position_bias"] == 0.5 and calibration["position_bias_low"] > 0.2
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("judge_at_chance", "invalid")]
     biased = serve(lambda path, body: good_judge(path, body, sure=0.7, bias=0.25))
-    assert calibrate(context(biased), judge, published(ITEMS), 0).overall.accuracy == 1.0
+    assert calibrate(context(biased), judge, published(ITEMS), 0).accuracy == 1.0
 
 
 def test_a_judge_that_only_likes_length_is_found_out(serve, context):
@@ -209,7 +210,7 @@ def test_equal_answers_are_a_tie_and_cost_nothing(serve, context):
         calls.append(body)
         return good_judge(path, body)
 
-    known = Calibration(overall=Found(1.0, 0.9, 1.0, 40))
+    known = Calibration(1.0, 0.9, 1.0, 40)
     judge = Judge(model="j", prompt="few_shot")
     outcome = run_judge(context(serve(counting)), judge, ITEMS, ITEMS, calibration=known)
     assert outcome.result.scores["win_rate"].value == 0.5 and calls == []

@@ -4,7 +4,6 @@ import pytest
 
 from harness.accuracy.alpaca_eval.annotator import _letters
 from harness.accuracy.alpaca_eval.both_orders import position_bias
-from harness.accuracy.alpaca_eval.calibration import Calibration, Found
 from harness.accuracy.alpaca_eval.judge import judge_fingerprint
 from harness.accuracy.alpaca_eval.judge_prompts import (
     ANSWER_CHARS,
@@ -20,6 +19,7 @@ from harness.accuracy.judges import settings_problems
 from harness.config.schema import Judge
 from harness.errors import ConfigError
 from harness.records.item import Preference
+from harness.records.judge_details import Calibration, KnownPairs
 
 TEXT = "with every word in its place and none of them twice because order matters here"
 
@@ -99,14 +99,14 @@ def test_so_many_instructions_at_most():
 
 def test_too_little_for_known_pairs_gives_none_and_no_belief():
     assert known_pairs([reference(0, "a")], "chat", 0, 32) == []
-    assert "not tried" in Calibration(overall=Found(None, 0.0, 1.0, 0)).weakness
+    assert "not tried" in Calibration(None, 0.0, 1.0, 0).weakness
 
 
 def test_a_judge_that_only_likes_length_is_not_believed():
-    good, same = Found(0.75, 0.65, 0.83, 96), Found(0.5, 0.4, 0.6, 64)
-    assert "length does not give away" in Calibration(overall=good, same_length=same).weakness
-    assert Calibration(overall=good, same_length=replace(same, low=0.55)).weakness is None
-    assert "no better than chance" in Calibration(overall=replace(good, low=0.5)).weakness
+    good, same = Calibration(0.75, 0.65, 0.83, 96), KnownPairs(0.5, 0.4, 0.6, 64)
+    assert "length does not give away" in replace(good, same_length=same).weakness
+    assert replace(good, same_length=replace(same, low=0.55)).weakness is None
+    assert "no better than chance" in replace(good, low=0.5).weakness
 
 
 def test_letters_are_read_from_every_shape_of_answer():
