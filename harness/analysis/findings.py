@@ -68,7 +68,7 @@ def speed_against(findings: Findings, variant: str) -> Findings:
     study = replace(findings.study, baseline=variant)
     against = against_baseline(study, findings.points)
     gains = _gains(study, findings.capacities)
-    means = speedups(study, findings.points, against, gains)
+    means = speedups(study, findings.points, findings.capacities, gains)
     return replace(findings, study=study, against=against, gains=gains, speedups=means)
 
 
@@ -87,7 +87,7 @@ def analyse(study: Study) -> Findings:
     against = against_baseline(study, points)
     capacities = {key: capacity(found, study.scenarios[key[1]].slo) for key, found in points.items()}
     gains = _gains(study, capacities)
-    means, slow = speedups(study, points, against, gains), emulated(study)
+    means, slow = speedups(study, points, capacities, gains), emulated(study)
     return Findings(
         study=study,
         suites=suites,

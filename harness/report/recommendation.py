@@ -51,7 +51,7 @@ def _none(findings: Findings, found: Recommendation) -> str:
         slow = [label(name) for name in found.safe if name in findings.emulated]
         why = f"the kernels of {_listed(slow)} are emulated here" if slow else "no speed was compared"
         return f"{head}, but {why}."
-    gains = _listed([f"{label(name)} {_gain(gain)}" for name, gain in found.gains.items()])
+    gains = _listed([f"{label(name)} {_gain(gain, name in found.within_search)}" for name, gain in found.gains.items()])
     return f"{head}, but no gain in {NOUNS[found.measure]} is shown: {gains}."
 
 
@@ -61,8 +61,10 @@ def _wanted(suite: str, wanted: Wanted) -> str:
     return f"{about(wanted.items)} items of {suite}{lacking}"
 
 
-def _gain(gain: Estimate) -> str:
-    return times(gain) if gain.bounded else f"{times(gain)}, measured once, no interval"
+def _gain(gain: Estimate, within_search: bool) -> str:
+    if gain.bounded:
+        return times(gain) + (" within one search" if within_search else "")
+    return f"{times(gain)} (n = 1, no CI)"
 
 
 def _safe(findings: Findings, found: Recommendation, verb: str) -> str:

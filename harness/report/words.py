@@ -1,6 +1,6 @@
 """Numbers and findings in words: every number with its unit and, where there is one, its 95 % interval."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis import Findings
 from harness.analysis.speed.capacity import Gain, estimate
@@ -9,6 +9,7 @@ from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.validity import simulated
 
 NONE = "–"
+WITHIN = " (within one search: run-to-run variation is not included)"
 SLO_NAMES = {"itl_ms_p99": "p99 ITL", "ttft_ms_p99": "p99 TTFT", "e2e_ms_p99": "p99 E2E"}
 
 
@@ -181,7 +182,7 @@ def _perplexities(findings: Findings, name: str) -> list[str]:
 def told(estimate: Estimate, below: str = "", above: str = "") -> str:
     """What an interval around a ratio says of 1: a difference that it does not show is not one."""
     if not estimate.bounded:
-        return " (measured once, no interval)"
+        return " (n = 1, no CI)"
     if not estimate.excludes(1.0):
         return " (no significant difference)"
     word = below if estimate.value < 1 else above
@@ -225,10 +226,11 @@ def _capacity(findings: Findings, name: str) -> str | None:
         of = f"{count} scenarios" if count == len(scenarios) else f"{count} of {len(scenarios)} scenarios"
         over = f" (geometric mean of {of})" if count > 1 else f" in {means.capacity_scenarios[0]}"
         limit = limits.pop() if len(limits) == 1 else "each scenario's SLO"
-        return f"serves {times(gain)} the requests at {limit}{over}{told(gain)}"
+        unsure = WITHIN if means.capacity_within_search else told(gain)
+        return f"serves {times(gain)} the requests at {limit}{over}{unsure}"
     for scenario, facts in scenarios.items():
         if found := findings.gains.get((name, scenario)):
-            return f"serves {capacity_gain(found)} the requests at {slo(facts.slo)} in {scenario}{_unsure(found)}"
+            return f"serves {_bare(found)} the requests at {slo(facts.slo)} in {scenario}{_unsure(found)}"
     return None
 
 
@@ -243,12 +245,20 @@ def _products(findings: Findings, name: str) -> str | None:
     )
 
 
+def _bare(found: Gain) -> str:
+    return capacity_gain(replace(found, within_search=False))
+
+
 def _unsure(found: Gain) -> str:
-    return "" if found.at_least else told(found.estimate)
+    if found.at_least:
+        return ""
+    return WITHIN if found.within_search else told(found.estimate)
 
 
 def capacity_gain(found: Gain | None) -> str:
     """``1.48× [1.44, 1.52]``, or ``at least 1.48×``: a bound of the ratio, from the lower bound of a rate."""
     if found is None:
         return NONE
-    return f"at least {found.estimate.value:.2f}×" if found.at_least else times(found.estimate)
+    if found.at_least:
+        return f"at least {found.estimate.value:.2f}×"
+    return times(found.estimate) + (" within one search" if found.within_search else "")

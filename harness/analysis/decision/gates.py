@@ -78,7 +78,7 @@ def status_of(estimate: Estimate, limit: float, lower_is_better: bool) -> str:
 
 
 def _made(gate: str, what: str, limit: float, estimate: Estimate, lower_is_better: bool) -> Check:
-    reason = "" if estimate.bounded else "one run each, no interval"
+    reason = "" if estimate.bounded else "n = 1, no CI"
     return Check(gate, what, limit, estimate, status_of(estimate, limit, lower_is_better), reason)
 
 

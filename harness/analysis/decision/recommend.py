@@ -5,8 +5,9 @@
    correction (R. L. Berger 1982, Technometrics 24, 295). A win rate whose interval lies below one half, or a
    suite that has no valid comparison, rules a variant out.
 2. Speed, among the safe ones: the first of capacity at the SLO, single-stream latency and throughput that the study
-   has. A gain counts when its whole interval lies above 1; kernels that are emulated here have none. Where numbers of
-   GPUs differ, capacity and throughput are per GPU.
+   has. A gain counts when its whole interval lies above 1 and rests on repeats: one run, or one search, does not show
+   how runs differ. Kernels that are emulated here have none. Where numbers of GPUs differ, capacity and throughput
+   are per GPU.
    A variant's other deployments have its accuracy and speeds of their own; the baseline's are no candidates.
 3. The largest gain is shipped. Others whose interval reaches into its own are not told apart from it: that they share
    the baseline's error makes this cautious. The choice among variants is not corrected for their number.
@@ -44,6 +45,7 @@ class Recommendation:
     gains: dict[str, Estimate]  # of the safe variants, and their deployments, that have the measure
     ruled_out: dict[str, str]  # the other variants, and why: "gsm8k: not shown"
     wanted: dict[str, Wanted] = field(default_factory=dict)  # by suite
+    within_search: tuple[str, ...] = ()  # of `gains`: capacities of single searches
 
 
 def recommend(
@@ -64,7 +66,9 @@ def recommend(
     measure = next((m for m in MEASURES if any(_gain(study, speedups, name, m) for name in able)), None)
     found = {name: _gain(study, speedups, name, measure) for name in able} if measure else {}
     gains = {name: gain for name, gain in found.items() if gain is not None}
-    return Recommendation(_best(gains), safe, scored, measure, gains, ruled_out, _wanted(list(ruled_out), suites))
+    single = tuple(n for n in gains if measure == "capacity" and speedups[n].capacity_within_search)
+    best = _best({name: gain for name, gain in gains.items() if name not in single})
+    return Recommendation(best, safe, scored, measure, gains, ruled_out, _wanted(list(ruled_out), suites), single)
 
 
 def _wanted(names: list[str], suites: dict[tuple[str, str], SuiteResult]) -> dict[str, Wanted]:

@@ -79,7 +79,7 @@ def _rung(study: Study, points: dict, capacities: dict, start: str, end: str, ad
         end=end,
         adds=adds,
         recovery=suite_results(pair)[1][end],
-        speedups=speedups(pair, points, against, gains)[end],
+        speedups=speedups(pair, points, capacities, gains)[end],
         latency={s: a.speedups["e2e_ms_p50"] for s, a in own.items() if "e2e_ms_p50" in a.speedups},
         throughput={s: a.throughput for s, a in own.items() if a.throughput},
     )

@@ -1,34 +1,41 @@
 """The highest request rate that meets an SLO, what is known of its error, and the ratio of two of them.
 
-The error is one of ln(rate), because rates are compared as ratios.
-- From searches (load/capacity.py): a search's 90 % interval gives its standard error u. Repeats add what differs from
-  start to start: with their sample variance s² over k searches, the variance of the mean is (u² + τ²)/k with
-  τ² = max(0, s² - u²) (R. DerSimonian and N. Laird 1986, for equal weights).
-- From the QPS ladder: each repeat of the ladder is read for itself; the k readings have variance s²/k.
-- One ladder, measured once, gives no error: the requests of one run share a server, so they cannot show how it varies.
-Intervals are Student's t with Welch and Satterthwaite's degrees of freedom.
+Each repeat gives one rate: what its search found (load/capacity.py), or its QPS ladder read for itself. The error is
+that of the logarithm over the repeats, with Student's t (statistics/repeats.py); so the ratio of two capacities, and of
+their geometric means over scenarios, has Welch's interval. Repeats run on one engine start, so what differs from start
+to start is not in it.
+
+- One search has the error of its own interval, which holds nothing of how searches differ: "within this search".
+- Repeats of a search that agree more closely than one of them is precise count as no closer than that.
+- One ladder gives no error: the requests of one run share a server, so they cannot show how it varies.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp, inf, log
+from math import log
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
 
-from harness.analysis.speed.performance import PointResult, at, ladder
-from harness.analysis.speed.readings import INTERPOLATED, INVALID, MEASURED, LogError, Reading, rate_within, searched
-from harness.analysis.statistics.intervals import CONFIDENCE, Estimate
+from harness.analysis.speed.performance import PointResult, at, by_repeat, ladder, per_repeat
+from harness.analysis.speed.readings import INTERPOLATED, INVALID, MEASURED, Reading, rate_within, searched
+from harness.analysis.statistics.intervals import Estimate
+from harness.analysis.statistics.repeats import log_ratio_interval, with_errors
 
-_UPPER = (1 + CONFIDENCE) / 2
 _NORMAL_90 = float(ndtri(0.95))  # a two-sided 90 % interval reaches so many standard errors
+WITHIN_SEARCH = "interval within this search"
 
 
 @dataclass(frozen=True)
 class Gain:
-    """capacity / the baseline's capacity; `at_least`: the rate has only a lower bound, and so has the ratio."""
+    """capacity / the baseline's capacity; `at_least`: the rate has only a lower bound, and so has the ratio.
+
+    `within_search`: a side has one search, so how searches differ is not in the interval.
+    """
 
     estimate: Estimate
     at_least: bool = False
+    within_search: bool = False
 
 
 def capacity(points: tuple[PointResult, ...], slo: dict[str, float]) -> Reading:
@@ -38,38 +45,36 @@ def capacity(points: tuple[PointResult, ...], slo: dict[str, float]) -> Reading:
 
 
 def searched_capacity(point: PointResult | None) -> Reading | None:
-    """`searched`, with the error over its repeats where they give one."""
+    """`searched`, with what each repeat found."""
     found = searched(point)
-    if point is None or found is None or found.status != MEASURED or not (error := _search_error(point)):
+    if point is None or found is None or found.status != MEASURED:
         return found
-    times = f"{len(point.runs)} searches" if len(point.runs) > 1 else "one search"
-    return replace(found, note=times, error=error)
+    rates = by_repeat(point, "capacity_rps")
+    if not (rates and (within := _within(point, len(rates)))):
+        return found
+    note = f"{len(rates)} searches" if len(rates) > 1 else WITHIN_SEARCH
+    return replace(found, note=note, rates=tuple(rates.items()), within=within)
 
 
 def with_error(points: tuple[PointResult, ...], limits: dict[str, float]) -> Reading:
-    """`rate_within`, with its error where the ladder was repeated."""
+    """`rate_within`, with what each repeat of the ladder gives where it was repeated and every repeat gives a rate."""
     found = rate_within(points, limits)
-    return replace(found, error=_ladder_error(points, limits)) if found.status == INTERPOLATED else found
+    return replace(found, rates=_ladder_rates(points, limits)) if found.status == INTERPOLATED else found
 
 
-def _search_error(point: PointResult) -> LogError | None:
-    rates, lows, highs = (point.values(f"capacity_rps{end}") for end in ("", "_low", "_high"))
-    k = len(rates)
-    if not k or len(lows) != k or len(highs) != k or min(lows) <= 0:
-        return None
-    within = float(np.mean([(log(high / low) / (2 * _NORMAL_90)) ** 2 for low, high in zip(lows, highs, strict=True)]))
-    between = max(0.0, float(np.var(np.log(rates), ddof=1)) - within) if k > 1 else 0.0
-    freedom = (k - 1) * ((within + between) / between) ** 2 if between else inf
-    return _error((within + between) / k, freedom)
+def _within(point: PointResult, searches: int) -> float:
+    """Mean variance of ln rate by the searches' own 90 % intervals; 0 where one of them has none."""
+    lows, highs = (point.values(f"capacity_rps_{end}") for end in ("low", "high"))
+    if not len(lows) == len(highs) == searches or min(lows) <= 0:
+        return 0.0
+    return float(np.mean([(log(high / low) / (2 * _NORMAL_90)) ** 2 for low, high in zip(lows, highs, strict=True)]))
 
 
-def _ladder_error(points: tuple[PointResult, ...], limits: dict[str, float]) -> LogError | None:
+def _ladder_rates(points: tuple[PointResult, ...], limits: dict[str, float]) -> tuple[tuple[int, float], ...]:
     repeats = sorted({run.cell.repeat for point in points for run in point.runs})
-    readings = [rate_within(_of_repeat(points, repeat), limits) for repeat in repeats]
-    rates = [reading.value for reading in readings if reading.value is not None and reading.status == INTERPOLATED]
-    if len(readings) < 2 or len(rates) < len(readings):
-        return None
-    return _error(float(np.var(np.log(rates), ddof=1)) / len(rates), len(rates) - 1)
+    readings = {repeat: rate_within(_of_repeat(points, repeat), limits) for repeat in repeats}
+    rates = [(n, r.value) for n, r in readings.items() if r.value is not None and r.status == INTERPOLATED]
+    return tuple(rates) if len(rates) == len(readings) else ()
 
 
 def _of_repeat(points: tuple[PointResult, ...], repeat: int) -> tuple[PointResult, ...]:
@@ -77,36 +82,34 @@ def _of_repeat(points: tuple[PointResult, ...], repeat: int) -> tuple[PointResul
     return tuple(replace(point, runs=found) for point, found in runs if found)
 
 
-def _error(variance: float, freedom: float) -> LogError | None:
-    return LogError(variance, freedom) if variance > 0 else None
-
-
-def interval(value: float, *errors: LogError | None) -> Estimate:
-    """A product or quotient of independent rates with the interval of their errors; without one if one has none."""
-    known = [error for error in errors if error is not None]
-    if not known or len(known) < len(errors):
-        return Estimate(value)
-    variance = sum(error.variance for error in known)
-    unsure = sum(error.variance**2 / error.freedom for error in known)
-    quantile = stdtrit(variance**2 / unsure, _UPPER) if unsure else ndtri(_UPPER)
-    factor = exp(float(quantile) * variance**0.5)
-    return Estimate(value, value / factor, value * factor)
-
-
 def estimate(reading: Reading) -> Estimate | None:
     """The rate with its interval; None where only a bound is known."""
-    return interval(reading.value, reading.error) if reading.value and _resolved(reading) else None
+    return with_errors(reading.value, reading.error) if reading.value and _resolved(reading) else None
 
 
 def gain(base: Reading | None, own: Reading | None) -> Gain | None:
     """own / base; None where the data do not give the ratio or a lower bound of it."""
     if base is None or own is None or not base.value or not own.value or not _resolved(base):
         return None
-    ratio = own.value / base.value
     if _resolved(own):
-        return Gain(interval(ratio, base.error, own.error))
-    bound = interval(ratio, base.error).low
-    return Gain(Estimate(ratio, bound, None), at_least=True)
+        return mean_gain([base], [own])
+    ratio = own.value / base.value
+    bound = with_errors(ratio, base.error).low
+    return Gain(Estimate(ratio, bound, None), at_least=True, within_search=base.within_search)
+
+
+def mean_gain(bases: Sequence[Reading], own: Sequence[Reading]) -> Gain:
+    """own / base of geometric means over scenarios, with equal weight. Every reading has a value.
+
+    A repeat gives one value, its geometric mean over the scenarios, as in performance.mean_ratio.
+    """
+    if not all(reading.rates for reading in (*bases, *own)):
+        logs = [np.mean([log(reading.value or 1.0) for reading in side]) for side in (own, bases)]
+        return Gain(Estimate(float(np.exp(logs[0] - logs[1]))))
+    above, below = (per_repeat([dict(reading.rates) for reading in side]) for side in (own, bases))
+    within = tuple(sum(reading.within for reading in side) / len(side) ** 2 for side in (own, bases))
+    ratio = log_ratio_interval(above, below, (within[0], within[1]))
+    return Gain(ratio, within_search=ratio.bounded and min(len(above), len(below)) == 1)
 
 
 def _resolved(reading: Reading) -> bool:

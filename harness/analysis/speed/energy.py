@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.speed.performance import PointResult
-from harness.analysis.statistics.intervals import Estimate, log_ratio_interval
+from harness.analysis.statistics.intervals import Estimate
+from harness.analysis.statistics.repeats import log_ratio_interval
 from harness.analysis.study import Study
 
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from harness.analysis.speed.gemm import Gemm, gemm
-from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, median_interval
+from harness.analysis.statistics.intervals import Estimate, median_interval
+from harness.analysis.statistics.repeats import log_ratio_interval
 from harness.analysis.study import Study
 
 Served = tuple[Study, str]  # and the variant

@@ -4,19 +4,18 @@ Ratios are written so that more than 1 is better than the baseline: latency as b
 variant / baseline. Every variant gets the same traffic, so a ratio compares like with like.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.statistics.intervals import Estimate, log_ratio_interval, percentile_interval
-from harness.analysis.statistics.seeds import seed_of
+from harness.analysis.statistics.intervals import Estimate
+from harness.analysis.statistics.repeats import log_ratio_interval
 from harness.analysis.study import Measured, Study
 from harness.records.point import LoadPoint
 
 REACHED = 0.95  # an offered rate counts as reached from this share on
-RESAMPLES = 2_000
-MIN_REQUESTS = 5  # fewer give no interval
-REQUEST_TIMES = ("ttft_ms_p50", "tpot_ms_p50", "e2e_ms_p50")  # medians over requests: these can be resampled
+REQUEST_TIMES = ("ttft_ms_p50", "tpot_ms_p50", "e2e_ms_p50")  # medians over requests
 
 
 @dataclass(frozen=True)
@@ -105,59 +104,50 @@ def ladder(points: tuple[PointResult, ...]) -> tuple[PointResult, ...]:
     return tuple(point for point in points if point.profile == "server")
 
 
-def speedup(
-    base: PointResult | None, own: PointResult | None, metric: str, draws: np.ndarray | None = None
-) -> Estimate | None:
-    """baseline / variant of a latency. The interval is of `draws` (see `median_ratio_draws`), else of the repeats."""
-    if base is None or own is None or not _comparable(base, own, metric):
+def speedup(base: PointResult | None, own: PointResult | None, metric: str) -> Estimate | None:
+    """baseline / variant of a latency, with Welch's interval over the repeats (`mean_ratio`)."""
+    if base is None or own is None or not comparable(base, own, metric):
         return None
-    if draws is not None:
-        return percentile_interval(base.known(metric) / own.known(metric), draws)
-    return log_ratio_interval(base.values(metric), own.values(metric))
+    return mean_ratio([base], [own], metric)
 
 
 def gain(base: PointResult | None, own: PointResult | None, metric: str) -> Estimate | None:
-    """variant / baseline of a rate, with an interval where both sides were repeated.
-
-    Requests of one run share one server, so resampling them would not show how the run's rate varies.
-    """
-    if base is None or own is None or not _comparable(base, own, metric):
+    """variant / baseline of a rate, with Welch's interval over the repeats (`mean_ratio`)."""
+    if base is None or own is None or not comparable(base, own, metric):
         return None
-    return log_ratio_interval(own.values(metric), base.values(metric))
+    return mean_ratio([own], [base], metric)
 
 
-def _comparable(base: PointResult, own: PointResult, metric: str) -> bool:
+def comparable(base: PointResult, own: PointResult, metric: str) -> bool:
     return base.valid and own.valid and bool(base.value(metric)) and bool(own.value(metric))
 
 
-def request_times(run: Measured) -> dict[str, np.ndarray]:
-    """Per request in ms, of the requests that ended well: the formulas of load/metrics.py, from intended send on."""
-    times: dict[str, list[float]] = {"ttft_ms": [], "tpot_ms": [], "e2e_ms": []}
-    for request in filter(lambda one: one.answered, run.requests()):
-        times["ttft_ms"].append(1e3 * request.ttft_s)
-        times["e2e_ms"].append(1e3 * request.e2e_s)
-        times["tpot_ms"].append(1e3 * request.tpot_s if request.generated > 1 else np.nan)
-    return {name: np.array(values) for name, values in times.items()}
+def mean_ratio(numerators: Sequence[PointResult], denominators: Sequence[PointResult], metric: str) -> Estimate | None:
+    """Ratio of geometric means over scenarios, each with equal weight; None without a value.
 
-
-def pooled_times(point: PointResult | None) -> dict[str, np.ndarray]:
-    """`request_times` of all repeats of a point together, without the requests that have no such time."""
-    runs = [request_times(run) for run in point.runs] if point else []
-    pooled = {name: np.concatenate([run[name] for run in runs]) for name in (runs[0] if runs else ())}
-    return {name: values[np.isfinite(values)] for name, values in pooled.items()}
-
-
-def median_ratio_draws(base: np.ndarray, own: np.ndarray, seed: list[int]) -> np.ndarray | None:
-    """Bootstrap draws of median(base) / median(own) over requests; None from fewer than MIN_REQUESTS on a side.
-
-    For `single_stream` only: there one request does not wait for another. The two sides are drawn apart although they
-    had the same prompts, which makes the interval a little wide rather than too narrow.
+    A repeat gives one value, its geometric mean over the scenarios; the interval is Welch's on the logarithms of these.
+    Runs differ by more than the requests of one run show, so one repeat gives no interval.
     """
-    if min(len(base), len(own)) < MIN_REQUESTS:
-        return None
-    rng = np.random.default_rng(seed)
-    top, below = (np.median(x[rng.integers(0, len(x), size=(RESAMPLES, len(x)))], axis=1) for x in (base, own))
-    return top / below
+    above, below = (per_repeat([by_repeat(point, metric) for point in side]) for side in (numerators, denominators))
+    return log_ratio_interval(above, below) if above and below else None
+
+
+def by_repeat(point: PointResult, metric: str) -> dict[int, float]:
+    """The metric of each repeat that has it."""
+    return {run.cell.repeat: float(run.metrics[metric]) for run in point.runs if metric in run.metrics}
+
+
+def per_repeat(scenarios: Sequence[Mapping[int, float]]) -> list[float]:
+    """Geometric mean over scenarios of each repeat that all of them have; of all values together where none is shared.
+
+    `scenarios`: the value of each repeat, by scenario.
+    """
+    if not scenarios or not all(scenarios):
+        return []
+    shared = sorted(set.intersection(*map(set, scenarios)))
+    if not shared:
+        return [float(np.exp(np.mean([np.mean(np.log(list(values.values()))) for values in scenarios])))]
+    return [float(np.exp(np.mean([np.log(values[repeat]) for values in scenarios]))) for repeat in shared]
 
 
 @dataclass(frozen=True)
@@ -166,7 +156,6 @@ class Against:
 
     speedups: dict[str, Estimate]  # single stream: metric of REQUEST_TIMES -> baseline / variant
     throughput: Estimate | None  # output tok/s, all at once: variant / baseline
-    draws: dict[str, np.ndarray]  # bootstrap draws behind `speedups`
 
 
 def against_baseline(study: Study, points: Points) -> dict[tuple[str, str], Against]:
@@ -174,42 +163,10 @@ def against_baseline(study: Study, points: Points) -> dict[tuple[str, str], Agai
     found = {}
     for scenario in study.scenarios:
         base = points.get((study.baseline, scenario), ())
-        base_times = pooled_times(at(base, "single_stream"))
         for name in study.compared:
             own = points[name, scenario]
             b, v = at(base, "single_stream"), at(own, "single_stream")
-            times = pooled_times(v)
-            speedups: dict[str, Estimate] = {}
-            draws: dict[str, np.ndarray] = {}
-            for metric in REQUEST_TIMES if b and v else ():
-                key, seed = metric.removesuffix("_p50"), seed_of(study.seed, scenario, name, metric)
-                drawn = median_ratio_draws(base_times[key], times[key], seed)
-                if faster := speedup(b, v, metric, drawn):
-                    speedups[metric] = faster
-                    if drawn is not None:
-                        draws[metric] = drawn
+            speedups = {metric: faster for metric in REQUEST_TIMES if (faster := speedup(b, v, metric))}
             throughput = gain(at(base, "throughput"), at(own, "throughput"), "output_tok_per_s")
-            found[name, scenario] = Against(speedups, throughput, draws)
+            found[name, scenario] = Against(speedups, throughput)
     return found
-
-
-def geometric_mean(estimates: list[Estimate], draws: list[np.ndarray] | None = None) -> Estimate | None:
-    """Over scenarios, each with equal weight: exp(mean(log x)).
-
-    With draws, their percentiles. Else the parts' intervals are added in quadrature on the log scale (independent
-    scenarios); one part without an interval leaves the mean without one.
-    """
-    if not estimates:
-        return None
-    value = float(np.exp(np.mean([np.log(e.value) for e in estimates])))
-    if draws and len(draws) == len(estimates):
-        return percentile_interval(value, np.exp(np.mean([np.log(d) for d in draws], axis=0)))
-    bounds = [e.bounds for e in estimates if e.bounds and e.bounds[0] > 0]
-    if len(bounds) < len(estimates):
-        return Estimate(value)
-    below, above = (
-        float(np.sqrt(sum(np.log(ends[side] / e.value) ** 2 for e, ends in zip(estimates, bounds, strict=True))))
-        / len(estimates)
-        for side in (0, 1)
-    )
-    return Estimate(value, value * float(np.exp(-below)), value * float(np.exp(above)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.speed.performance import PointResult
+from harness.analysis.statistics.repeats import LogError, log_error
 from harness.records.load_result import CapacityResult
 
 MEASURED, INTERPOLATED = "measured", "interpolated"
@@ -19,24 +20,27 @@ INVALID = "invalid"
 
 
 @dataclass(frozen=True)
-class LogError:
-    """`variance` of the logarithm of a rate, and the degrees of freedom that it was estimated with."""
-
-    variance: float
-    freedom: float
-
-
-@dataclass(frozen=True)
 class Reading:
     """`value` is None unless `status` is measured, interpolated or at least; `note` says what is known instead.
 
-    `error` is set by capacity.py where repeats or a search give one.
+    `rates` and `within` are set by capacity.py where repeats or a search give them.
     """
 
     value: float | None
     status: str
     note: str = ""
-    error: LogError | None = None
+    rates: tuple[tuple[int, float], ...] = ()  # (repeat, what it alone gives)
+    within: float = 0.0  # variance of ln rate that one search has by its own probes
+
+    @property
+    def error(self) -> LogError | None:
+        """Of the mean over the repeats."""
+        return log_error([rate for _, rate in self.rates], self.within)
+
+    @property
+    def within_search(self) -> bool:
+        """The only error known is that of one search."""
+        return self.error is not None and self.error.runs == 1
 
 
 def monotone(values: list[float]) -> np.ndarray:

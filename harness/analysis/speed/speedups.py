@@ -1,9 +1,13 @@
-"""Gains over the baseline, as one number a variant: geometric means over scenarios, each with equal weight."""
+"""Gains over the baseline, as one number a variant: geometric means over scenarios, each with equal weight.
+
+A repeat gives one value, its geometric mean over the scenarios; intervals are Welch's over the repeats.
+"""
 
 from dataclasses import dataclass
 
-from harness.analysis.speed.capacity import Gain
-from harness.analysis.speed.performance import Against, PointResult, at, geometric_mean
+from harness.analysis.speed.capacity import Gain, mean_gain
+from harness.analysis.speed.performance import PointResult, Points, at, comparable, mean_ratio
+from harness.analysis.speed.readings import Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
 
@@ -16,23 +20,27 @@ class Speedups:
     throughput: Estimate | None  # output tok/s, all requests at once
     capacity: Estimate | None  # highest request rate at the SLO, over `capacity_scenarios`
     capacity_scenarios: tuple[str, ...] = ()  # the scenarios that have the ratio for every variant
+    capacity_within_search: bool = False  # its interval is that of single searches: how these differ is not in it
 
 
 def speedups(
     study: Study,
-    points: dict[tuple[str, str], tuple[PointResult, ...]],
-    against: dict[tuple[str, str], Against],
+    points: Points,
+    capacities: dict[tuple[str, str], Reading],
     gains: dict[tuple[str, str], Gain | None],
 ) -> dict[str, Speedups]:
     """By variant, for every variant but the baseline; `gains`: of the capacity, by (variant, scenario)."""
     shared = shared_scenarios(study, gains)
     found = {}
     for name in study.compared:
-        exact = [ratio for scenario in shared if (ratio := _exact(gains.get((name, scenario))))]
-        capacity = geometric_mean(exact) if len(exact) == len(shared) else None
-        latency = _mean_latency(study, points, against, name)
-        throughput = _mean_throughput(study, points, against, name)
-        found[name] = Speedups(latency, throughput, capacity, shared if capacity else ())
+        exact = bool(shared) and all(_exact(gains.get((name, scenario))) for scenario in shared)
+        sides = ([capacities[variant, scenario] for scenario in shared] for variant in (study.baseline, name))
+        capacity = mean_gain(*sides) if exact else None
+        latency, throughput = _mean_latency(study, points, name), _mean_throughput(study, points, name)
+        if capacity is None:
+            found[name] = Speedups(latency, throughput, None)
+        else:
+            found[name] = Speedups(latency, throughput, capacity.estimate, shared, capacity.within_search)
     return found
 
 
@@ -47,21 +55,28 @@ def _exact(gain: Gain | None) -> Estimate | None:
     return None if gain is None or gain.at_least else gain.estimate
 
 
-def _scenarios_with(study: Study, points: dict, profile: str) -> list[str]:
-    """Scenarios in which the baseline has a valid point of the profile: the ones a variant is compared on."""
-    found = ((scenario, at(points.get((study.baseline, scenario), ()), profile)) for scenario in study.scenarios)
-    return [scenario for scenario, point in found if point is not None and point.valid]
+def _mean_latency(study: Study, points: Points, name: str) -> Estimate | None:
+    sides = _sides(study, points, name, "single_stream", "e2e_ms_p50")
+    return mean_ratio(sides[0], sides[1], "e2e_ms_p50") if sides else None
 
 
-def _mean_latency(study: Study, points: dict, against: dict[tuple[str, str], Against], name: str) -> Estimate | None:
-    parts = [against[name, scenario] for scenario in _scenarios_with(study, points, "single_stream")]
-    if not parts or any("e2e_ms_p50" not in part.speedups for part in parts):
-        return None
-    draws = [part.draws["e2e_ms_p50"] for part in parts if "e2e_ms_p50" in part.draws]
-    return geometric_mean([part.speedups["e2e_ms_p50"] for part in parts], draws)
+def _mean_throughput(study: Study, points: Points, name: str) -> Estimate | None:
+    sides = _sides(study, points, name, "throughput", "output_tok_per_s")
+    return mean_ratio(sides[1], sides[0], "output_tok_per_s") if sides else None
 
 
-def _mean_throughput(study: Study, points: dict, against: dict[tuple[str, str], Against], name: str) -> Estimate | None:
-    scenarios = _scenarios_with(study, points, "throughput")
-    parts = [ratio for scenario in scenarios if (ratio := against[name, scenario].throughput)]
-    return geometric_mean(parts) if len(parts) == len(scenarios) else None
+def _sides(
+    study: Study, points: Points, name: str, profile: str, metric: str
+) -> tuple[list[PointResult], list[PointResult]] | None:
+    """(the baseline's points, the variant's) where the baseline's is valid; None where the variant lacks one."""
+    bases, owns = [], []
+    for scenario in study.scenarios:
+        base = at(points.get((study.baseline, scenario), ()), profile)
+        if base is None or not base.valid:
+            continue
+        own = at(points.get((name, scenario), ()), profile)
+        if own is None or not comparable(base, own, metric):
+            return None
+        bases.append(base)
+        owns.append(own)
+    return (bases, owns) if bases else None

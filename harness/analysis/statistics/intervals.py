@@ -143,20 +143,3 @@ def median_interval(values: list[float]) -> Estimate:
         rank += 1
     value = float(np.median(ordered))
     return Estimate(value, float(ordered[rank - 1]), float(ordered[n - rank])) if rank else Estimate(value)
-
-
-def log_ratio_interval(numerator: list[float], denominator: list[float]) -> Estimate:
-    """Ratio of geometric means of repeated runs with Welch's t interval on the logarithms.
-
-    One run on either side gives no interval. B. L. Welch 1947, Biometrika 34, 28.
-    """
-    a, b = np.log(numerator), np.log(denominator)
-    value = float(np.exp(a.mean() - b.mean()))
-    if min(len(a), len(b)) < 2:
-        return Estimate(value)
-    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    if va + vb == 0:
-        return Estimate(value)
-    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    half = float(stdtrit(freedom, 1 - _TAIL) * np.sqrt(va + vb))
-    return Estimate(value, value * float(np.exp(-half)), value * float(np.exp(half)))

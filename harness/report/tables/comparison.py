@@ -61,8 +61,8 @@ def load_table(comparison: Comparison) -> Table:
         rows.append([scenario, load, *cells])
     heads = ["Scenario", "Load", *(f">{name}" for name in LOAD_COLUMNS.values())]
     note = (
-        "B / A − 1: below zero is faster, for output tok/s slower. Brackets: 95 % interval, of the repeats (Welch) or, "
-        "for a single stream's medians, of its requests (bootstrap); none: one run each, which gives no interval."
+        "B / A − 1: below zero is faster, for output tok/s slower. Brackets: 95 % interval over the repeats "
+        "(Welch); none: one run each, which gives no interval."
     )
     return table("Load points", heads, rows, note, group=0)
 

@@ -43,7 +43,7 @@ def variants_table(findings: Findings) -> Table:
         if name == study.baseline:
             return Td("100 %" if key == "recovery" else "1", "muted", "; ".join(["baseline", *notes]))
         if estimate and not estimate.bounded:
-            notes.append("one run each")
+            notes.append("n = 1, no CI")
         wins = winners[key] == name and (key == "recovery" or name not in slow)
         return Td(show(estimate), "best" if wins else "" if estimate else "muted", "; ".join(filter(None, notes)))
 
@@ -58,7 +58,7 @@ def variants_table(findings: Findings) -> Table:
             Td(size(v.checkpoint_bytes), note=_smaller(findings, name)),
             _same_recovery(findings, name) or gain("recovery", name, [kept] if kept else [], percent),
             gain("latency", name, _mean_e2e(findings, name)),
-            _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name))),
+            _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name) + _search(findings, name))),
             gain("throughput", name, []),
             Td(v.checkpoint or NONE, "code", f"rates: {v.load_checkpoint}" if v.load_checkpoint else ""),
         ]
@@ -100,6 +100,11 @@ def _mean_rate(findings: Findings, name: str) -> list[str]:
     scenarios = next((s.capacity_scenarios for s in findings.speedups.values() if s.capacity_scenarios), ())
     values = [value for scenario in scenarios if (value := findings.capacities[name, scenario].value)]
     return [f"{number(_geometric(values))}/s"] if values and len(values) == len(scenarios) else []
+
+
+def _search(findings: Findings, name: str) -> list[str]:
+    means = findings.speedups.get(name)
+    return ["within one search"] if means and means.capacity_within_search else []
 
 
 def _geometric(values: list[float]) -> float:

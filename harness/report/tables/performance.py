@@ -44,7 +44,7 @@ def single_stream_table(findings: Findings) -> Table:
         ">E2E p99",
     ]
     heads += [">E2E speed-up", ">TPOT speed-up", ">TTFT speed-up"]
-    note = "One request at a time. Speed-up: the baseline's median / the variant's, 95 % bootstrap over requests."
+    note = "One request at a time. Speed-up: the baseline's median / the variant's, 95 % interval over repeats (Welch)."
     return table("Single-stream latency", heads, rows, note, group=0)
 
 
@@ -58,7 +58,7 @@ def throughput_table(findings: Findings) -> Table:
             gain = Td("baseline", "muted")
             if against:
                 one = against.throughput is not None and not against.throughput.bounded
-                gain = Td(times(against.throughput), note="one run each, no interval" if one else "")
+                gain = Td(times(against.throughput), note="n = 1, no CI" if one else "")
             cells = (_value(point, m) for m in ("output_tok_per_s", "total_tok_per_s", "achieved_rps", "itl_ms_p50"))
             rows.append([scenario, _name(findings, variant), *cells, gain])
     heads = ["Scenario", "Variant", ">Output, tok/s", ">Output + prompt, tok/s", ">Requests/s", ">ITL p50, ms", ">Gain"]

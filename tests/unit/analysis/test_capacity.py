@@ -1,9 +1,12 @@
 """The error of a capacity and of a ratio of two; what is only a bound stays one."""
 
+import math
+
 import numpy as np
 import pytest
+from scipy import stats
 
-from harness.analysis.speed.capacity import capacity, estimate, gain, searched_capacity, with_error
+from harness.analysis.speed.capacity import capacity, estimate, gain, mean_gain, searched_capacity, with_error
 from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, MEASURED, Reading
 from harness.analysis.statistics.intervals import Estimate
 from tests.unit.analysis.test_load_readings import point, search
@@ -30,6 +33,36 @@ def test_a_single_search_has_the_interval_of_the_search_widened_to_95_percent():
     assert np.log(found.high / found.low) == pytest.approx(np.log(10.5 / 9.5) * 1.96 / 1.645, rel=1e-3)
 
 
+def test_one_search_is_labelled_and_two_have_students_t():
+    once, twice = (searched_capacity(search(*[("resolved", 10.0, 9.5, 10.5)] * k)) for k in (1, 2))
+    assert once.within_search and once.note == "interval within this search"
+    assert not twice.within_search and twice.note == "2 searches"
+    ratio = lambda found: np.log(estimate(found).high / estimate(found).low)  # noqa: E731
+    assert ratio(twice) > ratio(once), "two searches that agree by chance show no more than one"
+    assert gain(once, twice).within_search and not gain(twice, twice).within_search
+    nearly = searched_capacity(search(("resolved", 10.0, 9.5, 10.5), ("resolved", 10.001, 9.5, 10.5)))
+    assert ratio(nearly) == pytest.approx(ratio(twice), rel=0.01)
+
+
+def test_a_ratio_of_searches_is_welchs_over_all_scenarios():
+    of = lambda *rates: searched_capacity(search(*[("resolved", r, 0.99 * r, 1.01 * r) for r in rates]))  # noqa: E731
+    bases, own = [of(8.0, 8.5, 8.2), of(3.0, 3.2, 3.1)], [of(12.0, 12.9, 12.1), of(4.4, 4.3, 4.7)]
+    logs = [np.log([[rate for _, rate in reading.rates] for reading in side]).mean(axis=0) for side in (own, bases)]
+    theirs = stats.ttest_ind(*logs, equal_var=False).confidence_interval(0.95)
+    ours = mean_gain(bases, own).estimate
+    assert (np.log(ours.low), np.log(ours.high)) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    assert gain(bases[0], own[0]) == mean_gain(bases[:1], own[:1])
+
+
+def test_a_ratio_of_ladders_is_welchs_over_their_repeats():
+    slow = with_error((point(1.0, None, repeats=[20.0, 21.0]), point(2.0, None, repeats=[60.0, 61.0])), SLO)
+    fast = with_error((point(2.0, None, repeats=[20.0, 21.0]), point(4.0, None, repeats=[63.0, 61.0])), SLO)
+    logs = [np.log([rate for _, rate in reading.rates]) for reading in (fast, slow)]
+    theirs = stats.ttest_ind(*logs, equal_var=False).confidence_interval(0.95)
+    ours = gain(slow, fast).estimate
+    assert (np.log(ours.low), np.log(ours.high)) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
 def test_searches_that_disagree_widen_the_interval_by_what_they_differ():
     alike = estimate(searched_capacity(search(*[("resolved", r, 0.95 * r, 1.05 * r) for r in (10.0, 10.1, 9.9)])))
     apart = estimate(searched_capacity(search(*[("resolved", r, 0.95 * r, 1.05 * r) for r in (8.0, 10.0, 12.0)])))
@@ -46,8 +79,8 @@ def test_the_interval_of_a_ratio_covers_the_truth_at_its_level():
     rng, hits, studies = np.random.default_rng(5), 0, 400
 
     def one(truth):
-        rates = truth * np.exp(rng.normal(0, 0.02 * 2**0.5, size=3))
-        return searched_capacity(search(*[("resolved", r, r * np.exp(-0.0329), r * np.exp(0.0329)) for r in rates]))
+        rates = map(float, truth * np.exp(rng.normal(0, 0.02 * 2**0.5, size=3)))
+        return searched_capacity(search(*[("resolved", r, r * math.exp(-0.0329), r * math.exp(0.0329)) for r in rates]))
 
     for _ in range(studies):
         hits += (lambda e: e.low <= 1.5 <= e.high)(gain(one(8.0), one(12.0)).estimate)
@@ -64,4 +97,4 @@ def test_a_lower_bound_gives_a_lower_bound_of_the_ratio():
 def test_no_ratio_to_a_baseline_that_is_only_bounded():
     assert gain(Reading(10.0, AT_LEAST), Reading(20.0, MEASURED)) is None
     assert gain(None, Reading(20.0, MEASURED)) is None
-    assert gain(Reading(10.0, MEASURED), Reading(20.0, MEASURED)).estimate == Estimate(2.0)
+    assert gain(Reading(10.0, MEASURED), Reading(20.0, MEASURED)).estimate == Estimate(pytest.approx(2.0))

@@ -60,13 +60,25 @@ def test_the_other_way_around_is_the_inverse():
         assert (one.low, one.high) == pytest.approx((1 / two.high, 1 / two.low))
 
 
-def test_a_single_stream_has_an_interval_from_one_run_and_a_loaded_server_has_none():
-    comparison = pair()
-    single = change(comparison, "single_stream", "itl_ms_p50").ratio
+def test_one_run_has_no_interval_and_repeats_have():
+    for load in ("single_stream", "throughput", "server 1/s"):
+        assert not change(pair(), load, "itl_ms_p50").ratio.bounded
+    single = change(pair(repeats=3), "single_stream", "itl_ms_p50").ratio
     assert single.low < single.value < single.high < 1, "fp8 is faster"
     assert single.value == pytest.approx(1 / 1.31, rel=0.03)
-    assert not change(comparison, "single_stream", "itl_ms_p99").ratio.bounded
-    assert not change(comparison, "server 1/s", "itl_ms_p50").ratio.bounded
+
+
+def test_report_and_compare_give_one_number_for_the_same_records():
+    from harness.analysis import analyse
+
+    options = OPTIONS | {"repeats": 3}
+    of_report = analyse(synthetic_study(**options)).against["fp8", "chat_512_256"]
+    comparison = pair(**options)
+    single = change(comparison, "single_stream", "e2e_ms_p50").ratio
+    faster = of_report.speedups["e2e_ms_p50"]
+    assert (1 / single.value, 1 / single.high, 1 / single.low) == pytest.approx((faster.value, faster.low, faster.high))
+    assert change(comparison, "throughput", "output_tok_per_s").ratio == of_report.throughput
+    assert comparison.findings.latency["B"] == faster
 
 
 def test_a_rate_that_b_no_longer_reaches_is_lost():

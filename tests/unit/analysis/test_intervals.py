@@ -5,13 +5,13 @@ from scipy import stats
 from harness.analysis.statistics.intervals import (
     Estimate,
     difference_error,
-    log_ratio_interval,
     mean_score,
     percentile_interval,
     ratio,
     resample_means,
     wilson,
 )
+from harness.analysis.statistics.repeats import log_error, log_ratio_interval, with_errors
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (10, 10), (66, 164), (9000, 14042), (1, 1)])
@@ -47,6 +47,21 @@ def test_ratio_of_runs_is_welchs_interval_on_logarithms():
 
 def test_one_run_gives_no_interval():
     assert log_ratio_interval([2.0], [1.0, 1.1]).bounded is False
+
+
+def test_equal_runs_have_no_interval_of_their_own():
+    assert log_ratio_interval([2.0, 2.0], [1.0, 1.0]) == Estimate(2.0)
+    theirs = stats.ttest_ind(np.log([2.0, 2.0]), np.log([1.0, 1.1]), equal_var=False).confidence_interval(0.95)
+    ours = log_ratio_interval([2.0, 2.0], [1.0, 1.1])
+    assert (np.log(ours.low), np.log(ours.high)) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_equal_runs_are_no_closer_than_one_run_is_precise():
+    """Student's t on the lower quartile of the variance that runs of standard error 2 % would show."""
+    found = with_errors(10.0, log_error([10.0, 10.0], within=0.02**2))
+    least = 0.02 * np.sqrt(stats.chi2.ppf(0.25, 1))
+    assert np.log(found.high / found.value) == pytest.approx(stats.t.ppf(0.975, 1) * least / np.sqrt(2))
+    assert log_error([10.0, 11.0], within=0.02**2) == log_error([10.0, 11.0]), "runs that differ more speak themselves"
 
 
 def test_no_flip_in_thirty_items_is_not_certainty():

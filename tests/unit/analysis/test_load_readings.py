@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from harness.analysis.decision import pareto
-from harness.analysis.speed.performance import PointResult, gain, geometric_mean, median_ratio_draws, speedup
+from harness.analysis.speed.performance import PointResult, gain, mean_ratio, speedup
 from harness.analysis.speed.readings import (
     AT_LEAST,
     BELOW,
@@ -115,24 +116,53 @@ def test_nothing_is_compared_with_an_invalid_or_missing_point():
     assert gain(None, point(1.0, 10.0), "achieved_rps") is None
 
 
-def test_bootstrap_of_medians_covers_the_true_ratio():
+def streams(scenario, *e2e_ms, first=0):
+    runs = []
+    for repeat, value in enumerate(e2e_ms, first):
+        cell = Cell(f"{scenario}-{repeat}", "load", "v", scenario=scenario, repeat=repeat)
+        runs.append(Measured(cell=cell, result=LoadResult.from_json({"e2e_ms_p50": float(value)})))
+    return PointResult("v", scenario, LoadPoint("single_stream"), True, tuple(runs))
+
+
+def test_a_mean_over_scenarios_is_welchs_on_the_geometric_means_of_the_repeats():
+    base = [streams("chat", 100.0, 104.0, 101.0), streams("rag", 220.0, 231.0, 218.0)]
+    own = [streams("chat", 80.0, 79.0), streams("rag", 150.0, 156.0)]
+    ours = mean_ratio(base, own, "e2e_ms_p50")
+    logs = [np.log([p.values("e2e_ms_p50") for p in side]).mean(axis=0) for side in (base, own)]
+    theirs = stats.ttest_ind(*logs, equal_var=False).confidence_interval(0.95)
+    assert (np.log(ours.low), np.log(ours.high)) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    parts = [speedup(b, v, "e2e_ms_p50").value for b, v in zip(base, own, strict=True)]
+    assert ours.value == pytest.approx(stats.gmean(parts))
+
+
+def test_welch_over_the_repeats_covers_the_true_ratio():
+    """The requests of a run agree to 0.1 %, the runs to 2 %: it is runs that an interval counts."""
     rng, hits = np.random.default_rng(0), 0
-    for study in range(200):
-        draws = median_ratio_draws(rng.normal(200, 10, 32), rng.normal(100, 5, 32), [study])
-        low, high = np.quantile(draws, [0.025, 0.975])
-        hits += low <= 2.0 <= high
-    assert 0.9 <= hits / 200 <= 1.0
+    for _ in range(400):
+        a, b = (streams("chat", *(ms * np.exp(rng.normal(0, 0.02, 3)))) for ms in (200, 100))
+        found = speedup(a, b, "e2e_ms_p50")
+        hits += found.low <= 2.0 <= found.high
+    assert 0.93 <= hits / 400 <= 0.985
 
 
-def test_few_requests_give_no_interval():
-    assert median_ratio_draws(np.ones(4), np.ones(40), [0]) is None
+def test_one_run_gives_no_interval_however_many_requests_it_has():
+    assert speedup(streams("chat", 200.0), streams("chat", 100.0, 101.0), "e2e_ms_p50") == Estimate(
+        pytest.approx(200 / np.sqrt(100 * 101))
+    )
 
 
-def test_geometric_mean_with_and_without_intervals():
-    both = geometric_mean([Estimate(2.0, 1.9, 2.1), Estimate(0.5, 0.45, 0.55)])
-    assert both.value == pytest.approx(1.0) and both.low < 1.0 < both.high
-    assert not geometric_mean([Estimate(2.0, 1.9, 2.1), Estimate(0.5)]).bounded
-    assert geometric_mean([]) is None
+def test_only_repeats_that_all_scenarios_have_count():
+    base = [streams("chat", 100.0, 104.0, 101.0), streams("rag", 231.0, 218.0, first=1)]
+    own = [streams("chat", 50.0, 51.0), streams("rag", 110.0, 109.0)]
+    logs = (
+        [np.log([104.0, 231.0]).mean(), np.log([101.0, 218.0]).mean()],
+        np.log([[50.0, 110.0], [51.0, 109.0]]).mean(1),
+    )
+    theirs = stats.ttest_ind(*logs, equal_var=False).confidence_interval(0.95)
+    ours = mean_ratio(base, own, "e2e_ms_p50")
+    assert (np.log(ours.low), np.log(ours.high)) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    apart = [streams("chat", 100.0), streams("rag", 200.0, first=1)]
+    assert mean_ratio(apart, own, "e2e_ms_p50").bounded is False and mean_ratio([], own, "e2e_ms_p50") is None
 
 
 def test_pareto_front_and_what_dominates():

@@ -68,7 +68,7 @@ def test_how_many_items_would_show_it(findings):
     assert "takes" not in answered(findings, dict.fromkeys(COMPARED, REFUTED), {})[1], "more items change nothing"
 
 
-@pytest.mark.parametrize(("gain", "word"), [(SAME, "1.02× [0.97, 1.07]"), (ONCE, "1.40×, measured once, no interval")])
+@pytest.mark.parametrize(("gain", "word"), [(SAME, "1.02× [0.97, 1.07]"), (ONCE, "1.40× (n = 1, no CI)")])
 def test_a_gain_that_is_not_significant_ships_nothing(findings, gain, word):
     verdicts = {"fp8": SHOWN, "sparse_fp8": REFUTED, "int4": REFUTED}
     found, said = answered(findings, verdicts, dict.fromkeys(COMPARED, gain))
@@ -76,6 +76,19 @@ def test_a_gain_that_is_not_significant_ships_nothing(findings, gain, word):
     assert said.startswith("None shown: Dense FP8 is shown non-inferior") and said.endswith(
         f"but no gain in capacity at the SLO is shown: Dense FP8 {word}."
     )
+
+
+def test_one_search_ships_nothing(findings):
+    shown = dict.fromkeys(COMPARED, SHOWN)
+    suites = {k: replace(r, comparison=replace(r.comparison, verdict=SHOWN)) if r.comparison else r
+              for k, r in findings.suites.items()}  # fmt: skip
+    once = {name: Speedups(None, None, FASTER, ("chat",), capacity_within_search=True) for name in shown}
+    found = recommend(findings.study, suites, {}, once, ())
+    assert found.ship == () and found.measure == "capacity"
+    said = recommendation(replace(findings, recommendation=found))
+    assert "Dense FP8 1.60× [1.50, 1.70] within one search" in said
+    twice = once | {"fp8": replace(once["fp8"], capacity_within_search=False)}
+    assert recommend(findings.study, suites, {}, twice, ()).ship == ("fp8",)
 
 
 def test_an_emulated_speed_recommends_nothing(findings):

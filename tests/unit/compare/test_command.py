@@ -70,7 +70,7 @@ def test_an_interval_across_the_limit_is_inconclusive_and_fails_only_when_strict
 def test_without_an_interval_the_value_decides_and_strict_does_not_take_it(run, sweeps):
     words = ("--results", sweeps / "once", "bf16", "fp8", "--max-itl-regression", "0.05")
     code, out, _ = run(*words)
-    assert code == 0 and "one run each, no interval" in out
+    assert code == 0 and "n = 1, no CI" in out
     assert run(*words, "--strict")[0] == 3
     assert run("--results", sweeps / "once", "fp8", "bf16", "--max-itl-regression", "0.05")[0] == 3
 
