@@ -20,6 +20,7 @@ class Command:
 
 
 COMMANDS = (
+    Command("study", "harness.study", "compare finished checkpoints: write the sweep file that does"),
     Command("report", "harness.report.__main__", "write a sweep's report again, from its store"),
     Command("compare", "harness.compare.__main__", "compare two sweeps, or two variants; gates for CI"),
     Command("inspect", "harness.inspect", "show what is in a checkpoint, and whether an engine can read it"),

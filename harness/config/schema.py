@@ -68,6 +68,8 @@ class Report:
     price: Price = field(default_factory=Price)
     attribution: list[Step] = field(default_factory=list)  # empty: baseline, dense, sparse where a sweep has these
     cutoffs_ms: dict[str, Any] = field(default_factory=dict)  # {itl_ms_p99: [20, 50]}; empty: round latencies
+    base_model: str | None = None  # hub id that the model cards name; null: the baseline's, where it is on the hub
+    url: str | None = None  # where this report is published; the model cards link to it
 
 
 @dataclass

@@ -27,6 +27,10 @@ def check_report(config: Config, known: list[str]) -> None:
                 "report.price.per_gpu_hour is set; set report.price.date=YYYY-MM-DD and report.price.source= too: "
                 "a price without its day and its source cannot be checked"
             )
+    if (base := config.report.base_model) is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", base):
+        raise ConfigError(f"report.base_model={base!r}: a hub id is ORG/NAME")
+    if (url := config.report.url) is not None and not re.fullmatch(r"https?://\S+", url):
+        raise ConfigError(f"report.url={url!r}: an address begins with https://")
     variants = [*config.variants, *known]
     for step in config.report.attribution:
         if step.variant not in variants:
