@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SWEEPS = ["quickstart", "hopper_sparse_fp8"]
 
 

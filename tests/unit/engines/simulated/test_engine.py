@@ -1,5 +1,6 @@
 """The simulated engine in a sweep: what preflight says, what its cells are known by, and that it needs no weights."""
 
+import functools
 import shlex
 from pathlib import Path
 
@@ -32,11 +33,16 @@ def sweep(*overrides: str):
     return plan, preflight.problems(prepared, plan)
 
 
+@functools.cache
+def engine_schemes() -> dict[str, str]:
+    config = compose_sweep(["+sweep=hopper_sparse_fp8", "engine=simulated", "+engine.schemes.bf16=int4"])
+    return config.engine.schemes
+
+
 def option(plan, variant: str, flag: str) -> str:
     """Of the server's command for a variant, with the sweep's own engine settings."""
     [served] = [session.served for session in plan.sessions if session.variant == variant]
-    config = compose_sweep(["+sweep=hopper_sparse_fp8", "engine=simulated", "+engine.schemes.bf16=int4"])
-    schemes = config.engine.schemes if plan.cells[0].inputs["scheme"] == "INT4 W4A16" else {}
+    schemes = engine_schemes() if plan.cells[0].inputs["scheme"] == "INT4 W4A16" else {}
     command = engine(schemes=schemes).command(served, 1)
     return command[command.index(flag) + 1]
 
