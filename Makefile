@@ -19,19 +19,21 @@ system:
 	-dpkg -s $$(cat tests/system-packages.txt) >/dev/null 2>&1 || \
 		(apt-get update -q && apt-get install -q -y --no-install-recommends $$(cat tests/system-packages.txt))
 
-# Tests that assert no times run two at a time, those with long files first, so that no worker waits for the last one.
-# The others measure, or start an engine whose threads wait for each other, and have the machine to themselves.
-PARALLEL := $(addprefix tests/,$(addprefix integration/,leaks hub accuracy checkpoints report gemm \
-	engines/test_server_process.py engines/test_new_engine.py test_closed_pipe.py) fuzz unit)
-TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# Tests that assert no times run side by side, those with long files first, so that no worker waits for the last one.
+# The real engines are a worker's (tests/conftest.py): they take a core, and the others share what is left of two.
+# The rest measures times, and has the machine to itself.
+PARALLEL := $(addprefix tests/,e2e $(addprefix integration/,accuracy leaks hub checkpoints report gemm \
+	engines/test_server_process.py engines/test_new_engine.py engines/test_hosted_api.py \
+	telemetry/test_gpu_proof_plan.py load/test_tls.py test_closed_pipe.py test_interrupted_start.py) fuzz unit)
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 test: lint $(if $(CI),system)
-	$(BIN)/python -m pytest $(PARALLEL) $(TWO)
-	$(BIN)/python -m pytest tests/integration tests/e2e $(addprefix --ignore=,$(PARALLEL))
+	$(BIN)/python -m pytest $(PARALLEL) -n 3 $(BY_FILE)
+	$(BIN)/python -m pytest tests/integration $(addprefix --ignore=,$(PARALLEL))
 
 # The unit tests that start no other programs and write no whole reports.
 test-fast: $(VENV)/installed
-	$(BIN)/python -m pytest tests/unit $(TWO) -m "not slow"
+	$(BIN)/python -m pytest tests/unit -n 2 $(BY_FILE) -m "not slow"
 
 # Random inputs for every parser and reader of foreign data: each test for FUZZ_S seconds or FUZZ_EXAMPLES inputs.
 FUZZ_S ?= 300
@@ -51,7 +53,7 @@ lint: $(VENV)/installed
 
 # Lines and branches of harness/ that the unit tests reach, within their own process.
 coverage: $(VENV)/installed
-	$(BIN)/python -m pytest tests/unit $(TWO) --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest tests/unit -n 2 $(BY_FILE) --cov --cov-report=term:skip-covered
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,12 +1,30 @@
-"""Signals as an interactive shell gives them, however the tests were started.
+"""Signals as an interactive shell gives them, and which tests run side by side.
 
 Under `nohup`, or with `&` in a script, SIGHUP or SIGINT are inherited as ignored, and so they would be in every command
 that a test starts and interrupts.
 """
 
 import signal
+from typing import Any
+
+import pytest
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the files of tests/e2e to one worker of `--dist loadfile`: a real engine takes a core."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneEngineAtATime(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+    return OneEngineAtATime(config, log)
