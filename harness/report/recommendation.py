@@ -4,6 +4,7 @@ from harness.analysis import Findings
 from harness.analysis.decision.recommend import Recommendation, Wanted
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.validity import simulated
+from harness.report.slo_answer import NOT_TRIED, slo_answer
 from harness.report.words import about, times
 
 NOUNS = {"capacity": "capacity at the SLO", "latency": "single-stream latency", "throughput": "throughput"}
@@ -19,6 +20,8 @@ def recommendation(findings: Findings) -> str | None:
     found = findings.recommendation
     if found is None:
         return None
+    if not findings.study.suites and (served := slo_answer(findings)):
+        return ("SIMULATED: " if simulated(findings.study) else "") + served
     said = _ship(findings, found, found.measure) if found.ship and found.measure else _none(findings, found)
     return ("SIMULATED: " if simulated(findings.study) else "") + said
 
@@ -37,6 +40,8 @@ def _ship(findings: Findings, found: Recommendation, measure: str) -> str:
 
 def _none(findings: Findings, found: Recommendation) -> str:
     label = findings.study.label
+    if not findings.study.suites:
+        return f"No rate at an SLO: no scenario has an SLO that was searched for or met. {NOT_TRIED}"
     if not found.suites:
         return "None shown: no suite scored answers item by item."
     if not found.safe:

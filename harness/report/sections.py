@@ -19,6 +19,7 @@ from harness.report.tables import (
     overview,
     performance,
     provenance,
+    slo,
     validity,
 )
 
@@ -65,7 +66,7 @@ def _loaded(findings: Findings) -> bool:
 
 
 SECTIONS: tuple[Section, ...] = (
-    Section("verdict", "Verdict", (composed.answer,)),
+    Section("verdict", "Verdict", (composed.answer, shown(slo.slo_table))),
     Section("checks", "Checks", (shown(checks.checks_table, quiet=True), shown(checks.left_out_table))),
     Section("variants", "Variants", (shown(overview.variants_table, quiet=True, always=True),), _serves),
     Section(

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from harness.analysis import Findings
-from harness.analysis.speed.capacity import Gain, estimate
-from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, Reading
+from harness.analysis.speed.capacity import Gain, estimate, ratio_bounds
+from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, UNRESOLVED, Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.validity import simulated
 
@@ -74,6 +74,9 @@ def p_value(p: float | None) -> str:
 
 
 def reading(found: Reading) -> str:
+    if found.status == UNRESOLVED:
+        low, high = (None if bound is None else number(bound) for bound in (found.low, found.high))
+        return f"{low} to {high}" if low and high else f"≥ {low}" if low else f"≤ {high}"
     if found.value is None:
         return found.status
     mark = {AT_LEAST: "≥ ", INTERPOLATED: "≈ "}.get(found.status, "")
@@ -231,7 +234,22 @@ def _capacity(findings: Findings, name: str) -> str | None:
     for scenario, facts in scenarios.items():
         if found := findings.gains.get((name, scenario)):
             return f"serves {_bare(found)} the requests at {slo(facts.slo)} in {scenario}{_unsure(found)}"
+        if ratio := slo_ratio(findings, name, scenario):
+            return f"serves {ratio} the requests at {slo(facts.slo)} in {scenario}"
     return None
+
+
+def slo_ratio(findings: Findings, name: str, scenario: str) -> str | None:
+    """``2.10× [1.95, 2.26]``, ``at least 2.16×``, ``at most 0.80×``, ``0.90× to 1.30×`` of the baseline's rate."""
+    if gain := findings.gains.get((name, scenario)):
+        return capacity_gain(gain)
+    base, own = (findings.capacities.get((variant, scenario)) for variant in (findings.study.baseline, name))
+    low, high = ratio_bounds(base, own) if base and own else (None, None)
+    if low is not None and high is not None and high > 1:
+        return f"{low:.2f}× to {high:.2f}×"
+    if high is not None:
+        return f"at most {high:.2f}×"
+    return f"at least {low:.2f}×" if low is not None else None
 
 
 def _products(findings: Findings, name: str) -> str | None:

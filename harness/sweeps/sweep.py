@@ -181,6 +181,7 @@ def _report(store: Store, config: Config, out: Path) -> tuple[Path | None, str |
     from harness.report.console import print_table
     from harness.report.recommendation import recommendation
     from harness.report.tables.checks import checks_summary, checks_table
+    from harness.report.tables.slo import slo_table
 
     study = load_study(store.root)
     findings = analyse(study)
@@ -194,6 +195,8 @@ def _report(store: Store, config: Config, out: Path) -> tuple[Path | None, str |
     results = check_results(findings)
     if results:
         print_table(checks_table(findings), checks_summary(findings, results))
+    if (rates := slo_table(findings)).rows:
+        print_table(rates)
     if answer := recommendation(findings):
         print(f"\n{answer}")
     compare = None

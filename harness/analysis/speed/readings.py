@@ -7,6 +7,7 @@ whose offered rate was not reached is never read: its latency grows with the len
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -16,14 +17,15 @@ from harness.records.load_result import CapacityResult
 
 MEASURED, INTERPOLATED = "measured", "interpolated"
 AT_LEAST, BELOW, NOT_REACHED, NOT_MEASURED = "at least", "below", "not reached", "not measured"
-INVALID = "invalid"
+INVALID, UNRESOLVED = "invalid", "unresolved"
 
 
 @dataclass(frozen=True)
 class Reading:
     """`value` is None unless `status` is measured, interpolated or at least; `note` says what is known instead.
 
-    `rates` and `within` are set by capacity.py where repeats or a search give them.
+    `rates` and `within` are set by capacity.py where repeats or a search give them. `low`, `high`: of a rate, what
+    bounds it whatever the status: a search's 90 % interval, or the rungs around it; None: no bound on that side.
     """
 
     value: float | None
@@ -31,6 +33,8 @@ class Reading:
     note: str = ""
     rates: tuple[tuple[int, float], ...] = ()  # (repeat, what it alone gives)
     within: float = 0.0  # variance of ln rate that one search has by its own probes
+    low: float | None = None
+    high: float | None = None
 
     @property
     def error(self) -> LogError | None:
@@ -99,21 +103,24 @@ def rate_within(points: tuple[PointResult, ...], limits: dict[str, float]) -> Re
     usable = sustained(points, list(limits))
     if not usable:
         if any(p.valid for p in points):
-            return Reading(None, BELOW, "no offered rate was reached")
+            lowest = min((p.rate_rps for p in points if p.valid and p.rate_rps is not None), default=None)
+            return Reading(None, BELOW, "no offered rate was reached", high=lowest)
         return Reading(None, INVALID if points else NOT_MEASURED, invalid_words(points))
     x = np.array([rate for rate, _ in usable])
     load = monotone([max(p.known(metric) / limit for metric, limit in limits.items()) for _, p in usable])
     within = int(np.searchsorted(load, 1.0, side="right"))  # how many points keep the limits
     if within == 0:
-        return Reading(None, BELOW, f"missed at {x[0]:.2f}/s, the lowest reached rate")
+        return Reading(None, BELOW, f"missed at {x[0]:.2f}/s, the lowest reached rate", high=float(x[0]))
     over = invalid_words(_between(points, x[within - 1], x[within] if within < len(x) else np.inf))
     if within == len(x):
         beyond = [p.rate_rps for p in points if p.valid and not p.reached and p.rate_rps is not None]
         note = f"{min(beyond):g}/s was offered and not reached" if beyond else over
-        return Reading(float(x[-1]), AT_LEAST, note or "the highest rate that was measured")
+        note = note or "the highest rate that was measured"
+        return Reading(float(x[-1]), AT_LEAST, note, low=float(x[-1]), high=min(beyond, default=None))
     share = (1.0 - load[within - 1]) / (load[within] - load[within - 1])
     rate = float(x[within - 1] + share * (x[within] - x[within - 1]))
-    return Reading(rate, INTERPOLATED, f"read over {over}" if over else "")
+    note = f"read over {over}" if over else ""
+    return Reading(rate, INTERPOLATED, note, low=float(x[within - 1]), high=float(x[within]))
 
 
 def _between(points: tuple[PointResult, ...], low: float, high: float) -> list[PointResult]:
@@ -138,12 +145,29 @@ def searched(point: PointResult | None) -> Reading | None:
     if not point.valid:
         return Reading(None, INVALID, invalid_words([point]))
     statuses = {run.result.capacity_status for run in point.runs if isinstance(run.result, CapacityResult)}
-    low, high = point.values("capacity_rps_low"), point.values("capacity_rps_high")
-    between = f"[{min(low):.2f}, {max(high):.2f}]" if low and high else ""
+    lows, highs = point.values("capacity_rps_low"), point.values("capacity_rps_high")
+    low = min(lows) if len(lows) == len(point.runs) else None
+    high = max(highs) if len(highs) == len(point.runs) else None
+    between = f"[{low:.2f}, {high:.2f}]" if low is not None and high is not None else ""
     if statuses == {"resolved"}:
-        return Reading(point.value("capacity_rps"), MEASURED, f"searched, 90 % interval {between}")
+        note = f"searched, 90 % interval {between}"
+        return Reading(point.value("capacity_rps"), MEASURED, note, low=low, high=high)
     if statuses == {"not_reached"}:
-        return Reading(point.value("capacity_rps"), AT_LEAST, "the search ended at its max_rps")
+        value = point.value("capacity_rps")
+        return Reading(value, AT_LEAST, "the search ended at its max_rps", low=value)
     if statuses == {"below_minimum"}:
-        return Reading(None, BELOW, f"missed at {max(high):.2f}/s, the search's min_rps" if high else "")
-    return Reading(None, NOT_MEASURED, f"the search did not resolve it: {between or 'no valid probe'}")
+        return Reading(None, BELOW, f"missed at {high:.2f}/s, the search's min_rps" if high else "", high=high)
+    if low is not None and _beyond_max(point):
+        return Reading(None, UNRESOLVED, "the search's estimate is beyond its max_rps: a bound", low=low)
+    note = f"the search did not resolve it: {between or 'no valid probe'}"
+    return Reading(None, UNRESOLVED if low or high else NOT_MEASURED, note, low=low, high=high)
+
+
+def _beyond_max(point: PointResult) -> bool:
+    """Whether a search's estimate is above its max_rps, where nothing was offered."""
+    found = ((run.inputs.get("search") or {}, run.result) for run in point.runs)
+    return any(
+        (result.capacity_rps or 0.0) > search.get("max_rps", inf)
+        for search, result in found
+        if isinstance(result, CapacityResult)
+    )

@@ -1,13 +1,22 @@
 """The error of a capacity and of a ratio of two; what is only a bound stays one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.speed.capacity import capacity, estimate, gain, mean_gain, searched_capacity, with_error
-from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, MEASURED, Reading
+from harness.analysis.speed.capacity import (
+    capacity,
+    estimate,
+    gain,
+    mean_gain,
+    ratio_bounds,
+    searched_capacity,
+    with_error,
+)
+from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, MEASURED, UNRESOLVED, Reading
 from harness.analysis.statistics.intervals import Estimate
 from tests.unit.analysis.test_load_readings import point, search
 
@@ -98,3 +107,26 @@ def test_no_ratio_to_a_baseline_that_is_only_bounded():
     assert gain(Reading(10.0, AT_LEAST), Reading(20.0, MEASURED)) is None
     assert gain(None, Reading(20.0, MEASURED)) is None
     assert gain(Reading(10.0, MEASURED), Reading(20.0, MEASURED)).estimate == Estimate(pytest.approx(2.0))
+
+
+def test_unresolved_searches_bound_the_ratio():
+    base = searched_capacity(search(("unresolved", 32.0, 27.8, 38.2)))
+    own = searched_capacity(search(("unresolved", 120.0, 82.4, 190.9)))
+    assert (base.status, base.low, base.high) == (UNRESOLVED, 27.8, 38.2)
+    assert gain(base, own).at_least and gain(base, own).estimate.value == pytest.approx(82.4 / 38.2)
+    assert gain(own, base) is None, "a lower bound below 1 shows no gain"
+    assert ratio_bounds(own, base) == (pytest.approx(27.8 / 190.9), pytest.approx(38.2 / 82.4))
+
+
+def test_an_estimate_beyond_max_rps_is_a_lower_bound():
+    found = search(("unresolved", 120.0, 82.4, 190.9))
+    limited = replace(found, runs=tuple(replace(run, inputs={"search": {"max_rps": 100.0}}) for run in found.runs))
+    reading = searched_capacity(limited)
+    assert (reading.value, reading.low, reading.high) == (None, 82.4, None) and "max_rps" in reading.note
+
+
+def test_the_rungs_around_a_reading_bound_it():
+    ladders = (point(1.0, 20.0), point(2.0, 40.0), point(4.0, 80.0)), (point(4.0, 20.0), point(8.0, 40.0))
+    base, own = (capacity(points, SLO) for points in ladders)
+    assert (base.low, base.high, own.low, own.high) == (2.0, 4.0, 8.0, None)
+    assert ratio_bounds(base, own) == (2.0, None)

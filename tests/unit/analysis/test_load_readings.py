@@ -14,6 +14,7 @@ from harness.analysis.speed.readings import (
     MEASURED,
     NOT_MEASURED,
     NOT_REACHED,
+    UNRESOLVED,
     latency_at_rate,
     monotone,
     rate_within,
@@ -193,7 +194,7 @@ def test_a_search_is_read_with_the_interval_of_all_its_repeats():
     [
         (("not_reached", 40.0, 40.0, None), 40.0, AT_LEAST),
         (("below_minimum", None, None, 0.5), None, BELOW),
-        (("unresolved", 8.0, 4.0, 12.0), None, NOT_MEASURED),
+        (("unresolved", 8.0, 4.0, 12.0), None, UNRESOLVED),
     ],
 )
 def test_a_search_without_an_answer_gives_none(result, value, status):

@@ -1,0 +1,66 @@
+"""What a study without accuracy suites answers: the rate at the SLO, with bounds."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.analysis import analyse
+from harness.analysis.speed.capacity import gain
+from harness.analysis.speed.readings import AT_LEAST, BELOW, UNRESOLVED, Reading
+from harness.report.recommendation import recommendation
+from harness.report.sections import SECTIONS, fill
+from harness.report.tables.slo import slo_table
+from harness.report.words import verdicts
+from tests.unit.report.synthetic_study import synthetic_study
+
+OLD, NEW = "bf16", "fp8"
+SLO = {"itl_ms_p99": 50.0, "ttft_ms_p99": 1000.0}
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return analyse(synthetic_study())
+
+
+def answered(measured, base: Reading, own: Reading):
+    """The findings of a study of two variants and one scenario, without suites."""
+    study = measured.study
+    [scenario, *_] = study.scenarios
+    variants = {name: study.variants[name] for name in (OLD, NEW)}
+    scenarios = {scenario: replace(study.scenarios[scenario], slo=SLO)}
+    study = replace(study, suites=(), variants=variants, scenarios=scenarios)
+    found = {(OLD, scenario): base, (NEW, scenario): own}
+    return replace(measured, study=study, emulated=(), capacities=found, gains={(NEW, scenario): gain(base, own)})
+
+
+def searched(low: float | None, high: float | None) -> Reading:
+    return Reading(None, UNRESOLVED, low=low, high=high)
+
+
+def test_unresolved_searches_answer_the_question(measured):
+    findings = answered(measured, searched(27.8, 38.2), searched(82.4, 190.9))
+    said = recommendation(findings)
+    assert "serves at least 2.16× (82.4 to 191/s) the requests of" in said
+    assert "(27.8 to 38.2/s) at p99 ITL ≤ 50 ms and p99 TTFT ≤ 1000 ms. Accuracy was not measured." in said
+
+
+def test_a_bound_on_one_side_and_a_range_are_said_as_such(measured):
+    beyond = answered(measured, searched(27.8, 38.2), Reading(100.0, AT_LEAST, low=100.0))
+    assert "serves at least 2.62× (≥ 100/s)" in recommendation(beyond)
+    slower = answered(measured, searched(82.4, 190.9), Reading(None, BELOW, high=38.2))
+    assert "serves at most 0.46×" in recommendation(slower)
+    alike = answered(measured, searched(30.0, 40.0), searched(32.0, 45.0))
+    assert "serves 0.80× to 1.50×" in recommendation(alike)
+
+
+def test_the_first_section_holds_the_slo_and_each_rate(measured):
+    findings = answered(measured, searched(27.8, 38.2), searched(82.4, None))
+    rows = slo_table(findings).rows
+    assert [[td.text for td in row[2:4]] for row in rows] == [
+        ["27.8 to 38.2", "baseline"],
+        ["≥ 82.4", "at least 2.16×"],
+    ]
+    assert rows[0][0].text.endswith(": p99 ITL ≤ 50 ms and p99 TTFT ≤ 1000 ms")
+    [first] = fill(findings, SECTIONS[:1])
+    assert first.id == "verdict" and slo_table(findings) in [block.table for block in first.blocks[1:]]
+    assert "at least 2.16× the requests" in verdicts(findings)[0].headline
