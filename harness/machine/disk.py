@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import re
 import shutil
@@ -17,13 +18,28 @@ FULL_BYTES = 64 << 10  # below it not even a log fits
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write and sync a file; a reader sees the old one or the new one. Raises OSError."""
-    work = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    """Write and sync a file; a reader sees the old one or the new one. A symbolic link is replaced, not followed.
+
+    Raises OSError.
+    """
+    work = path.with_name(f"{_half(path)}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         write_synced(work, data)
         os.replace(work, path)
     finally:
         work.unlink(missing_ok=True)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove half-written copies of a file whose processes were killed; their pid is in the copies' names."""
+    for half in path.parent.glob(f"{glob.escape(_half(path))}*-*"):
+        pid = half.name.removeprefix(_half(path)).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and half.is_file():
+            half.unlink(missing_ok=True)
+
+
+def _half(path: Path) -> str:
+    return f".{path.name[-60:]}-"
 
 
 def write_synced(path: Path, data: str | bytes) -> None:

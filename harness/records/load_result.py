@@ -80,13 +80,17 @@ class ServerFigures(Stored):
     server_metrics_dropped: tuple[str, ...] = ()  # names of metrics with values that are no numbers
 
 
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 class Metrics(Stored):
     """A result whose numbers are asked for by name."""
 
     @cached_property
     def metrics(self) -> Mapping[str, float]:
         """The numbers that are known, by their stored names: ``itl_ms_p99``."""
-        return {name: value for name, value in self.to_json().items() if type(value) in (int, float)}
+        return {name: value for name, value in self.to_json().items() if _number(value)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,15 +12,16 @@ from harness.checkpoints.prepare import Workshop
 from harness.console import terminal
 from harness.console.progress import duration
 from harness.engines import Engine
+from harness.gemm import GEMM
 from harness.records.cell import Cell, PlannedCell
 from harness.records.store import Store
 from harness.sweeps.cached import cached_words
 from harness.sweeps.estimate import engine_start_s
-from harness.sweeps.kinds import KINDS, MEASURED_IN
+from harness.sweeps.kinds import KINDS, measured_in
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.retries import retried, to_measure
-from harness.sweeps.session import GEMM, JUDGE, Session
+from harness.sweeps.session import JUDGE, Session
 from harness.sweeps.unsupported import said_of
 
 SERVERLESS = {
@@ -92,7 +93,7 @@ def _state(cell: PlannedCell, store: Store) -> str:
 
 
 def _remarks(prepared: Prepared, session: Session, pending: Sequence[Cell]) -> Iterator[str | None]:
-    for kind in MEASURED_IN[session.kind]:
+    for kind in measured_in(session.kind):
         cells = [cell for cell in pending if cell.kind == kind]
         yield KINDS[kind].remark(cells, prepared) if cells else None
 

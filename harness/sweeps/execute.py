@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from harness.errors import DiskFull, HarnessError
+from harness.gemm import GEMM
 from harness.sweeps.products import measure_products_session
 from harness.sweeps.run import Run
 from harness.sweeps.served_session import measure_served_session
-from harness.sweeps.session import GEMM, JUDGE, VARIANT, Session
+from harness.sweeps.session import JUDGE, VARIANT, Session
 
 MEASURE: dict[str, Callable[[Run, Session], None]] = {
     VARIANT: measure_served_session,

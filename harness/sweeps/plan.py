@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from harness.records.cell import PlannedCell
-from harness.sweeps.kinds import KINDS, MEASURED_IN
+from harness.sweeps.kinds import KINDS, measured_in
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import Session
 
@@ -25,7 +25,7 @@ def build_plan(prepared: Prepared) -> Plan:
     sessions: list[Session] = []
     planned: dict[str, PlannedCell] = {}
     for session in prepared.sessions:
-        kinds = (KINDS[name] for name in MEASURED_IN[session.kind])
+        kinds = (KINDS[name] for name in measured_in(session.kind))
         cells = tuple(cell for kind in kinds for cell in kind.plan(prepared, session, planned))
         planned |= {cell.key: cell for cell in cells}
         if cells:

@@ -7,7 +7,7 @@ from harness.checkpoints.recipe_fields import RecipeFields
 from harness.engines import Deployment
 from harness.records.cell import PlannedCell
 
-VARIANT, JUDGE, GEMM = "variant", "judge", "gemm"  # Session.kind
+VARIANT, JUDGE = "variant", "judge"  # Session.kind, or GEMM
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ from harness.engines import Deployment, Engine
 from harness.engines.credentials import without_credentials
 from harness.engines.parallel import clash, gpus_of
 from harness.errors import ConfigError
+from harness.gemm import GEMM
 from harness.gemm.shapes import config_identity
 from harness.machine import host
 from harness.records.manifest import LeftOut
 from harness.sweeps.fingerprint import fingerprint
-from harness.sweeps.session import GEMM, JUDGE, VARIANT, Session
+from harness.sweeps.session import JUDGE, VARIANT, Session
 
 
 @dataclass(frozen=True)

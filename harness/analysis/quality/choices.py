@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.quality.pairs import PairingError, baseline_runs, join_items, tried, why_not
+from harness.analysis.quality.pairs import PairingError, distances, join_items
 from harness.analysis.statistics.clustered import clustered_share, resampled_mean
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Measured, Study
@@ -40,23 +40,16 @@ def choice_distances(study: Study) -> dict[tuple[str, str], ChoiceDistance]:
     """By (variant, suite), for the suites whose rows keep the log-probabilities of their choices."""
     found = {}
     for suite in study.suites:
-        runs = baseline_runs(study, suite)
-        noise = None
-        for name in study.compared:
-            own = next(iter(study.find("accuracy", name, suite)), None)
-            if own is None or not any(item.logprobs is not None for item in own.items()):
-                continue
-            noise = noise or _choice_noise(study, suite, runs)
-            gap, reason = None, why_not(study, own, runs)
-            if reason is None:
-                gap, reason = tried(_choices, study, runs[0], own)
-            where_from = (own.scored.population, own.scored.source)
-            found[name, suite] = ChoiceDistance(name, suite, gap, noise, *where_from, reason)
+        for one in distances(study, suite, _choices, _has_logprobs):
+            name, scored = one.own.cell.variant, one.own.scored
+            found[name, suite] = ChoiceDistance(
+                name, suite, one.gap, one.noise, scored.population, scored.source, one.reason
+            )
     return found
 
 
-def _choice_noise(study: Study, suite: str, runs: tuple[Measured, ...]) -> ChoiceGap | None:
-    return tried(_choices, study, *runs[:2])[0] if len(runs) > 1 else None
+def _has_logprobs(own: Measured) -> bool:
+    return any(item.logprobs is not None for item in own.items())
 
 
 def _choices(base: Measured, own: Measured, where: str, seed: list[int]) -> ChoiceGap:

@@ -1,7 +1,8 @@
 """The items of two cells, one by one; and the runs of a suite that a variant is held against."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.study import Measured, Study
@@ -46,6 +47,37 @@ def _by_key(items: list[Asked], where: str) -> dict[tuple, Asked]:
 def baseline_runs(study: Study, suite: str) -> tuple[Measured, ...]:
     """Valid runs of the baseline on a suite: the first is compared with, the second gives the noise floor."""
     return tuple(m for m in study.find("accuracy", study.baseline, suite) if m.valid)
+
+
+@dataclass(frozen=True)
+class Distance(Generic[Gap]):
+    """How far a run of a variant lies from the baseline's first run. `gap` None: `reason` says why."""
+
+    own: Measured
+    gap: Gap | None
+    noise: Gap | None  # between two runs of the baseline
+    reason: str | None
+
+
+def distances(
+    study: Study,
+    suite: str,
+    compare: Callable[[Measured, Measured, str, list[int]], Gap],
+    kept: Callable[[Measured], bool],
+) -> Iterator[Distance[Gap]]:
+    """Yield the distance of each compared variant whose run has what is compared (`kept`)."""
+    runs = baseline_runs(study, suite)
+    noise = None
+    for name in study.compared:
+        own = next(iter(study.find("accuracy", name, suite)), None)
+        if own is None or not kept(own):
+            continue
+        if noise is None and len(runs) > 1:
+            noise = tried(compare, study, *runs[:2])[0]
+        gap, reason = None, why_not(study, own, runs)
+        if reason is None:
+            gap, reason = tried(compare, study, runs[0], own)
+        yield Distance(own, gap, noise, reason)
 
 
 def why_not(study: Study, own: Measured, runs: tuple[Measured, ...]) -> str | None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.quality.pairs import PairingError, baseline_runs, distance_seed, join_items, tried, why_not
+from harness.analysis.quality.pairs import PairingError, distance_seed, distances, join_items
 from harness.analysis.statistics.clustered import cluster_interval, cluster_sums, clustered_share, resampled_totals
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Measured, Study
@@ -67,23 +67,19 @@ class TextDistance:
 
 def text_distances(study: Study) -> dict[tuple[str, str], TextDistance]:
     """By (variant, suite), for the suites that store the log-probabilities of a text."""
-    found = {}
+    found: dict[tuple[str, str], TextDistance] = {}
     for suite in study.suites:
-        runs = baseline_runs(study, suite)
-        noise = None
-        for name in study.variants:
-            own = next(iter(study.find("accuracy", name, suite)), None)
-            if own is None or own.scored.primary != "perplexity":
-                continue
-            if name == study.baseline:
-                noise = tried(_texts, study, *runs[:2])[0] if len(runs) > 1 else None
-                found[name, suite] = _text_distance(study, own)
-                continue
-            gap, reason = None, why_not(study, own, runs)
-            if reason is None:
-                gap, reason = tried(_texts, study, runs[0], own)
-            found[name, suite] = replace(_text_distance(study, own), gap=gap, noise=noise, not_compared=reason)
+        base = next(iter(study.find("accuracy", study.baseline, suite)), None)
+        known = {study.baseline: _text_distance(study, base)} if base and _is_text(base) else {}
+        for one in distances(study, suite, _texts, _is_text):
+            own = _text_distance(study, one.own)
+            known[own.variant] = replace(own, gap=one.gap, noise=one.noise, not_compared=one.reason)
+        found |= {(name, suite): known[name] for name in study.variants if name in known}
     return found
+
+
+def _is_text(own: Measured) -> bool:
+    return own.scored.primary == "perplexity"
 
 
 def _text_distance(study: Study, own: Measured) -> TextDistance:

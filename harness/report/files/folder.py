@@ -4,15 +4,14 @@
 since, is the user's own.
 """
 
-import glob
 import hashlib
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 
 from harness.errors import ConfigError
+from harness.machine.disk import remove_abandoned, write_atomically
 from harness.untrusted.visible import visible
 
 LIST = ".files.json"
@@ -38,36 +37,16 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
         if name not in files:
             _remove(folder / name, digest)
     made = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
-    write_whole(folder / LIST, _encoded(json.dumps(made, indent=1) + "\n"))
+    _write(folder / LIST, _encoded(json.dumps(made, indent=1) + "\n"))
     for inner in parents:
         (folder / inner).mkdir(exist_ok=True)
     for name, data in contents.items():
-        write_whole(folder / name, data)
+        _write(folder / name, data)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """A reader sees the old file or the new one, never half of it; a symbolic link is replaced, not followed."""
-    prefix = f".{path.name[:60]}."
-    _remove_abandoned(path.parent, prefix)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{prefix}{os.getpid()}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _remove_abandoned(folder: Path, prefix: str) -> None:
-    """Remove half-written copies of a file whose process was killed; its pid follows `prefix` in their names."""
-    for half in folder.glob(f"{glob.escape(prefix)}*-*"):
-        pid = half.name.removeprefix(prefix).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and half.is_file():
-            half.unlink(missing_ok=True)
+def _write(path: Path, data: bytes) -> None:
+    remove_abandoned(path)
+    write_atomically(path, data)
 
 
 def _encoded(text: str) -> bytes:

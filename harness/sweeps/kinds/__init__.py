@@ -5,11 +5,13 @@ from harness.sweeps.kinds.contract import CellKind, ServedKind
 from harness.sweeps.kinds.gemm import Gemm
 from harness.sweeps.kinds.judge import Judge
 from harness.sweeps.kinds.load import Load
-from harness.sweeps.session import GEMM, JUDGE, VARIANT
 
+# In the order in which a session measures them: load cells first, as they need the engine as it started, and they are
+# the shorter wait for a first look.
 SERVED: dict[str, ServedKind] = {"load": Load(), "accuracy": Accuracy(), "judge": Judge()}
 KINDS: dict[str, CellKind] = {**SERVED, "gemm": Gemm()}
 
-# The kinds that a session measures, in order. Load cells come first: they need the engine as it started, and they are
-# the shorter wait for a first look.
-MEASURED_IN = {VARIANT: ("load", "accuracy"), JUDGE: ("judge",), GEMM: ("gemm",)}
+
+def measured_in(session: str) -> list[str]:
+    """Return the kinds of cells that a session of this kind measures, in order."""
+    return [name for name, kind in KINDS.items() if kind.session == session]

@@ -10,13 +10,14 @@ from harness.records.cell import Cell, PlannedCell
 from harness.sweeps.fingerprint import fingerprint
 from harness.sweeps.kinds.contract import Bench, Pace, Tokens
 from harness.sweeps.prepare import Prepared
-from harness.sweeps.session import Session
+from harness.sweeps.session import VARIANT, Session
 
 PROMPT_TOKENS = 1000  # of an item, where no cell of the suite has been measured: a rule of thumb
 UNKNOWN_ITEMS = 1000  # of a suite that does not know how many it has
 
 
 class Accuracy:
+    session = VARIANT
     times = False
     varies = False
 

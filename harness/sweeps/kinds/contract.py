@@ -38,6 +38,7 @@ class Bench:
 
 
 class CellKind(Protocol):
+    session: str  # kind of the session that measures its cells: VARIANT | JUDGE | GEMM
     times: bool  # its result is a speed: what disturbs speed is a caution in it, and a note in another
     varies: bool  # an invalid result may be valid when it is measured again
 

@@ -14,6 +14,7 @@ KERNELS = 3  # of a format, its baseline's among them
 
 
 class Gemm:
+    session = GEMM
     times = True
     varies = False
 

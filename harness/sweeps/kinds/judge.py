@@ -13,10 +13,11 @@ from harness.sweeps.fingerprint import fingerprint
 from harness.sweeps.kinds.accuracy import context
 from harness.sweeps.kinds.contract import Bench, Pace, Tokens
 from harness.sweeps.prepare import Prepared
-from harness.sweeps.session import Session
+from harness.sweeps.session import JUDGE, Session
 
 
 class Judge:
+    session = JUDGE
     times = False
     varies = False
 

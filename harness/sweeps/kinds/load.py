@@ -10,13 +10,14 @@ from harness.records.cell import Cell, PlannedCell
 from harness.sweeps.fingerprint import fingerprint
 from harness.sweeps.kinds.contract import Bench, Pace, Tokens
 from harness.sweeps.prepare import Prepared
-from harness.sweeps.session import Session
+from harness.sweeps.session import VARIANT, Session
 
 NO_TRAFFIC = ("rates_rps", "slo", "text")  # of a scenario: in the points, judged by later, in the corpus' digest
 STREAMS = 8  # at once, where the point does not say
 
 
 class Load:
+    session = VARIANT
     times = True
     varies = True
 

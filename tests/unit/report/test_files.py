@@ -10,7 +10,7 @@ import pytest
 
 from harness.analysis import analyse
 from harness.report import write_report
-from harness.report.files.folder import write_whole
+from harness.report.files.folder import write_files
 from tests.unit.report.synthetic_study import RATES, SCENARIOS, VARIANTS, build, parts, synthetic_study, without
 
 pytestmark = pytest.mark.slow
@@ -217,11 +217,11 @@ def test_the_report_is_replaced_whole(tmp_path):
 def test_half_written_files_of_a_report_that_was_killed_are_removed(tmp_path):
     process = subprocess.Popen(["true"])
     process.wait()
-    abandoned = tmp_path / f".index.html.{process.pid}-abc12_x-"
-    of_another = tmp_path / f".index.html.{os.getpid()}-abc"
-    not_ours = [tmp_path / ".index.html.backup-1", tmp_path / ".other.html.1-x", tmp_path / "index.html.1-x"]
+    abandoned = tmp_path / f".index.html-{process.pid}-abc12_x-"
+    of_another = tmp_path / f".index.html-{os.getpid()}-abc"
+    not_ours = [tmp_path / ".index.html-backup-1", tmp_path / ".other.html-1-x", tmp_path / "index.html-1-x"]
     for path in (abandoned, of_another, *not_ours):
         path.write_text("half")
-    write_whole(tmp_path / "index.html", b"whole")
+    write_files(tmp_path, {"index.html": "whole"})
     assert (tmp_path / "index.html").read_text() == "whole" and not abandoned.exists()
     assert of_another.exists() and all(path.exists() for path in not_ours)

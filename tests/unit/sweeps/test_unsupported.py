@@ -8,12 +8,12 @@ from harness.engines import engine_class
 from harness.engines.kernels import wants_sparsity_config
 from harness.engines.releases import vllm_release
 from harness.errors import ConfigError
+from harness.gemm import GEMM
 from harness.gemm.cells import gemm_problems, products_left_out
 from harness.machine import host
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
-from harness.sweeps.session import GEMM
 from harness.sweeps.unsupported import emulated, engine_fits, leave_out, said_of
 
 SWEEP = ["+sweep=gpu_proof"]
