@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast fuzz wheels lint coverage clean system
+.PHONY: quickstart test test-fast fuzz wheels lint docs coverage clean system
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +50,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site in .site/; the pages of docs/reference are made from the code.
+docs: $(VENV)/installed
+	$(BIN)/python -m docs.generators
+	$(BIN)/mkdocs build --strict
 
 # Lines and branches of harness/ that the unit tests reach, within their own process.
 coverage: $(VENV)/installed

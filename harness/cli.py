@@ -9,7 +9,7 @@ from importlib import import_module
 import harness
 from harness.console.output import masked_main
 from harness.errors import ConfigError, did_you_mean
-from harness.paths import conf_dir
+from harness.paths import conf_files
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _wrapped(words: Iterable[str]) -> str:
 
 
 def _sweeps() -> list[str]:
-    return sorted(path.stem for path in (conf_dir() / "sweep").glob("*.yaml"))
+    return list(conf_files("sweep"))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,10 +24,9 @@ from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
 from harness.gemm.formats import check_gemm
 from harness.machine import host
-from harness.paths import conf_dir, scenarios_dir
+from harness.paths import GROUPS, conf_dir, conf_dirs, conf_files, scenarios_dir
 from harness.redaction.known_secrets import learn_config
 from harness.sweeps.overrides import (
-    GROUPS,
     NULL_BLOCKS,
     PRESENT,
     ambiguous,
@@ -36,6 +38,14 @@ from harness.sweeps.report_settings import check_checks, check_published, check_
 from harness.untrusted.names import check_name
 
 
+class WorkingDirectory(SearchPathPlugin):
+    """Look for configuration in `conf/` of the working directory first (`conf_dirs`)."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in conf_dirs()[:-1]:
+            search_path.prepend("working directory", str(folder), SearchPathQuery(provider="main"))
+
+
 def register() -> None:
     """The schemas of the root, the engines and the suites, so that a wrong key or type is refused by name."""
     _register(tuple(ENGINES), tuple(SUITES))
@@ -44,6 +54,7 @@ def register() -> None:
 @cache
 def _register(engines: tuple[str, ...], suites: tuple[str, ...]) -> None:
     """Once for the same kinds: Hydra's store is the process's, and filling it a sixth of the time to compose."""
+    Plugins.instance().register(WorkingDirectory)
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for kind in engines:
@@ -169,7 +180,7 @@ def check(config: Config) -> None:
 
 
 def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return list(conf_files(group))
 
 
 def explain(error: Exception) -> str:

@@ -23,9 +23,9 @@ from hydra.errors import HydraException
 
 from harness.config.schema import Config
 from harness.errors import ConfigError, did_you_mean
+from harness.paths import GROUPS
 from harness.sweeps.setting_types import is_optional, is_optional_block, plain, types_of
 
-GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
 LISTS = ("variant", "suite", "scenario")  # groups of which several are chosen
 FLAGS = {"--fresh": "fresh=true"}
 NULL_BLOCKS, PRESENT = "null_blocks", "present"  # null_blocks/judge=present merges {judge: {}}; compose.register
