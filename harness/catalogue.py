@@ -1,13 +1,9 @@
 """Print the variants of conf/variant as a Markdown table.
 
-    harness catalogue
-    harness catalogue --write README.md
-
-With --write the table replaces the lines between the README's two markers.
+harness catalogue
 """
 
 import sys
-from pathlib import Path
 
 from harness.config.catalogue import variants
 from harness.config.schemes import needs_words, scheme_words
@@ -16,7 +12,6 @@ from harness.console.arguments import command_parser
 from harness.console.output import masked_main
 from harness.errors import HarnessError
 
-BEGIN, END = "<!-- catalogue: python -m harness.catalogue --write README.md -->", "<!-- end of catalogue -->"
 HEAD = ("variant", "weights", "activations", "2:4", "kernels on NVIDIA", "on a CPU", "made by", "source")
 METHODS = {
     **{"rtn": "round to nearest", "gptq": "GPTQ", "awq": "AWQ", "sparsegpt": "SparseGPT", "wanda": "Wanda"},
@@ -60,29 +55,12 @@ def _recipe(recipe: Recipe) -> str:
     return " + ".join(parts) + (", calibrated" if recipe.calibration else "")
 
 
-def updated(readme: str, catalogue: dict[str, Variant]) -> str:
-    """The README with today's table. Raises HarnessError where the markers are not."""
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise HarnessError(f"no place for the table; put these two lines where it belongs:\n{BEGIN}\n{END}")
-    return f"{head}{BEGIN}\n\n{table(catalogue)}\n\n{END}{tail}"
-
-
 def main() -> int:
-    parser = command_parser("catalogue", __doc__)
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between the markers of this file")
-    arguments = parser.parse_args()
+    command_parser("catalogue", __doc__).parse_args()
     try:
-        if arguments.write is None:
-            print(table(variants()))
-        else:
-            arguments.write.write_text(updated(arguments.write.read_text(), variants()))
+        print(table(variants()))
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: cannot update {arguments.write}: {error.strerror}; name a Markdown file", file=sys.stderr)
         return 2
     return 0
 

@@ -6,6 +6,7 @@ import yaml
 
 from docs.generators.markdown import table
 from harness import catalogue
+from harness.config.catalogue import variants
 from harness.paths import conf_dir
 
 HEAD = """\
@@ -42,8 +43,7 @@ def page() -> str:
     scenarios = table(("scenario", "workload", "text", "SLO"), map(_scenario, _files("scenario")))
     suites = table(("suite", "what it is"), [(f"`{path.stem}`", _comment(path)) for path in _files("suite")])
     sweeps = table(("sweep", "what it is"), [(f"`{path.stem}`", _comment(path)) for path in _files("sweep")])
-    variants = catalogue.table(catalogue.variants()) + "\n"
-    return HEAD + variants + SCENARIOS + scenarios + SUITES + suites + SWEEPS + sweeps
+    return HEAD + catalogue.table(variants()) + "\n" + SCENARIOS + scenarios + SUITES + suites + SWEEPS + sweeps
 
 
 def _files(group: str) -> list[Path]:

@@ -31,7 +31,8 @@ COLUMNS = ("setting", "type", "default", "meaning")
 
 def page() -> str:
     """Return Markdown with a section for the root, each block, each engine and each kind of suite."""
-    parts, shown = [HEAD], {}
+    parts: list[str] = [HEAD]
+    shown: dict[type, str] = {}
     parts += _sections("", Config, "Sweep", shown)
     parts += _sections("compression.", EnvironmentConfig, "`compression`", shown)
     for kind in ENGINES:
@@ -88,12 +89,9 @@ def _block(annotation: Any) -> tuple[type | None, str]:
     inner = plain(annotation)
     if isinstance(inner, type) and is_dataclass(inner):
         return inner, ""
-    arguments = get_args(inner)
-    if get_origin(inner) is dict and is_dataclass(arguments[1]):
-        return arguments[1], ".NAME"
-    if get_origin(inner) is list and is_dataclass(arguments[0]):
-        return arguments[0], ".N"
-    return None, ""
+    placeholder = {dict: ".NAME", list: ".N"}.get(get_origin(inner))
+    held = get_args(inner)[-1] if placeholder else None
+    return (held, placeholder or "") if isinstance(held, type) and is_dataclass(held) else (None, "")
 
 
 def _type_words(annotation: Any) -> str:

@@ -8,18 +8,18 @@ from omegaconf import OmegaConf
 
 from harness.config.variants import Recipe, Variant
 from harness.errors import HarnessError
-from harness.paths import conf_dir
+from harness.paths import conf_files
 
 
 def variants() -> dict[str, Variant]:
     """Every variant of the catalogue by name. Raises HarnessError for a file that does not fit the schema."""
     found: dict[str, Variant] = {}
-    for path in sorted((conf_dir() / "variant").glob("*.yaml")):
+    for name, path in conf_files("variant").items():
         try:
             values = OmegaConf.create(yaml.safe_load(path.read_text()) or {})
             variant = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Variant), values))
             assert isinstance(variant, Variant)
-            found[path.stem] = variant
+            found[name] = variant
         except Exception as error:
             raise HarnessError(f"conf/variant/{path.name}: {error}") from None
     return found

@@ -7,7 +7,7 @@ import pytest
 from harness import catalogue
 from harness.config.schemes import bits_per_weight, problems, scheme_words, weight_words, words
 from harness.config.variants import Format, Needs, Scheme
-from harness.errors import ConfigError, HarnessError
+from harness.errors import ConfigError
 from harness.machine import host
 from harness.sweeps import compose, preflight
 
@@ -36,16 +36,6 @@ def test_the_catalogue_has_the_schemes_of_the_field():
         assert variant.source, f"{name} names no source"
         made = variant.recipe or variant.engine_args or variant.scheme.weights.bits == 16
         assert made or name == "llm_int8", f"{name} does not say how it is made"
-
-
-def test_the_readme_shows_the_catalogue_as_it_is():
-    text = README.read_text()
-    assert catalogue.updated(text, catalogue.variants()) == text, "run: python -m harness.catalogue --write README.md"
-
-
-def test_a_readme_without_markers_is_refused():
-    with pytest.raises(HarnessError, match="two lines"):
-        catalogue.updated("# harness\n", {})
 
 
 WORDS = [
@@ -149,10 +139,3 @@ def test_on_a_cpu_engine_what_runs_there_passes_and_what_does_not_is_named():
 def test_needs_that_cannot_be_read_say_how_to_write_them():
     (said,) = needs_of("fp8_dynamic", "engine=vllm", "variants.fp8_dynamic.needs.engine='vllm 19'")
     assert "write it like 'vllm<0.19'" in said
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["catalogue", "--write", str(tmp_path / "nosuch.md")])
-    assert catalogue.main() == 2
-    error = capsys.readouterr().err
-    assert error == f"error: cannot update {tmp_path}/nosuch.md: No such file or directory; name a Markdown file\n"

@@ -15,7 +15,10 @@ from harness.sweeps.compose import compose_sweep
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PLACEHOLDERS = {**dict.fromkeys(("+sweep=NAME", "+sweep=...", "+sweep=mine"), "+sweep=quickstart"), "KEY=VALUE": "seed=1"}
+PLACEHOLDERS = {
+    **dict.fromkeys(("+sweep=NAME", "+sweep=...", "+sweep=mine"), "+sweep=quickstart"),
+    "KEY=VALUE": "seed=1",
+}
 
 
 def commands(text: str) -> list[list[str]]:
