@@ -3,6 +3,7 @@
 
 def pages() -> dict[str, str]:
     """Return each page's Markdown by its file name."""
-    from docs.generators import catalogue, settings, summary
+    from docs.generators import catalogue, flags, settings, summary
 
-    return {"settings.md": settings.page(), "catalogue.md": catalogue.page(), "summary.md": summary.page()}
+    made = {"settings": settings, "catalogue": catalogue, "flags": flags, "summary": summary}
+    return {f"{name}.md": module.page() for name, module in made.items()}
