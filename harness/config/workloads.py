@@ -19,16 +19,16 @@ class Spread:
 
     kind: str = "fixed"  # fixed | uniform | normal | lognormal
     cv: float = 0.0  # coefficient of variation: standard deviation / mean
-    min: int = 1
-    max: int | None = None
+    min: int = 1  # shortest length drawn
+    max: int | None = None  # longest length drawn; null: no limit
 
 
 @dataclass
 class Scenario:
     """A workload. The token counts stand in its name: chat_512_256 is 512 prompt and 256 generated tokens."""
 
-    prompt_tokens: int = MISSING
-    output_tokens: int = MISSING
+    prompt_tokens: int = MISSING  # exact; a mean where prompt_spread has a cv
+    output_tokens: int = MISSING  # generated to this length; a mean likewise
     prompt_spread: Spread = field(default_factory=Spread)
     output_spread: Spread = field(default_factory=Spread)
     text: str = "prose"  # a corpus of text/corpora.py: prose | code | chat | hub:DATASET, or a text file
@@ -48,8 +48,8 @@ class CapacitySearch:
     probes: int = 0  # at most so many measurements; 0 leaves the profile out
     requests: int = 200  # of each probe, at least ...
     duration_s: float = 60.0  # ... and at least so long
-    min_rps: float = 0.1
-    max_rps: float = 100.0
+    min_rps: float = 0.1  # lower bound of the search
+    max_rps: float = 100.0  # upper bound: a capacity above it is reported as a bound
     precision: float = 0.03  # half width of the 90 % interval, relative, at which the search ends early
 
 
@@ -72,10 +72,10 @@ class LoadPoints:
     duration_s: float = 60.0  # arrivals of one rate are drawn over this time ...
     min_requests: int = 32  # ... and never fewer
     max_requests: int = 2000  # ... nor more than this
-    repeats: int = 1
+    repeats: int = 1  # of every load cell, each with other prompts and arrivals; 2 or more give intervals
     retries: int = 2  # an invalid cell is measured again at the end of its session, at most so many times in a run
     warmup_requests: int = 4  # sent before a session's first load cell, not measured
-    request_timeout_s: float = 600.0
+    request_timeout_s: float = 600.0  # a request that takes longer has failed
     cell_timeout_s: float = 1800.0  # a cell is bounded in time whatever the server does
     workers: int = 1  # client processes; python -m harness.selftest says what one can do on this machine
 
@@ -85,6 +85,7 @@ class Gemm:
     """The GEMM study (harness/gemm): products of the linear layers, timed alone. No batch sizes: no such study."""
 
     batch_sizes: list[int] = field(default_factory=list)  # tokens of a step
+    # the linear layers whose products are timed
     layers: list[str] = field(default_factory=lambda: ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"])
     tensor_parallel: int = 1  # the shapes are one GPU's share
     repeats: int = 9  # rounds over all variants in turn; from 6 on, a ratio has an interval

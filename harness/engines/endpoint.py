@@ -25,16 +25,16 @@ class EndpointConfig(EngineConfig):
     the credentials of http://USER:PASSWORD@HOST (basic authentication, instead of a key)."""
 
     kind: str = "endpoint"
-    base_url: str | None = None
-    model: str | None = None
+    base_url: str | None = None  # of every variant without a target
+    model: str | None = None  # the name that it serves; null: the one that it lists
     # variant -> {base_url, model, version}, where they differ
     targets: dict[str, dict[str, str]] = field(default_factory=dict)
-    api_key_env: str | None = None
+    api_key_env: str | None = None  # the variable that holds the key
     version: str | None = None  # what runs there, if the server does not tell: another version is measured again
     send_as: str = "ids"  # prompts of suites: ids | text, for a server that takes no token ids
     dialect: str = "vllm"  # vllm | sglang | llamacpp | tensorrt_llm | openai: what it understands beyond OpenAI's API
     max_concurrency: int | None = None  # requests in flight
-    requests_per_minute: float | None = None
+    requests_per_minute: float | None = None  # limit of the server's owner
     tokens_per_minute: float | None = None  # of prompts and answers together
     price: TokenPrice = field(default_factory=TokenPrice)
     max_cost: float | None = None  # of the whole sweep, in the price's currency; no cell is started that it forbids

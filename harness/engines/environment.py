@@ -40,11 +40,11 @@ class EnvironmentConfig:
     variables for those that are built here.
     """
 
-    name: str = "environment"
+    name: str = "environment"  # folder under cache_dir, with a digest of what is installed
     python: str | None = None  # an interpreter that has everything already; nothing is installed then
-    install: list[str] = field(default_factory=list)
-    uninstall: list[str] = field(default_factory=list)
-    env: dict[str, str] = field(default_factory=dict)
+    install: list[str] = field(default_factory=list)  # arguments of pip install
+    uninstall: list[str] = field(default_factory=list)  # packages removed after that
+    env: dict[str, str] = field(default_factory=dict)  # environment variables while it is used
 
 
 def fingerprint(config: EnvironmentConfig) -> dict:

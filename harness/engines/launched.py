@@ -36,11 +36,11 @@ class LaunchedConfig(EngineConfig):
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     python: str | None = None  # an interpreter that has the engine, instead of an environment made here
     max_model_len: int = 4096  # tokens of one request, prompt and answer
-    args: list[str] = field(default_factory=list)
-    env: dict[str, str] = field(default_factory=dict)
+    args: list[str] = field(default_factory=list)  # further arguments of the server
+    env: dict[str, str] = field(default_factory=dict)  # further environment variables of the server
     port: int | None = None  # null: a free one
-    startup_timeout_s: float = 900.0
-    stop_grace_s: float = 20.0
+    startup_timeout_s: float = 900.0  # until the server answers
+    stop_grace_s: float = 20.0  # from SIGTERM to SIGKILL
 
 
 class Launched(Engine):

@@ -82,11 +82,11 @@ class Meter:
 class TokenPrice:
     """What a hosted API takes for its tokens; both null: it costs nothing that is known."""
 
-    per_million_prompt_tokens: float | None = None
-    per_million_completion_tokens: float | None = None
-    currency: str = "USD"
+    per_million_prompt_tokens: float | None = None  # null: unknown
+    per_million_completion_tokens: float | None = None  # null: unknown
+    currency: str = "USD"  # ISO 4217 code
     date: str | None = None  # of the price: 2026-11-20; shown beside every cost
-    source: str | None = None
+    source: str | None = None  # where the price comes from
 
     @property
     def known(self) -> bool:

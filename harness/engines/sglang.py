@@ -54,7 +54,7 @@ MODEL_FLAGS = {
 class SglangConfig(LaunchedConfig):
     kind: str = "sglang"
     environment: EnvironmentConfig = field(default_factory=lambda: EnvironmentConfig(name="sglang"))
-    dtype: str = "bfloat16"
+    dtype: str = "bfloat16"  # --dtype of the server
 
 
 class Sglang(Launched):

@@ -69,7 +69,7 @@ NEEDS_PYTHON = {"0.27.1": (3, 12)}  # its FlashInfer, 0.6.16.post3, has array.ar
 class VllmConfig(LaunchedConfig):
     kind: str = "vllm"
     environment: EnvironmentConfig = field(default_factory=lambda: EnvironmentConfig(name="vllm"))
-    dtype: str = "bfloat16"
+    dtype: str = "bfloat16"  # --dtype of the server
     plugins: bool = False  # load harness/engines/plugins into the engine (CPU repairs)
 
 

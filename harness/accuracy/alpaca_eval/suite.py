@@ -46,7 +46,7 @@ MEAN_INSTRUCTION_CHARS = 165  # of AlpacaEval's 805
 class AlpacaEvalConfig:
     kind: str = "alpaca_eval"
     items: int | None = None  # a random subset drawn with the sweep's seed; null: all
-    max_tokens: int = 512
+    max_tokens: int = 512  # of an answer
     reference: str = BASELINE  # judged against the baseline variant's answers, or a reference of the data by name
 
 

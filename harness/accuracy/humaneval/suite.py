@@ -48,7 +48,7 @@ MOVED = "harness.accuracy.humaneval."  # a module's path decides no verdict: dig
 class HumanEvalConfig:
     kind: str = "humaneval"
     items: int | None = None  # a random subset drawn with the sweep's seed; null: all
-    max_tokens: int = 512
+    max_tokens: int = 512  # of an answer
     samples: int = 1  # answers asked for each item
     temperature: float = 0.0  # 0: greedy
     top_p: float = 0.95  # used where temperature > 0; evalplus's and the Codex paper's

@@ -48,10 +48,10 @@ class LmEvalConfig:
     kind: str = "lm_eval"
     task: str = MISSING  # a task, group or tag of lm-eval
     data: str | None = None  # folder in a mirror (DATA); null: the task's own data on the hub, always
-    fewshot: int = MISSING
+    fewshot: int = MISSING  # examples in the prompt
     items: int | None = None  # a seeded random subset, every subject in proportion; null: all
     max_tokens: int = 256  # of a generated answer
-    chat_template: bool = False
+    chat_template: bool = False  # send prompts through the model's chat template
     metric: str | None = None  # the score that stands for the suite; null: acc, or exact_match_flexible
     add_bos: bool | None = None  # null: as the tokenizer does by itself
 

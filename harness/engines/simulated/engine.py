@@ -42,21 +42,21 @@ class SimulatedConfig(EngineConfig):
     """
 
     kind: str = "simulated"
-    hardware: str = "h100"
-    shape: str = "llama-3.1-8b"
-    schemes: dict[str, str] = field(default_factory=dict)
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 8192
-    max_model_len: int = 16384
+    hardware: str = "h100"  # the GPU of the roofline: machine/data_sheets.py
+    shape: str = "llama-3.1-8b"  # the model's layers and widths
+    schemes: dict[str, str] = field(default_factory=dict)  # variant -> scheme that it is timed as
+    max_num_seqs: int = 256  # sequences in a batch
+    max_num_batched_tokens: int = 8192  # tokens of one step
+    max_model_len: int = 16384  # tokens of one request, prompt and answer
     jitter: float = 0.02  # standard deviation of the logarithm of a step's duration
-    seed: int = 0
+    seed: int = 0  # of the jitter
     efficiency: Any = 1.0  # 0.93: 7 % slower; or by variant, {fp8_dynamic: 0.93}
     start_sd: float = 0.0  # standard deviation of the logarithm of a start's factor; real servers: 0.005 to 0.03
     gap_ms: float | None = None  # token k is due at arrival + ttft_ms + k * gap_ms, whatever the load
-    ttft_ms: float = 0.0
+    ttft_ms: float = 0.0  # with gap_ms
     port: int | None = None  # null: a free one
-    startup_timeout_s: float = 30.0
-    stop_grace_s: float = 5.0
+    startup_timeout_s: float = 30.0  # until the server answers
+    stop_grace_s: float = 5.0  # from SIGTERM to SIGKILL
 
 
 class Simulated(Engine):
