@@ -37,6 +37,7 @@ FLAGS = {
     "clock_step": Explained("the system's clock was set during the measurement", CLOCK),
     "rejected_stamps": Explained("kernel time stamps were impossible and were replaced by the time of reading", CLOCK),
     # The load as the server handled it
+    "measured_again": Explained("an earlier try of this cell was invalid; it is kept beside this one"),
     "errors": Explained("requests failed; only completed ones are in the figures", SERVER_LOG),
     "cell_timeout": Explained(
         "the cell ran out of time: its slowest requests are missing",

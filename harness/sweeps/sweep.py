@@ -24,7 +24,7 @@ from harness.records.host_facts import HostFacts
 from harness.records.manifest import Manifest, Scenario, Variant
 from harness.records.store import Store
 from harness.redaction.masking import mask
-from harness.report.remedies import remedies
+from harness.report.flag_catalogue import remedies
 from harness.sweeps import compose, preflight
 from harness.sweeps.budget import budget
 from harness.sweeps.dry_run import print_plan

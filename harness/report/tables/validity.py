@@ -1,7 +1,7 @@
 """Tables of what limits the numbers: flags, failures and damage."""
 
 from harness.analysis import Findings
-from harness.report.remedies import remedies
+from harness.report.flag_catalogue import remedies
 from harness.report.tables.table import Table, Td, table
 from harness.report.words import NONE
 
