@@ -16,7 +16,7 @@ from harness.sweeps.compose import compose_sweep
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACEHOLDERS = {
-    **dict.fromkeys(("+sweep=NAME", "+sweep=...", "+sweep=mine"), "+sweep=quickstart"),
+    **dict.fromkeys((f"+sweep={name}" for name in ("NAME", "mine", "meta_llama_3_1_8b_instruct")), "+sweep=quickstart"),
     "KEY=VALUE": "seed=1",
 }
 
