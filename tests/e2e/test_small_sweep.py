@@ -18,9 +18,10 @@ SMALL = [
     "name=small",
     "variant=[bf16,fp8_dynamic,w4a16]",
     "scenario=[code_completion_64_24]",
-    "suites.mmlu.items=10",
+    "suites.mmlu.items=8",
     "suites.gsm8k.items=4",
-    "suites.humaneval.items=4",
+    "suites.humaneval.items=2",
+    "suites.humaneval.max_tokens=48",
     "suites.alpaca_eval.items=3",
     "suites.alpaca_eval.max_tokens=32",
     "judge.calibration_items=4",
@@ -115,6 +116,7 @@ def test_a_variant_whose_engine_dies_does_not_take_the_others_along(done, folder
     broken = run(
         folder, "name=broken", "suite=[]", "judge=null", "variant=[bf16,w4a16]",
         "variants.w4a16.engine_args=[--quantization,no_such_method]", "mlflow.enabled=false",
+        "load.throughput_requests=0", "load.rates_rps=[]",
     )  # fmt: skip
     assert broken.returncode == 1
     assert "no_such_method" in broken.stdout, "the end of the engine's log is in the error"
