@@ -109,7 +109,7 @@ def test_a_store_masks_rows_and_never_the_identity_of_a_cell(tmp_path):
     store.write_failure("bf16/hunter2/2", "hunter2 failed", None)
     learn_value("hunter2", certain=True)
     stored = store.record("hunter2")
-    assert stored == replace(record, engine={"log": "at ***"}, files=stored.files, schema=stored.schema)
+    assert stored == replace(record, engine=EngineFacts(log="at ***"), files=stored.files, schema=stored.schema)
     assert store.rows("hunter2") == [{"response": "***", "error": "http://***@h"}, rows[1]]
     assert store.manifest() == replace(manifest, variants={"bf16": Variant("bf16", "***")})
     assert store.failures() == [{"key": "bf16/hunter2/2", "error": "*** failed", "log": None}]
