@@ -61,15 +61,17 @@ class Clock:
     """Seconds since the cell's start, on the monotonic clock that all processes of a machine share.
 
     Stamps are CLOCK_REALTIME, which somebody may set (NTP, a resumed machine). The offset between the clocks is taken
-    before every few reads, so that slewing through a long cell cannot bend the time line. After a step the stamps of
-    the reads at hand may be of the clock before it or after it, and none is taken.
+    before every few reads, so that slewing through a long cell cannot bend the time line. After a step a stamp of the
+    reads at hand is of the clock before it or after it, whichever lies between the read before and now. Where both do,
+    and where a step stays unseen because the stamp is still possible, a token is moved by the step and by no more.
     """
 
-    __slots__ = ("latest_s", "start_ns", "step_ns_max", "steps", "to_monotonic_ns")
+    __slots__ = ("latest_s", "start_ns", "step_ns_max", "stepped_ns", "steps", "to_monotonic_ns")
 
     def __init__(self, start_ns: int):
         self.start_ns = start_ns
         self.steps, self.step_ns_max = 0, 0
+        self.stepped_ns = 0  # by the last step the offset grew by so much
         _, self.to_monotonic_ns = _clocks()
         self.set()
 
@@ -87,19 +89,29 @@ class Clock:
 
     def _reread(self) -> None:
         read_ns, offset = _clocks()
-        step_ns = abs(offset - self.to_monotonic_ns)
+        change_ns = offset - self.to_monotonic_ns
         self.to_monotonic_ns = offset
         self.latest_s = (read_ns + AHEAD_NS - self.start_ns) / 1e9
-        if step_ns > STEP_NS:
+        if abs(change_ns) > STEP_NS:
             self.latest_s = NEVER_S
+            self.stepped_ns = change_ns
             self.steps += 1
-            self.step_ns_max = max(self.step_ns_max, step_ns)
+            self.step_ns_max = max(self.step_ns_max, abs(change_ns))
 
     def second_look(self, moment: float, floor_s: float) -> float | None:
         """A stamp that is not between `floor_s` and `latest_s`: the moment to take it for; None where it cannot be."""
-        if self.latest_s == NEVER_S or moment > self.now() + JITTER_S or moment < floor_s - JITTER_S:
-            return None
-        return max(moment, floor_s)
+        if self.latest_s != NEVER_S:
+            if floor_s - JITTER_S <= moment <= self.now() + JITTER_S:
+                return max(moment, floor_s)
+            offset = self.to_monotonic_ns
+            self._reread()
+            moment += (self.to_monotonic_ns - offset) / 1e9
+        latest_s = self.now() + JITTER_S
+        by_either = (moment, moment - self.stepped_ns / 1e9) if self.latest_s == NEVER_S else (moment,)
+        if possible := [one for one in by_either if floor_s - JITTER_S <= one <= latest_s]:
+            return max(min(possible), floor_s)
+        stepped_s = abs(self.stepped_ns) / 1e9  # unseen, the step may have moved the read before forward
+        return floor_s if floor_s - stepped_s <= min(by_either) < floor_s else None
 
 
 def _clocks() -> tuple[int, int]:
