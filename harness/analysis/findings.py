@@ -10,12 +10,12 @@ from harness.analysis.quality.choices import ChoiceDistance, choice_distances
 from harness.analysis.quality.judge import WinRate, win_rates
 from harness.analysis.quality.texts import TextDistance, text_distances
 from harness.analysis.speed.attribution import Rung, rungs
-from harness.analysis.speed.capacity import Gain, capacity, gain
+from harness.analysis.speed.capacity import Gain, capacity, gain, with_error
 from harness.analysis.speed.cost import Cost, costs
 from harness.analysis.speed.cutoffs import METRICS, Envelope, envelope
 from harness.analysis.speed.energy import Energy, energies
 from harness.analysis.speed.gemm import Gemm, gemm
-from harness.analysis.speed.performance import Against, PointResult, against_baseline, load_points
+from harness.analysis.speed.performance import Against, PointResult, Points, against_baseline, ladder, load_points
 from harness.analysis.speed.readings import Reading
 from harness.analysis.speed.speedups import Speedups, speedups
 from harness.analysis.statistics.intervals import Estimate
@@ -36,6 +36,9 @@ class Findings:
     against: dict[tuple[str, str], Against]  # (variant, scenario), not the baseline
     capacities: dict[tuple[str, str], Reading]  # (variant, scenario): highest rate that keeps the scenario's SLO
     gains: dict[tuple[str, str], Gain | None]  # (variant, scenario), not the baseline: capacity / the baseline's
+    tiers: dict[
+        tuple[str, str, str], Reading
+    ]  # (variant, scenario, tier): highest rate that meets the tier, by the ladder
     speedups: dict[str, Speedups]  # every variant but the baseline: means over scenarios
     costs: dict[tuple[str, str], Cost]  # (variant, scenario); empty without a price
     energies: tuple[Energy, ...]  # load points whose GPUs were watched; empty without NVML
@@ -80,6 +83,15 @@ def _gains(study: Study, capacities: dict[tuple[str, str], Reading]) -> dict[tup
     }
 
 
+def _tiers(study: Study, points: Points) -> dict[tuple[str, str, str], Reading]:
+    return {
+        (name, scenario, tier): with_error(ladder(points[name, scenario]), limits)
+        for name in study.variants
+        for scenario, facts in study.scenarios.items()
+        for tier, limits in facts.tiers.items()
+    }
+
+
 def analyse(study: Study) -> Findings:
     suites, averages = suite_results(study)
     rates = win_rates(study)
@@ -100,6 +112,7 @@ def analyse(study: Study) -> Findings:
         against=against,
         capacities=capacities,
         gains=gains,
+        tiers=_tiers(study, points),
         speedups=means,
         costs=costs(study, points, capacities),
         energies=energies(study, points),

@@ -41,6 +41,7 @@ class Measured:
     started_at: str = ""
     duration_s: float | None = None
     harness: str = ""
+    derived: Mapping[str, float] = field(default_factory=dict)  # metrics of its rows that its result does not hold
     load_rows: Callable[[], list[dict[str, Any]]] = field(default=list, repr=False, compare=False)
     telemetry: Telemetry = field(default_factory=Telemetry)
     usage: Usage = Usage()  # requests and tokens, as the server counted them
@@ -54,7 +55,8 @@ class Measured:
     @property
     def metrics(self) -> Mapping[str, float]:
         """The numbers of a load cell that are known, by name: ``itl_ms_p99``."""
-        return self.result.metrics if isinstance(self.result, LoadResult | CapacityResult) else {}
+        known = self.result.metrics if isinstance(self.result, LoadResult | CapacityResult) else {}
+        return {**self.derived, **known} if self.derived else known
 
     @property
     def traffic(self) -> dict[str, Any]:

@@ -1,16 +1,9 @@
 """The schema of what is timed: scenarios, the load points that they are sent at, and the GEMM study."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
-
-
-@dataclass
-class Slo:
-    """Service-level objective; milliseconds. null: not part of the objective."""
-
-    ttft_ms_p99: float | None = None
-    itl_ms_p99: float | None = None
 
 
 @dataclass
@@ -38,7 +31,11 @@ class Scenario:
     turn_tokens: int | None = None  # tokens of each later user message; null: prompt_tokens
     think_s: float = 0.0  # from the end of an answer to the user's next message
     rates_rps: list[float] | None = None  # the QPS ladder of this scenario; null: load.rates_rps
-    slo: Slo = field(default_factory=Slo)
+    slo: dict[str, Any] = field(default_factory=dict)  # {itl_ms_p99: 50, ttft_ms_p99: 1000}: ttft_ms, itl_ms, tpot_ms,
+    # e2e_ms (at most) and tok_per_s_per_user (at least), each with _mean or _pN; or of each request, and the share that
+    # must meet them: {ttft_ms: 1000, tpot_ms: 50, goodput: 0.99}
+    tiers: dict[str, dict[str, Any]] = field(default_factory=dict)  # further SLOs that are read from the same
+    # measurement: {interactive: {tpot_ms_p99: 30}, batch: {e2e_ms_p99: 60000}}
 
 
 @dataclass

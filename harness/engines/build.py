@@ -25,6 +25,7 @@ from harness.engines.replies import BadReply, parse_json
 from harness.engines.urls import fetch
 from harness.errors import EngineError, HarnessError
 from harness.machine.disk import write_atomically
+from harness.redaction.masking import mask
 
 VERSION_ROUTES = (
     ("/version", "version"),
@@ -136,4 +137,5 @@ def _stable_created(server: Server, entry: Mapping[str, Any]) -> int | None:
 
 
 def _text(value: Any) -> str | None:
-    return value.strip()[:LONGEST] if isinstance(value, str) and value.strip() else None
+    """A text, secrets that a server repeats masked."""
+    return mask(value.strip())[:LONGEST] if isinstance(value, str) and value.strip() else None

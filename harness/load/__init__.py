@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Protocol
 
+from harness.config.slo import Given, Slo
 from harness.config.workloads import LoadPoints, Scenario
 from harness.errors import ConfigError
 from harness.records.point import LoadPoint
@@ -132,8 +133,14 @@ class Capacity(ServerRate):
         search = load.capacity
         if search.probes < 0:
             raise ConfigError(f"load.capacity.probes: 0 or more, got {search.probes}")
-        if not search.probes or (scenario.slo.ttft_ms_p99 is None and scenario.slo.itl_ms_p99 is None):
+        slo = read_slo("slo", scenario.slo)
+        if not search.probes or not slo:
             return []
+        if mean := next((limit.key for limit in slo.limits if limit.percent is None), None):
+            raise ConfigError(
+                f"slo.{mean}: a capacity search counts the values beyond a limit, which a mean has none of; limit a "
+                "percentile, or set load.capacity.probes=0 and the rate is read off the ladder"
+            )
         _positive("load.capacity", search.min_rps, search.max_rps, search.requests, search.duration_s)
         if search.min_rps >= search.max_rps:
             raise ConfigError(f"load.capacity: min_rps {search.min_rps:g} must be below max_rps {search.max_rps:g}")
@@ -158,6 +165,8 @@ def load_points(load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
     from harness.load.traffic.lengths import check_shape
 
     check_shape(scenario)
+    for tier, limits in {"slo": scenario.slo, **{f"tiers.{name}": of for name, of in scenario.tiers.items()}}.items():
+        read_slo(tier, limits)
     _positive("load.duration_s", load.duration_s)
     for setting in ("repeats", "workers"):
         if getattr(load, setting) < 1:
@@ -169,6 +178,14 @@ def load_points(load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
     if twice:
         raise ConfigError(f"load: the same point twice, {', '.join(twice)}; load.repeats repeats all of them")
     return [replace(point, repeat=repeat) for repeat in range(load.repeats) for point in once]
+
+
+def read_slo(setting: str, given: Given) -> Slo:
+    """Raises ConfigError."""
+    try:
+        return Slo.of(given)
+    except ValueError as error:
+        raise ConfigError(f"{setting}.{error}") from None
 
 
 def traffic_seed(point: LoadPoint, sweep_seed: int, scenario_name: str, purpose: str) -> int:

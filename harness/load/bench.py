@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.config.slo import Slo
 from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
@@ -61,7 +62,7 @@ class Bench:
         if not however_it_ends:
             self._raise_if_hopeless(samples, point.slug)
         result = replace(
-            summarize(samples, point=point, slo=self.scenario.slo),
+            summarize(samples, point=point, slo=Slo.of(self.scenario.slo)),
             client=_client_figures(client),
             server=watched.summary(),
         )

@@ -1,14 +1,15 @@
 """The highest request rate that meets an SLO: a search on the rate, in few probes.
 
 A probe offers requests at one rate for at least `duration_s` and counts the values of each metric beyond its limit
-(slo.py). The capacity of a metric is the rate at which 1 % of its values lie beyond the limit, in expectation over runs
-of that length and over their steady-state window; for long runs that is where the p99 equals the limit. The capacity
-is the lowest of its metrics'. What the probes together say about it is in threshold.py; this module chooses the rates.
+(slo.py). The capacity of a limit is the rate at which as many values lie beyond it as it allows (1 % for a p99), in
+expectation over runs of that length and over their steady-state window; for long runs that is where the percentile
+equals the limit. The capacity is the lowest of its limits'. What the probes together say about it is in threshold.py;
+this module chooses the rates.
 
 While nothing has failed, the rate rises by up to STEP. A probe that saturates the server bounds the capacity by the
 rate that it achieved, and the next one lies just below. Once the capacity is known to within WIDE, probes lie on both
-sides of it, where the share is expected OFFSETS logits from 1 %, and become up to MOST_REQUESTS times longer when
-that is what it takes to reach the precision in the probes that are left.
+sides of it, where the share is expected OFFSETS logits from the allowed, and become up to MOST_REQUESTS times longer
+when that is what it takes to reach the precision in the probes that are left.
 
     resolved        half the width of the 90 % interval is at most RESOLVED times `precision`, relative to the estimate,
                     and at least two probes within NEAR of the estimate lie on both sides of it; the search goes on
@@ -21,14 +22,15 @@ that is what it takes to reach the precision in the probes that are left.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from harness.config.workloads import CapacitySearch, Slo
+from harness.config.slo import Slo
+from harness.config.workloads import CapacitySearch
 from harness.load.metrics import achieved_rps, window
 from harness.load.samples import Sample
-from harness.load.slo import ALLOWED_SHARE, SloReading, Tally, judge
+from harness.load.slo import SloReading, Tally, judge
 from harness.load.threshold import Posterior, posterior
 from harness.records.load_result import CapacityProbe, CapacityResult
 from harness.records.point import LoadPoint
@@ -83,7 +85,7 @@ class Capacity:
     rps: float | None
     low_rps: float | None  # None: no bound on that side is known
     high_rps: float | None
-    limited_by: str | None  # ttft | itl
+    limited_by: str | None  # ttft | itl | another limit's key
     probes: tuple[Probe, ...]
 
 
@@ -145,20 +147,20 @@ def capacity_result(capacity: Capacity, slo: Slo, burst_rps: float | None) -> Ca
         capacity_status=capacity.status,
         capacity_limited_by=capacity.limited_by,
         probes=tuple(map(_probe_result, capacity.probes)),
-        slo=asdict(slo),
+        slo=slo.to_json(),
         burst_rps=burst_rps,
     )
 
 
 def _probe_result(probe: Probe) -> CapacityProbe:
-    p99_ms = {f"{name}_ms_p99": _finite(value) for name, value in probe.reading.p99_ms.items()}
+    values = {key: _finite(value) for key, value in probe.reading.values.items()}
     shares = {f"{name}_share_beyond": tally.share for name, tally in probe.tallies.items()}
     return CapacityProbe(
         rate_rps=probe.rate_rps,
         achieved_rps=probe.achieved_rps,
         requests=probe.requests,
         ratio=_finite(probe.ratio),
-        readings={**p99_ms, **shares},
+        readings={**values, **shares},
         valid=probe.valid,
     )
 
@@ -239,12 +241,12 @@ def _longer(belief: _Belief, settings: CapacitySearch, rate_rps: float, half_wid
     N s slope^2. Near saturation queues grow with the length of a run, so there a longer probe would ask another
     question: TTFT is then searched for with probes of one length.
     """
-    if belief.limited_by == "ttft" and not rate_rps < UNSATURATED * belief.ceiling_rps < math.inf:
+    if belief.limited_by != "itl" and not rate_rps < UNSATURATED * belief.ceiling_rps < math.inf:
         return 1.0
     metric = belief.metrics[belief.limited_by]
     last = belief.valid[-1]
     usual = max(settings.requests, last.rate_rps * settings.duration_s)
     values = sum(last.tallies[belief.limited_by].of) / last.requests * usual
-    gain = values / metric.design_effect * ALLOWED_SHARE * metric.slope**2
+    gain = values / metric.design_effect * last.tallies[belief.limited_by].allowed * metric.slope**2
     missing = (NORMAL_90 / settings.precision) ** 2 - (NORMAL_90 / half_width) ** 2
     return min(max(missing / (gain * max(1, left)), 1.0), MOST_REQUESTS)

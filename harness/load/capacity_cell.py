@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from harness.config.slo import Slo
 from harness.load.bench import Bench, Progress
 from harness.load.capacity import Capacity, Probe, capacity_result, make_probe, search
 from harness.load.client_flags import OF_THE_CLIENT
@@ -20,6 +21,7 @@ def measure_capacity(bench: Bench, point: LoadPoint, progress: Progress) -> Outc
     of requests shows that the server does not answer."""
     burst = LoadPoint("throughput", None, min(BURST, point.requests), repeat=point.repeat)
     burst_rps = bench.run(burst).result.achieved_rps
+    slo = Slo.of(bench.scenario.slo)
     rows: list[dict[str, Any]] = []
     flags: dict[str, list[Flag]] = {}
 
@@ -31,10 +33,10 @@ def measure_capacity(bench: Bench, point: LoadPoint, progress: Progress) -> Outc
         rows.extend({"probe": number, "rate_rps": rate_rps, **row(s)} for s in run.samples)
         progress(number + 1, bench.load.capacity.probes)
         valid = not any(flag.level == "invalid" and flag.code in OF_THE_CLIENT for flag in run.flags)
-        return make_probe(run.samples, one, bench.scenario.slo, valid)
+        return make_probe(run.samples, one, slo, valid)
 
     capacity = search(probe, bench.load.capacity, burst_rps and START * burst_rps)
-    return Outcome(capacity_result(capacity, bench.scenario.slo, burst_rps), rows, _flags(capacity, flags))
+    return Outcome(capacity_result(capacity, slo, burst_rps), rows, _flags(capacity, flags))
 
 
 def _flags(capacity: Capacity, of_probes: dict[str, list[Flag]]) -> list[Flag]:

@@ -28,9 +28,10 @@ Of the cell, over its completed requests:
     goodput_rps     the part of achieved_rps that met the scenario's SLO (below)
     goodput_share   requests that met it / requests sent; one that failed did not
 
-A request meets an SLO when its TTFT is at most `ttft_ms_p99` and the p99 of its own ITL at most `itl_ms_p99`: the
-limits of the cell's percentiles, asked of each request. DistServe (Zhong et al. 2024), which made goodput known,
-and vLLM ask it of TPOT, which a stalled request may meet: that is `vllm_goodput_rps` (peers.py).
+A request meets an SLO when it meets the limits of each request, and those of the cell's percentiles asked of it: its
+TTFT is at most `ttft_ms_p99` and the p99 of its own ITL at most `itl_ms_p99` (config/slo.py, records/slo_values.py).
+DistServe (Zhong et al. 2024), which made goodput known, and vLLM ask it of TPOT, which a stalled request may meet: that
+is `vllm_goodput_rps` (peers.py).
 
 A rate is served if the work is done one median conversation after the last arrival. achieved_rps does not tell: in a
 short run few conversations end within the window, and it wavers with them. With arrivals over a span S, a duration D
@@ -47,12 +48,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.config.workloads import Slo
+from harness.config.slo import Slo
 from harness.load.peers import aiperf_figures, vllm_figures
 from harness.load.samples import Sample, conversations
 from harness.load.spread import percentile_ms, spread_ms
 from harness.records.load_result import LoadResult
 from harness.records.point import LoadPoint
+from harness.records.slo_values import meets_all
 
 REACHED = 0.95  # of a rate, from which on it counts as served
 WINDOW_SHARE = 0.30
@@ -216,10 +218,10 @@ def _with_rates(
         output_tok_per_s=output / span.seconds,
         total_tok_per_s=(prompts + output) / span.seconds,
     )
-    if slo.ttft_ms_p99 is None and slo.itl_ms_p99 is None:
+    if not slo:
         return result
     sent = sum(s.sent_s is not None for s in samples)
-    good = {s.index for s in completed if _good(s, slo)}
+    good = {s.index for s in completed if meets_all(s, slo)}
     met = sum(all(turn.index in good for turn in turns) for turns in ended)
     return replace(result, goodput_rps=met / span.seconds, goodput_share=len(good) / sent)
 
@@ -231,15 +233,6 @@ def achieved_rps(samples: list[Sample], span: Window | None) -> float | None:
 def _ended_in(span: Window, samples: list[Sample]) -> list[list[Sample]]:
     """The conversations whose last turn was completed in the window."""
     return [turns for turns in conversations(samples) if turns[-1].completed and turns[-1].token_s[-1] in span]
-
-
-def _good(s: Sample, slo: Slo) -> bool:
-    if slo.ttft_ms_p99 is not None and 1e3 * s.ttft_s > slo.ttft_ms_p99:
-        return False
-    if slo.itl_ms_p99 is None or len(s.token_s) < 2:
-        return True
-    gaps_ms = 1e3 * np.diff(s.token_s)
-    return bool(gaps_ms.max() <= slo.itl_ms_p99 or np.percentile(gaps_ms, 99) <= slo.itl_ms_p99)
 
 
 def _dropped(turns: list[Sample]) -> int:

@@ -11,7 +11,7 @@ connection is in and waiting for a late send is out. With token events at a_1 ..
                     requests, sum of n, sum of (prompt tokens + n) / duration, which is from the start of the schedule
                     to the end of the last request, failed ones too: ramp and drain are in it
     vllm_goodput_rps    requests with a_1 - t_0 and TPOT (0 for one token) within the limits / duration: its `--goodput
-                    ttft:.. tpot:..`, DistServe's definition
+                    ttft:.. tpot:.. e2el:..`, DistServe's definition
     aiperf_ttft_ms, aiperf_request_latency_ms    as vLLM's TTFT and E2EL
     aiperf_itl_ms   (request latency - TTFT) / (n - 1) of each request with n > 1: what others call TPOT
     aiperf_request_rps, aiperf_output_tok_per_s    requests, sum of n / duration, which is from the first t_0 to the
@@ -23,7 +23,7 @@ servers an empty last one, and it takes a stream that breaks off or carries an e
 a success. AIPerf counts tokens with a tokenizer of its own unless it is told to use the server's usage.
 """
 
-from harness.config.workloads import Slo
+from harness.config.slo import Slo
 from harness.load.samples import Sample
 from harness.load.spread import spread_ms
 from harness.records.load_result import AiperfFigures, Spread, VllmFigures
@@ -74,10 +74,23 @@ def _latency_s(s: Sample) -> float:
 
 
 def _goodput_rps(completed: list[Sample], seconds: float, slo: Slo) -> float | None:
-    if slo.ttft_ms_p99 is None and slo.itl_ms_p99 is None:
+    """`itl` stands for `tpot` where an SLO has no limit on TPOT."""
+    limits = {limit.metric: limit.value for limit in slo.limits if limit.percent == 99} | dict(slo.each)
+    of_peer = {
+        "ttft": limits.get("ttft_ms"),
+        "tpot": limits.get("tpot_ms", limits.get("itl_ms")),
+        "e2el": limits.get("e2e_ms"),
+    }
+    if all(limit is None for limit in of_peer.values()):
         return None
-    ttft_s, tpot_s = (float("inf") if ms is None else ms / 1e3 for ms in (slo.ttft_ms_p99, slo.itl_ms_p99))
-    return _per(sum(_ttft_s(s) <= ttft_s and (s.output_tokens < 2 or s.tpot_s <= tpot_s) for s in completed), seconds)
+    most_s = {name: float("inf") if ms is None else ms / 1e3 for name, ms in of_peer.items()}
+    good = (
+        _ttft_s(s) <= most_s["ttft"]
+        and (s.output_tokens < 2 or s.tpot_s <= most_s["tpot"])
+        and _latency_s(s) <= most_s["e2el"]
+        for s in completed
+    )
+    return _per(sum(good), seconds)
 
 
 def _per(count: int, seconds: float) -> float | None:

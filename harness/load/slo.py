@@ -1,13 +1,14 @@
 """Whether what was measured meets a service-level objective (SLO), and by how much.
 
-An SLO limits p99 TTFT, counted from the intended send, and p99 ITL, pooled over all gaps. A request that failed, was
-cut off or never got a token has an infinite TTFT: an overloaded server that refuses one request in twenty does not
-meet its objective with the rest. Its gaps count as far as it got.
+Of each limit (config/slo.py) the values are counted that lie beyond it. TTFT and E2E count from the intended send, ITL
+is pooled over all gaps. A request that failed, was cut off or never got a token has infinite latencies and no tokens/s,
+and meets no limit of each request: an overloaded server that refuses one request in twenty does not meet its objective
+with the rest. Its gaps count as far as it got.
 
-`p99 <= limit` is the same as `at most 1 % of the values lie beyond the limit`. The share is what the capacity search
-works with: it is a mean, so it is unbiased and may be pooled over runs, and it moves smoothly with the request rate
-where the percentile jumps (a step of continuous batching holds none, one or two prefills, and p99 ITL sits on one of
-those levels).
+`p99 <= limit` is the same as `at most 1 % of the values lie beyond the limit`, and a goodput of 99 % is at most 1 % of
+the requests. The share is what the capacity search works with: it is a mean, so it is unbiased and may be pooled over
+runs, and it moves smoothly with the request rate where the percentile jumps (a step of continuous batching holds none,
+one or two prefills, and p99 ITL sits on one of those levels).
 """
 
 import math
@@ -16,13 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.config.workloads import Slo
+from harness.config.slo import GOODPUT, PER_USER, Limit, Slo
 from harness.load.metrics import Window
 from harness.load.samples import Sample
+from harness.records.slo_values import meets_each, request_value
 
-PERCENT = 99.0
-ALLOWED_SHARE = 1.0 - PERCENT / 100.0
+ALLOWED_SHARE = 0.01  # of values beyond a limit on the p99
 BLOCKS = 10
+SHORT = {"ttft_ms_p99": "ttft", "itl_ms_p99": "itl"}  # names of limits in results; others are named by their key
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Tally:
 
     beyond: tuple[int, ...]
     of: tuple[int, ...]
+    allowed: float = ALLOWED_SHARE  # the share that may
 
     @property
     def share(self) -> float | None:
@@ -39,9 +42,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class SloReading:
-    """By metric of the SLO (ttft, itl): p99 in milliseconds, its ratio to the limit, and the tally beyond the limit."""
+    """By limit (ttft, itl, e2e_ms_p95, goodput): the value, its ratio to the limit, and the tally beyond the limit.
 
-    p99_ms: dict[str, float]
+    `values` has the keys of the SLO.
+    """
+
+    values: dict[str, float]
     ratios: dict[str, float]
     tallies: dict[str, Tally]
 
@@ -59,51 +65,68 @@ class SloReading:
         return max(self.ratios, key=lambda name: self.ratios[name], default=None)
 
 
-def limits_ms(slo: Slo) -> dict[str, float]:
-    limits = {"ttft": slo.ttft_ms_p99, "itl": slo.itl_ms_p99}
-    return {name: limit for name, limit in limits.items() if limit is not None}
-
-
 def judge(samples: list[Sample], slo: Slo, span: Window | None = None) -> SloReading:
-    """Over the requests whose turn came, and the gaps that ended, in `span`; over everything without one."""
+    """Over the requests whose turn came, and the gaps that ended, in `span`; over everything without one.
+
+    Raises ValueError for a limit on a mean.
+    """
     if span is None:
         span = Window("whole", -math.inf, math.inf)
-    points = {"ttft": _ttft_ms, "itl": _itl_ms}
-    p99_ms, ratios, tallies = {}, {}, {}
-    for name, limit in limits_ms(slo).items():
-        pairs = list(points[name](samples, span))
-        moments = np.concatenate([moment for moment, _ in pairs]) if pairs else np.empty(0)
-        values = np.concatenate([value for _, value in pairs]) if pairs else np.empty(0)
-        p99_ms[name] = percentile(values, PERCENT)
-        ratios[name] = p99_ms[name] / limit
-        tallies[name] = _tally(moments, values > limit)
-    return SloReading(p99_ms, ratios, tallies)
+    values, ratios, tallies = {}, {}, {}
+    for limit in slo.limits:
+        name = SHORT.get(limit.key, limit.key)
+        if limit.percent is None:
+            raise ValueError(f"{limit.key}: no share of values decides a mean")
+        moments, found = _measured(limit, samples, span)
+        values[limit.key] = percentile(found, limit.percent, limit.is_floor)
+        ratios[name] = limit.ratio(values[limit.key])
+        beyond = found < limit.value if limit.is_floor else found > limit.value
+        tallies[name] = _tally(moments, beyond, limit.allowed)
+    if slo.goodput is not None:
+        pairs = [(s.intended_s, not (s.completed and meets_each(s, slo))) for s in _turns(samples, span)]
+        missed = np.array([miss for _, miss in pairs], dtype=bool)
+        values[GOODPUT] = 1 - float(missed.mean()) if missed.size else 0.0
+        ratios[GOODPUT] = (1 - values[GOODPUT]) / (1 - slo.goodput)
+        tallies[GOODPUT] = _tally(np.array([moment for moment, _ in pairs]), missed, 1 - slo.goodput)
+    return SloReading(values, ratios, tallies)
 
 
-def percentile(values: np.ndarray, percent: float) -> float:
-    """Linear interpolation, as numpy's, that also holds where some values are infinite. Infinite without values:
-    nothing that was measured meets anything.
+def percentile(values: np.ndarray, percent: float, floor: bool = False) -> float:
+    """Linear interpolation, as numpy's, that also holds where some values are infinite. Without values infinite, and 0
+    for a floor: nothing that was measured meets anything.
     """
     if not values.size:
-        return math.inf
+        return 0.0 if floor else math.inf
     position = (values.size - 1) * percent / 100.0
     low, high = math.floor(position), math.ceil(position)
     below, above = np.partition(values, (low, high))[[low, high]]
     return float(below if low == high or below == above else below + (position - low) * (above - below))
 
 
-def _ttft_ms(samples: list[Sample], span: Window) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(moments in seconds, values in milliseconds) of each request."""
-    for s in samples:
-        if s.intended_s in span and not _broken_off(s):
-            ttft_ms = 1e3 * s.ttft_s if s.completed else math.inf
-            yield np.array([s.intended_s]), np.array([ttft_ms])
+def _measured(limit: Limit, samples: list[Sample], span: Window) -> tuple[np.ndarray, np.ndarray]:
+    """(moments in seconds, values): one of each request, of ITL one of each gap."""
+    pairs = list(_gaps(samples, span) if limit.metric == "itl_ms" else _requests(limit.metric, samples, span))
+    if not pairs:
+        return np.empty(0), np.empty(0)
+    return np.concatenate([moment for moment, _ in pairs]), np.concatenate([value for _, value in pairs])
 
 
-def _itl_ms(samples: list[Sample], span: Window) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _requests(metric: str, samples: list[Sample], span: Window) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    worst = 0.0 if metric == PER_USER else math.inf
+    for s in _turns(samples, span):
+        value = request_value(s, metric) if s.completed else worst
+        if value is not None:
+            yield np.array([s.intended_s]), np.array([value])
+
+
+def _gaps(samples: list[Sample], span: Window) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for s in samples:
         inside = span.events(s.token_s[1:])
         yield s.token_s[1:][inside], 1e3 * np.diff(s.token_s)[inside]
+
+
+def _turns(samples: list[Sample], span: Window) -> Iterator[Sample]:
+    return (s for s in samples if s.intended_s in span and not _broken_off(s))
 
 
 def _broken_off(s: Sample) -> bool:
@@ -111,10 +134,10 @@ def _broken_off(s: Sample) -> bool:
     return s.sent_s is None and s.asked.turn > 0
 
 
-def _tally(moments: np.ndarray, beyond: np.ndarray) -> Tally:
+def _tally(moments: np.ndarray, beyond: np.ndarray, allowed: float) -> Tally:
     if not moments.size:
-        return Tally((), ())
+        return Tally((), (), allowed)
     edges = np.linspace(moments.min(), moments.max(), BLOCKS + 1)
     block = np.clip(np.searchsorted(edges, moments, "right") - 1, 0, BLOCKS - 1)
     of, over = np.bincount(block, minlength=BLOCKS), np.bincount(block[beyond], minlength=BLOCKS)
-    return Tally(tuple(over.tolist()), tuple(of.tolist()))
+    return Tally(tuple(over.tolist()), tuple(of.tolist()), allowed)

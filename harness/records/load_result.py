@@ -139,13 +139,13 @@ class LoadResult(Metrics):
 
 @dataclass(frozen=True, kw_only=True)
 class CapacityProbe(Stored):
-    """One probe of a search. `readings`: of each limited latency its p99 and the share of its values beyond the limit,
-    {"itl_ms_p99", "itl_share_beyond", ...}; None for infinite."""
+    """One probe of a search. `readings`: of each limit its value and the share of values beyond it, {"itl_ms_p99",
+    "itl_share_beyond", ...}; None for infinite."""
 
     rate_rps: float = 0.0
     achieved_rps: Number = None
     requests: int = 0
-    ratio: Number = None  # the largest p99 / limit
+    ratio: Number = None  # the largest value / limit
     readings: Mapping[str, Number] = rest()
     valid: bool = True
 
@@ -160,7 +160,7 @@ class CapacityResult(Metrics):
     # resolved | not_reached (capacity_rps is a lower bound) | below_minimum (capacity_rps_high is an upper bound) |
     # unresolved (the interval is wider than was asked)
     capacity_status: str = ""
-    capacity_limited_by: str | None = None  # ttft | itl
+    capacity_limited_by: str | None = None  # ttft | itl | goodput | another limit's key
     probes: tuple[CapacityProbe, ...] = ()
     slo: Mapping[str, Number] = field(default_factory=dict)  # that was searched for
     burst_rps: Number = None  # rate of a first burst, from which the search starts

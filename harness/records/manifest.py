@@ -56,14 +56,20 @@ class Scenario:
     prompt_tokens: int
     output_tokens: int
     slo: dict[str, float]
+    tiers: dict[str, dict[str, float]] = field(default_factory=dict)  # more objectives, of the same form
 
     def to_json(self) -> dict[str, Any]:
-        return {"prompt_tokens": self.prompt_tokens, "output_tokens": self.output_tokens, "slo": self.slo}
+        shape = {"prompt_tokens": self.prompt_tokens, "output_tokens": self.output_tokens}
+        return {**shape, "slo": self.slo, **({"tiers": self.tiers} if self.tiers else {})}
 
     @classmethod
     def from_json(cls, name: str, stored: dict[str, Any]) -> Self:
-        slo = {key: float(limit) for key, limit in (stored.get("slo") or {}).items() if limit is not None}
-        return cls(name, stored["prompt_tokens"], stored["output_tokens"], slo)
+        tiers = {tier: _limits(given) for tier, given in (stored.get("tiers") or {}).items()}
+        return cls(name, stored["prompt_tokens"], stored["output_tokens"], _limits(stored.get("slo")), tiers)
+
+
+def _limits(stored: dict[str, Any] | None) -> dict[str, float]:
+    return {key: float(limit) for key, limit in (stored or {}).items() if limit is not None}
 
 
 @dataclass(frozen=True)

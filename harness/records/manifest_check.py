@@ -18,7 +18,12 @@ MANIFEST = {
     "baseline": str,
     "variants": {str: VARIANT},
     "suites": [str],
-    "scenarios": {str: {"prompt_tokens": int, "output_tokens": int, "slo": Maybe({str: Maybe(NUMBER)})}},
+    "scenarios": {
+        str: {
+            **{"prompt_tokens": int, "output_tokens": int, "slo": Maybe({str: Maybe(NUMBER)})},
+            "tiers": Maybe({str: {str: Maybe(NUMBER)}}),
+        }
+    },
     "margin": Maybe(NUMBER),
     "published": Maybe([{"value": NUMBER, "variant": str, "suite": TEXT, "metric": TEXT, "source": str}]),
     "report": Maybe(

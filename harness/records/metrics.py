@@ -34,7 +34,7 @@ is None. {..} is {mean,p50,p90,p95,p99}.
     capacity_rps_low, capacity_rps_high     90 % interval; None: no bound on that side
     capacity_status         resolved | not_reached (capacity_rps is a lower bound) | below_minimum (capacity_rps_high is
                             an upper bound) | unresolved (the interval is wider than was asked)
-    capacity_limited_by     ttft | itl
+    capacity_limited_by     ttft | itl | goodput | another limit's key
     slo, burst_rps  the SLO that was searched for; the rate of a first burst, which the search starts from
     probes          [{"rate_rps", "achieved_rps", "requests", "ratio" (largest p99 / limit),
                     "ttft_ms_p99", "itl_ms_p99", "ttft_share_beyond", "itl_share_beyond" (of values, beyond the

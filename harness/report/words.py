@@ -7,10 +7,10 @@ from harness.analysis.speed.capacity import Gain, estimate, ratio_bounds
 from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, UNRESOLVED, Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.validity import simulated
+from harness.config.slo import GOODPUT, PER_USER, Limit, Slo
 
 NONE = "–"
 WITHIN = " (within one search: run-to-run variation is not included)"
-SLO_NAMES = {"itl_ms_p99": "p99 ITL", "ttft_ms_p99": "p99 TTFT", "e2e_ms_p99": "p99 E2E"}
 
 
 def percent(estimate: Estimate | None, digits: int = 1) -> str:
@@ -101,8 +101,34 @@ def measured(found: Estimate | None) -> str:
 
 
 def slo(limits: dict[str, float]) -> str:
-    """``p99 ITL ≤ 50 ms``"""
-    return " and ".join(f"{SLO_NAMES.get(name, name)} ≤ {limit:g} ms" for name, limit in limits.items()) or "no SLO"
+    """``p99 ITL ≤ 50 ms``, ``99 % of requests with TTFT ≤ 1000 ms and TPOT ≤ 50 ms``"""
+    found = Slo.known(limits)
+    given = sorted(found.limits, key=lambda limit: list(limits).index(limit.key))
+    parts = [f"{_part(limit)} {_bound(limit.metric, limit.value)}" for limit in given]
+    if found.goodput is not None:
+        each = " and ".join(_bound(metric, limit) for metric, limit in found.each)
+        parts.append(f"{100 * found.goodput:g} % of requests with {each}")
+    return " and ".join(parts) or "no SLO"
+
+
+def limit_name(key: str) -> str:
+    """Name a value that decides an SLO, by its key: ``p99 ITL``, ``goodput``."""
+    if key.startswith(GOODPUT):
+        return GOODPUT
+    (limit,) = Slo.known({key: 1.0}).limits or (None,)
+    return f"{_part(limit)} {_metric(limit.metric)}" if limit else key
+
+
+def _part(limit: Limit) -> str:
+    return "mean" if limit.percent is None else f"p{limit.percent:g}"
+
+
+def _metric(metric: str) -> str:
+    return "tokens/s per user" if metric == PER_USER else metric.removesuffix("_ms").upper()
+
+
+def _bound(metric: str, limit: float) -> str:
+    return f"{_metric(metric)} " + (f"≥ {limit:g}" if metric == PER_USER else f"≤ {limit:g} ms")
 
 
 def plural(count: int, noun: str) -> str:

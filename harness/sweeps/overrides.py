@@ -197,8 +197,15 @@ def _nested(parts: list[str]) -> str:
 
 
 def _free_form(setting: Setting) -> Setting:
-    """A key of a dict with keys of the user's own needs no + in front."""
-    return Setting("++", setting.key, setting.value) if _free_form_parents(setting) else setting
+    """A key of a dict with keys of the user's own needs no + in front, nor does the dict: slo={itl_ms_p99: 50}."""
+    return Setting("++", setting.key, setting.value) if _free_form_parents(setting) or _is_dict(setting) else setting
+
+
+def _is_dict(setting: Setting) -> bool:
+    """Whether values are given to a dict below the root."""
+    given = (setting.value or "").startswith("{") and not setting.prefix and len(setting.parts) > 2
+    found = types_of(setting.key) if given else []
+    return bool(found) and all(get_origin(plain(annotation)) is dict for annotation in found)
 
 
 def _free_form_parents(setting: Setting) -> list[str]:

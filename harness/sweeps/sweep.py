@@ -13,6 +13,7 @@ import harness
 from harness.config.deployments import accuracy_of, axes_of
 from harness.config.schema import Config
 from harness.config.schemes import scheme_words
+from harness.config.slo import Slo
 from harness.console.output import MaskedFormatter
 from harness.console.progress import Progress, make_progress
 from harness.engines import leftovers
@@ -108,7 +109,13 @@ def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: 
         description=config.description,
         suites=tuple(config.suites),
         scenarios={
-            name: Scenario(name, scenario.prompt_tokens, scenario.output_tokens, asdict(scenario.slo))
+            name: Scenario(
+                name,
+                scenario.prompt_tokens,
+                scenario.output_tokens,
+                Slo.of(scenario.slo).to_json(),
+                {tier: Slo.of(limits).to_json() for tier, limits in scenario.tiers.items()},
+            )
             for name, scenario in config.scenarios.items()
         },
         margin=config.margin,

@@ -19,7 +19,8 @@ from functools import partial
 
 import numpy as np
 
-from harness.config.workloads import CapacitySearch, Slo
+from harness.config.slo import Slo
+from harness.config.workloads import CapacitySearch
 from harness.engines.simulated.batching import ContinuousBatching, simulate
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
 from harness.load.capacity import Capacity, Probe, make_probe, search
@@ -48,12 +49,39 @@ class Case:
 
 
 CASES = (
-    Case("8B BF16 chat, ITL 50", "h100", "bf16", "llama-3.1-8b", 512, 256, Slo(300.0, 50.0)),
-    Case("8B sparse FP8 chat, ITL 30", "h100", "sparse_fp8", "llama-3.1-8b", 512, 256, Slo(300.0, 30.0)),
-    Case("8B INT4 RAG, TTFT 300", "a100", "int4", "llama-3.1-8b", 1024, 128, Slo(300.0, None)),
-    Case("8B FP8 code, ITL 20", "h200", "fp8", "llama-3.1-8b", 256, 1024, Slo(500.0, 20.0)),
-    Case("70B FP8 chat, TTFT 1000 ITL 120", "h200", "fp8", "llama-3.1-70b", 512, 128, Slo(1000.0, 120.0)),
-    Case("70B FP8 chat, chunks of 512, ITL 90", "h200", "fp8", "llama-3.1-70b", 512, 128, Slo(2000.0, 90.0), 512),
+    Case("8B BF16 chat, ITL 50", "h100", "bf16", "llama-3.1-8b", 512, 256, Slo.of(ttft_ms_p99=300.0, itl_ms_p99=50.0)),
+    Case(
+        "8B sparse FP8 chat, ITL 30",
+        "h100",
+        "sparse_fp8",
+        "llama-3.1-8b",
+        512,
+        256,
+        Slo.of(ttft_ms_p99=300.0, itl_ms_p99=30.0),
+    ),
+    Case(
+        "8B INT4 RAG, TTFT 300", "a100", "int4", "llama-3.1-8b", 1024, 128, Slo.of(ttft_ms_p99=300.0, itl_ms_p99=None)
+    ),
+    Case("8B FP8 code, ITL 20", "h200", "fp8", "llama-3.1-8b", 256, 1024, Slo.of(ttft_ms_p99=500.0, itl_ms_p99=20.0)),
+    Case(
+        "70B FP8 chat, TTFT 1000 ITL 120",
+        "h200",
+        "fp8",
+        "llama-3.1-70b",
+        512,
+        128,
+        Slo.of(ttft_ms_p99=1000.0, itl_ms_p99=120.0),
+    ),
+    Case(
+        "70B FP8 chat, chunks of 512, ITL 90",
+        "h200",
+        "fp8",
+        "llama-3.1-70b",
+        512,
+        128,
+        Slo.of(ttft_ms_p99=2000.0, itl_ms_p99=90.0),
+        512,
+    ),
 )
 
 

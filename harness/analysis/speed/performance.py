@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.analysis.speed.objectives import objectives, with_slo_values
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.statistics.repeats import log_ratio_interval
 from harness.analysis.study import Measured, Study
+from harness.config.slo import Slo
 from harness.records.point import LoadPoint
 
 REACHED = 0.95  # an offered rate counts as reached from this share on
@@ -74,11 +76,13 @@ def load_points(study: Study) -> Points:
     """By (variant, scenario): single stream, throughput, then the QPS ladder upwards, then the rest."""
     found = {}
     for name in study.variants:
-        for scenario in study.scenarios:
+        for scenario, facts in study.scenarios.items():
+            wanted = [Slo.known(limits) for limits in objectives(facts).values()]
             groups: dict[LoadPoint, list[Measured]] = {}
             for measured in study.find("load", name, scenario):
                 if point := measured.cell.point:
-                    groups.setdefault(point.once, []).append(measured)
+                    known = measured if point.profile == "capacity" else with_slo_values(measured, wanted)
+                    groups.setdefault(point.once, []).append(known)
             points = [_result(name, scenario, point, runs) for point, runs in groups.items()]
             found[name, scenario] = tuple(sorted(points, key=_order))
     return found

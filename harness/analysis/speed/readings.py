@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.analysis.speed.performance import PointResult
 from harness.analysis.statistics.repeats import LogError, log_error
+from harness.config.slo import Slo
 from harness.records.load_result import CapacityResult
 
 MEASURED, INTERPOLATED = "measured", "interpolated"
@@ -93,21 +94,22 @@ def latency_at_rate(points: tuple[PointResult, ...], metric: str, rate_rps: floa
 
 
 def rate_within(points: tuple[PointResult, ...], limits: dict[str, float]) -> Reading:
-    """The highest request rate at which every metric of `limits` ({"itl_ms_p99": 50, ...}) keeps its limit.
+    """The highest request rate that meets `limits` ({"itl_ms_p99": 50, ...}: an SLO, see config/slo.py).
 
-    The curve read is max over metrics of latency / limit; the answer is where it crosses 1. When the highest rate that
-    was reached still keeps the limits, the answer is "at least" that rate.
+    The curve read is the largest ratio of a value to its limit; the answer is where it crosses 1. When the highest rate
+    that was reached still keeps the limits, the answer is "at least" that rate.
     """
-    if not limits:
+    slo = Slo.known(limits)
+    if not slo:
         return Reading(None, NOT_MEASURED, "no limit is set")
-    usable = sustained(points, list(limits))
+    usable = sustained(points, list(slo.keys))
     if not usable:
         if any(p.valid for p in points):
             lowest = min((p.rate_rps for p in points if p.valid and p.rate_rps is not None), default=None)
             return Reading(None, BELOW, "no offered rate was reached", high=lowest)
         return Reading(None, INVALID if points else NOT_MEASURED, invalid_words(points))
     x = np.array([rate for rate, _ in usable])
-    load = monotone([max(p.known(metric) / limit for metric, limit in limits.items()) for _, p in usable])
+    load = monotone([max(slo.ratios(p.known).values()) for _, p in usable])
     within = int(np.searchsorted(load, 1.0, side="right"))  # how many points keep the limits
     if within == 0:
         return Reading(None, BELOW, f"missed at {x[0]:.2f}/s, the lowest reached rate", high=float(x[0]))

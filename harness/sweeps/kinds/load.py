@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from harness.config.schema import Config
+from harness.config.slo import Given, Slo
 from harness.load.traffic.replay import replayed
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
@@ -12,7 +13,12 @@ from harness.sweeps.kinds.contract import Bench, Pace, Tokens
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import VARIANT, Session
 
-NO_TRAFFIC = ("rates_rps", "slo", "text")  # of a scenario: in the points, judged by later, in the corpus' digest
+NO_TRAFFIC = (
+    "rates_rps",
+    "slo",
+    "tiers",
+    "text",
+)  # of a scenario: in the points, judged by later, in the corpus' digest
 STREAMS = 8  # at once, where the point does not say
 
 
@@ -33,7 +39,7 @@ class Load:
                 inputs = {**session.inputs, "scenario": traffic, "point": point.to_json(), "seed": config.seed}
                 inputs |= {"limits": limits, "tokenizer": prepared.tokenizer}
                 if point.profile == "capacity":
-                    inputs["search"] = {"slo": asdict(scenario.slo), **asdict(config.load.capacity)}
+                    inputs["search"] = {"slo": _searched(scenario.slo), **asdict(config.load.capacity)}
                 key = f"{variant}/{name}/{point.slug}"
                 yield PlannedCell(
                     key,
@@ -80,6 +86,11 @@ class Load:
 
     def remark(self, cells: Sequence[Cell], prepared: Prepared) -> str | None:
         return None
+
+
+def _searched(slo: Given) -> dict[str, float | None]:
+    """Return the SLO of a search: the two limits that every stored search has, and those beside them."""
+    return {"ttft_ms_p99": None, "itl_ms_p99": None} | Slo.of(slo).to_json()
 
 
 def load_tokens(config: Config, cell: Cell) -> Tokens:

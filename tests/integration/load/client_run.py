@@ -1,6 +1,6 @@
 """The real client over a few small requests; its books must balance."""
 
-from harness.config.workloads import Slo
+from harness.config.slo import Slo
 from harness.load.client.requests import make_request
 from harness.load.client.schedule import run_schedule
 from harness.load.client.trace import Asked
@@ -23,7 +23,7 @@ def run(server, times, *, concurrency=None, tokens=TOKENS, request_timeout_s=5.0
     )
     with schedule as recording:
         samples = [sample(trace, asked) for trace, asked in zip(recording.traces, recording.asked, strict=True)]
-    result = summarize(samples, point=LoadPoint("throughput", None, len(times)), slo=Slo()).to_json()
+    result = summarize(samples, point=LoadPoint("throughput", None, len(times)), slo=Slo.of()).to_json()
     ends = result["requests_completed"] + result["requests_failed"] + result["requests_cancelled"]
     assert result["requests_sent"] == ends
     assert result["requests_sent"] + result["requests_unsent"] == len(times)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config.workloads import CapacitySearch, LoadPoints, Scenario, Slo
+from harness.config.workloads import CapacitySearch, LoadPoints, Scenario
 from harness.engines import Deployment
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.errors import CellError
@@ -67,7 +67,7 @@ def test_a_trace_is_replayed_with_its_lengths(known, tokenizer, prose_file, tmp_
 def test_a_capacity_is_searched_on_a_server_with_a_knee(tokenizer, prose_file, tmp_path):
     """Two places for requests of 10 steps of 4 ms: some 50 requests/s can be served, and TTFT says so."""
     with serving(tmp_path / "log", max_num_seqs=2) as server:
-        scenario = Scenario(prompt_tokens=256, output_tokens=10, text=prose_file, slo=Slo(ttft_ms_p99=200.0))
+        scenario = Scenario(prompt_tokens=256, output_tokens=10, text=prose_file, slo={"ttft_ms_p99": 200.0})
         search = CapacitySearch(probes=4, requests=60, duration_s=1.0, min_rps=1.0, max_rps=400.0)
         load = LoadPoints(0, 0, rates_rps=[], capacity=search, request_timeout_s=20.0, cell_timeout_s=40.0)
         (point,) = load_points(load, scenario)
@@ -84,7 +84,7 @@ def test_a_capacity_is_searched_on_a_server_with_a_knee(tokenizer, prose_file, t
 
 
 def test_a_capacity_beyond_the_bounds_is_said(tokenizer, prose_file, tmp_path):
-    scenario = Scenario(prompt_tokens=64, output_tokens=5, text=prose_file, slo=Slo(itl_ms_p99=500.0))
+    scenario = Scenario(prompt_tokens=64, output_tokens=5, text=prose_file, slo={"itl_ms_p99": 500.0})
     search = CapacitySearch(probes=4, requests=200, duration_s=1.0, min_rps=10.0, max_rps=100.0)
     load = LoadPoints(0, 0, rates_rps=[], capacity=search)
     (point,) = load_points(load, scenario)

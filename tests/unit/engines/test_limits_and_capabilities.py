@@ -10,7 +10,7 @@ from harness.accuracy import Suite, suite_class
 from harness.accuracy.generation import PAUSE_S, pause_s, retry_after_s
 from harness.accuracy.lm_eval.logprobs import next_token_body, next_token_scores
 from harness.config.schema import Config
-from harness.config.workloads import CapacitySearch, LoadPoints, Scenario, Slo
+from harness.config.workloads import CapacitySearch, LoadPoints, Scenario
 from harness.engines import Deployment, Engine, Server
 from harness.engines.dialect import LLAMACPP, OPENAI, SGLANG
 from harness.engines.endpoint import Endpoint, EndpointConfig
@@ -59,7 +59,7 @@ def test_a_rate_above_a_limit_is_refused_before_anything_is_sent(tmp_path):
     [line] = problems(config(), engine, {})
     assert line.endswith("rate 20/s of 120 tokens exceeds engine.tokens_per_minute=72000; load.rates_rps: at most 10")
     search = LoadPoints(rates_rps=[], throughput_requests=0, capacity=CapacitySearch(probes=3, max_rps=50))
-    asked = config(load=search, scenario={"slo": Slo(ttft_ms_p99=100.0)})
+    asked = config(load=search, scenario={"slo": {"ttft_ms_p99": 100.0}})
     [line] = problems(asked, endpoint(tmp_path, requests_per_minute=60.0), {})
     assert line.endswith("rate 50/s exceeds engine.requests_per_minute=60; load.capacity.max_rps: at most 1")
     assert problems(config(), endpoint(tmp_path, requests_per_minute=1200.0), {}) == []

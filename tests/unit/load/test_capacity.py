@@ -1,13 +1,15 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from harness.config.workloads import CapacitySearch, Slo
+from harness.config.slo import Slo
+from harness.config.workloads import CapacitySearch
 from harness.load.capacity import Probe, capacity_result, search
 from harness.load.slo import SloReading, Tally
-from harness.load.threshold import TARGET, design_effect, posterior
+from harness.load.threshold import design_effect, posterior, target
 from harness.records.load_result import CapacityResult
 
 SETTINGS = CapacitySearch(probes=8)
@@ -23,7 +25,8 @@ def tally(rng, share, values, clumps=1):
 class KnownServer:
     """The share beyond each limit is logistic in ln rate; it serves at most `most_rps`."""
 
-    def __init__(self, seed, most_rps=math.inf, valid_to_rps=math.inf, **curves):
+    def __init__(self, seed, most_rps=math.inf, valid_to_rps=math.inf, allowed=0.01, **curves):
+        self.allowed = allowed
         self.rng = np.random.default_rng(seed)
         self.curves, self.most_rps, self.valid_to_rps = curves, most_rps, valid_to_rps
         self.rates = []
@@ -34,9 +37,12 @@ class KnownServer:
         saturated = rate_rps > self.most_rps
         tallies, ratios = {}, []
         for name, (knee_rps, slope) in self.curves.items():
-            share = 1.0 if saturated else 1 / (1 + math.exp(-TARGET - slope * math.log(rate_rps / knee_rps)))
+            share = (
+                1.0 if saturated else 1 / (1 + math.exp(-target(self.allowed) - slope * math.log(rate_rps / knee_rps)))
+            )
             tallies[name] = tally(self.rng, share, requests * (100 if name == "itl" else 1), 50 if name == "itl" else 1)
-            ratios.append(1.2 if tallies[name].share > 0.01 else 0.9)
+            tallies[name] = replace(tallies[name], allowed=self.allowed)
+            ratios.append(1.2 if tallies[name].share > self.allowed else 0.9)
         by_name = dict(zip(self.curves, ratios, strict=True))
         reading = SloReading({name: 10.0 * ratio for name, ratio in by_name.items()}, by_name, tallies)
         return Probe(rate_rps, min(rate_rps, self.most_rps), requests, reading, rate_rps <= self.valid_to_rps)
@@ -53,6 +59,14 @@ def test_a_known_knee_is_found_within_three_percent_for_nine_seeds_of_ten(curves
     assert np.mean([capacity.low_rps <= knee_rps <= capacity.high_rps for capacity in found]) >= 0.75
     assert all(len(capacity.probes) <= 8 for capacity in found)
     assert {capacity.limited_by for capacity in found} == {min(curves, key=lambda name: curves[name][0])}
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("goodput", 0.1), ("e2e_ms_p50", 0.5), ("tpot_ms_p99", 0.01)])
+def test_a_knee_of_another_limit_is_where_as_many_values_lie_beyond_as_it_allows(name, allowed):
+    servers = [KnownServer(seed, most_rps=26.0, allowed=allowed, **{name: (20.0, 12.0)}) for seed in range(10)]
+    found = [search(server, SETTINGS) for server in servers]
+    assert np.mean([abs(capacity.rps / 20.0 - 1) <= 0.05 for capacity in found]) >= 0.9, [c.rps for c in found]
+    assert {capacity.limited_by for capacity in found} == {name}
 
 
 def test_a_good_start_saves_probes():
@@ -122,7 +136,7 @@ def test_a_saturated_server_bounds_the_capacity_by_what_it_achieved():
 
 def test_the_result_is_flat_and_json():
     found = search(KnownServer(1, most_rps=26.0, itl=(20.0, 10.0)), SETTINGS)
-    result = capacity_result(found, Slo(itl_ms_p99=50.0), 30.0).to_json()
+    result = capacity_result(found, Slo.of(itl_ms_p99=50.0), 30.0).to_json()
     assert result["capacity_rps_low"] < result["capacity_rps"] < result["capacity_rps_high"]
     assert result["probes"][0].keys() >= {"rate_rps", "achieved_rps", "requests", "ratio", "itl_share_beyond", "valid"}
     assert CapacityResult.from_json(json.loads(json.dumps(result, allow_nan=False))).to_json() == result

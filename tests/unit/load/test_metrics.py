@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from harness.config.workloads import Slo
+from harness.config.slo import Slo
 from harness.load.client.trace import Asked, Failure, Trace
 from harness.load.metrics import served_rps, summarize, window
 from harness.load.samples import row, sample
@@ -29,7 +29,7 @@ def at_rate(rate_rps, requests=2):
 
 
 def summary(samples, point=ALL_AT_ONCE, slo=None):
-    return summarize(samples, point=point, slo=slo or Slo()).to_json()
+    return summarize(samples, point=point, slo=slo or Slo.of()).to_json()
 
 
 def test_latencies_of_two_requests():
@@ -96,7 +96,7 @@ def test_a_window_too_short_or_too_empty_is_the_whole():
 def test_goodput_asks_every_request_for_the_limits():
     samples = steady_cell(rate_rps=1.0, requests=100, tokens=10, gap_s=1.0)
     stalled = made(0, 0.0, 0.0, [1.0, 2, 3, 4, 5, 6, 7, 8, 9, 14.0])  # its TPOT is 1.44 s, one gap 5 s
-    slo = Slo(ttft_ms_p99=1500.0, itl_ms_p99=1500.0)
+    slo = Slo.of(ttft_ms_p99=1500.0, itl_ms_p99=1500.0)
     r = summary([stalled, *samples[1:]], slo=slo)
     assert r["goodput_share"] == pytest.approx(0.99)
     assert r["goodput_rps"] == pytest.approx(99 / 109)
@@ -104,7 +104,7 @@ def test_goodput_asks_every_request_for_the_limits():
     failed = dataclasses.replace(FAILED, index=100)
     assert summary([*samples, failed], slo=slo)["goodput_share"] == pytest.approx(100 / 101)
     assert summary(samples)["goodput_rps"] is None
-    assert summary(samples, slo=Slo(ttft_ms_p99=999.0))["goodput_share"] == 0.0
+    assert summary(samples, slo=Slo.of(ttft_ms_p99=999.0))["goodput_share"] == 0.0
 
 
 def test_the_books_balance_and_failures_stay_out_of_the_figures():
@@ -149,7 +149,7 @@ def test_several_tokens_in_an_event_count_by_usage():
 
 
 def test_nothing_completed_gives_no_figures_and_no_crash():
-    r = summary([FAILED, UNSENT], at_rate(1.0), Slo(ttft_ms_p99=100.0))
+    r = summary([FAILED, UNSENT], at_rate(1.0), Slo.of(ttft_ms_p99=100.0))
     assert (r["ttft_ms_p50"], r["output_tok_per_s"], r["timestamps"], r["window"]) == (None, None, None, None)
 
 
@@ -230,7 +230,7 @@ def test_vllm_itself_computes_the_same_figures():
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     theirs = json.loads(ran.stdout.partition("RESULT")[2])
-    ours = summary(samples, slo=Slo(ttft_ms_p99=50.0, itl_ms_p99=30.0))
+    ours = summary(samples, slo=Slo.of(ttft_ms_p99=50.0, itl_ms_p99=30.0))
     assert {name: ours[f"vllm_{name}"] for name in theirs} == pytest.approx(theirs)
 
 
@@ -249,7 +249,7 @@ def queue(rate_rps, capacity_rps, seconds, service_s, failed=0):
 @pytest.mark.parametrize("service_s", [0.5, 5.0])
 def test_a_run_that_keeps_up_serves_what_is_offered_although_it_drains(service_s):
     samples = queue(4.0, 6.0, 10, service_s)
-    assert len(samples) / summarize(samples, point=LoadPoint("server", 4.0, 40), slo=Slo()).duration_s < 3.95
+    assert len(samples) / summarize(samples, point=LoadPoint("server", 4.0, 40), slo=Slo.of()).duration_s < 3.95
     assert served_rps(samples, LoadPoint("server", 4.0, 40)) == pytest.approx(4.0)
 
 

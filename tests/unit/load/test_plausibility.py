@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness.config.workloads import Slo
+from harness.config.slo import Slo
 from harness.load.client.spool import Raw, trace
 from harness.load.client.sse import parse, token_ids
 from harness.load.client.trace import Asked, Trace
@@ -132,7 +132,7 @@ GOOD = made(0, 0.0, 0.002, [0.1, 0.2, 0.4], connect_s=0.001)
 
 def verdict(samples, **changes):
     point = LoadPoint("single_stream", None, 200, concurrency=1)
-    stored = {**summarize(samples, point=point, slo=Slo()).to_json(), "event_loop_lag_ms_p99": 0.2, **changes}
+    stored = {**summarize(samples, point=point, slo=Slo.of()).to_json(), "event_loop_lag_ms_p99": 0.2, **changes}
     result = LoadResult.from_json(stored)
     return {flag.code: flag for flag in flags(result, samples, point=point, expected_hit_rate=0.0)}
 

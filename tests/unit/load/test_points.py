@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from harness.config.workloads import CapacitySearch, LoadPoints, Scenario, Slo
+from harness.config.workloads import CapacitySearch, LoadPoints, Scenario
 from harness.errors import ConfigError
 from harness.load import PROFILES, derive_seed, load_points, traffic_seed
 from harness.records.point import LoadPoint
@@ -34,7 +34,7 @@ def test_a_sweep_measures_every_profile_in_every_repeat(tmp_path):
     trace.write_text('{"timestamp": 0, "input_length": 9, "output_length": 3}\n' * 2)
     load = LoadPoints(rates_rps=[1.0, 2.0], concurrencies=[4], ramp_rps=[1, 3], trace=str(trace), repeats=2)
     load.capacity.probes = 8
-    points = load_points(load, dataclasses.replace(CHAT, slo=Slo(itl_ms_p99=50)))
+    points = load_points(load, dataclasses.replace(CHAT, slo={"itl_ms_p99": 50}))
     once = ["single_stream", "throughput", "concurrency_4", "server_1rps", "server_2rps", "ramp_1to3rps", "trace_1x"]
     once.append("capacity")
     assert [p.slug for p in points] == [f"{name}_r{repeat}" for repeat in (0, 1) for name in once]
@@ -61,13 +61,13 @@ def test_a_scenario_has_its_own_ladder():
 
 
 def test_capacity_needs_an_objective_and_probes():
-    def measured(probes: int, slo: Slo) -> bool:
+    def measured(probes: int, slo: dict[str, float]) -> bool:
         load = LoadPoints(capacity=CapacitySearch(probes=probes))
         return "capacity" in {p.profile for p in load_points(load, dataclasses.replace(CHAT, slo=slo))}
 
-    assert measured(8, Slo(ttft_ms_p99=300))
-    assert not measured(8, Slo())
-    assert not measured(0, Slo(ttft_ms_p99=300))
+    assert measured(8, {"ttft_ms_p99": 300})
+    assert not measured(8, {})
+    assert not measured(0, {"ttft_ms_p99": 300})
 
 
 def test_a_ramp_lasts_as_long_as_asked():
@@ -112,7 +112,7 @@ REFUSED = [
 @pytest.mark.parametrize(("load", "words"), REFUSED, ids=[words for _, words in REFUSED])
 def test_impossible_settings_are_refused(load, words):
     with pytest.raises(ConfigError, match=words):
-        load_points(load, dataclasses.replace(CHAT, slo=Slo(itl_ms_p99=50)))
+        load_points(load, dataclasses.replace(CHAT, slo={"itl_ms_p99": 50}))
 
 
 def test_what_a_replay_cannot_keep_is_refused(tmp_path):
@@ -142,3 +142,17 @@ def test_seeds_are_stable_and_differ_with_everything_that_names_the_traffic():
         traffic_seed(dataclasses.replace(point, probe=1), 0, "chat", "prompts"),
     }
     assert len(seeds) == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"slo": {"itl_ms_p99": -1.0}}, "slo.itl_ms_p99: a limit is a number above 0, got -1"),
+        ({"tiers": {"batch": {"e2e_p95": 1.0}}}, "tiers.batch.e2e_p95: no such limit; did you mean 'e2e_ms_p95'"),
+        ({"slo": {"itl_ms_mean": 50.0}}, "slo.itl_ms_mean: a capacity search counts the values beyond a limit"),
+    ],
+)
+def test_an_slo_that_cannot_be_is_named(changes, said):
+    load = LoadPoints(capacity=CapacitySearch(probes=8))
+    with pytest.raises(ConfigError, match=said):
+        load_points(load, dataclasses.replace(CHAT, **changes))

@@ -3,13 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from harness.config.workloads import Slo
+from harness.config.slo import Slo
 from harness.load.client.trace import Failure
 from harness.load.metrics import Window
 from harness.load.slo import judge, percentile
 from tests.unit.load.samples import made
 
-SLO = Slo(ttft_ms_p99=250.0, itl_ms_p99=120.0)
+SLO = Slo.of(ttft_ms_p99=250.0, itl_ms_p99=120.0)
 
 
 def cell(ttft_s=0.2, gap_s=0.1, requests=100):
@@ -29,9 +29,9 @@ def test_each_metric_is_compared_with_its_limit():
 
 
 def test_only_what_is_limited_counts():
-    reading = judge(cell(gap_s=9.0), Slo(ttft_ms_p99=250.0))
+    reading = judge(cell(gap_s=9.0), Slo.of(ttft_ms_p99=250.0))
     assert reading.met and set(reading.ratios) == {"ttft"}
-    assert judge(cell(), Slo()).met
+    assert judge(cell(), Slo.of()).met
 
 
 def test_a_failed_request_never_got_its_token():
@@ -39,8 +39,8 @@ def test_a_failed_request_never_got_its_token():
     assert judge([*samples[:99], failed(99)], SLO).met is False  # p99 of 100 lies between the two highest
     assert judge([*cell(requests=299), failed(299)], SLO).met is True
     reading = judge([*cell(requests=95), *(failed(n) for n in range(95, 100))], SLO)
-    assert reading.p99_ms["ttft"] == math.inf and reading.limited_by == "ttft"
-    assert reading.p99_ms["itl"] == pytest.approx(100.0)
+    assert reading.values["ttft_ms_p99"] == math.inf and reading.limited_by == "ttft"
+    assert reading.values["itl_ms_p99"] == pytest.approx(100.0)
 
 
 def test_a_turn_after_a_failure_is_not_a_second_failure():
@@ -79,3 +79,31 @@ def test_a_percentile_among_infinite_values():
     assert percentile(values, 50) == 2.0
     assert percentile(values, 75) == math.inf
     assert percentile(np.full(5, math.inf), 50) == math.inf
+
+
+def test_limits_on_any_metric_count_the_values_beyond_them():
+    samples = cell()  # TTFT 200 ms, TPOT 100 ms, E2E 600 ms, 10 tokens/s
+    reading = judge(samples, Slo.of(e2e_ms_p95=500.0, tpot_ms_p50=200.0, tok_per_s_per_user_p1=5.0))
+    assert reading.values == pytest.approx({"tpot_ms_p50": 100, "e2e_ms_p95": 600, "tok_per_s_per_user_p1": 10})
+    assert reading.ratios == pytest.approx({"tpot_ms_p50": 0.5, "e2e_ms_p95": 1.2, "tok_per_s_per_user_p1": 0.5})
+    assert [reading.tallies[name].share for name in reading.ratios] == [0.0, 1.0, 0.0]
+    assert [reading.tallies[name].allowed for name in reading.ratios] == pytest.approx([0.5, 0.05, 0.01])
+    assert (
+        judge([*samples[:95], *(failed(n) for n in range(95, 100))], Slo.of(tok_per_s_per_user_p1=5.0)).ratio
+        == math.inf
+    )
+
+
+def test_goodput_counts_requests_that_meet_all_limits_at_once():
+    slow_start = [made(n, n * 1.0, n * 1.0, [n + 0.9, n + 1.0]) for n in range(3)]  # TTFT 900 ms
+    slow_end = [made(n, n * 1.0, n * 1.0, [n + 0.2, n + 1.2]) for n in range(3, 5)]  # TPOT 1 s
+    samples = [*slow_start, *slow_end, *cell(requests=100)[5:99], failed(99)]
+    reading = judge(samples, Slo.of(ttft_ms=250.0, tpot_ms=120.0, goodput=0.9))
+    assert reading.values == {"goodput": pytest.approx(0.94)} and reading.met
+    assert reading.ratio == pytest.approx(0.6) and sum(reading.tallies["goodput"].beyond) == 6
+    assert not judge(samples, Slo.of(ttft_ms=250.0, tpot_ms=120.0, goodput=0.95)).met
+
+
+def test_a_mean_has_no_share_of_values():
+    with pytest.raises(ValueError, match="itl_ms_mean: no share of values decides a mean"):
+        judge(cell(), Slo.of(itl_ms_mean=100.0))

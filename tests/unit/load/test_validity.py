@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.config.workloads import Slo
+from harness.config.slo import Slo
 from harness.load.client.trace import Failure
 from harness.load.flags import flags
 from harness.load.metrics import summarize
@@ -21,7 +21,7 @@ UNSENT = made(200, 3.0, None, [], completion_tokens=None)
 
 
 def verdict(samples, point=ONE_AT_A_TIME, expected_hit_rate=0.0, **changes):
-    stored = {**summarize(samples, point=point, slo=Slo()).to_json(), "event_loop_lag_ms_p99": 0.2, **changes}
+    stored = {**summarize(samples, point=point, slo=Slo.of()).to_json(), "event_loop_lag_ms_p99": 0.2, **changes}
     found = flags(LoadResult.from_json(stored), samples, point=point, expected_hit_rate=expected_hit_rate, workers=2)
     return {flag.code: flag.level for flag in found}
 
@@ -111,7 +111,7 @@ def test_a_later_prompt_is_as_long_as_the_answers_were(prompt_tokens, mismatches
     later = made(201, 0.5, 0.5, [0.6, 0.7, 0.8], turn=1, prompt_tokens=prompt_tokens)
     samples = [*MANY, short, later]
     found = flags(
-        summarize(samples, point=ONE_AT_A_TIME, slo=Slo()), samples, point=ONE_AT_A_TIME, expected_hit_rate=0.0
+        summarize(samples, point=ONE_AT_A_TIME, slo=Slo.of()), samples, point=ONE_AT_A_TIME, expected_hit_rate=0.0
     )
     assert [flag.message.split()[0] for flag in found if flag.code == "token_mismatch"] == [str(mismatches)]
 

@@ -227,5 +227,12 @@ def test_numbers_in_lists_and_dicts_of_texts_stay_as_typed(typed, prepared):
     assert prepare_overrides([prepared], ["quickstart"]) == [prepared]
 
 
+def test_an_slo_may_be_given_whole():
+    typed = ["+sweep=quickstart", "scenarios.rag_256_8.slo={itl_ms_p99: 50, tpot_ms: 40, goodput: 0.99}"]
+    found = compose_sweep([*typed, "scenarios.rag_256_8.tiers={batch: {e2e_ms_p95: 60000}}"]).scenarios["rag_256_8"]
+    assert found.slo["tpot_ms"] == 40 and found.slo["goodput"] == 0.99 and found.slo["itl_ms_p99"] == 50
+    assert found.tiers == {"batch": {"e2e_ms_p95": 60000}}
+
+
 def test_fresh_may_be_typed_as_a_flag():
     assert prepare_arguments(["+sweep=quickstart", "--fresh"], ["quickstart"]) == ["+sweep=quickstart", "fresh=true"]
