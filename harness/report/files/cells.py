@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 
 from harness.analysis import Findings
 from harness.records.accuracy_result import AccuracyResult
@@ -11,26 +12,36 @@ from harness.records.metrics import METRICS
 ENERGY = ("energy_j", "energy_j_per_output_token", "energy_j_per_token")  # of the cell's GPUs; empty without NVML
 
 
+HEAD = (
+    *("key", "kind", "variant", "suite", "scenario", "profile", "rate_rps", "repeat", "status", "flags"),
+    *("metric", "score", "items", *METRICS, "requests_completed", "requests_failed", *ENERGY),
+    *("duration_s", "started_at"),
+)
+
+
 def cells_csv(findings: Findings) -> str:
-    study, output = findings.study, io.StringIO()
-    head = ["key", "kind", "variant", "suite", "scenario", "profile", "rate_rps", "repeat", "status", "flags"]
-    head += ["metric", "score", "items", *METRICS, "requests_completed", "requests_failed", *ENERGY]
-    head += ["duration_s", "started_at"]
-    writer = csv.DictWriter(output, head, restval="", lineterminator="\n")
+    output = io.StringIO()
+    writer = csv.DictWriter(output, HEAD, restval="", lineterminator="\n")
     writer.writeheader()
+    writer.writerows(map(_inert, cell_rows(findings)))
+    return output.getvalue()
+
+
+def cell_rows(findings: Findings) -> Iterator[dict[str, object]]:
+    """Return a row for each planned cell: the columns of HEAD that are known of it."""
+    study = findings.study
     for measured in study.measured:
         row = _identity(measured.cell) | {"status": "measured" if measured.valid else "invalid"}
         row |= {"flags": " ".join(sorted({flag.code for flag in measured.flags}))}
         row |= _score(measured.scored)
         row |= {name: measured.metrics.get(name) for name in (*METRICS, "requests_completed", "requests_failed")}
         row |= {name: getattr(measured.telemetry, name) for name in ENERGY}
-        writer.writerow(_inert(row | {"duration_s": measured.duration_s, "started_at": measured.started_at}))
+        yield row | {"duration_s": measured.duration_s, "started_at": measured.started_at}
     for failure in study.failures:
         identity: dict[str, object] = _identity(failure.cell) if failure.cell else {"key": failure.key}
-        writer.writerow(_inert(identity | {"status": "failed"}))
+        yield identity | {"status": "failed"}
     for cell in study.missing:
-        writer.writerow(_inert(_identity(cell) | {"status": "missing"}))
-    return output.getvalue()
+        yield _identity(cell) | {"status": "missing"}
 
 
 def _score(result: AccuracyResult) -> dict[str, object]:
