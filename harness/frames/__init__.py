@@ -87,7 +87,7 @@ class Frames:
 
 def _cell(measured: Measured) -> dict[str, Any]:
     cell = measured.cell
-    place = {"suite": cell.suite} if cell.suite else {"scenario": cell.scenario}
+    place: dict[str, Any] = {"suite": cell.suite} if cell.suite else {"scenario": cell.scenario}
     if cell.point:
         place |= {"point": cell.point.label, "profile": cell.point.profile, "rate_rps": cell.point.rate_rps}
     return {"variant": cell.variant, **place, "repeat": cell.repeat}
