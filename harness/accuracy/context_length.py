@@ -2,7 +2,6 @@
 
 from harness.engines import Server
 from harness.engines.model_list import read_models
-from harness.engines.replies import BadReply, a_count
 from harness.errors import EngineError
 
 
@@ -12,7 +11,6 @@ def served_context_length(server: Server) -> int | None:
         return known
     try:
         entries = read_models(server) or []
-        length = next((entry.get("max_model_len") for entry in entries if entry["id"] == server.model), None)
-        return a_count(length, "max_model_len") or None
-    except (EngineError, BadReply):
+    except EngineError:
         return None
+    return next((entry.max_model_len for entry in entries if entry.name == server.model), None)

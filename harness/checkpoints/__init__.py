@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.checkpoints.file_digests import Digests
+from harness.checkpoints.recipe_fields import WorkerSpec
 from harness.checkpoints.sources import Directory, GgufFile, Hub, Pypi
+from harness.records.fields import Facts
 
 
 class Source(Protocol):
@@ -32,16 +34,16 @@ class Source(Protocol):
     def commit(self) -> str | None:
         """Of a hub id: what an engine is started with."""
 
-    def identity(self, digests: Digests | None = None) -> dict:
+    def identity(self, digests: Digests | None = None) -> Facts:
         """What decides what an engine serves: the content of its files, or a commit. Raises ConfigError."""
 
-    def tokenizer_identity(self, digests: Digests | None = None) -> dict:
+    def tokenizer_identity(self, digests: Digests | None = None) -> Facts:
         """What decides the tokens that it is asked with."""
 
     def problems(self) -> list[str]:
         """Why it cannot be had here."""
 
-    def import_spec(self) -> dict | None:
+    def import_spec(self) -> WorkerSpec | None:
         """For workers/import_gguf.py, where the weights must be converted; None if they can be served as they are."""
 
     def location(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoints.recipe_fields import WorkerSpec
 from harness.dialogues import FORMS, Messages, dialogue, messages_of
 from harness.errors import ConfigError
 from harness.untrusted import strict_json
@@ -52,10 +53,10 @@ def _read(file: str) -> dict[int, Messages]:
     return found
 
 
-def with_dialogues(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
+def with_dialogues(spec: WorkerSpec, folder: Path) -> WorkerSpec:
     """The worker's spec with its calibration file rewritten in `folder`: a `messages` row a line, plain ASCII."""
-    calibration = spec.get("calibration") or {}
-    if not calibration.get("file"):
+    calibration = spec.get("calibration")
+    if not calibration or not calibration.get("file"):
         return spec
     rows = (json.dumps({"messages": dialogue}) + "\n" for dialogue in dialogues(calibration["file"]))
     written = folder / NAME

@@ -10,18 +10,18 @@ the first one lost, so start from F16 or BF16 to compare schemes.
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from harness.checkpoints import Checkpoint, source
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.gguf_types import ASYMMETRIC, bits, elements_by_type, main_type
 from harness.checkpoints.identity import confirm_as_made, gguf_content
 from harness.checkpoints.prepare import WORKERS, Workshop, digest
-from harness.checkpoints.recipe_fields import RecipeFields
+from harness.checkpoints.recipe_fields import RecipeFields, WorkerSpec
 from harness.checkpoints.sources import GgufFile, Pypi
 from harness.config.schemes import weight_words
 from harness.config.variants import Variant
 from harness.errors import HarnessError
+from harness.records.fields import Facts
 
 FORM = METHOD = "gguf"  # of a checkpoint, as Engine.weights says it; of a recipe
 TOOL = "llama-quantize"
@@ -29,9 +29,7 @@ SUFFIX = ".gguf"
 WORKER, MODEL = "make_gguf.py", "model.gguf"
 
 
-def identity(
-    reference: str, recipe: RecipeFields | None, tools: dict[str, Any], digests: Digests | None = None
-) -> dict[str, Any]:
+def identity(reference: str, recipe: RecipeFields | None, tools: Facts, digests: Digests | None = None) -> Facts:
     """Everything that decides the file that is served. `tools`: what llama-quantize comes from."""
     origin = source(reference).identity(digests)
     if recipe is None:
@@ -96,14 +94,14 @@ def holds(location: str) -> str | None:
 class GgufWorkshop(Workshop):
     """`quantizer` says where llama-quantize is, once the engine's environment is made; `tools` what it comes from."""
 
-    def __init__(self, dense: Workshop, quantizer: Callable[[], str], tools: dict[str, Any]):
+    def __init__(self, dense: Workshop, quantizer: Callable[[], str], tools: Facts):
         super().__init__(dense.compression, dense.cache_dir, dense.log, dense.say)
         self.dense, self.quantizer, self.tools = dense, quantizer, tools
 
     def tokenizer(self, reference: str) -> Checkpoint:
         return self.dense.tokenizer(reference)
 
-    def identity(self, reference: str, recipe: RecipeFields | None) -> dict[str, Any]:
+    def identity(self, reference: str, recipe: RecipeFields | None) -> Facts:
         return identity(reference, recipe, self.tools, self.digests)
 
     def is_made(self, reference: str, recipe: RecipeFields | None) -> bool:
@@ -119,7 +117,7 @@ class GgufWorkshop(Workshop):
         path = self._file(reference)
         made = recipe is not None or not isinstance(source(reference), GgufFile)
         if recipe is not None:
-            spec = {"model": str(path), "tool": self.quantizer(), "scheme": scheme_of(recipe)}
+            spec: WorkerSpec = {"model": str(path), "tool": self.quantizer(), "scheme": scheme_of(recipe)}
             path = self._make(self._key(reference, recipe), WORKER, spec, reference) / MODEL
         digest = gguf_content(path, self.digests)
         if made:
@@ -135,7 +133,7 @@ class GgufWorkshop(Workshop):
             raise HarnessError(f"checkpoint {reference} has no GGUF file")
         return self._make(self._key(reference, None), WORKER, spec, reference) / MODEL
 
-    def _key(self, reference: str, recipe: RecipeFields | None) -> dict[str, Any]:
+    def _key(self, reference: str, recipe: RecipeFields | None) -> Facts:
         return {"gguf": self.identity(reference, recipe)}
 
     def _environment(self) -> Path:

@@ -19,13 +19,14 @@ from harness.checkpoints.file_digests import FOLDER, Digests
 from harness.checkpoints.identity import confirm_as_made, content, data_content
 from harness.checkpoints.named_repositories import code_commits
 from harness.checkpoints.quantized import quantization_of
-from harness.checkpoints.recipe_fields import CalibrationFields, RecipeFields
+from harness.checkpoints.recipe_fields import CalibrationFields, RecipeFields, WorkerSpec
 from harness.checkpoints.sources import Hub, Pypi, size_bytes
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
 from harness.errors import HarnessError
 from harness.hub.commits import DATASET, commit_of
 from harness.machine import host
+from harness.records.fields import Facts
 from harness.untrusted import strict_json
 
 WORKERS = Path(__file__).with_name("workers")
@@ -36,7 +37,7 @@ DIALOGUES = Path(dialogues.__file__)  # what the calibration of COMPRESS runs to
 
 def identity(
     reference: str, recipe: RecipeFields | None, compression: EnvironmentConfig, digests: Digests | None = None
-) -> dict[str, Any]:
+) -> Facts:
     """Everything that decides the checkpoint that is served; goes into the fingerprint of its cells."""
     origin = _with_code(reference, _with_import(source(reference), source(reference).identity(digests)))
     if recipe is None:
@@ -51,17 +52,17 @@ def calibration_dtype(recipe: RecipeFields) -> str:
     return host.cpu_dtype() if recipe.get("calibration") and not host.gpus() else "bfloat16"
 
 
-def tokenizer_identity(reference: str, digests: Digests | None = None) -> dict[str, Any]:
+def tokenizer_identity(reference: str, digests: Digests | None = None) -> Facts:
     """Everything that decides how prompts become tokens: the tokenizer, its templates and its code."""
     origin = source(reference)
     return _with_code(reference, _with_import(origin, origin.tokenizer_identity(digests)))
 
 
-def _with_import(origin: Source, found: dict[str, Any]) -> dict[str, Any]:
+def _with_import(origin: Source, found: Facts) -> Facts:
     return found if origin.import_spec() is None else {**found, "worker": digest(WORKERS / IMPORT, PORTABLE)}
 
 
-def _with_code(reference: str, found: dict[str, Any]) -> dict[str, Any]:
+def _with_code(reference: str, found: Facts) -> Facts:
     commits = code_commits(reference)
     return {**found, "code": commits} if commits else found
 
@@ -106,7 +107,7 @@ class Workshop:
         self.compression, self.cache_dir, self.log, self.say = compression, cache_dir, log, say
         self.digests = Digests(cache_dir / FOLDER, say)
 
-    def identity(self, reference: str, recipe: RecipeFields | None) -> dict[str, Any]:
+    def identity(self, reference: str, recipe: RecipeFields | None) -> Facts:
         """What decides the checkpoint as it is on this machine now."""
         return identity(reference, recipe, self.compression, self.digests)
 
@@ -132,7 +133,12 @@ class Workshop:
                 raise HarnessError(f"checkpoint {reference} is already quantized ({method}): set the recipe to null")
             if wrong := recipes.misfit(recipe, self.model_config(reference)):
                 raise HarnessError(f"checkpoint {reference} cannot be compressed: {wrong}")
-            spec = {**pinned(recipe), "model": location, "revision": revision, "dtype": calibration_dtype(recipe)}
+            spec: WorkerSpec = {
+                **pinned(recipe),
+                "model": location,
+                "revision": revision,
+                "dtype": calibration_dtype(recipe),
+            }
             made = self._make(self.identity(reference, recipe), COMPRESS, spec, reference)
             location, revision = str(made), None
         path = Path(location)
@@ -171,14 +177,14 @@ class Workshop:
             return origin.location()
         return str(self._make(self._import_key(reference), IMPORT, spec, reference))
 
-    def _import_key(self, reference: str) -> dict[str, Any]:
+    def _import_key(self, reference: str) -> Facts:
         return identity(reference, None, self.compression, self.digests)
 
-    def _home(self, key: dict[str, Any]) -> Path:
+    def _home(self, key: Facts) -> Path:
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
         return self.cache_dir / "checkpoints" / digest
 
-    def _make(self, key: dict[str, Any], worker: str, spec: dict[str, Any], reference: str) -> Path:
+    def _make(self, key: Facts, worker: str, spec: WorkerSpec, reference: str) -> Path:
         home = self._home(key)
         remove_abandoned(home.parent)
         with locked(home.with_name(home.name + ".lock")):

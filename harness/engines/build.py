@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from harness.engines import Server
-from harness.engines.model_list import read_models
+from harness.engines.model_list import ServedModel, read_models
 from harness.engines.replies import BadReply, parse_json
 from harness.engines.urls import fetch
 from harness.errors import EngineError, HarnessError
@@ -51,7 +51,7 @@ class Build:
     created: int | None = None
     server: str | None = None
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, str | int]:
         """Return what goes into a fingerprint: that which is known."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
@@ -75,13 +75,14 @@ def read_build(server: Server) -> Build | None:
         entry = _entry(server)
     except HarnessError:
         return None
-    owner = entry.get("owned_by")
+    if entry is None:
+        return Build(version=_version(server))
     return Build(
         version=_version(server),
-        id=_text(entry.get("id")),
-        root=_text(entry.get("root")),
-        created=_stable_created(server, entry),
-        server=SERVERS.get(owner.lower()) if isinstance(owner, str) else None,
+        id=_text(entry.name),
+        root=_text(entry.root),
+        created=_stable_created(server, entry.created),
+        server=SERVERS.get(entry.owned_by.lower()) if entry.owned_by else None,
     )
 
 
@@ -104,12 +105,12 @@ def _kept(folder: Path, server: Server) -> Path:
     return folder / f"{hashlib.sha256(f'{server.base_url} {server.model}'.encode()).hexdigest()[:16]}.json"
 
 
-def _entry(server: Server) -> dict[str, Any]:
-    """Return the served model's entry in /v1/models; {} where it is not listed. Raises EngineError."""
+def _entry(server: Server) -> ServedModel | None:
+    """Return the served model's entry in /v1/models; None where it is not listed. Raises EngineError."""
     listed = read_models(server, TIMEOUT_S) or []
     if not server.model:
-        return listed[0] if len(listed) == 1 else {}
-    return next((entry for entry in listed if entry["id"] == server.model), {})
+        return listed[0] if len(listed) == 1 else None
+    return next((entry for entry in listed if entry.name == server.model), None)
 
 
 def _version(server: Server) -> str | None:
@@ -123,17 +124,17 @@ def _version(server: Server) -> str | None:
     return None
 
 
-def _stable_created(server: Server, entry: Mapping[str, Any]) -> int | None:
+def _stable_created(server: Server, created: int | None) -> int | None:
     """Return `created` where a second answer has it too."""
-    created = entry.get("created")
-    if type(created) is not int:
+    if created is None:
         return None
     if abs(time.time() - created) < RECENT_S:
         time.sleep(TICK_S)
     try:
-        return created if _entry(server).get("created") == created else None
+        again = _entry(server)
     except EngineError:
         return None
+    return created if again and again.created == created else None
 
 
 def _text(value: Any) -> str | None:

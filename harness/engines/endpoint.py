@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, Engine, EngineConfig, Server, Target, metric_names
@@ -17,6 +16,7 @@ from harness.engines.limits import Limits, TokenPrice
 from harness.engines.model_list import list_models
 from harness.errors import EngineError, HarnessError, did_you_mean
 from harness.records.engine_facts import EngineFacts
+from harness.records.fields import Facts
 
 
 @dataclass
@@ -62,12 +62,12 @@ class Endpoint(Engine):
         known = replace(known, metrics=metric_names.KNOWN)  # vLLM behind a gateway of OpenAI's API exports vLLM's
         return known if self.config.send_as == IDS else known.for_text_prompts()
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Facts:
         facts = {"kind": "endpoint", "version": self.config.version}
         facts |= {} if self.config.send_as == IDS else {"send_as": self.config.send_as}
         return facts if self.config.dialect == "vllm" else {**facts, "dialect": self.config.dialect}
 
-    def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
+    def deployment_fingerprint(self, deployment: Deployment) -> Facts:
         """Ask the server which build it is; one that was never reached has the address alone."""
         target = self.target(deployment.name)
         base_url = without_credentials(target.base_url)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from harness.engines.credentials import argument_problems
 from harness.errors import HarnessError
+from harness.records.fields import Facts
 from harness.redaction.masked_data import mask_data
 from harness.redaction.masking import mask_urls
 
@@ -47,7 +48,7 @@ class EnvironmentConfig:
     env: dict[str, str] = field(default_factory=dict)  # environment variables while it is used
 
 
-def fingerprint(config: EnvironmentConfig) -> dict:
+def fingerprint(config: EnvironmentConfig) -> Facts:
     """What decides the results of what runs in it: of an interpreter that was given, the packages that it has now."""
     if config.python:
         return {"python": installed_digest(config.python) or config.python}

@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from harness.engines.replies import words
+from harness.untrusted.strict_json import JsonObject
 
 FAILED_END = re.compile(
     r"abort|error|fail|cancel|timed?.?out|exception|insufficient|unavailable|overload|interrupt|disconnect", re.I
@@ -31,12 +32,12 @@ def error_of(answer: Any) -> Any:
     return _filled(answer.get("error")) or _filled(unwrapped(answer.get("errors"))) or None
 
 
-def stated_error(answer: dict[str, Any]) -> str | None:
+def stated_error(answer: JsonObject) -> str | None:
     """Return the error that an answer states, its choices aside. A bare message counts."""
     return explicit_error(answer) or bare_message(answer)
 
 
-def explicit_error(answer: dict[str, Any]) -> str | None:
+def explicit_error(answer: JsonObject) -> str | None:
     """Return the error of an answer or chunk that calls itself an error."""
     error = error_of(answer)
     if not error and "error" in (answer.get("object"), answer.get("type"), answer.get("status")):
@@ -44,13 +45,13 @@ def explicit_error(answer: dict[str, Any]) -> str | None:
     return words(error, 300) if error else None
 
 
-def bare_message(answer: dict[str, Any]) -> str | None:
+def bare_message(answer: JsonObject) -> str | None:
     """Return the message of an answer or chunk that has neither choices nor usage."""
     said = None if "choices" in answer or "usage" in answer else answer.get("message") or answer.get("detail")
     return words(said, 300) if said else None
 
 
-def failed_choice(choice: dict[str, Any]) -> str | None:
+def failed_choice(choice: JsonObject) -> str | None:
     """Why a choice that has ended is no answer; None for one that is."""
     if error := _filled(choice.get("error")):
         return f"an error in its choice: {words(error, 300)}"

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import ConfigError
+from harness.untrusted.strict_json import JsonObject
 
 FLAG = "--hf-overrides"
 
 
-def merge(args: Sequence[str], overrides: dict[str, Any]) -> list[str]:
+def merge(args: Sequence[str], overrides: JsonObject) -> list[str]:
     """Return `args` with `overrides` in one `--hf-overrides`; where `args` set the same key, their value is kept.
 
     `args` may use vLLM's other spellings: `--hf-overrides={...}`, `--hf_overrides {...}`, `--hf-overrides.KEY VALUE`.
@@ -21,11 +22,11 @@ def merge(args: Sequence[str], overrides: dict[str, Any]) -> list[str]:
     return [*rest, FLAG, json.dumps(_deep(overrides, own), sort_keys=True)]
 
 
-def _split(words: list[str]) -> tuple[list[str], dict[str, Any]]:
+def _split(words: list[str]) -> tuple[list[str], JsonObject]:
     """(the other arguments, what they override). The last `--hf-overrides` counts, as in argparse; keys add to it."""
     rest: list[str] = []
-    whole: dict[str, Any] = {}
-    keys: dict[str, Any] = {}
+    whole: JsonObject = {}
+    keys: JsonObject = {}
     position = 0
     while position < len(words):
         name, equals, value = words[position].partition("=")
@@ -44,7 +45,7 @@ def _split(words: list[str]) -> tuple[list[str], dict[str, Any]]:
     return rest, _deep(whole, keys)
 
 
-def _object(value: str) -> dict[str, Any]:
+def _object(value: str) -> JsonObject:
     try:
         found = json.loads(value)
     except ValueError:
@@ -57,7 +58,7 @@ def _object(value: str) -> dict[str, Any]:
     return found
 
 
-def _nested(path: list[str], value: str) -> dict[str, Any]:
+def _nested(path: list[str], value: str) -> JsonObject:
     """`--hf-overrides.a.b 1` as {"a": {"b": 1}}; a value that is not JSON is a string, as vLLM reads it."""
     try:
         found: Any = json.loads(value)
@@ -68,7 +69,7 @@ def _nested(path: list[str], value: str) -> dict[str, Any]:
     return found
 
 
-def _deep(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def _deep(under: JsonObject, over: JsonObject) -> JsonObject:
     """`under` updated by `over`, key by key within objects."""
     merged = dict(under)
     for key, value in over.items():

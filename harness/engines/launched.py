@@ -9,10 +9,10 @@ import json
 import os
 import urllib.request
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, Engine, EngineConfig, Server, environment
@@ -24,6 +24,8 @@ from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
 from harness.hub.commits import MODEL, commit_of
 from harness.records.engine_facts import EngineFacts
+from harness.records.fields import Facts
+from harness.untrusted.strict_json import JsonObject
 
 RESET_TIMEOUT_S = 10.0
 
@@ -61,7 +63,7 @@ class Launched(Engine):
     def server_facts(self, started: EngineFacts, base_url: str, log: Path) -> EngineFacts:
         """`started` with `version`, `kernels`, and what else the engine tells of itself."""
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Facts:
         c = self.config
         facts = {"kind": c.kind, "environment": environment.fingerprint(self.environment), "version": c.version}
         return facts | {"max_model_len": c.max_model_len, "args": list(c.args), "env": dict(c.env)}
@@ -122,18 +124,24 @@ def check_axis(axis: str, value: str | None, known: Sequence[str], engine: str =
         raise ConfigError(f"{axis}: {value!r}{of}{did_you_mean(value, list(known))}")
 
 
-def speculation(asked: dict[str, Any], label: str, methods: Sequence[str]) -> tuple[str, str | None, int]:
-    """(method, draft model, tokens) of {method, model, num_speculative_tokens}, vLLM's keys. Raises ConfigError."""
+class Speculation(NamedTuple):
+    method: str
+    model: str | None  # the draft model
+    tokens: int  # proposed a step
+
+
+def speculation(asked: JsonObject, label: str, methods: Sequence[str]) -> Speculation:
+    """Read {method, model, num_speculative_tokens}, vLLM's keys. Raises ConfigError."""
     known = {"method", "model", "num_speculative_tokens"}
     method = str(asked.get("method", "draft_model"))
     check_axis("speculative: method", method, methods)
     if unknown := set(asked) - known:
         names = ", ".join(sorted(unknown))
         raise ConfigError(f"speculative: {label} has no {names}; it knows {', '.join(sorted(known))}")
-    return method, asked.get("model"), int(asked["num_speculative_tokens"])
+    return Speculation(method, asked.get("model"), int(asked["num_speculative_tokens"]))
 
 
-def pinned_draft(asked: dict[str, Any]) -> dict[str, Any]:
+def pinned_draft(asked: JsonObject) -> JsonObject:
     """Return vLLM's speculative settings with the commit of a draft model that is on the hub."""
     model = asked.get("model")
     if not isinstance(model, str) or "revision" in asked or os.path.exists(model) or "/" not in model:
@@ -143,7 +151,7 @@ def pinned_draft(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def ask(
-    url: str, body: dict[str, Any] | None = None, timeout_s: float = 5.0, method: str | None = None
+    url: str, body: Mapping[str, object] | None = None, timeout_s: float = 5.0, method: str | None = None
 ) -> bytes | None:
     """A 200's body; None for any other answer, or none. `body` is posted as JSON."""
     data = None if body is None else json.dumps(body).encode()
@@ -163,7 +171,7 @@ def ask_json(url: str) -> Any:
         return None
 
 
-def ask_object(url: str) -> dict[str, Any]:
+def ask_object(url: str) -> JsonObject:
     """{} where there is no answer, or none that is a JSON object."""
     answer = ask_json(url)
     return answer if isinstance(answer, dict) else {}

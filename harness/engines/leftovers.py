@@ -12,10 +12,10 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from harness.engines.watchdog import descendants, identity, started_at
 
@@ -23,6 +23,37 @@ MARK = "HARNESS_PROCESS"
 RECORDS = ".running-*.json"
 WATCHDOG_S = 3.0  # that a watchdog whose harness has died gets to end by itself
 GRACE_S = 10.0
+
+
+class Process(NamedTuple):
+    """A process of one boot: `started` in clock ticks, as watchdog.started_at says it."""
+
+    pid: int
+    started: int
+
+    @property
+    def runs(self) -> bool:
+        return started_at(self.pid) == self.started
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What the watchdog's file says. Processes that had ended when it was written are None."""
+
+    mark: str
+    log: str
+    where: dict[str, str]
+    command: str
+    child: Process | None
+    harness: Process | None
+    watchdog: Process | None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises OSError; ValueError, KeyError, TypeError or RecursionError for what no watchdog wrote."""
+        facts = json.loads(path.read_text())
+        processes = (_process(facts, prefix) for prefix in ("", "harness_", "watchdog_"))
+        return cls(facts["mark"], str(facts["log"]), facts["where"], str(facts["command"]), *processes)
 
 
 @dataclass(frozen=True)
@@ -42,7 +73,7 @@ class Leftover:
         return f"process {self.pid} ({self.command[:120]}), started by a run that was killed; its log: {self.log}"
 
 
-def record_of(log: Path, mark: str) -> dict[str, Any]:
+def record_of(log: Path, mark: str) -> Mapping[str, object]:
     """What the watchdog is told of its record."""
     facts = {"mark": mark, "log": str(log), "where": where(), **identity("harness_", os.getpid())}
     return {"record": str(_record(log, mark)), "facts": facts}
@@ -63,27 +94,27 @@ def find(results_dir: Path) -> list[Leftover]:
     found: list[Leftover] = []
     for path in sorted(results_dir.glob(f"*/logs/{RECORDS}")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not ours
-            found += _verified(path, json.loads(path.read_text()))
+            found += _verified(path, RunRecord.read(path))
     return found
 
 
-def _verified(path: Path, facts: dict[str, Any]) -> list[Leftover]:
+def _verified(path: Path, found: RunRecord) -> list[Leftover]:
     here = where()
-    if facts["where"] != here:
-        if facts["where"]["host"] == here["host"] and facts["where"]["pids"] == here["pids"]:  # an earlier boot
+    if found.where != here:
+        if found.where["host"] == here["host"] and found.where["pids"] == here["pids"]:  # an earlier boot
             path.unlink()
         return []
-    if _runs(facts, "harness_"):
+    if found.harness and found.harness.runs:
         return []
     deadline = time.monotonic() + WATCHDOG_S
-    while _runs(facts, "watchdog_") and time.monotonic() < deadline:
+    while found.watchdog and found.watchdog.runs and time.monotonic() < deadline:
         time.sleep(0.1)
-    marked = _marked(facts["mark"])
-    pid = facts["pid"] if _runs(facts) else min(marked, default=None)
+    marked = _marked(found.mark)
+    pid = found.child.pid if found.child and found.child.runs else min(marked, default=None)
     if pid is None:
         path.unlink(missing_ok=True)
         return []
-    return [Leftover(path, facts["mark"], pid, str(facts["command"]), str(facts["log"]), pid in marked)]
+    return [Leftover(path, found.mark, pid, found.command, found.log, pid in marked)]
 
 
 def stop(leftover: Leftover, grace_s: float = GRACE_S) -> None:
@@ -95,9 +126,9 @@ def stop(leftover: Leftover, grace_s: float = GRACE_S) -> None:
 def stop_marked(log: Path, mark: str, grace_s: float) -> None:
     """Stop what the watchdog left that had `mark`, while the harness that started it runs."""
     record, pid = _record(log, mark), None
-    with contextlib.suppress(OSError, ValueError):  # a full disk: the mark remains
-        facts = json.loads(record.read_text())
-        pid = facts["pid"] if _runs(facts) else None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a full disk: the mark remains
+        child = RunRecord.read(record).child
+        pid = child.pid if child and child.runs else None
     _stop(mark, grace_s, pid)
     record.unlink(missing_ok=True)
 
@@ -132,9 +163,9 @@ def _record(log: Path, mark: str) -> Path:
     return log.parent / RECORDS.replace("*", mark)
 
 
-def _runs(facts: dict[str, Any], prefix: str = "") -> bool:
+def _process(facts: Any, prefix: str) -> Process | None:
     pid, started = facts[f"{prefix}pid"], facts[f"{prefix}started"]
-    return isinstance(pid, int) and started is not None and started_at(pid) == started
+    return Process(pid, started) if isinstance(pid, int) and started is not None else None
 
 
 def _marked(mark: str) -> set[int]:

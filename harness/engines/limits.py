@@ -1,6 +1,7 @@
 """What the owner of a server lets a client ask of it, and what was asked. Hosted APIs have limits and a price."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,7 @@ class Meter:
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
 
-    def add_usage(self, usage: dict[str, Any] | None) -> None:
+    def add_usage(self, usage: Mapping[str, int | None] | None) -> None:
         self.add((usage or {}).get("prompt_tokens") or 0, (usage or {}).get("completion_tokens") or 0)
 
     def lap(self) -> "Meter":

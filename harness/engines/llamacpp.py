@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, Server, environment
@@ -30,6 +29,8 @@ from harness.engines.launched import (
 )
 from harness.errors import ConfigError
 from harness.records.engine_facts import EngineFacts, Kernel
+from harness.records.fields import Facts
+from harness.untrusted.strict_json import JsonObject
 
 SERVER = "llama-server"
 NEUTRAL = ("--top-k", "0", "--top-p", "1", "--min-p", "0", "--repeat-penalty", "1")
@@ -55,8 +56,8 @@ class LlamaCpp(Launched):
     model_flags = MappingProxyType(dict.fromkeys(("--hf-repo-draft", "-hfd", "-hfrd")))
     weights = "gguf"
 
-    def fingerprint(self) -> dict[str, Any]:
-        facts = super().fingerprint() | {"slots": self.config.slots, "device": self.config.device}
+    def fingerprint(self) -> Facts:
+        facts = {**super().fingerprint(), "slots": self.config.slots, "device": self.config.device}
         return facts | ({"binary": binary_digest(self.config.binary)} if self.config.binary else {})
 
     def problems(self) -> list[str]:
@@ -88,7 +89,7 @@ class LlamaCpp(Launched):
         found = sorted(home.glob(f"lib/python*/site-packages/*/bin/{name}"))
         return str(found[0] if found else home / "bin" / name)
 
-    def tools(self) -> dict[str, Any]:
+    def tools(self) -> Facts:
         """What its programs come from: part of the identity of a file that one of them made."""
         binary = self.config.binary
         return {"binary": binary_digest(binary)} if binary else environment.fingerprint(self.environment)
@@ -152,7 +153,7 @@ def binary_digest(binary: str) -> str:
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:16]
 
 
-def speculative_args(asked: dict[str, Any] | None) -> list[str]:
+def speculative_args(asked: JsonObject | None) -> list[str]:
     """A draft model's GGUF file, or n-grams of the text so far. Raises ConfigError for what llama.cpp has not."""
     if asked is None:
         return []

@@ -8,11 +8,12 @@
 
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from typing import Any
 
 from harness.engines import Server
 from harness.engines.failures import stated_error
-from harness.engines.replies import BadReply, parse_json, shown
+from harness.engines.replies import BadReply, a_count, parse_json, shown
 from harness.engines.urls import REDIRECTS, fetch, redirect_words
 from harness.errors import EngineError
 
@@ -22,10 +23,21 @@ NO_ROUTE = (404, 405, 410, 501)
 NAMES = ("id", "name", "model")  # keys of an entry, the first that it has
 
 
+@dataclass(frozen=True)
+class ServedModel:
+    """An entry of the list. What the server does not say is None."""
+
+    name: str
+    max_model_len: int | None = None
+    root: str | None = None  # the weights behind the name
+    created: int | None = None
+    owned_by: str | None = None
+
+
 def list_models(server: Server) -> list[str] | None:
     """Names of the models that it serves; None where it does not say. Raises EngineError as read_models does."""
     entries = read_models(server)
-    return None if entries is None else [entry["id"] for entry in entries]
+    return None if entries is None else [entry.name for entry in entries]
 
 
 def is_served(server: Server) -> bool:
@@ -37,8 +49,8 @@ def is_served(server: Server) -> bool:
     return names is None or server.model in names
 
 
-def read_models(server: Server, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]] | None:
-    """The entries of the list, each with its name as `id`; None where it has no such route, or not the whole list.
+def read_models(server: Server, timeout_s: float = TIMEOUT_S) -> list[ServedModel] | None:
+    """The entries of the list; None where it has no such route, or not the whole list.
 
     Raises EngineError when it does not answer like an OpenAI-compatible server.
     """
@@ -58,7 +70,7 @@ def read_models(server: Server, timeout_s: float = TIMEOUT_S) -> list[dict[str, 
     return parse_models(body, url)
 
 
-def parse_models(body: bytes, url: str) -> list[dict[str, Any]] | None:
+def parse_models(body: bytes, url: str) -> list[ServedModel] | None:
     """The list in a 200's body. Raises EngineError."""
     try:
         return _parse(body, url)
@@ -68,7 +80,7 @@ def parse_models(body: bytes, url: str) -> list[dict[str, Any]] | None:
         raise EngineError(f"{url} sent an answer that cannot be read ({error!r}): {shown(body)}") from None
 
 
-def _parse(body: bytes, url: str) -> list[dict[str, Any]] | None:
+def _parse(body: bytes, url: str) -> list[ServedModel] | None:
     try:
         said = parse_json(body)
     except BadReply:
@@ -87,9 +99,25 @@ def _parse(body: bytes, url: str) -> list[dict[str, Any]] | None:
     return entries if len(entries) == len(said) else None
 
 
-def _entry(one: Any) -> dict[str, Any] | None:
+def _entry(one: Any) -> ServedModel | None:
     """None for one without a name."""
     if isinstance(one, str):
-        return {"id": one}
+        return ServedModel(one)
     name = next((one[key] for key in NAMES if isinstance(one.get(key), str)), None) if isinstance(one, dict) else None
-    return None if name is None else {**one, "id": name}
+    if name is None:
+        return None
+    root, created, owner = one.get("root"), one.get("created"), one.get("owned_by")
+    return ServedModel(
+        name,
+        _length(one.get("max_model_len")),
+        root if isinstance(root, str) else None,
+        created if type(created) is int else None,
+        owner if isinstance(owner, str) else None,
+    )
+
+
+def _length(value: Any) -> int | None:
+    try:
+        return a_count(value, "max_model_len") or None
+    except BadReply:
+        return None

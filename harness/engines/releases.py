@@ -6,10 +6,10 @@ architectures and tokenizer classes of transformers 4.57.6. tests/wheels/test_re
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -43,6 +43,15 @@ class Release:
     tokenizers: frozenset[str] | None = None  # class names; None: any
 
 
+@dataclass(frozen=True)
+class Packages:
+    """vllm_packages.json."""
+
+    architectures: Mapping[str, Sequence[str]]  # {versions of vLLM, by spaces: architectures that these have}
+    transformers_4: frozenset[str]  # architectures
+    tokenizers_4: frozenset[str]  # class names of transformers 4
+
+
 def version_in(version: str | None, wanted: SpecifierSet) -> bool:
     """Whether `wanted` contains a version, prereleases and local builds (0.18.1+cpu) included; False for no version."""
     try:
@@ -70,19 +79,23 @@ def vllm_release(version: str) -> Release | None:
         sparsity_config=version_in(version, CUTLASS_24),
         marlin_24=wanted < NO_MARLIN_24,
         architectures=_architectures(packages, wanted),
-        other_architectures=frozenset(packages["transformers_4"]["architectures"]) if old else frozenset(),
-        tokenizers=frozenset(packages["transformers_4"]["tokenizers"]) if old else None,
+        other_architectures=packages.transformers_4 if old else frozenset(),
+        tokenizers=packages.tokenizers_4 if old else None,
     )
 
 
-def _architectures(packages: dict[str, Any], wanted: Version) -> frozenset[str] | None:
+def _architectures(packages: Packages, wanted: Version) -> frozenset[str] | None:
     """The models of this version's wheel, or of the wheel of another patch release of the same minor version."""
-    pinned = {version for versions in packages["architectures"] for version in versions.split()}
+    pinned = {version for versions in packages.architectures for version in versions.split()}
     same = next((v for v in pinned if Version(v).release[:2] == wanted.release[:2]), None)
-    groups = packages["architectures"].items()
-    return same and frozenset(name for versions, names in groups if same in versions.split() for name in names)
+    if same is None:
+        return None
+    groups = packages.architectures.items()
+    return frozenset(name for versions, names in groups if same in versions.split() for name in names)
 
 
 @lru_cache(maxsize=1)
-def _packages() -> dict[str, Any]:
-    return json.loads(PACKAGES.read_text())
+def _packages() -> Packages:
+    read = json.loads(PACKAGES.read_text())
+    four = read["transformers_4"]
+    return Packages(read["architectures"], frozenset(four["architectures"]), frozenset(four["tokenizers"]))

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from harness.redaction.masking import excerpt
-from harness.untrusted.strict_json import whole_characters
+from harness.untrusted.strict_json import JsonObject, whole_characters
 
 SHOWN = 200  # characters of an answer in a message
 MOST_COUNT = 1 << 40  # tokens
@@ -55,7 +55,7 @@ def parse_json(data: bytes | str) -> Any:
         raise BadReply(f"not JSON: {shown(data)}") from None
 
 
-def an_object(value: Any, name: str) -> dict[str, Any]:
+def an_object(value: Any, name: str) -> JsonObject:
     """`name`: what the value is in the answer, for the message. null counts as empty."""
     if value is None:
         return {}

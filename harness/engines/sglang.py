@@ -6,7 +6,6 @@ No machine of ours has a GPU: this module has not run. Its arguments are compare
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, Server
@@ -24,6 +23,8 @@ from harness.engines.launched import (
 )
 from harness.errors import ConfigError
 from harness.records.engine_facts import EngineFacts, Kernel
+from harness.records.fields import Facts
+from harness.untrusted.strict_json import JsonObject
 
 MODULE = "sglang.launch_server"
 AXES = {
@@ -63,8 +64,8 @@ class Sglang(Launched):
     dialect = SGLANG
     model_flags = MODEL_FLAGS
 
-    def fingerprint(self) -> dict[str, Any]:
-        return super().fingerprint() | {"dtype": self.config.dtype}
+    def fingerprint(self) -> Facts:
+        return {**super().fingerprint(), "dtype": self.config.dtype}
 
     def deployment_args(self, axes: Axes) -> list[str]:
         """`max_num_batched_tokens` is the chunk in which prompts are read; without chunks, of a batch of prompts."""
@@ -104,7 +105,7 @@ class Sglang(Launched):
         return ask(server.base_url + "/flush_cache?timeout=5", None, RESET_TIMEOUT_S, "POST") is not None
 
 
-def speculative_args(asked: dict[str, Any] | None) -> list[str]:
+def speculative_args(asked: JsonObject | None) -> list[str]:
     """A chain of num_speculative_tokens, as vLLM drafts it. Raises ConfigError for what SGLang has not."""
     if asked is None:
         return []

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
@@ -35,6 +34,7 @@ from harness.engines.vllm_log import read_log, write_logging_config
 from harness.errors import ConfigError
 from harness.machine import host
 from harness.records.engine_facts import EngineFacts
+from harness.records.fields import Facts
 
 PLUGINS = Path(__file__).with_name("plugins")
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -87,8 +87,8 @@ class Vllm(Launched):
     def release_of(cls, version: str) -> Release | None:
         return vllm_release(version)
 
-    def fingerprint(self) -> dict[str, Any]:
-        facts = super().fingerprint() | {"dtype": self.config.dtype}
+    def fingerprint(self) -> Facts:
+        facts = {**super().fingerprint(), "dtype": self.config.dtype}
         if self.config.plugins:
             files = sorted(PLUGINS.glob("*.py"))
             facts["plugins"] = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

@@ -2,9 +2,9 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from harness.engines.launched import Launched
+from harness.records.fields import Facts
 
 GEMM_WORKER = Path(__file__).with_name("gemm_worker")
 FORMATS = {  # of gemm_worker/gemm_kernels.py
@@ -24,7 +24,7 @@ class VllmGemm:
     def formats(self) -> tuple[str, ...]:
         return FORMATS.get(self._engine.config.device, ())
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Facts:
         code = b"".join(path.read_bytes() for path in sorted(GEMM_WORKER.glob("*.py")))
         settings = self._engine.fingerprint()
         facts = {key: settings[key] for key in ("kind", "environment", "version", "env")}

@@ -1,9 +1,9 @@
 """What a GPU's data sheet promises, by the name that CUDA gives it. An unknown one has no roofline, not a guess."""
 
 import re
-from typing import Any
 
 from harness.machine.data_sheets import HARDWARE, SPARSE_PEAK
+from harness.records.gemm_result import Roofline
 
 NAMES = {  # the data sheet differs by form factor: PCIe and NVL cards are none of these
     r"H100 80GB HBM3": "h100",
@@ -18,12 +18,12 @@ NAMES = {  # the data sheet differs by form factor: PCIe and NVL cards are none 
 SPARSE = {"fp8": "sparse24_fp8"}
 
 
-def data_sheet(gpu: str) -> dict[str, Any] | None:
-    """{"name", "bandwidth" bytes/s, "peak" {format: FLOP/s}, "source"}; 2:4 counts the flops of the dense product."""
+def data_sheet(gpu: str) -> Roofline | None:
+    """Return its name, bandwidth and peaks; 2:4 counts the FLOP of the dense product."""
     key = next((key for pattern, key in NAMES.items() if re.search(pattern, gpu)), None)
     if key is None:
         return None
     known = HARDWARE[key]
     peak = {**known.peak, "fp16": known.peak["bf16"]}
     peak |= {sparse: SPARSE_PEAK * known.peak[dense] for dense, sparse in SPARSE.items() if dense in known.peak}
-    return {"name": known.name, "bandwidth": known.bandwidth, "peak": peak, "source": "NVIDIA's data sheet"}
+    return Roofline(known.name, "NVIDIA's data sheet", known.bandwidth, peak)

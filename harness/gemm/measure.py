@@ -7,8 +7,9 @@ from harness.config.schema import Config
 from harness.console.progress import Progress
 from harness.engines import Engine
 from harness.errors import CellError, EngineError
+from harness.gemm.outcome import outcome, pending_formats
 from harness.gemm.shapes import model_layers
-from harness.gemm.worker_process import Worker, outcome, pending_formats
+from harness.gemm.worker_process import Worker
 from harness.records.cell import Cell
 
 STARTS = 2  # a worker that a kernel killed is started once more for the layers after it
@@ -45,7 +46,7 @@ def measure_products(
                     else:
                         keep(cell, got, worker.engine_facts(kernel), found.started_at, seconds)
         except EngineError as error:
-            if not worker.facts:
+            if not worker.is_started:
                 raise  # it did not even start
             left = pending()
             for cell in left:

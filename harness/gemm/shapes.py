@@ -16,6 +16,7 @@ from harness.checkpoints.sources import Directory, Hub
 from harness.config.workloads import Gemm
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
+from harness.records.fields import Facts
 from harness.untrusted import strict_json
 
 LAYERS = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")  # lm_head stays in 16 bits in every scheme
@@ -71,7 +72,7 @@ def _count(value: Any) -> int:
     return value if type(value) is int and 0 < value < 1 << 31 else 0
 
 
-def config_identity(reference: str, compression: EnvironmentConfig, digests: Digests | None = None) -> dict[str, Any]:
+def config_identity(reference: str, compression: EnvironmentConfig, digests: Digests | None = None) -> Facts:
     """What decides the shapes."""
     from harness.checkpoints.prepare import identity  # numpy: compose wants LAYERS alone
 

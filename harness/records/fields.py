@@ -8,6 +8,7 @@ from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 LATER, PREFIX, REST = "later", "prefix", "rest"  # metadata of a field
 Json = dict[str, Any]  # an object as it is stored
+Facts = Mapping[str, object]  # what decides a result: hashed and stored, and read by nobody
 Read = Callable[[Any], Any]
 
 

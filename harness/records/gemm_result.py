@@ -1,6 +1,6 @@
 """`result` of a gemm cell and its rows (harness/gemm): one layer's product, by batch size and kernel."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.records.fields import Stored, optional
 
@@ -36,18 +36,20 @@ class GemmResult(Stored):
     roofline: Roofline | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProductRow(Stored):
     """One kernel at one batch size."""
 
     batch: int
     kernel: str
     role: str  # engine | vendor
+    note: str | None = None
+    times_s: tuple[float, ...] = ()  # seconds of a call, of each round
+    calls: int = 0  # of a round; 0: not recorded
+    clock: str
+    copies: int = 0  # of the weights; 0: not recorded
+    error: float | None = None  # relative, of the float64 product; None: not finite
+    bound: float  # of the error, by what rounding explains
     flops: float  # of a call
     bytes: float
-    bound: float  # of the error, by what rounding explains
-    clock: str
-    error: float | None = None  # relative, of the float64 product; None: not finite
-    note: str = ""
-    times_s: tuple[float, ...] = ()  # seconds of a call, of each round
-    baseline_times_s: tuple[float, ...] = field(default=())  # of the baseline's kernel, in the same rounds
+    baseline_times_s: tuple[float, ...] = ()  # of the baseline's kernel, in the same rounds

@@ -21,6 +21,7 @@ from harness.errors import ConfigError
 from harness.gemm.cells import products_left_out
 from harness.hub.commits import DATASET, MODEL, commit_of
 from harness.load import load_points
+from harness.records.fields import Facts
 from harness.records.manifest import LeftOut
 from harness.records.point import LoadPoint
 from harness.sweeps.session import VARIANT, Session
@@ -44,7 +45,7 @@ class Prepared:
     suite_identities: dict[str, dict[str, Any]]  # suite -> its settings, data and libraries
     judged: dict[str, JudgedSuite]  # those of the suites that only gather answers
     judging: dict[str, dict[str, Any]]  # judged suite -> what decides a verdict beside the judge and the answers
-    tokenizer: dict[str, Any]  # identity of the dense model's, which cuts every prompt
+    tokenizer: Facts  # identity of the dense model's, which cuts every prompt
     revisions: dict[str, str | None]  # model or text on the hub -> its commit; None where it could not be resolved
     left_out: tuple[LeftOut, ...]
 

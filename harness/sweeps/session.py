@@ -6,6 +6,7 @@ from typing import Any
 from harness.checkpoints.recipe_fields import RecipeFields
 from harness.engines import Deployment
 from harness.records.cell import PlannedCell
+from harness.records.fields import Facts
 
 VARIANT, JUDGE = "variant", "judge"  # Session.kind, or GEMM
 
@@ -22,7 +23,7 @@ class Session:
     variant: str | None = None
     recipe: RecipeFields | None = None
     without_recipe: str | None = None  # why the variant's recipe is not applied to the checkpoint; None: it is
-    weights: dict[str, Any] | None = None  # identity of what is served; None where that is not known
+    weights: Facts | None = None  # identity of what is served; None where that is not known
     scenarios: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
     cells: tuple[PlannedCell, ...] = ()

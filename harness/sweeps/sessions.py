@@ -24,6 +24,7 @@ from harness.errors import ConfigError
 from harness.gemm import GEMM
 from harness.gemm.shapes import config_identity
 from harness.machine import host
+from harness.records.fields import Facts
 from harness.records.manifest import LeftOut
 from harness.sweeps.fingerprint import fingerprint
 from harness.sweeps.session import JUDGE, VARIANT, Session
@@ -48,7 +49,7 @@ class Sessions:
         yield from self._judging()
 
     @cached_property
-    def _engine_identity(self) -> dict[str, Any]:
+    def _engine_identity(self) -> Facts:
         return self.engine.fingerprint()
 
     def _products(self) -> Iterator[Session]:

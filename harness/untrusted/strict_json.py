@@ -12,6 +12,8 @@ from typing import Any
 
 from harness.untrusted.jsonlines import decode, open_file
 
+JsonObject = dict[str, Any]  # of others: what it holds is checked where it is used
+
 MOST_BYTES = 256 << 20
 DEEPEST = 100
 MOST_DIGITS = 308  # model_max_length is 1000000000000000019884624838656 in many tokenizers
@@ -67,7 +69,7 @@ def parse(text: str | bytes, line: int = 1, infinity: bool = False) -> Any:
     return whole_characters(value) if _SURROGATE.search(text) else value
 
 
-def parse_object(text: str | bytes, line: int = 1, infinity: bool = False) -> dict[str, Any]:
+def parse_object(text: str | bytes, line: int = 1, infinity: bool = False) -> JsonObject:
     """Return the object. Raises ValueError, also for another value."""
     value = parse(text, line, infinity)
     if not isinstance(value, dict):
@@ -88,7 +90,7 @@ def _decoder(infinity: bool, odd_numbers: bool) -> json.JSONDecoder:
     )  # fmt: skip
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _Refused("a key twice in one object")

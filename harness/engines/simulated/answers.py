@@ -6,7 +6,7 @@ number, the moment of sending (`sent_ns`, CLOCK_MONOTONIC), which stands last in
 
 import json
 import random
-from typing import Any
+from typing import TypedDict
 
 from harness.engines.simulated.asked import Asked
 
@@ -20,6 +20,27 @@ WORDS = tuple(" " + word for word in COMMON_WORDS.split())
 FIRST_ID = 1000  # the id of WORDS[0]: past the special tokens of any tokenizer
 LETTERS = (" m", " M", " A", " B", " C", " D")  # what graders of one-letter answers look for, before other words
 DONE = b"data: [DONE]\n\n"
+
+
+class Alternative(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChatLogprob(Alternative):
+    """An entry of a chat's `logprobs.content`."""
+
+    top_logprobs: list[Alternative]
+
+
+class Logprobs(TypedDict):
+    """`logprobs` of a completion: an entry a token in each list; None: nothing precedes the first token."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
 
 
 class Answer:
@@ -56,11 +77,11 @@ class Answer:
         kind = "chat.completion.chunk" if self.asked.chat else "text_completion"
         return _sse(self._head(kind) | {"choices": [], "usage": self._usage()}) + DONE
 
-    def whole(self) -> dict[str, Any]:
+    def whole(self) -> dict[str, object]:
         """The answer in one piece."""
         asked = self.asked
         words = [self._word(token) for token in range(asked.output_tokens)]
-        choice: dict[str, Any] = {"index": 0, "finish_reason": asked.finish_reason, "stop_reason": None}
+        choice: dict[str, object] = {"index": 0, "finish_reason": asked.finish_reason, "stop_reason": None}
         if asked.chat:
             choice["message"] = {"role": "assistant", "content": "".join(words).strip()}
             entries = [self._logprobs(token) for token in range(asked.output_tokens)]
@@ -82,18 +103,18 @@ class Answer:
     def _id(self, token: int) -> int:
         return FIRST_ID + (self._offset + token) % len(WORDS)
 
-    def _head(self, kind: str) -> dict[str, Any]:
+    def _head(self, kind: str) -> dict[str, object]:
         return {"id": self.request_id, "object": kind, "created": self._created, "model": self._model}
 
     def _usage(self) -> dict[str, int]:
         prompt, completion = self.asked.prompt_tokens, self.asked.output_tokens
         return {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}
 
-    def _chunk(self, word: str | None, token: int) -> dict[str, Any]:
+    def _chunk(self, word: str | None, token: int) -> dict[str, object]:
         """`word` None: a NUL stands where it goes."""
         asked = self.asked
         last = word is not None and token == asked.output_tokens - 1
-        choice: dict[str, Any] = {"index": 0}
+        choice: dict[str, object] = {"index": 0}
         text = "\0" if word is None else word
         choice |= {"delta": {"content": text}} if asked.chat else {"text": text}
         choice |= {"logprobs": None, "finish_reason": asked.finish_reason if last else None, "stop_reason": None}
@@ -116,7 +137,7 @@ class Answer:
         names = [said, *LETTERS, *WORDS][: max(1, (asked.logprobs or 0) + 1)]
         return said, _drawn(names, asked.digest + token)
 
-    def _whole_logprobs(self) -> dict[str, Any] | None:
+    def _whole_logprobs(self) -> Logprobs | None:
         asked = self.asked
         if asked.logprobs is None:
             return None
@@ -141,7 +162,7 @@ class Answer:
 WORD_JSON = tuple(json.dumps(word).encode() for word in WORDS)
 
 
-def _sse(value: dict[str, Any]) -> bytes:
+def _sse(value: dict[str, object]) -> bytes:
     return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
@@ -153,7 +174,7 @@ def _drawn(names: list[str], seed: int) -> dict[str, float]:
     return {said: -0.5, **dict(found)}
 
 
-def _logprobs_of(entries: list[tuple[str, dict[str, float]]]) -> dict[str, Any]:
+def _logprobs_of(entries: list[tuple[str, dict[str, float]]]) -> Logprobs:
     offsets, at = [], 0
     for said, _ in entries:
         offsets.append(at)
@@ -166,7 +187,7 @@ def _logprobs_of(entries: list[tuple[str, dict[str, float]]]) -> dict[str, Any]:
     }
 
 
-def _chat_logprob(entry: tuple[str, dict[str, float]]) -> dict[str, Any]:
+def _chat_logprob(entry: tuple[str, dict[str, float]]) -> ChatLogprob:
     said, top = entry
-    alternatives = [{"token": t, "logprob": p, "bytes": list(t.encode())} for t, p in top.items()]
+    alternatives: list[Alternative] = [{"token": t, "logprob": p, "bytes": list(t.encode())} for t, p in top.items()]
     return {"token": said, "logprob": top[said], "bytes": list(said.encode()), "top_logprobs": alternatives}

@@ -2,7 +2,7 @@
 
 import json
 import time
-from typing import Any
+from collections.abc import Mapping
 
 from harness import __version__
 from harness.engines.simulated.answers import Answer
@@ -61,12 +61,12 @@ class Api:
         """Every path but the completions'."""
         if head.path == "/metrics":
             return response(200, self._metrics(gauges).encode(), "text/plain; version=0.0.4", close=head.close)
-        values: dict[str, Any] = {"/version": {"version": __version__}, "/v1/models": self._models()}
+        values: dict[str, Mapping[str, object]] = {"/version": {"version": __version__}, "/v1/models": self._models()}
         if head.path in values:
             return json_response(200, values[head.path], close=head.close)
         return response(200, b"", close=head.close)
 
-    def _models(self) -> dict[str, Any]:
+    def _models(self) -> Mapping[str, object]:
         model = {"id": self._model, "object": "model", "owned_by": "harness", "max_model_len": self._max_model_len}
         return {"object": "list", "data": [model]}
 

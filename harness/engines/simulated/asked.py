@@ -5,6 +5,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+from harness.untrusted.strict_json import JsonObject
+
 CHARACTERS_PER_TOKEN = 4  # text is counted, not tokenized: the server has no tokenizer
 MEAN_ANSWER_TOKENS = 128.0  # of answers that end by themselves; their lengths are geometric
 COMPLETION_TOKENS = 16  # OpenAI's default of max_tokens for completions
@@ -30,7 +32,7 @@ class Asked:
 
 
 def read_asked(
-    body: dict[str, Any], *, chat: bool, raw: bytes, seed: int, max_model_len: int, full_length: bool = False
+    body: JsonObject, *, chat: bool, raw: bytes, seed: int, max_model_len: int, full_length: bool = False
 ) -> Asked:
     """`raw`: the body as it was sent. `full_length`: every answer has the length that was asked, as with ignore_eos.
 
@@ -78,7 +80,7 @@ def _prompt(prompt: Any) -> tuple[list[int] | None, int]:
     raise ValueError("prompt must be a text or a list of token ids that is not empty; one prompt a request")
 
 
-def _chat_prompt(body: dict[str, Any]) -> tuple[None, int]:
+def _chat_prompt(body: JsonObject) -> tuple[None, int]:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
         raise ValueError("messages must be a list of objects that is not empty")
@@ -96,7 +98,7 @@ def _ids(values: Any, name: str) -> list[int]:
     return values
 
 
-def _integer(body: dict[str, Any], name: str, default: int | None) -> int | None:
+def _integer(body: JsonObject, name: str, default: int | None) -> int | None:
     value = body.get(name)
     if value is None:
         return default
@@ -105,7 +107,7 @@ def _integer(body: dict[str, Any], name: str, default: int | None) -> int | None
     return value
 
 
-def _logprobs(body: dict[str, Any], chat: bool) -> int | None:
+def _logprobs(body: JsonObject, chat: bool) -> int | None:
     if chat:
         return _integer(body, "top_logprobs", 0) if body.get("logprobs") else None
     value = body.get("logprobs")

@@ -23,6 +23,7 @@ from harness.engines.simulated.shapes import SHAPES
 from harness.errors import ConfigError, EngineError, did_you_mean
 from harness.machine.data_sheets import HARDWARE
 from harness.records.engine_facts import EngineFacts
+from harness.records.fields import Facts
 
 MODULE = "harness.engines.simulated.server"
 # kv_cache_dtype in the engines' names: vLLM's, SGLang's, llama.cpp's (blocks of 32 with one 16-bit scale).
@@ -64,7 +65,7 @@ class Simulated(Engine):
     label = "the simulated engine"
     dialect = VLLM
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Facts:
         c = self.config
         code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
         facts = {"kind": "simulated", "code": hashlib.sha256(code).hexdigest(), "max_num_seqs": c.max_num_seqs}
@@ -72,7 +73,7 @@ class Simulated(Engine):
         facts |= {"jitter": c.jitter, "seed": c.seed, "gap_ms": c.gap_ms, "ttft_ms": c.ttft_ms}
         return facts | ({"start_sd": c.start_sd} if c.start_sd else {})
 
-    def deployment_fingerprint(self, deployment: Deployment) -> dict[str, Any]:
+    def deployment_fingerprint(self, deployment: Deployment) -> Facts:
         c = self.config
         facts = {"hardware": c.hardware, "shape": c.shape, "axes": deployment.axes.beyond_defaults().given()}
         facts |= {"efficiency": share} if (share := self._efficiency(deployment)) != 1 else {}

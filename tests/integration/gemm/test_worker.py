@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness.errors import CellError, EngineError
+from harness.gemm.outcome import outcome, pending_formats
 from harness.gemm.shapes import Layer
-from harness.gemm.worker_process import Worker, outcome, pending_formats
+from harness.gemm.worker_process import Worker
 from harness.sweeps import compose
 
 LAYERS = [Layer("o_proj", 64, 32, 2), Layer("down_proj", 64, 128, 2)]
@@ -59,7 +60,7 @@ def test_each_layer_comes_when_it_is_whole(config, tmp_path):
     found = list(one.measure(lambda done, total: seen.append((done, total))))
     assert [measured.layer for measured in found] == ["o_proj", "down_proj"] and seen == [(0, 1)] * 2
     assert one.spec["layers"][0] == {"name": "o_proj", "n": 64, "k": 32, "count": 2, "formats": ["bf16", "int8"]}
-    assert one.engine_facts("onednn")["version"] == "0.32.0"
+    assert one.engine_facts("onednn").version == "0.32.0"
     got, kernel = outcome(config, "int8_w8a8", LAYERS[0], found[0], one.facts)
     (kept,) = got.rows
     assert kernel == "onednn" and not got.flags

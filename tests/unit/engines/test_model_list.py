@@ -7,7 +7,7 @@ import pytest
 
 from harness.engines import Deployment, Server, model_list
 from harness.engines.endpoint import Endpoint, EndpointConfig
-from harness.engines.model_list import is_served, list_models, read_models
+from harness.engines.model_list import ServedModel, is_served, list_models, read_models
 from harness.errors import EngineError
 
 SERVER = Server("http://127.0.0.1:1", "llama")
@@ -53,7 +53,7 @@ def test_forms(answers, body, names):
 
 def test_the_context_length_is_kept(answers):
     answers(b'[{"id": "llama", "max_model_len": 99}]')
-    assert read_models(SERVER) == [{"id": "llama", "max_model_len": 99}]
+    assert read_models(SERVER) == [ServedModel("llama", 99)]
 
 
 @pytest.mark.parametrize(

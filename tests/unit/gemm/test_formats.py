@@ -63,13 +63,9 @@ def test_bytes_by_hand():
 )
 def test_a_data_sheet_belongs_to_one_form_of_a_gpu(gpu, name):
     found = data_sheet(gpu)
-    assert (found and found["name"]) == name
+    assert (found and found.name) == name
     if name and "H" in name:
-        assert (
-            found["peak"]["sparse24_fp8"]
-            == 2 * found["peak"]["fp8"]
-            == pytest.approx(4 * found["peak"]["bf16"], rel=1e-3)
-        )
+        assert found.peak["sparse24_fp8"] == 2 * found.peak["fp8"] == pytest.approx(4 * found.peak["bf16"], rel=1e-3)
 
 
 CPU = ["+sweep=gemm", "engine=vllm_cpu", "variant=[bf16,int8_w8a8]"]
