@@ -12,9 +12,11 @@ from typing import Any
 from packaging.version import Version
 
 from harness.checkpoints.inspection.problems import Problem
+from harness.checkpoints.model_config import ModelConfig
 from harness.checkpoints.served_files import ServedFiles
 from harness.checkpoints.workers.portable import quantization, rope
 from harness.engines.releases import Release
+from harness.untrusted.strict_json import JsonObject
 
 CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
 # First compressed-tensors release with a key of QuantizationArgs, and with a storage format.
@@ -33,11 +35,11 @@ FREE_ACTORDER = Version("0.17")
 TOP_LEVEL = ("gemma3_text", "gemma3n_text")  # per layer type, at the top: repaired by `rope_theta: null`
 
 
-def config_overrides(files: ServedFiles | None, release: Release | None) -> dict[str, Any]:
+def config_overrides(files: ServedFiles | None, release: Release | None) -> JsonObject:
     """Values for `--hf-overrides` without which the engine would misread the RoPE of this config.json."""
     if files is None or release is None or release.transformers >= 5:
         return {}
-    return _rope(files.config)[0]
+    return _rope(files.config.raw)[0]
 
 
 def problems(files: ServedFiles | None, release: Release | None, args: Sequence[str] = ()) -> list[Problem]:
@@ -46,19 +48,19 @@ def problems(files: ServedFiles | None, release: Release | None, args: Sequence[
         return []
     found = [*_architecture(files.config, release), *_tokenizer(files, release, args)]
     if release.transformers < 5:
-        overrides, wrong = _rope(files.config)
-        found += wrong or _repaired(files.config, overrides, release)
+        overrides, wrong = _rope(files.config.raw)
+        found += wrong or _repaired(files.config.raw, overrides, release)
     return [*found, *_quantization(files.config, release)]
 
 
-def repair_words(overrides: dict[str, Any]) -> str:
+def repair_words(overrides: JsonObject) -> str:
     """One line for the plan and the log of a run that passes them."""
     return f"config.json has fields that this engine misreads; --hf-overrides repairs them: {json.dumps(overrides)}"
 
 
-def _rope(config: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def _rope(config: JsonObject) -> tuple[JsonObject, list[Problem]]:
     """(what repairs it, what cannot be repaired). transformers 4 takes its defaults for what it does not find."""
-    overrides: dict[str, Any] = {}
+    overrides: JsonObject = {}
     wrong: list[Problem] = []
     for path, part in _parts(config):
         lacking = _lacking(part)
@@ -82,7 +84,7 @@ def _rope(config: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
 _SHARED = (rope.THETA, rope.PARTIAL, rope.ORIGINAL)  # under the same name in rope_parameters
 
 
-def _lacking(part: dict[str, Any]) -> dict[str, Any]:
+def _lacking(part: JsonObject) -> JsonObject:
     """The transformers 4 fields that config.json lacks, or that say another thing than its rope_parameters."""
     fields = rope.legacy_fields(part) or {}
     if part.get(rope.SCALING):  # both versions put it in the place of rope_parameters
@@ -93,7 +95,7 @@ def _lacking(part: dict[str, Any]) -> dict[str, Any]:
     return lacking
 
 
-def _parts(config: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+def _parts(config: JsonObject, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], JsonObject]]:
     """Every model configuration with a RoPE of transformers 5, by where it is."""
     if isinstance(config.get(rope.PARAMETERS), dict):
         yield path, config
@@ -102,7 +104,7 @@ def _parts(config: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple
             yield from _parts(value, (*path, key))
 
 
-def _repaired(config: dict[str, Any], overrides: dict[str, Any], release: Release) -> list[Problem]:
+def _repaired(config: JsonObject, overrides: JsonObject, release: Release) -> list[Problem]:
     if not overrides:
         return []
     text = ", ".join(_words(_lacking(part)) for _, part in _parts(config) if _lacking(part))
@@ -110,35 +112,31 @@ def _repaired(config: dict[str, Any], overrides: dict[str, Any], release: Releas
     return [Problem("misread_rope", CONFIG, what, "repaired by --hf-overrides in the server command", "note")]
 
 
-def _words(fields: dict[str, Any]) -> str:
+def _words(fields: JsonObject) -> str:
     return ", ".join(f"{key}: {value}" for key, value in fields.items())
 
 
 def _tokenizer(files: ServedFiles, release: Release, args: Sequence[str]) -> Iterator[Problem]:
-    config = files.tokenizer_config
+    config = files.tokenizer
     other = any(str(word).partition("=")[0].replace("_", "-").startswith("--tokenizer") for word in args)
     if config is None or release.tokenizers is None or other or "tekken.json" in files.names:
         return
     do = "copy the tokenizer files of its base model into the checkpoint, or add --tokenizer BASE_MODEL to engine_args"
-    name = config.get("tokenizer_class")
-    own_code = config.get("auto_map")
-    remote = isinstance(own_code, dict) and own_code.get("AutoTokenizer")
-    if isinstance(name, str) and not remote and not {name, f"{name}Fast"} & release.tokenizers:
+    name = config.tokenizer_class
+    if name is not None and not config.has_code and not {name, f"{name}Fast"} & release.tokenizers:
         what = f"tokenizer_class {name} does not exist in transformers 4, which {release.label} uses"
         yield Problem("unreadable_tokenizer", TOKENIZER, what, do)
-    if isinstance(config.get("extra_special_tokens"), list):
+    if config.lists_extra_tokens:
         what = f"extra_special_tokens is a list, which transformers 4 ({release.label}) cannot read"
         yield Problem("unreadable_tokenizer", TOKENIZER, what, do)
 
 
-def _architecture(config: dict[str, Any], release: Release) -> Iterator[Problem]:
-    names = config.get("architectures")
-    known = release.architectures
-    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+def _architecture(config: ModelConfig, release: Release) -> Iterator[Problem]:
+    names, known = config.architectures, release.architectures
     if known is None or not names or any(name in known for name in names):
         return
     name = names[0]
-    if "auto_map" in config:
+    if config.has_code:
         return  # code of its own, with --trust-remote-code
     if name in release.other_architectures or release.transformers >= 5:
         what = f"{name} is not among {release.label}'s own models; its Transformers backend serves it if it can"
@@ -148,10 +146,8 @@ def _architecture(config: dict[str, Any], release: Release) -> Iterator[Problem]
     yield Problem("unknown_architecture", CONFIG, what, "serve it with a newer engine")
 
 
-def _quantization(config: dict[str, Any], release: Release) -> Iterator[Problem]:
-    inner = config.get("text_config")
-    text = inner if isinstance(inner, dict) else {}
-    found = config.get("quantization_config") or config.get("compression_config") or text.get("quantization_config")
+def _quantization(config: ModelConfig, release: Release) -> Iterator[Problem]:
+    found = config.quantization
     if not isinstance(found, dict) or found.get("quant_method", "compressed-tensors") != "compressed-tensors":
         return
     yield from _sparsity(found, release)
@@ -166,7 +162,7 @@ def _quantization(config: dict[str, Any], release: Release) -> Iterator[Problem]
             yield from _arguments(where, args, release)
 
 
-def _sparsity(found: dict[str, Any], release: Release) -> Iterator[Problem]:
+def _sparsity(found: JsonObject, release: Release) -> Iterator[Problem]:
     """The 2:4 forms whose kernels a release no longer has."""
     if found.get("format") == "marlin-24" and not release.marlin_24:
         what = f"{release.label} has no kernels for the format marlin-24 (removed in vLLM 0.16)"
@@ -190,7 +186,7 @@ def _format(where: str, name: Any, release: Release) -> Iterator[Problem]:
         yield _later(where, f"the format {name}", release)
 
 
-def _arguments(where: str, args: dict[str, Any], release: Release) -> Iterator[Problem]:
+def _arguments(where: str, args: JsonObject, release: Release) -> Iterator[Problem]:
     version = release.compressed_tensors
     for key in sorted(key for key in args if KEYS.get(key, Version("999")) > version):
         yield _later(where, f"the key {key}", release)

@@ -12,11 +12,10 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.errors import ConfigError
 from harness.machine.disk import write_atomically
@@ -182,7 +181,7 @@ def _unreadable(path: Path, error: OSError) -> ConfigError:
                        "permissions or download it again")  # fmt: skip
 
 
-def _entry_of(stamp: Stamp, digest: str) -> dict[str, Any]:
+def _entry_of(stamp: Stamp, digest: str) -> Mapping[str, object]:
     """Return what is stored, with a check value: a damaged digest must not be taken for another file's."""
     facts = {**asdict(stamp), "path": stamp.path.encode("utf-8", "surrogateescape").hex(), "digest": digest}
     return {**facts, "check": blake3_of(json.dumps(facts, sort_keys=True).encode())[:16]}

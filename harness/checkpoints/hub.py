@@ -2,15 +2,14 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from harness.checkpoints.identity import WEIGHTS, tokenizer_only
+from harness.checkpoints.model_config import ModelConfig, read_file
 from harness.errors import HarnessError
 from harness.hub import access, cache
 from harness.hub.commits import DATASET, MODEL, resolve
 from harness.hub.failures import Place
 from harness.hub.waiting import bound
-from harness.untrusted import strict_json
 
 TIMEOUT_S = 5.0
 NO_TOKENIZER = [*(f"*{suffix}" for suffix in WEIGHTS), "*.h5", "*.msgpack", "*.onnx", "original/*", "onnx/*"]
@@ -32,7 +31,7 @@ def snapshot(repository: str, revision: str | None = None) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def config(repository: str, revision: str | None = None) -> dict[str, Any] | None:
+def config(repository: str, revision: str | None = None) -> ModelConfig | None:
     """config.json, from the local cache or the hub itself; None where neither has it: `missing` says why."""
     if not cached(repository, revision) and offline_reason():
         return None
@@ -43,11 +42,8 @@ def config(repository: str, revision: str | None = None) -> dict[str, Any] | Non
 
 
 @lru_cache(maxsize=256)
-def _config(repository: str, revision: str | None) -> dict[str, Any]:
-    found = strict_json.read(fetch_config(repository, revision), infinity=True)
-    if not isinstance(found, dict):
-        raise ValueError("config.json is not an object")
-    return found
+def _config(repository: str, revision: str | None) -> ModelConfig:
+    return read_file(fetch_config(repository, revision))
 
 
 offline_reason = access.unreachable

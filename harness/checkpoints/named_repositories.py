@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.checkpoints import served_files, source
+from harness.checkpoints.model_config import TokenizerConfig
 from harness.checkpoints.sources import HUB_ID, Hub
 from harness.hub.commits import COMMIT, MODEL, Resolved, resolve
 
@@ -70,8 +70,8 @@ def code_commits(reference: str) -> dict[str, str]:
     if isinstance(origin, Hub) and not (origin.commit and COMMIT.fullmatch(origin.commit)):
         return {}  # it cannot be had, which is a separate problem
     files = served_files.of_source(reference)
-    configs = (files.config, files.tokenizer_config or {}) if files else ()
-    names = sorted({name for config in configs for name in _texts(config.get("auto_map"))})
+    configs = (files.config, files.tokenizer or TokenizerConfig()) if files else ()
+    names = sorted({name for config in configs for name in config.code})
     repositories = [name.partition("--")[0] for name in names if "--" in name]
     named = [Named(repository) for repository in dict.fromkeys(repositories) if _on_hub(repository)]
     return {str(one): commit for one in named if (commit := one.resolved.commit)}
@@ -106,13 +106,3 @@ def _locations(value: str) -> list[tuple[str, str | None]]:
 
 def _on_hub(name: str) -> bool:
     return bool(HUB_ID.fullmatch(name)) and isinstance(source(name), Hub) and not Path(name).exists()
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield the names in an `auto_map`: of a class, or of a slow and a fast tokenizer."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            if isinstance(one, str | list):
-                yield from _texts(one)

@@ -5,16 +5,16 @@ fingerprint of another engine configuration.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from harness.checkpoints import served_files, source
 from harness.checkpoints.compatibility import config_overrides
 from harness.checkpoints.recipe_fields import RecipeFields
 from harness.engines.releases import Release
 from harness.errors import HarnessError
+from harness.untrusted.strict_json import JsonObject
 
 
-def planned_overrides(reference: str, recipe: RecipeFields | None, release: Release | None) -> dict[str, Any]:
+def planned_overrides(reference: str, recipe: RecipeFields | None, release: Release | None) -> JsonObject:
     """Return what the engine must be told of a checkpoint from elsewhere; one that is made here needs nothing."""
     if not _may_need_any(reference, recipe, release):
         return {}  # without reading a file
@@ -22,7 +22,7 @@ def planned_overrides(reference: str, recipe: RecipeFields | None, release: Rele
 
 
 def confirm(
-    planned: Iterable[dict[str, Any]], reference: str, recipe: RecipeFields | None, release: Release | None
+    planned: Iterable[JsonObject], reference: str, recipe: RecipeFields | None, release: Release | None
 ) -> None:
     """Raise HarnessError where config.json needs other values than those that were planned, or cannot be read."""
     if release is None or not _may_need_any(reference, recipe, release) or source(reference).import_spec() is not None:

@@ -10,13 +10,13 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from harness import dialogues
 from harness.checkpoints import Checkpoint, Source, hub, recipes, source
 from harness.checkpoints.calibration import NAME, with_dialogues
 from harness.checkpoints.file_digests import FOLDER, Digests
 from harness.checkpoints.identity import confirm_as_made, content, data_content
+from harness.checkpoints.model_config import ModelConfig, read_file
 from harness.checkpoints.named_repositories import code_commits
 from harness.checkpoints.quantized import quantization_of
 from harness.checkpoints.recipe_fields import CalibrationFields, RecipeFields, WorkerSpec
@@ -27,7 +27,6 @@ from harness.errors import HarnessError
 from harness.hub.commits import DATASET, commit_of
 from harness.machine import host
 from harness.records.fields import Facts
-from harness.untrusted import strict_json
 
 WORKERS = Path(__file__).with_name("workers")
 IMPORT, COMPRESS = "import_gguf.py", "compress"  # a script, a folder with a __main__.py
@@ -159,16 +158,15 @@ class Workshop:
             return Checkpoint(reference, self._imported(reference))
         return Checkpoint(reference, str(hub.tokenizer_folder(origin.repository, origin.commit)), origin.commit)
 
-    def model_config(self, reference: str) -> dict[str, Any] | None:
+    def model_config(self, reference: str) -> ModelConfig | None:
         """config.json of the dense model; None while it is not at hand."""
         origin = source(reference)
         if isinstance(origin, Hub):
             return hub.config(origin.repository, origin.commit)
         try:
-            found = strict_json.read(Path(self.location(reference, None)) / "config.json", infinity=True)
+            return read_file(Path(self.location(reference, None)) / "config.json")
         except (OSError, ValueError):  # not imported yet, or no checkpoint: its own problem
             return None
-        return found if isinstance(found, dict) else None
 
     def _imported(self, reference: str) -> str:
         origin = source(reference)

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 from harness.checkpoints.inspection.claims import matches
 from harness.checkpoints.inspection.matching import regexes
+from harness.checkpoints.model_config import Decoder, ModelConfig
 from harness.checkpoints.recipe_fields import CalibrationFields, RecipeFields
 from harness.config.schema import Config
 from harness.config.variants import Format, Variant
@@ -145,12 +146,12 @@ def group_size(recipe: RecipeFields | None) -> int | None:
     return quantization.get("group_size") or (quantization.get("weights") or {}).get("group_size")
 
 
-def misfit(recipe: RecipeFields | None, config: dict[str, Any] | None) -> str | None:
+def misfit(recipe: RecipeFields | None, config: ModelConfig | None) -> str | None:
     """Why groups of inputs cannot cut this model's layers; None when they can, or config.json does not say."""
     size = group_size(recipe)
     if not recipe or not size or not config:
         return None
-    inputs = linear_inputs(config)
+    inputs = linear_inputs(config.decoder)
     cut = {layer: width for layer, width in inputs.items() if not matches(layer, tuple(recipe.get("ignore") or ()))}
     wrong = {layer: width for layer, width in cut.items() if width % size}
     if not wrong:
@@ -162,19 +163,15 @@ def misfit(recipe: RecipeFields | None, config: dict[str, Any] | None) -> str | 
     return f"group size {size} does not divide {width}, the inputs of {layer.rpartition('.')[2]}{instead}"
 
 
-def linear_inputs(config: dict[str, Any]) -> dict[str, int]:
+def linear_inputs(model: Decoder) -> dict[str, int]:
     """Inputs of each kind of linear layer by the usual names, from config.json; without those that it does not tell."""
-    inner_config = config.get("text_config")
-    text = inner_config if isinstance(inner_config, dict) else config
-    names = ("hidden_size", "num_attention_heads", "head_dim", "moe_intermediate_size", "intermediate_size")
-    sizes = {name: text[name] for name in names if type(text.get(name)) is int and 0 < text[name] < 1 << 31}
-    hidden, heads = sizes.get("hidden_size"), sizes.get("num_attention_heads")
-    head = sizes.get("head_dim") or (hidden // heads if hidden and heads else None)
-    inner = sizes.get("moe_intermediate_size") or sizes.get("intermediate_size")
+    hidden, heads = model.hidden_size, model.num_attention_heads
+    head = model.head_dim or (hidden // heads if hidden and heads else None)
+    inner = model.moe_intermediate_size or model.intermediate_size
     found = {
         "model.layers.0.self_attn.q_proj": hidden,
         "model.layers.0.self_attn.o_proj": heads * head if heads and head else None,
         "model.layers.0.mlp.gate_proj": hidden,
         "model.layers.0.mlp.down_proj": inner,
     }
-    return {layer: width for layer, width in found.items() if isinstance(width, int) and width > 0}
+    return {layer: width for layer, width in found.items() if width}

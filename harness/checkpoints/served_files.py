@@ -4,18 +4,19 @@ import contextlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from harness.checkpoints import hub, source
 from harness.checkpoints.inspection.files import Files, Folder
+from harness.checkpoints.model_config import ModelConfig, TokenizerConfig
 from harness.errors import HarnessError
 from harness.untrusted import strict_json
+from harness.untrusted.strict_json import JsonObject
 
 
 @dataclass(frozen=True)
 class ServedFiles:
-    config: dict[str, Any]
-    tokenizer_config: dict[str, Any] | None = None  # None: there is none
+    config: ModelConfig
+    tokenizer: TokenizerConfig | None = None  # None: there is no tokenizer_config.json
     names: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -41,7 +42,9 @@ def read_from(files: Files) -> ServedFiles | None:
         config = _json(files, names, "config.json")
         if not config:
             return None
-        return ServedFiles(config, _json(files, names, "tokenizer_config.json"), frozenset(names))
+        tokenizer = _json(files, names, "tokenizer_config.json")
+        read_tokenizer = None if tokenizer is None else TokenizerConfig.read(tokenizer)
+        return ServedFiles(ModelConfig.read(config), read_tokenizer, frozenset(names))
     except HarnessError:
         return None
 
@@ -74,7 +77,7 @@ def _answered(repository: str, revision: str | None) -> ServedFiles:
     return files
 
 
-def _json(files: Files, names: dict[str, int], name: str) -> dict[str, Any] | None:
+def _json(files: Files, names: dict[str, int], name: str) -> JsonObject | None:
     try:
         if name not in names or names[name] > strict_json.MOST_BYTES:
             return None

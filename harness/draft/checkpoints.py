@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.checkpoints import gguf_types, served_files
 from harness.checkpoints.inspection import Inspection, inspect_checkpoint
 from harness.checkpoints.inspection.layer import Layer
-from harness.checkpoints.inspection.methods import text_config
 from harness.checkpoints.inspection.remote import HubFiles
 from harness.checkpoints.quantized import DENSE_GGUF
 from harness.checkpoints.served_files import ServedFiles
@@ -113,24 +111,19 @@ def _inspected(reference: str, location: str, revision: str | None) -> tuple[Ins
 
 
 def _found(reference: str, name: str, inspection: Inspection, files: ServedFiles) -> Found:
-    text = text_config(files.config) or files.config
-    context = text.get("max_position_embeddings")
+    decoder = files.config.decoder
     return Found(
         reference=reference,
         name=name,
         architecture=inspection.architecture,
-        shape=tuple(_whole(text.get(key)) for key in SHAPE),
+        shape=(decoder.hidden_size, decoder.num_hidden_layers),
         parameters=sum(layer.count for layer in inspection.layers),
         size_bytes=inspection.bytes,
         scheme=scheme_of(inspection),
         method=inspection.claims.method,
-        context=_whole(context),
+        context=decoder.max_position_embeddings,
         files=files,
     )
-
-
-def _whole(value: Any) -> int | None:
-    return value if type(value) is int and value > 0 else None
 
 
 def scheme_of(inspection: Inspection) -> Scheme:

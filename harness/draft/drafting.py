@@ -95,5 +95,5 @@ def _data(asked: str | None) -> tuple[str | None, str]:
 
 def _base_model(base: Found) -> str | None:
     """The hub id that a local dense checkpoint says it is, where its config.json does."""
-    said = base.files.config.get("_name_or_path") if base.files and not base.on_hub else None
-    return said if isinstance(said, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", said) else None
+    said = base.files.config.name_or_path if base.files and not base.on_hub else None
+    return said if said and re.fullmatch(r"[\w.-]+/[\w.-]+", said) else None

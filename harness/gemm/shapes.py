@@ -8,19 +8,17 @@ where there are fewer KV heads than GPUs, each has a copy of one.
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.checkpoints import source
 from harness.checkpoints.file_digests import Digests
+from harness.checkpoints.model_config import Decoder, ModelConfig, read_file
 from harness.checkpoints.sources import Directory, Hub
 from harness.config.workloads import Gemm
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 from harness.records.fields import Facts
-from harness.untrusted import strict_json
 
 LAYERS = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")  # lm_head stays in 16 bits in every scheme
-EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 NEEDED = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
 
 
@@ -34,23 +32,26 @@ class Layer:
     count: int
 
 
-def layers(config: dict[str, Any], names: list[str], tensor_parallel: int = 1) -> list[Layer]:
+def layers(model: Decoder, names: list[str], tensor_parallel: int = 1) -> list[Layer]:
     """Return the linear layers of any Llama-like decoder (gated MLP).
 
     Raises HarnessError for a model that has other products.
     """
-    config = inner if isinstance(inner := config.get("text_config"), dict) and inner else config
-    kind = config.get("model_type", "unknown")
-    if experts := next((key for key in EXPERTS if _count(config.get(key)) > 1), None):
+    kind = model.model_type or "unknown"
+    if model.experts:
+        key, experts = model.experts
         raise HarnessError(
-            f"its config.json ({kind}) has {experts}={config[experts]}: a mixture of experts multiplies in grouped "
+            f"its config.json ({kind}) has {key}={experts}: a mixture of experts multiplies in grouped "
             "products, which this study does not time; name a dense model"
         )
-    if lacking := [key for key in NEEDED if not _count(config.get(key))]:
-        raise HarnessError(f"its config.json ({kind}) has no {', '.join(lacking)}: not a Llama-like decoder")
-    hidden, inner, heads, count = (config[key] for key in NEEDED)
-    kv_heads = _count(config.get("num_key_value_heads")) or heads
-    head = _count(config.get("head_dim")) or hidden // heads
+    hidden, inner = model.hidden_size, model.intermediate_size
+    heads, count = model.num_attention_heads, model.num_hidden_layers
+    if not (hidden and inner and heads and count):
+        needed = zip(NEEDED, (hidden, inner, heads, count), strict=True)
+        lacking = ", ".join(key for key, size in needed if not size)
+        raise HarnessError(f"its config.json ({kind}) has no {lacking}: not a Llama-like decoder")
+    kv_heads = model.num_key_value_heads or heads
+    head = model.head_dim or hidden // heads
     parts = tensor_parallel
     for what, size in (("num_attention_heads", heads), ("intermediate_size", inner)):
         if size % parts:
@@ -65,11 +66,6 @@ def layers(config: dict[str, Any], names: list[str], tensor_parallel: int = 1) -
         "down_proj": (hidden, inner // parts),
     }
     return [Layer(name, *known[name], count) for name in names]
-
-
-def _count(value: Any) -> int:
-    """A size of a model; 0 for what is none."""
-    return value if type(value) is int and 0 < value < 1 << 31 else 0
 
 
 def config_identity(reference: str, compression: EnvironmentConfig, digests: Digests | None = None) -> Facts:
@@ -96,12 +92,12 @@ def problems(reference: str) -> list[str]:
 def model_layers(reference: str, location: str, settings: Gemm) -> list[Layer]:
     """Raises HarnessError, with the model's name."""
     try:
-        return layers(read_config(reference, location), settings.layers, settings.tensor_parallel)
+        return layers(read_config(reference, location).decoder, settings.layers, settings.tensor_parallel)
     except HarnessError as error:
         raise HarnessError(f"model {reference}: {error}") from None
 
 
-def read_config(reference: str, location: str) -> dict[str, Any]:
+def read_config(reference: str, location: str) -> ModelConfig:
     """`location`: a directory, else a hub id whose config.json is fetched. Raises HarnessError."""
     origin = source(reference)
     file = Path(location) / "config.json"
@@ -110,9 +106,6 @@ def read_config(reference: str, location: str) -> dict[str, Any]:
 
         file = fetch_config(origin.repository, origin.commit)
     try:
-        found = strict_json.read(file, infinity=True)
+        return read_file(file)
     except (OSError, ValueError) as error:
         raise HarnessError(f"{file} cannot be read ({error}); name a Hugging Face checkpoint") from None
-    if not isinstance(found, dict):
-        raise HarnessError(f"{file} holds no object; name a Hugging Face checkpoint")
-    return found

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from harness.records.gemm_result import Absence
+from harness.untrusted.strict_json import JsonObject
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class WorkerFacts:
     peak: dict[str, float] = field(default_factory=dict)  # {number format: FLOP/s}, measured on a CPU
 
     @classmethod
-    def from_event(cls, said: dict[str, Any]) -> Self:
+    def from_event(cls, said: JsonObject) -> Self:
         measured = said.get("measured") or {}
         told = {name: said.get(name) for name in ("device_name", "threads", "cuda", "cache_bytes")}
         return cls(
@@ -45,7 +46,7 @@ class TimedKernel:
     bound: float  # of the error, by what rounding explains
 
     @classmethod
-    def from_event(cls, said: dict[str, Any]) -> Self:
+    def from_event(cls, said: JsonObject) -> Self:
         return cls(**{name: said[name] for name in cls.__dataclass_fields__})
 
     @property
@@ -61,7 +62,7 @@ class LeftOut:
     absence: Absence
 
     @classmethod
-    def from_event(cls, said: dict[str, Any]) -> Self:
+    def from_event(cls, said: JsonObject) -> Self:
         return cls(said["format"], Absence(kernel=said["kernel"], batch=said.get("batch"), reason=said["reason"]))
 
 
@@ -76,7 +77,7 @@ class Measured:
     absent: list[LeftOut] = field(default_factory=list)
     skipped: list[LeftOut] = field(default_factory=list)
 
-    def add(self, event: str, said: dict[str, Any]) -> None:
+    def add(self, event: str, said: JsonObject) -> None:
         """Raises KeyError for an event that no worker says."""
         if event == "row":
             self.rows.append(TimedKernel.from_event(said))

@@ -106,7 +106,7 @@ def _heads(session: Session, workshop: Workshop) -> list[str]:
     """Each GPU takes whole attention heads, where config.json is at hand to count them."""
     degree = (session.served.axes.tensor_parallel if session.served else None) or 1
     config = workshop.model_config(session.checkpoint) if degree > 1 else None
-    heads = ((config or {}).get("text_config") or config or {}).get("num_attention_heads")
+    heads = config.decoder.num_attention_heads if config else None
     if not heads or heads % degree == 0:
         return []
     fits = [n for n in range(1, heads + 1) if heads % n == 0]

@@ -15,6 +15,7 @@ from statistics import median
 
 from table import Row, markdown
 
+from harness.checkpoints.model_config import Decoder
 from harness.engines import engine_class
 from harness.engines.vllm_gemm import GEMM_WORKER
 from harness.gemm.formats import format_of
@@ -29,7 +30,7 @@ Key = tuple[str, str, str, int]  # layer, format, kernel, batch
 
 
 def spec_of(config, batch_sizes: list[int]) -> dict:
-    shapes = layers({**SMOLLM2, "num_hidden_layers": 30}, ["o_proj", "gate_up_proj"])
+    shapes = layers(Decoder(**SMOLLM2, num_hidden_layers=30), ["o_proj", "gate_up_proj"])
     formats = [format_of(variant.scheme) for variant in config.variants.values()]
     found = [{"name": s.name, "n": s.n, "k": s.k, "formats": formats} for s in shapes]
     timing = {"repeats": 9, "min_time_s": 0.02, "max_point_s": 20.0, "seed": 0}

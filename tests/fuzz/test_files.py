@@ -15,6 +15,7 @@ from harness.checkpoints import calibration, gguf, recipes
 from harness.checkpoints.compatibility import problems as unreadable
 from harness.checkpoints.inspection.files import Folder
 from harness.checkpoints.inspection.inspection import inspect_files
+from harness.checkpoints.model_config import ModelConfig, TokenizerConfig
 from harness.checkpoints.served_files import ServedFiles
 from harness.checkpoints.sources import Directory
 from harness.engines.releases import vllm_release
@@ -112,9 +113,10 @@ def test_a_config(config):
         found = strict_json.parse_object(config, infinity=True)
     except ValueError:
         return
-    refused_or_read(layers, found, ["qkv_proj", "down_proj"], 2)
-    recipes.linear_inputs(found)
-    refused_or_read(unreadable, ServedFiles(found, found, frozenset()), vllm_release("0.18.1"))
+    read = ModelConfig.read(found)
+    refused_or_read(layers, read.decoder, ["qkv_proj", "down_proj"], 2)
+    recipes.linear_inputs(read.decoder)
+    refused_or_read(unreadable, ServedFiles(read, TokenizerConfig.read(found), frozenset()), vllm_release("0.18.1"))
 
 
 @examples(150)

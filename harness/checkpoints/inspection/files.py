@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.checkpoints.inspection.problems import Problem
 from harness.errors import HarnessError
 from harness.untrusted import strict_json
+from harness.untrusted.strict_json import JsonObject
 
 INDEX = "model.safetensors.index.json"
 MAX_HEADER = 100_000_000  # the safetensors library's own limit
@@ -103,7 +104,7 @@ class Container:
     problems: list[Problem] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)  # of the safetensors files
 
-    def json(self, name: str) -> dict[str, Any] | None:
+    def json(self, name: str) -> JsonObject | None:
         """A JSON file beside the weights; None where there is none, a problem where it cannot be read."""
         size = self.files.names().get(name)
         if size is None:
@@ -220,7 +221,7 @@ def _read_header(container: Container, name: str, size: int) -> None:
     return None
 
 
-def _tensor(name: str, value: dict[str, Any], file: str, base: int) -> Tensor:
+def _tensor(name: str, value: JsonObject, file: str, base: int) -> Tensor:
     begin, end = value["data_offsets"]
     shape = tuple(value["shape"])
     if not all(type(n) is int and 0 <= n < MAX_SIZE for n in (begin, end, *shape)) or end < begin or len(shape) > 64:

@@ -1,9 +1,8 @@
 """What configurations say of a number format, as a Format."""
 
-from typing import Any
-
 from harness.config.schemes import GRANULARITIES
 from harness.config.variants import Format
+from harness.untrusted.strict_json import JsonObject
 
 
 def check_format(format: Format) -> None:
@@ -14,7 +13,7 @@ def check_format(format: Format) -> None:
         raise ValueError(f"type {format.type!r}, strategy {format.granularity!r} are not known")
 
 
-def quantization_args(args: dict[str, Any] | None) -> Format | None:
+def quantization_args(args: JsonObject | None) -> Format | None:
     """compressed-tensors' QuantizationArgs as a Format."""
     if not args:
         return None

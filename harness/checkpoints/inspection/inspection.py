@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.checkpoints.inspection.check import contradictions, scale_problems
 from harness.checkpoints.inspection.claims import Claims
@@ -10,9 +9,10 @@ from harness.checkpoints.inspection.files import Container, Files, Tensor, open_
 from harness.checkpoints.inspection.granularity import with_granularity
 from harness.checkpoints.inspection.layer import Layer
 from harness.checkpoints.inspection.layouts import Stored, modules, stored
-from harness.checkpoints.inspection.methods import read_claims, text_config
+from harness.checkpoints.inspection.methods import read_claims
 from harness.checkpoints.inspection.problems import Fault, Problem, grouped
 from harness.checkpoints.inspection.values import Measured, Scales, measure, scale_facts
+from harness.checkpoints.model_config import ModelConfig
 from harness.errors import HarnessError
 from harness.untrusted.patterns import SlowPattern
 
@@ -76,14 +76,15 @@ def inspect_files(files: Files, exact: bool | None = None) -> Inspection:
 
 def _inspected(files: Files, exact: bool | None) -> Inspection:
     container = open_container(files)
-    config = container.json("config.json")
-    if config is None and "config.json" not in files.names():
+    found_config = container.json("config.json")
+    config = ModelConfig.read(found_config or {})
+    if found_config is None and "config.json" not in files.names():
         container.problems.append(Problem("no_config", "config.json", "not there",
                                           "name a complete Hugging Face checkpoint"))  # fmt: skip
-    claims = _claims(container, config or {})
+    claims = _claims(container, config)
     total = sum(container.sizes.values())
     whole = (total <= EXACT and not files.remote) if exact is None else exact
-    hidden = _hidden(container, config or {})
+    hidden = _hidden(container, config)
     found = [layer for name, parts in modules(container).items() if (layer := _stored(container, name, parts, hidden))]
     if not found and not container.problems:
         container.problems.append(Problem("no_weights", files.place, "its files hold no weights", "download it again"))
@@ -104,7 +105,7 @@ def _inspected(files: Files, exact: bool | None) -> Inspection:
     counted, seen = sum(layer.count for layer in layers), sum(layer.measured.values for layer in layers)
     return Inspection(
         place=files.place,
-        architecture=_architecture(config or {}),
+        architecture=next(iter(config.architectures), "unknown architecture"),
         layers=tuple(layers),
         claims=claims,
         problems=tuple(problems),
@@ -116,12 +117,7 @@ def _inspected(files: Files, exact: bool | None) -> Inspection:
     )
 
 
-def _architecture(config: dict[str, Any]) -> str:
-    names = config.get("architectures")
-    return str(names[0]) if isinstance(names, list) and names else "unknown architecture"
-
-
-def _claims(container: Container, config: dict[str, Any]) -> Claims:
+def _claims(container: Container, config: ModelConfig) -> Claims:
     try:
         return read_claims(config, container.json("hf_quant_config.json"))
     except (*ODD, AttributeError, LookupError) as error:
@@ -130,12 +126,11 @@ def _claims(container: Container, config: dict[str, Any]) -> Claims:
         return Claims("unreadable", known=False)
 
 
-def _hidden(container: Container, config: dict[str, Any]) -> int | None:
+def _hidden(container: Container, config: ModelConfig) -> int | None:
     """The model's width: config.json's, else that of the embedding."""
     embeddings = (tensor.shape[-1] for name, tensor in container.tensors.items()
                   if name.endswith("embed_tokens.weight") and tensor.shape)  # fmt: skip
-    said = config.get("hidden_size") or text_config(config).get("hidden_size")
-    return said if isinstance(said, int) else next(embeddings, None)
+    return config.hidden_size or next(embeddings, None)
 
 
 def _stored(container: Container, name: str, parts: dict[str, Tensor], hidden: int | None) -> Stored | None:

@@ -28,15 +28,14 @@ from harness.checkpoints.inspection.matching import (
     substring,
     unseen_class,
 )
+from harness.checkpoints.model_config import ModelConfig
 from harness.config.variants import Format
+from harness.untrusted.strict_json import JsonObject
 
 
-def read_claims(config: dict[str, Any], modelopt: dict[str, Any] | None = None) -> Claims:
+def read_claims(config: ModelConfig, modelopt: JsonObject | None = None) -> Claims:
     """Raises AttributeError, LookupError, TypeError or ValueError for a quantization_config of another form."""
-    text = text_config(config)
-    quantization = config.get("quantization_config") or config.get("compression_config")
-    if quantization is None:
-        quantization = text.get("quantization_config")
+    quantization = config.quantization
     if quantization is None and modelopt is not None:
         quantization = {"quant_method": "modelopt", **(modelopt.get("quantization") or {})}
     if not quantization:
@@ -51,18 +50,7 @@ def read_claims(config: dict[str, Any], modelopt: dict[str, Any] | None = None) 
     for _, claim in claims.groups:
         for format in filter(None, (claim.weights, claim.activations)):
             check_format(format)
-    layers = config.get("num_hidden_layers", text.get("num_hidden_layers"))
-    return replace(
-        claims,
-        decoder_layers=layers if isinstance(layers, int) and layers > 0 else None,
-        tied=config.get("tie_word_embeddings", text.get("tie_word_embeddings")) is True,
-    )
-
-
-def text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The language model's part of a multimodal configuration; empty where the whole is one."""
-    parts = (config.get(name) for name in ("text_config", "llm_config", "language_config"))
-    return next((part for part in parts if isinstance(part, dict)), {})
+    return replace(claims, decoder_layers=config.num_hidden_layers, tied=config.tied)
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -73,7 +61,7 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(name for name in flat if name)
 
 
-def _compressed_tensors(q: dict[str, Any]) -> Claims:
+def _compressed_tensors(q: JsonObject) -> Claims:
     groups, targets = [], []
     for name, group in (q.get("config_groups") or {}).items():
         if weights := quantization_args(group.get("weights")):
@@ -135,11 +123,11 @@ def _everywhere(method: str, claim: Claim, ignore: tuple[str, ...], readings: It
     return Claims(method, ((("Linear",), claim),), ignore, readings=whole, **more)
 
 
-def _gptq(q: dict[str, Any]) -> Claims:
+def _gptq(q: JsonObject) -> Claims:
     """GPTQModel's `dynamic`: the first pattern that matches leaves a layer out (-:) or overrides its settings."""
     source = "quantization_config.bits, group_size"
 
-    def claim(settings: dict[str, Any], source: str) -> Claim:
+    def claim(settings: JsonObject, source: str) -> Claim:
         bits, size = int(settings.get("bits", 4)), settings.get("group_size", 128)
         return Claim(grouped_integers(bits, size, bool(settings.get("sym", True))), None, source)
 
@@ -166,9 +154,10 @@ def _both(first: Predicate, second: Predicate) -> Predicate:
     return lambda name: first(name) and second(name)
 
 
-def _awq(q: dict[str, Any]) -> Claims:
+def _awq(q: JsonObject) -> Claims:
+    bits = q["bits"] if "bits" in q else q.get("w_bit", 4)
     size = q.get("group_size", q.get("q_group_size", 128))
-    weights = grouped_integers(int(q.get("bits", q.get("w_bit", 4))), size, not q.get("zero_point", True))
+    weights = grouped_integers(int(bits), size, not q.get("zero_point", True))
     claim = Claim(weights, None, "quantization_config.bits, group_size")
     ignore = _names(q.get("modules_to_not_convert"))
     head = () if q.get("lm_head") else (Rule(lm_head, None),)
@@ -176,7 +165,7 @@ def _awq(q: dict[str, Any]) -> Claims:
     return _everywhere("awq", claim, ignore, readings, from_files=not ignore)
 
 
-def _bitsandbytes(q: dict[str, Any]) -> Claims:
+def _bitsandbytes(q: JsonObject) -> Claims:
     ignore = _names(q.get("llm_int8_skip_modules"))
     readings = [(Rule(lm_head, None), Rule(match(ignore), None)) for match in (components, converted)]
     if q.get("load_in_4bit"):
@@ -192,7 +181,7 @@ def _not_converted(ignore: tuple[str, ...]) -> list[Reading]:
     return [(Rule(lm_head, None), Rule(match(ignore), None)) for match in (exact_or_experts, converted, substring)]
 
 
-def _fp8(q: dict[str, Any]) -> Claims:
+def _fp8(q: JsonObject) -> Claims:
     block = q.get("weight_block_size")
     weights = Format(8, "float", "block", block=block_sides(block)) if block else Format(8, "float", "tensor")
     dynamic = q.get("activation_scheme", "dynamic") == "dynamic"
@@ -203,14 +192,14 @@ def _fp8(q: dict[str, Any]) -> Claims:
     return _everywhere("fp8", claim, ignore, _not_converted(ignore))
 
 
-def _fbgemm(q: dict[str, Any]) -> Claims:
+def _fbgemm(q: JsonObject) -> Claims:
     activations = Format(8, "float", "token", dynamic=True)
     ignore = _names(q.get("modules_to_not_convert"))
     claim = Claim(Format(8, "float", "channel"), activations, "quant_method")
     return _everywhere("fbgemm_fp8", claim, ignore, _not_converted(ignore))
 
 
-def _mxfp4(q: dict[str, Any]) -> Claims:
+def _mxfp4(q: JsonObject) -> Claims:
     """gpt-oss: its experts alone, whatever is on the list of exceptions; engines quantize no other layer."""
     claim = Claim(Format(4, "float", "group", 32, scale="e8m0"), None, "quant_method", by="pattern")
     ignore = _names(q.get("modules_to_not_convert"))
@@ -218,7 +207,7 @@ def _mxfp4(q: dict[str, Any]) -> Claims:
     return Claims("mxfp4", ((("experts",), claim),), ignore, readings=(rules,), activations_unsaid=True)
 
 
-def _modelopt(q: dict[str, Any]) -> Claims:
+def _modelopt(q: JsonObject) -> Claims:
     """vLLM: exact names, substrings, globs; newer versions read `NAME*` as the module and what is in it."""
     algorithm = str(q.get("quant_algo") or "").upper()
     ignore = _names(q.get("exclude_modules") or q.get("ignore"))
@@ -243,7 +232,7 @@ def _modelopt(q: dict[str, Any]) -> Claims:
     return _everywhere("modelopt", claim, ignore, orders, kv_cache=cache)
 
 
-METHODS: dict[str, Callable[[dict[str, Any]], Claims]] = {
+METHODS: dict[str, Callable[[JsonObject], Claims]] = {
     "compressed-tensors": _compressed_tensors,
     "gptq": _gptq,
     "awq": _awq,

@@ -1,7 +1,8 @@
 """An inspection for a reader: text, and the same as plain data."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TypedDict
 
 from harness.checkpoints.inspection.inspection import Inspection
 from harness.checkpoints.inspection.layer import Layer
@@ -101,7 +102,7 @@ def _table(cells: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def as_data(inspection: Inspection, faults: list[Fault]) -> dict[str, Any]:
+def as_data(inspection: Inspection, faults: list[Fault]) -> dict[str, object]:
     """JSON-able: totals, one entry a layer type, the faults."""
     return {
         "checkpoint": inspection.place,
@@ -124,11 +125,21 @@ def as_data(inspection: Inspection, faults: list[Fault]) -> dict[str, Any]:
     }
 
 
-def _fault(fault: Fault) -> dict[str, Any]:
+def _fault(fault: Fault) -> Mapping[str, object]:
     return {**asdict(fault), "where": list(fault.where)}
 
 
-def holds(inspection: Inspection) -> dict[str, Any]:
+class Holds(TypedDict):
+    """What the linear layers of a checkpoint hold, lm_head aside; None where nothing was read."""
+
+    weights: str | None  # the format of most of them, in words
+    bits_per_weight: float | None
+    zeros: float | None  # share of the values
+    sparse24: bool
+    exact: bool  # every weight was looked at
+
+
+def holds(inspection: Inspection) -> Holds:
     """A few facts for the record of a cell."""
     inner = [layer for layer in inspection.linear if layer.kind != "lm_head"]
     formats = {weight_words(layer.format): 0 for layer in inner}

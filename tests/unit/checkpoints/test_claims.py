@@ -2,8 +2,10 @@
 
 import pytest
 
+from harness.checkpoints.inspection.claims import Claims
 from harness.checkpoints.inspection.matching import FEW, aliases, converted, substring
 from harness.checkpoints.inspection.methods import read_claims
+from harness.checkpoints.model_config import ModelConfig
 
 BLOCKS = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
@@ -22,13 +24,17 @@ def targets(*groups: list[str], ignore: list[str] = ()) -> dict:
     return {"quant_method": "compressed-tensors", "config_groups": found, "ignore": list(ignore)}
 
 
+def claims_of(quantization: dict) -> Claims:
+    return read_claims(ModelConfig.read({"quantization_config": quantization}))
+
+
 def outcome(quantization: dict, layer: str) -> str:
-    found = {claim is not None for claim in read_claims({"quantization_config": quantization}).outcomes(layer)}
+    found = {claim is not None for claim in claims_of(quantization).outcomes(layer)}
     return EITHER if len(found) == 2 else QUANTIZED if found == {True} else LEFT
 
 
 def bits(quantization: dict, layer: str) -> set[int]:
-    claims = read_claims({"quantization_config": quantization})
+    claims = claims_of(quantization)
     return {claim.weights.bits for claim in claims.outcomes(layer) if claim}
 
 
@@ -110,8 +116,8 @@ def test_names_come_before_patterns_and_patterns_before_classes():
 
 
 def test_dynamic_gives_layers_settings_of_their_own():
-    claims = read_claims({"quantization_config": GPTQ | {
-        "dynamic": {r"+:.*\.1\..*": {"bits": 8, "group_size": 64}, r".*up_proj": {"sym": False}}}})  # fmt: skip
+    claims = claims_of(GPTQ | {
+        "dynamic": {r"+:.*\.1\..*": {"bits": 8, "group_size": 64}, r".*up_proj": {"sym": False}}})  # fmt: skip
     own, *_ = claims.outcomes(Q)
     assert (own.weights.bits, own.weights.group_size, own.weights.symmetric) == (8, 64, True)
     other, *_ = claims.outcomes(UP)
@@ -121,7 +127,7 @@ def test_dynamic_gives_layers_settings_of_their_own():
 @pytest.mark.parametrize("broken", [{"dynamic": {"-:(": {}}}, {"dynamic": [1]}, {"modules_in_block_to_quantize": [1]}])
 def test_a_configuration_of_another_form_is_refused(broken):
     with pytest.raises((ValueError, AttributeError, TypeError)):
-        read_claims({"quantization_config": GPTQ | broken})
+        claims_of(GPTQ | broken)
 
 
 def test_a_layer_is_known_by_the_names_of_other_versions():
@@ -134,7 +140,7 @@ def test_exact_targets_are_one_rule_a_group_however_many_there_are():
     """18,000 experts by name took 50 minutes as a rule each."""
     named = [f"model.layers.{n}.mlp.up_proj" for n in range(500)]
     quantization = targets(named[::2], [*named[1::2], named[0], "re:.*down_proj"])
-    claims = read_claims({"quantization_config": quantization})
+    claims = claims_of(quantization)
     assert max(map(len, claims.readings)) <= 6
     assert [bits(quantization, named[n]) for n in (2, 3)] == [{4}, {8}]
     assert bits(quantization, named[0]) == {4}, "named twice: the first group has it"

@@ -6,6 +6,7 @@ import pytest
 
 from harness import inspect
 from harness.checkpoints.compatibility import config_overrides, problems, repair_words
+from harness.checkpoints.model_config import ModelConfig, TokenizerConfig
 from harness.checkpoints.served_files import ServedFiles
 from harness.engines.releases import vllm_release
 
@@ -17,12 +18,13 @@ OLD, ROCM, MARLIN, NEW = (vllm_release(v) for v in ("0.18.1", "0.18.0+rocm700", 
 
 def found(config: dict, release, tokenizer: dict | None = None, args=(), names=()) -> dict[str, tuple[str, str]]:
     """{code: (level, what)}"""
-    files = ServedFiles(config, tokenizer, frozenset(names))
+    read_tokenizer = None if tokenizer is None else TokenizerConfig.read(tokenizer)
+    files = ServedFiles(ModelConfig.read(config), read_tokenizer, frozenset(names))
     return {problem.code: (problem.level, problem.what) for problem in problems(files, release, args)}
 
 
 def overrides(config: dict, release=OLD) -> dict:
-    return config_overrides(ServedFiles(config), release)
+    return config_overrides(ServedFiles(ModelConfig.read(config)), release)
 
 
 def test_versions_of_the_packages_that_releases_install():

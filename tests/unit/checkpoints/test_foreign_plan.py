@@ -179,5 +179,5 @@ def test_a_hub_that_did_not_answer_is_asked_again(monkeypatch):
     monkeypatch.setattr(hub, "offline_reason", lambda: None)
     monkeypatch.setattr(hub, "snapshot", lambda repository, revision: None)
     asked = [served_files.read("someone/asked-again", "main") for _ in range(4)]
-    assert asked[:2] == [None, None] and asked[2].config == {"model_type": "llama"}
+    assert asked[:2] == [None, None] and asked[2].config.raw == {"model_type": "llama"}
     assert asked[3] is asked[2] and not answers, "an answer is kept"

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from harness.checkpoints import recipes
+from harness.checkpoints.model_config import ModelConfig
 from harness.checkpoints.prepare import Workshop, identity
 from harness.config.variants import Format
 from harness.engines.environment import EnvironmentConfig
@@ -54,27 +55,31 @@ def test_static_activations_need_data():
     assert "stored scale" in recipes.problems("x", {"quantization": RTN}, nvfp4)[0], "its global scale is stored"
 
 
+def misfit(recipe: dict | None, config: dict) -> str | None:
+    return recipes.misfit(recipe, ModelConfig.read(config))
+
+
 def w4a16(size: int, **more):
     return {"quantization": {"method": "rtn", "scheme": "W4A16", "group_size": size}, **more}
 
 
 def test_groups_that_do_not_divide_the_models_layers_are_told_with_those_that_do():
-    said = recipes.misfit(w4a16(128), SMOLLM)
+    said = misfit(w4a16(128), SMOLLM)
     assert said == "group size 128 does not divide 576, the inputs of q_proj; 64 divides all of this model's"
-    assert recipes.misfit(w4a16(64), SMOLLM) is None
-    assert recipes.misfit(w4a16(128), None) is None and recipes.misfit(w4a16(128), {}) is None
-    assert recipes.misfit(None, SMOLLM) is None
+    assert misfit(w4a16(64), SMOLLM) is None
+    assert recipes.misfit(w4a16(128), None) is None and misfit(w4a16(128), {}) is None
+    assert misfit(None, SMOLLM) is None
 
 
 def test_only_layers_that_are_quantized_count():
     attention = w4a16(512, ignore=["re:.*lm_head", "re:.*self_attn.*", "re:.*gate_proj"])
-    assert recipes.misfit(attention, SMOLLM) is None, "down_proj alone is left: 1536 inputs"
+    assert misfit(attention, SMOLLM) is None, "down_proj alone is left: 1536 inputs"
 
 
 def test_a_mixture_of_experts_is_cut_along_its_experts():
     moe = {"text_config": {"hidden_size": 2048, "num_attention_heads": 32, "head_dim": 128, "intermediate_size": 6144,
                            "moe_intermediate_size": 704}}  # fmt: skip
-    assert "704, the inputs of down_proj; 64 divides" in recipes.misfit(w4a16(128), moe)
+    assert "704, the inputs of down_proj; 64 divides" in misfit(w4a16(128), moe)
 
 
 def test_the_workshop_refuses_what_does_not_fit_before_it_builds(tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from harness.checkpoints.model_config import Decoder, ModelConfig
 from harness.checkpoints.prepare import Workshop
 from harness.engines import engine_class
 from harness.errors import HarnessError
@@ -25,8 +26,12 @@ MIXTRAL = LLAMA_8B | {"model_type": "mixtral", "num_local_experts": 8}
 QWEN3 = LLAMA_8B | {"model_type": "qwen3", "head_dim": 256}  # heads x head_dim is not the hidden size
 
 
+def decoder(config: dict) -> Decoder:
+    return ModelConfig.read(config).decoder
+
+
 def shapes(config, parallel=1):
-    return {layer.name: (layer.n, layer.k) for layer in layers(config, list(LAYERS), parallel)}
+    return {layer.name: (layer.n, layer.k) for layer in layers(decoder(config), list(LAYERS), parallel)}
 
 
 def test_llama_8b_has_the_published_shapes():
@@ -36,7 +41,7 @@ def test_llama_8b_has_the_published_shapes():
         "gate_up_proj": (28672, 4096),
         "down_proj": (4096, 14336),
     }
-    assert {layer.count for layer in layers(LLAMA_8B, list(LAYERS))} == {32}
+    assert {layer.count for layer in layers(decoder(LLAMA_8B), list(LAYERS))} == {32}
     assert shapes(SMOLLM2)["qkv_proj"] == (960, 576)
     assert shapes(QWEN3)["o_proj"] == (4096, 32 * 256)
 
@@ -44,7 +49,7 @@ def test_llama_8b_has_the_published_shapes():
 def test_the_weights_are_those_that_the_simulated_engine_counts():
     from harness.engines.simulated.roofline import SHAPES
 
-    per_layer = sum(layer.n * layer.k for layer in layers(LLAMA_8B, list(LAYERS)))
+    per_layer = sum(layer.n * layer.k for layer in layers(decoder(LLAMA_8B), list(LAYERS)))
     assert 32 * per_layer == SHAPES["llama-3.1-8b"].linear_weights
 
 
@@ -73,7 +78,7 @@ def test_a_vision_model_has_its_decoder_in_text_config():
 )
 def test_what_has_other_products_is_refused_by_name(config, parallel, said):
     with pytest.raises(HarnessError) as raised:
-        layers(config, list(LAYERS), parallel)
+        layers(decoder(config), list(LAYERS), parallel)
     assert said in str(raised.value)
 
 
