@@ -1,4 +1,4 @@
-"""BLAKE3 digests of whole files, each computed once and remembered in the cache folder.
+"""Digests of whole files, BLAKE3 unless asked otherwise, each computed once and remembered in the cache folder.
 
 A remembered digest counts while path, size, modification and change time (ns) and inode are the same. Small files are
 hashed every time: that takes less than looking a digest up. So is a file that was written within the last two seconds,
@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from harness.errors import ConfigError
 from harness.machine.disk import write_atomically
 
 FOLDER = "digests"  # of the cache folder
+FOLDER_SHA256 = "digests_sha256"
 LARGE_BYTES = 16 << 20  # smaller files are not remembered
 ENTRIES = 4096  # at most so many are remembered, ...
 KEPT = 3072  # ... then the oldest are removed until so many are left
@@ -49,11 +51,29 @@ class Stamp:
         return all(abs(now - at / 1e9) > SETTLED_S for at in (self.mtime_ns, self.ctime_ns))
 
 
-class Digests:
-    """`folder` None: digests are kept for this process only. `say` is told when hashing takes long."""
+class Hasher(Protocol):
+    def update(self, data: memoryview, /) -> object: ...
 
-    def __init__(self, folder: Path | None = None, say: Callable[[str], None] | None = None):
-        self.folder, self.say = folder, say
+    def hexdigest(self) -> str: ...
+
+
+def _blake3() -> Hasher:
+    from blake3 import blake3
+
+    return blake3(max_threads=blake3.AUTO)
+
+
+class Digests:
+    """`folder` None: digests are kept for this process only. `say` is told when hashing takes long. A folder holds the
+    digests of one `hasher`."""
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        say: Callable[[str], None] | None = None,
+        hasher: Callable[[], Hasher] = _blake3,
+    ):
+        self.folder, self.say, self.hasher = folder, say, hasher
         self._known: dict[Stamp, str] = {}
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
@@ -67,7 +87,7 @@ class Digests:
         if not stamps:
             return {}
         began = time.time()
-        work = _Work(sum(stamp.size for stamp in stamps.values()))
+        work = _Work(sum(stamp.size for stamp in stamps.values()), self.hasher)
         found = work.run(stamps, self.say)
         for stamp, digest in found.values():
             if stamp.settled(began):
@@ -111,8 +131,8 @@ class Digests:
 class _Work:
     """Hashing of some files in threads, which stop when the caller is interrupted."""
 
-    def __init__(self, total: int):
-        self.total, self.done = total, 0
+    def __init__(self, total: int, hasher: Callable[[], Hasher]):
+        self.total, self.done, self.hasher = total, 0, hasher
         self.lock, self.stopped = threading.Lock(), threading.Event()
 
     def run(self, stamps: dict[Path, Stamp], say: Callable[[str], None] | None) -> dict[Path, tuple[Stamp, str]]:
@@ -141,10 +161,8 @@ class _Work:
                 next_at = time.monotonic() + SAY_EVERY_S
 
     def _hash(self, path: Path) -> tuple[Stamp, str]:
-        from blake3 import blake3
-
         real = os.path.realpath(path)
-        hasher = blake3(max_threads=blake3.AUTO)
+        hasher = self.hasher()
         try:
             with open(real, "rb", buffering=0) as file:
                 before = Stamp.of(real, os.fstat(file.fileno()))

@@ -14,7 +14,8 @@ from pathlib import Path
 from harness import dialogues
 from harness.checkpoints import Checkpoint, Source, hub, recipes, source
 from harness.checkpoints.calibration import NAME, with_dialogues
-from harness.checkpoints.file_digests import FOLDER, Digests
+from harness.checkpoints.downloaded import confirm_weights
+from harness.checkpoints.file_digests import FOLDER, FOLDER_SHA256, Digests
 from harness.checkpoints.identity import confirm_as_made, content, data_content
 from harness.checkpoints.model_config import ModelConfig, read_file
 from harness.checkpoints.named_repositories import code_commits
@@ -105,10 +106,17 @@ class Workshop:
     def __init__(self, compression: EnvironmentConfig, cache_dir: Path, log: Path, say: Callable[[str], None]):
         self.compression, self.cache_dir, self.log, self.say = compression, cache_dir, log, say
         self.digests = Digests(cache_dir / FOLDER, say)
+        self.sha256 = Digests(cache_dir / FOLDER_SHA256, say, hashlib.sha256)
 
     def identity(self, reference: str, recipe: RecipeFields | None) -> Facts:
         """What decides the checkpoint as it is on this machine now."""
         return identity(reference, recipe, self.compression, self.digests)
+
+    def confirm_downloaded(self, reference: str) -> None:
+        """Raise HarnessError where weights that were downloaded from the hub are not what the hub says."""
+        origin = source(reference)
+        if isinstance(origin, Hub):
+            confirm_weights(origin.repository, origin.commit, self.sha256)
 
     def is_made(self, reference: str, recipe: RecipeFields | None) -> bool:
         origin = source(reference)
@@ -203,6 +211,7 @@ class Workshop:
                 run_logged([str(python), str(WORKERS / worker), str(spec_file), str(work)], self.log, worker, env)
                 spec_file.unlink()
                 (work / NAME).unlink(missing_ok=True)
+                self.confirm_downloaded(reference)  # by the worker
                 os.rename(work, home)
             finally:
                 shutil.rmtree(work, ignore_errors=True)

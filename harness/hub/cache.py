@@ -1,6 +1,6 @@
 """Are the cached files what their names say? The hub names a file by its git id or its sha256, and no client checks it.
 
-Read for datasets and tokenizers, which are small. Weights are read by the engine alone, which downloads them too.
+Read for datasets and tokenizers, which are small; of weights see harness/checkpoints/downloaded.py.
 """
 
 import contextlib
@@ -26,15 +26,20 @@ def check(place: Place, files: Iterable[Path] | None = None, built: Iterable[Pat
         blob = path.resolve()
         if not BLOB.fullmatch(blob.name) or _named(blob, blob.stat().st_mtime_ns) == blob.name:
             continue
-        for damaged in (blob, path):
-            with contextlib.suppress(OSError):
-                damaged.unlink()
         for folder in built:
             shutil.rmtree(folder, ignore_errors=True)
-        raise CellError(
-            f"{place}: {printable(path.name)} in the hub's cache does not match the hub's etag of it, and was removed; "
-            "run the same command again"
-        )
+        raise CellError(discard(place, path))
+
+
+def discard(place: Place, path: Path) -> str:
+    """Remove a file whose content is not its name's, and return what to say of it."""
+    for damaged in (path.resolve(), path):
+        with contextlib.suppress(OSError):
+            damaged.unlink()
+    return (
+        f"{place}: {printable(path.name)} in the hub's cache does not match the hub's etag of it, and was removed; "
+        "run the same command again"
+    )
 
 
 def _snapshot_files(place: Place) -> list[Path]:
