@@ -66,15 +66,46 @@ def repository_problems(arguments: Iterable[str], model_flags: Mapping[str, str 
 
 def code_commits(reference: str) -> dict[str, str]:
     """Return {repository: commit} of the code that a checkpoint takes from elsewhere; empty for nearly all."""
+    return {str(one): commit for one in _code(reference) if (commit := one.resolved.commit)}
+
+
+def unresolved_code(reference: str) -> dict[str, str]:
+    """Return {repository: why its commit is not known} of the code that `code_commits` has to leave out."""
+    return {str(one): one.resolved.problem or "" for one in _code(reference) if not one.resolved.commit}
+
+
+def code_problems(reference: str, arguments: Iterable[str], flag: str | None) -> list[str]:
+    """Return why code that an engine runs cannot be had. `flag`: the argument that lets it run code of a checkpoint."""
+    if not runs_code(arguments, flag):
+        return []
+    return [
+        f"checkpoint {reference}: its auto_map names code of {repository}: {problem}"
+        for repository, problem in unresolved_code(reference).items()
+    ]
+
+
+def code_words(reference: str, arguments: Iterable[str], flag: str | None) -> str | None:
+    """One line for the plan and the log of a run whose fingerprints lack the commit of code that is not run."""
+    lacking = {} if runs_code(arguments, flag) else unresolved_code(reference)
+    if not lacking:
+        return None
+    said = "; ".join(f"{repository} ({problem})" for repository, problem in lacking.items())
+    return f"the fingerprint has no commit of the code that auto_map names, which this engine does not run: {said}"
+
+
+def runs_code(arguments: Iterable[str], flag: str | None) -> bool:
+    return any(str(argument).partition("=")[0].replace("_", "-") == flag for argument in arguments)
+
+
+def _code(reference: str) -> list[Named]:
     origin = source(reference)
     if isinstance(origin, Hub) and not (origin.commit and COMMIT.fullmatch(origin.commit)):
-        return {}  # it cannot be had, which is a separate problem
+        return []  # it cannot be had, which is a separate problem
     files = served_files.of_source(reference)
     configs = (files.config, files.tokenizer or TokenizerConfig()) if files else ()
     names = sorted({name for config in configs for name in config.code})
     repositories = [name.partition("--")[0] for name in names if "--" in name]
-    named = [Named(repository) for repository in dict.fromkeys(repositories) if _on_hub(repository)]
-    return {str(one): commit for one in named if (commit := one.resolved.commit)}
+    return [Named(repository) for repository in dict.fromkeys(repositories) if _on_hub(repository)]
 
 
 def _assignments(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:

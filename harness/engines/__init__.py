@@ -128,6 +128,8 @@ class Engine(ABC):
     # Arguments that may name a repository of the hub, each with the argument that names its revision, if there is one.
     model_flags: ClassVar[Mapping[str, str | None]] = MappingProxyType({})
 
+    code_flag: str | None = None  # the argument that lets it run code that a checkpoint names (`auto_map`)
+
     def __init__(self, config: Any, cache_dir: Path):
         self.config = config
         self.cache_dir = cache_dir

@@ -63,6 +63,7 @@ class Sglang(Launched):
     label = "SGLang"
     dialect = SGLANG
     model_flags = MODEL_FLAGS
+    code_flag = "--trust-remote-code"
 
     def fingerprint(self) -> Facts:
         return {**super().fingerprint(), "dtype": self.config.dtype}

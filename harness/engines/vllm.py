@@ -78,6 +78,7 @@ class Vllm(Launched):
     label = "vLLM"
     dialect = VLLM
     model_flags = MODEL_FLAGS
+    code_flag = "--trust-remote-code"
 
     @property
     def gemm(self) -> GemmWorker:

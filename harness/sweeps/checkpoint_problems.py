@@ -4,7 +4,7 @@ from pathlib import Path
 
 from harness.checkpoints import calibration as calibration_file
 from harness.checkpoints import gguf, hub, recipes, source
-from harness.checkpoints.named_repositories import repository_problems
+from harness.checkpoints.named_repositories import code_problems, code_words, repository_problems
 from harness.checkpoints.prepare import Workshop
 from harness.checkpoints.quantized import quantization_of
 from harness.config.schema import Config
@@ -30,13 +30,23 @@ def problems(prepared: Prepared, plan: Plan) -> list[str]:
             lacking += _recipe(config, session, workshop)
             if not workshop.is_made(session.checkpoint, session.recipe):
                 lacking += _calibration(session)
-        lacking += repository_problems((*engine.args, *session.args), engine.model_flags)
+        args = (*engine.args, *session.args)
+        lacking += repository_problems(args, engine.model_flags) + code_problems(
+            session.checkpoint, args, engine.code_flag
+        )
         lacking += [] if lacking else _contents(config, session, workshop)
         lacking += [] if lacking else _readable(config, engine, session, workshop)
         found += lacking
     read = [session for session in plan.sessions if session.checkpoint]
     making = not all(workshop.is_made(session.checkpoint, session.recipe) for session in read)
     return found + (environment.problems(config.compression) if making else [])
+
+
+def unfingerprinted_code(session: Session, engine: Engine) -> str | None:
+    """One line where code that the checkpoint names is not part of the fingerprints; None where there is none."""
+    if session.served is None or not engine.loads_weights:
+        return None
+    return code_words(session.checkpoint, (*engine.args, *session.args), engine.code_flag)
 
 
 def _recipe(config: Config, session: Session, workshop: Workshop) -> list[str]:

@@ -16,6 +16,7 @@ from harness.gemm import GEMM
 from harness.records.cell import Cell, PlannedCell
 from harness.records.store import Store
 from harness.sweeps.cached import cached_words
+from harness.sweeps.checkpoint_problems import unfingerprinted_code
 from harness.sweeps.estimate import engine_start_s
 from harness.sweeps.kinds import KINDS, measured_in
 from harness.sweeps.plan import Plan
@@ -55,9 +56,8 @@ def print_plan(
         console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
         console.print(_command(session, engine, prepared.workshop), markup=False, highlight=False)
         repaired = repair_words(session.config_overrides) if session.config_overrides else None
-        for said in filter(
-            None, (session.without_recipe, repaired, *_remarks(prepared, session, pending), cost(pending))
-        ):
+        remarks = (session.without_recipe, repaired, unfingerprinted_code(session, engine))
+        for said in filter(None, (*remarks, *_remarks(prepared, session, pending), cost(pending))):
             console.print(f"  {said}", markup=False, highlight=False)
         table = Table("cell", "kind", "fingerprint", "state", "estimate")
         for cell in session.cells:

@@ -17,6 +17,7 @@ from harness.engines.credentials import split_url
 from harness.engines.model_list import is_served
 from harness.errors import DiskFull, HarnessError
 from harness.records.engine_facts import EngineFacts
+from harness.sweeps.checkpoint_problems import unfingerprinted_code
 from harness.sweeps.measure_cell import Measuring
 from harness.sweeps.run import Run
 from harness.sweeps.session import Session
@@ -91,6 +92,8 @@ class ServedSession:
         confirm([session.config_overrides], session.checkpoint, session.recipe, engine.release)
         if session.config_overrides:
             self.run.progress.say(f"{session.name}: {repair_words(session.config_overrides)}")
+        if said := unfingerprinted_code(session, engine):
+            self.run.progress.say(f"{session.name}: {said}")
         return checkpoint
 
     def confirm_content(self) -> None:
@@ -98,6 +101,7 @@ class ServedSession:
         session = self.session
         if session.weights is None:
             return
+        self.prepared.workshop.confirm_downloaded(session.checkpoint)
         if self.prepared.workshop.identity(session.checkpoint, session.recipe) != session.weights:
             raise HarnessError(
                 f"checkpoint {session.checkpoint} has changed since the sweep was planned; run the command again"

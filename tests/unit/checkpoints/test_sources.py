@@ -41,6 +41,9 @@ def test_what_is_wrong_with_a_checkpoint_is_named(tmp_path):
     assert "no such directory" in source(str(tmp_path / "nowhere")).problems()[0]
     (good / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": "model-00002.safetensors"}}))
     assert "model-00002.safetensors" in source(str(good)).problems()[0]
+    (good / "model.safetensors.index.json").write_text('{"metadata": {')
+    (cut,) = source(str(good)).problems()
+    assert "good/model.safetensors.index.json: Expecting property name" in cut and "line 1 column 15; download" in cut
     (good / "config.json").unlink()
     assert "no config.json" in source(str(good)).problems()[0]
     assert "neither a directory here nor a hub id" in source("no such thing").problems()[0]

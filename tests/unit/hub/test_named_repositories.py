@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from harness.checkpoints.named_repositories import Named, argument_commits, code_commits, in_arguments
+from harness.checkpoints.named_repositories import (
+    Named,
+    argument_commits,
+    code_commits,
+    code_problems,
+    code_words,
+    in_arguments,
+)
 from harness.checkpoints.prepare import identity, tokenizer_identity
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
@@ -130,3 +137,25 @@ def test_code_of_a_model_on_the_hub_is_its_commit(small_hub, hub_cache, folder, 
     snapshot.parent.mkdir(parents=True)
     folder.rename(snapshot)
     assert identity("org/model", None, NONE) == {"hub": "org/model", "commit": ONE, "code": {"org/code": TWO}}
+
+
+TRUST = "--trust-remote-code"
+
+
+@pytest.mark.parametrize("arguments", [[TRUST], ["--trust_remote_code"], ["--trust-remote-code=true"]])
+def test_code_that_an_engine_would_run_must_have_a_commit(small_hub, folder, arguments):
+    small_hub.add("models", "org/code", ONE)  # and no org/slow
+    (said,) = code_problems(str(folder), arguments, TRUST)
+    assert said.startswith(f"checkpoint {folder}: its auto_map names code of org/slow: ") and len(said) > 120
+    assert code_words(str(folder), arguments, TRUST) is None
+
+
+def test_code_that_is_not_run_and_has_no_commit_is_said(small_hub, folder):
+    small_hub.add("models", "org/code", ONE)
+    assert code_commits(str(folder)) == {"org/code": ONE}
+    assert code_problems(str(folder), [], TRUST) == [] == code_problems(str(folder), [TRUST], None)
+    said = code_words(str(folder), ["--dtype", "auto"], TRUST)
+    assert said.startswith("the fingerprint has no commit of the code that auto_map names") and "org/slow (" in said
+    small_hub.add("models", "org/slow", TWO)
+    small_hub.forget()
+    assert code_words(str(folder), [], TRUST) is None and code_problems(str(folder), [TRUST], TRUST) == []
