@@ -18,7 +18,7 @@ from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
 from harness.records.item import Item, TextWindow
 from harness.records.load_result import CapacityResult, LoadResult
-from harness.records.manifest import LeftOut, Manifest, Scenario, Variant
+from harness.records.manifest import LeftOut, Manifest, Published, Scenario, Variant
 from harness.records.record import Record
 from harness.records.request import Request
 from harness.records.result import Result
@@ -99,7 +99,7 @@ class Study:
     scenarios: dict[str, Scenario]
     margin: float  # non-inferiority margin on recovery
     seed: int
-    published: tuple[dict[str, Any], ...]
+    published: tuple[Published, ...]
     command: str
     config: dict[str, Any]
     host: HostFacts

@@ -1,10 +1,9 @@
 """A cell: the unit of work and of storage."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
-from harness.records.fields import Stored
+from harness.records.fields import Json, Stored
 from harness.records.point import LoadPoint
 
 T = TypeVar("T")
@@ -15,8 +14,8 @@ class Cell(Stored):
     """What is measured once: a variant with a suite, with a scenario at a load point, or with a layer's product."""
 
     key: str
-    kind: str  # accuracy | load | judge | gemm
-    variant: str
+    kind: str = ""  # accuracy | load | judge | gemm
+    variant: str = ""
     fingerprint: str = ""  # of everything that can change its result, and nothing else; empty in the oldest manifests
     suite: str | None = None
     scenario: str | None = None
@@ -66,7 +65,7 @@ class Cell(Stored):
             parts.append(f"repeat {self.repeat + 1}")
         return " · ".join(parts)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return the cell as a record and a manifest hold it."""
         return {
             **{"key": self.key, "kind": self.kind, "variant": self.variant, "fingerprint": self.fingerprint},
@@ -76,24 +75,9 @@ class Cell(Stored):
             "repeat": self.repeat,
         }
 
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        point = stored.get("point")
-        return cls(
-            stored["key"],
-            stored.get("kind") or "",
-            stored.get("variant") or "",
-            stored.get("fingerprint") or "",
-            stored.get("suite"),
-            stored.get("scenario"),
-            LoadPoint.from_json(point) if point else None,
-            stored.get("layer"),
-            int(stored.get("repeat") or 0),
-        )
-
 
 @dataclass(frozen=True)
 class PlannedCell(Cell):
     """A cell of a plan, with what its fingerprint is the hash of."""
 
-    inputs: dict[str, Any] = field(default_factory=dict, repr=False)
+    inputs: Json = field(default_factory=dict, repr=False)

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
@@ -41,7 +41,7 @@ class Stored:
 
     def to_json(self) -> dict[str, Any]:
         stored: dict[str, Any] = {}
-        for part in _parts(type(self)):
+        for part in parts_of(type(self)):
             value = getattr(self, part.name)
             if part.prefix is not None:
                 stored |= {part.prefix + name: one for name, one in value.to_json().items()}
@@ -59,11 +59,11 @@ class Stored:
     @classmethod
     def _read(cls, stored: Mapping[str, Any], prefix: str) -> Self:
         known: dict[str, Any] = {}
-        for part in _parts(cls):
+        for part in parts_of(cls):
             if part.inlined is not None:
                 known[part.name] = part.inlined._read(stored, f"{prefix}{part.prefix}")
             elif part.rest:
-                names = {one.name for one in _parts(cls)}
+                names = {one.name for one in parts_of(cls)}
                 known[part.name] = {name: value for name, value in stored.items() if name not in names}
             elif (value := stored.get(prefix + part.name)) is not None:
                 known[part.name] = part.read(value) if part.read else value
@@ -71,15 +71,17 @@ class Stored:
 
     def later_fields(self) -> dict[str, Any]:
         """Return the fields declared with `later` that differ from their defaults."""
-        parts = [part for part in _parts(type(self)) if part.later]
+        parts = [part for part in parts_of(type(self)) if part.later]
         return {part.name: value for part in parts if (value := getattr(self, part.name)) != part.default}
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A field of a stored class. `read`: what makes its value of the JSON value; None: that is the value."""
 
     name: str
+    hint: Any  # its type
+    required: bool  # it has no default
     read: Read | None
     later: bool
     rest: bool
@@ -88,16 +90,19 @@ class _Part:
     default: Any
 
 
-def _parts(cls: type[Stored]) -> tuple[_Part, ...]:
+def parts_of(cls: type[Stored]) -> tuple[Part, ...]:
+    """Return the fields of a stored class, in the order in which they are stored."""
     return _declared(cls)  # type: ignore[arg-type]  # mypy takes a dataclass's type for unhashable
 
 
 @functools.cache
-def _declared(cls: type[Stored]) -> tuple[_Part, ...]:
+def _declared(cls: type[Stored]) -> tuple[Part, ...]:
     hints = get_type_hints(cls)
     return tuple(
-        _Part(
+        Part(
             name=one.name,
+            hint=hints[one.name],
+            required=one.default is MISSING and one.default_factory is MISSING,
             read=_reader(hints[one.name]),
             later=LATER in one.metadata,
             rest=REST in one.metadata,
@@ -131,7 +136,7 @@ def _values(read: Read | None) -> Read | None:
 def _stored(value: Any) -> Any:
     if isinstance(value, Stored):
         return value.to_json()
-    if isinstance(value, tuple) and value and isinstance(value[0], Stored):
+    if isinstance(value, tuple | list) and value and isinstance(value[0], Stored):
         return [one.to_json() for one in value]
     if isinstance(value, dict):
         return {name: _stored(one) for name, one in value.items()}

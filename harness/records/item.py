@@ -3,9 +3,9 @@
 A name whose value is None is left out of the JSON, but for NULLABLE: readers of other tools expect these in every row.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+
+from harness.records.fields import Json, Stored
 
 UNREADABLE = "unreadable"  # finish_reason of an item whose answer no try could read
 NULLABLE = frozenset({"group", "prompt_hash", "finish_reason", "completion_tokens"})
@@ -26,11 +26,11 @@ _WINDOW = (
 
 
 @dataclass(frozen=True)
-class Preference:
+class Preference(Stored):
     """How far an answer is preferred to its reference, 0 to 1, when shown first and when shown second."""
 
-    shown_first: float | None
-    shown_second: float | None
+    shown_first: float | None = None
+    shown_second: float | None = None
 
     @property
     def value(self) -> float | None:
@@ -39,12 +39,9 @@ class Preference:
             return None
         return (self.shown_first + self.shown_second) / 2
 
-    def to_json(self) -> dict[str, float | None]:
-        return {"shown_first": self.shown_first, "shown_second": self.shown_second}
-
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Answer(Stored):
     """One answer of the model under test."""
 
     response: str = ""
@@ -55,12 +52,8 @@ class Answer:
     parsed: bool | None = None  # running it left a function of the asked name
     status: str | None = None  # pass | fail | timeout, or what its sandbox was stopped for
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return _object(self, _ANSWER)
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> "Answer":
-        return cls(**{name: row[name] for name in _ANSWER if row.get(name) is not None})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,24 +79,12 @@ class Item(Answer):
     def key(self) -> tuple[str, str | None, str | None]:
         return self.id, self.doc_hash, self.prompt_hash
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return _object(self, _JUDGED if self.preference else _GENERATED)
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> "Item":
-        known = {name: row[name] for name in _NAMES if row.get(name) is not None}
-        if samples := known.get("samples"):
-            known["samples"] = tuple(map(Answer.from_json, samples))
-        if preference := known.get("preference"):
-            known["preference"] = Preference(preference.get("shown_first"), preference.get("shown_second"))
-        return cls(**known)
-
-
-_NAMES = tuple(one.name for one in fields(Item))
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextWindow:
+class TextWindow(Stored):
     """A window of a text whose tokens were scored. Arrays are base64 of little-endian uint32 and float32."""
 
     id: str
@@ -123,22 +104,10 @@ class TextWindow:
     def key(self) -> tuple[str, str | None, str | None]:
         return self.id, self.doc_hash, self.prompt_hash
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return _object(self, _WINDOW)
 
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> "TextWindow":
-        return cls(**{name: row[name] for name in _WINDOW if row.get(name) is not None})
 
-
-def _object(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    found = {}
-    for name in names:
-        one = getattr(value, name)
-        if name == "samples":
-            one = [sample.to_json() for sample in one] or None
-        if isinstance(one, Preference):
-            one = one.to_json()
-        if one is not None or name in NULLABLE:
-            found[name] = one
-    return found
+def _object(value: Stored, names: tuple[str, ...]) -> Json:
+    stored = Stored.to_json(value)
+    return {name: stored[name] for name in names if stored[name] not in (None, ()) or name in NULLABLE}

@@ -1,17 +1,18 @@
 """The manifest of a sweep (sweep.json): what it meant to measure. With the records, all that a report needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from harness.records.cell import Cell
-from harness.records.fields import Stored
+from harness.records.fields import Json, Stored, optional
 from harness.records.host_facts import HostFacts
 
 WHOLE_VARIANT = "variant"  # LeftOut.part
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(Stored):
     """A variant as readers need it. Of its scheme: the words of config/schemes.py."""
 
     name: str
@@ -33,23 +34,22 @@ class Variant:
         """Whether what is measured in `cell` is this variant's: its own cells, and the suites of `accuracy_of`."""
         return cell.variant == ((self.accuracy_of if cell.suite else None) or self.name)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         scheme = {name: getattr(self, name) for name in _SCHEME}
         others = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("name", "label", *_SCHEME)}
         return {"label": self.label, "scheme": scheme, **others}
 
     @classmethod
-    def from_json(cls, name: str, stored: dict[str, Any]) -> Self:
-        flat = (stored.get("scheme") or {}) | stored
-        known = {f.name: flat[f.name] for f in fields(cls) if flat.get(f.name) is not None}
-        return cls(**known | {"name": name, "label": known.get("label") or name})
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Read a variant with its `name`, which a manifest has as its key."""
+        return super().from_json({"label": stored["name"], **(stored.get("scheme") or {}), **stored})
 
 
 _SCHEME = ("weights", "activations", "sparsity", "kv_cache")
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Scenario(Stored):
     """`slo` holds the limits in milliseconds, {"itl_ms_p99": 50.0, ...}; readers get only those that are set."""
 
     name: str
@@ -58,17 +58,18 @@ class Scenario:
     slo: dict[str, float]
     tiers: dict[str, dict[str, float]] = field(default_factory=dict)  # more objectives, of the same form
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         shape = {"prompt_tokens": self.prompt_tokens, "output_tokens": self.output_tokens}
         return {**shape, "slo": self.slo, **({"tiers": self.tiers} if self.tiers else {})}
 
     @classmethod
-    def from_json(cls, name: str, stored: dict[str, Any]) -> Self:
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Read a scenario with its `name`, which a manifest has as its key."""
         tiers = {tier: _limits(given) for tier, given in (stored.get("tiers") or {}).items()}
-        return cls(name, stored["prompt_tokens"], stored["output_tokens"], _limits(stored.get("slo")), tiers)
+        return super().from_json({**stored, "slo": _limits(stored.get("slo")), "tiers": tiers})
 
 
-def _limits(stored: dict[str, Any] | None) -> dict[str, float]:
+def _limits(stored: Mapping[str, float | None] | None) -> dict[str, float]:
     return {key: float(limit) for key, limit in (stored or {}).items() if limit is not None}
 
 
@@ -82,21 +83,21 @@ class LeftOut(Stored):
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Published(Stored):
     """A figure of somebody else's study: a suite's score, or a number of analysis/scalars.py."""
 
-    variant: str = ""
-    suite: str | None = None
-    metric: str | None = None
-    value: float = 0.0
-    source: str = ""
-    gpu: str | None = None  # a pattern for the names of the GPUs that it is of
-    against: str | None = None  # the variant that a speed-up is over; None: the baseline
+    variant: str
+    suite: str | None = optional()
+    metric: str | None = optional()
+    value: float
+    against: str | None = optional()  # the variant that a speed-up is over; None: the baseline
+    gpu: str | None = optional()  # a pattern for the names of the GPUs that it is of
+    source: str
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Stored):
     """The last plan of a sweep and its resolved configuration."""
 
     name: str
@@ -106,7 +107,7 @@ class Manifest:
     suites: tuple[str, ...] = ()
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     margin: float = 0.01  # non-inferiority margin on recovery
-    published: tuple[dict[str, Any], ...] = ()
+    published: tuple[Published, ...] = ()
     report: dict[str, Any] = field(default_factory=dict)  # analysis/settings.py reads it
     checks: dict[str, Any] = field(default_factory=dict)  # and this
     left_out: tuple[LeftOut, ...] = ()  # not supported on this machine
@@ -122,42 +123,15 @@ class Manifest:
     def seed(self) -> int:
         return int(self.config.get("seed") or 0)
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "description": self.description,
-            "baseline": self.baseline,
-            "variants": {name: variant.to_json() for name, variant in self.variants.items()},
-            "suites": list(self.suites),
-            "scenarios": {name: scenario.to_json() for name, scenario in self.scenarios.items()},
-            "margin": self.margin,
-            "published": list(self.published),
-            "report": self.report,
-            "checks": self.checks,
-            "left_out": [entry.to_json() for entry in self.left_out],
-            "command": self.command,
-            "config": self.config,
-            "cells": [cell.to_json() for cell in self.cells],
-            "host": self.host.to_json(),
-            "harness": self.harness,
-            "data": self.data,
-            "revisions": self.revisions,
-        }
+    def to_json(self) -> Json:
+        return {"name": self.name, "description": self.description, **super().to_json()}
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Self:
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read a manifest that manifest_check.py finds no fault in; older ones lack fields."""
-        known = {f.name: stored[f.name] for f in fields(cls) if stored.get(f.name) is not None}
-        return cls(
-            **known
-            | {
-                "variants": {name: Variant.from_json(name, v) for name, v in stored["variants"].items()},
-                "suites": tuple(stored["suites"]),
-                "scenarios": {name: Scenario.from_json(name, s) for name, s in stored["scenarios"].items()},
-                "margin": float(known.get("margin", 0.01)),
-                "published": tuple(known.get("published", ())),
-                "left_out": tuple(map(LeftOut.from_json, known.get("left_out", ()))),
-                "cells": tuple(map(Cell.from_json, stored["cells"])),
-                "host": HostFacts.from_json(stored.get("host") or {}),
-            }
-        )
+        named = {part: _named(stored[part]) for part in ("variants", "scenarios")}
+        return super().from_json({**stored, **named})
+
+
+def _named(stored: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: {**one, "name": name} for name, one in stored.items()}

@@ -1,31 +1,25 @@
 """What a sweep's manifest (sweep.json) must be: the form that reports rely on."""
 
-from typing import Any
-
-from harness.records.record_check import CELL
+from harness.records.cell import Cell
+from harness.records.fields import Json
+from harness.records.manifest import Manifest, Scenario, Variant
 from harness.records.shapes import NUMBER, Maybe, mismatch
+from harness.records.stored_shape import shape_of
 
 OBJECT, TEXT = Maybe(dict), Maybe(str)
 VARIANT = {
-    **{"label": TEXT, "checkpoint": TEXT, "checkpoint_bytes": Maybe(NUMBER), "gpus": Maybe(int)},
+    **shape_of(Variant),
+    **{"name": TEXT, "label": TEXT, "deployment": OBJECT},
     "scheme": Maybe({"weights": TEXT, "activations": TEXT, "sparsity": TEXT}),
-    **{"deployment_of": TEXT, "deployment": OBJECT, "load_checkpoint": TEXT, "accuracy_of": TEXT, "emulated": TEXT},
 }
+LIMITS = {str: Maybe(NUMBER)}
+SCENARIO = {**shape_of(Scenario), "name": TEXT, "slo": Maybe(LIMITS), "tiers": Maybe({str: LIMITS})}
 METRIC = {"variant": TEXT, "metric": TEXT, "value": NUMBER, "tolerance": NUMBER, "source": TEXT}
 MANIFEST = {
-    "name": str,
-    "description": TEXT,
-    "baseline": str,
+    **shape_of(Manifest),
     "variants": {str: VARIANT},
     "suites": [str],
-    "scenarios": {
-        str: {
-            **{"prompt_tokens": int, "output_tokens": int, "slo": Maybe({str: Maybe(NUMBER)})},
-            "tiers": Maybe({str: {str: Maybe(NUMBER)}}),
-        }
-    },
-    "margin": Maybe(NUMBER),
-    "published": Maybe([{"value": NUMBER, "variant": str, "suite": TEXT, "metric": TEXT, "source": str}]),
+    "scenarios": {str: SCENARIO},
     "report": Maybe(
         {
             "price": Maybe({"per_gpu_hour": Maybe(NUMBER), "currency": TEXT, "date": TEXT, "source": TEXT}),
@@ -34,17 +28,13 @@ MANIFEST = {
         }
     ),
     "checks": Maybe({"metrics": Maybe([METRIC]), "schemes": Maybe({str: str})}),
-    "left_out": Maybe([{"part": str, "variant": str, "label": str, "reason": str}]),
-    "command": TEXT,
     "config": Maybe({"seed": Maybe(int), "engine": OBJECT, "mlflow": OBJECT}),
-    "cells": [{**CELL, "kind": str, "variant": str}],
-    "host": OBJECT,
-    "harness": TEXT,
-    "data": TEXT,
+    "cells": [{**shape_of(Cell), "kind": str, "variant": str}],
+    "host": Maybe({"gpus": Maybe([(str, dict)])}),
 }
 
 
-def manifest_fault(manifest: dict[str, Any]) -> str | None:
+def manifest_fault(manifest: Json) -> str | None:
     """Return what a manifest cannot be: ``suites is missing``. None if it can."""
     if wrong := mismatch(manifest, MANIFEST):
         return wrong
@@ -56,7 +46,7 @@ def manifest_fault(manifest: dict[str, Any]) -> str | None:
     return None
 
 
-def _cell_fault(cell: dict[str, Any], manifest: dict[str, Any]) -> str | None:
+def _cell_fault(cell: Json, manifest: Json) -> str | None:
     if cell["variant"] not in manifest["variants"]:
         return "is of none of its variants"
     if cell["kind"] in ("accuracy", "judge") and cell.get("suite") not in manifest["suites"]:

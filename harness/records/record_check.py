@@ -8,108 +8,58 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from harness.records.accuracy_result import AccuracyResult, Score
+from harness.records.fields import Json
+from harness.records.gemm_result import GemmResult, ProductRow
+from harness.records.item import Item
+from harness.records.judge_details import JudgeDetails
+from harness.records.load_result import CapacityResult, LoadResult
 from harness.records.metrics import QUANTILES, SLACK, highest
+from harness.records.record import Record
+from harness.records.request import Request
 from harness.records.shapes import NUMBER, Maybe, mismatch
+from harness.records.stored_shape import shape_of
 
-ANY = object
-COUNT = Maybe(int)
 OBJECT = Maybe(dict)
 TEXT = Maybe(str)
-POINT = {"profile": str, "rate_rps": Maybe(NUMBER), "requests": COUNT, "concurrency": COUNT}
-CELL = {
-    "key": str,
-    "kind": TEXT,
-    "variant": TEXT,
-    "fingerprint": TEXT,
-    **{"suite": TEXT, "scenario": TEXT, "layer": TEXT, "point": Maybe(POINT), "repeat": COUNT},
-}
-USAGE = {"requests": NUMBER, "prompt_tokens": NUMBER, "completion_tokens": NUMBER}
-COST = {
-    "amount": NUMBER,
-    "currency": str,
-    "per_million_prompt_tokens": Maybe(NUMBER),
-    "per_million_completion_tokens": Maybe(NUMBER),
-}
-GPU = {"power_w_mean": Maybe(NUMBER), "busy_samples": Maybe(NUMBER), "throttle": Maybe({str: Maybe(NUMBER)})}
 RECORD = {
-    "cell": CELL,
+    **shape_of(Record),
     "fingerprint": str,
     "inputs": Maybe({"scenario": Maybe((dict, str)), "point": OBJECT}),
     "result": OBJECT,
-    "flags": Maybe([{"code": str, "level": str, "message": TEXT}]),
     "engine": Maybe(
         {
-            **{"kind": TEXT, "version": TEXT, "command": Maybe((str, [ANY])), "log": TEXT},
+            **{"kind": TEXT, "version": TEXT, "command": Maybe((str, [object])), "log": TEXT},
             "kernels": Maybe([{"layer": TEXT, "kernel": TEXT}]),
-            "schemes": Maybe(({str: Maybe((NUMBER, str, dict))}, [ANY])),
+            "schemes": Maybe(({str: Maybe((NUMBER, str, dict))}, [object])),
             "checkpoint": OBJECT,
         }
     ),
-    "host": OBJECT,
-    "started_at": TEXT,
-    "duration_s": Maybe(NUMBER),
-    "harness": TEXT,
-    "usage": Maybe(USAGE),
-    "cost": Maybe(COST),
-    "files": Maybe({str: {"count": int, "blake3": str}}),
-    "telemetry": Maybe({"gpus": Maybe([GPU]), "energy_j": Maybe(NUMBER), "window_s": Maybe([NUMBER])}),
+    "host": Maybe({"gpus": Maybe([(str, dict)])}),
 }
 WITHOUT_DIGEST = ("inputs", "result", "flags", "engine", "host", "started_at", "duration_s", "harness")
 
-SCORES = {
-    "primary": str,
-    "scores": {str: {"value": NUMBER, "n": int}},
-    "counts": Maybe({str: Maybe(NUMBER)}),
-    "data": Maybe({"source": TEXT, "name": TEXT, "digest": TEXT, "population": COUNT}),
-    "details": OBJECT,
+SCORES = {**shape_of(AccuracyResult), "primary": str, "scores": {str: shape_of(Score)}}
+RESULTS = {
+    "accuracy": SCORES,
+    "judge": {**SCORES, "details": Maybe(shape_of(JudgeDetails))},
+    "load": shape_of(LoadResult) | shape_of(CapacityResult),
+    "gemm": shape_of(GemmResult),
 }
-PAIRS = {"accuracy": Maybe(NUMBER), "low": Maybe(NUMBER), "high": Maybe(NUMBER), "pairs": Maybe(NUMBER)}
-BIAS = {f"position_bias{part}": Maybe(NUMBER) for part in ("", "_low", "_high")}
-CALIBRATION = {**PAIRS, **BIAS, "same_length": Maybe(PAIRS), "by_kind": Maybe({str: PAIRS}), "instructions": COUNT}
-JUDGED = {
-    **SCORES,
-    "details": Maybe(
-        {"calibration": Maybe(CALIBRATION), "parse_rate": Maybe(NUMBER), "length_difference": Maybe(NUMBER)}
-    ),
+ITEM = {**shape_of(Item), "id": (str, int), "scores": Maybe({str: Maybe(NUMBER)})}
+ROWS = {
+    "accuracy": ITEM,
+    "judge": ITEM,
+    "load": {**shape_of(Request), "index": int},
+    "gemm": {**shape_of(ProductRow), "times_s": [NUMBER]},
 }
-LOAD = {"slo": OBJECT, "window": TEXT, "window_s": Maybe([NUMBER]), "errors": Maybe({str: int})}
-GEMM = {
-    **{"layer": str, "n": int, "k": int, "count": int, "format": str},
-    "absent": Maybe([{"kernel": str, "reason": str}]),
-    "roofline": Maybe({"name": str, "source": str, "bandwidth": NUMBER, "peak": {str: NUMBER}}),
-}
-RESULTS = {"accuracy": SCORES, "judge": JUDGED, "load": LOAD, "gemm": GEMM}
-
-ITEM = {
-    "id": (str, int),
-    **{"group": TEXT, "doc_hash": TEXT, "prompt_hash": TEXT, "response": TEXT, "finish_reason": TEXT},
-    "scores": Maybe({str: Maybe(NUMBER)}),
-    "completion_tokens": Maybe(NUMBER),
-    "logprobs": Maybe({str: Maybe(NUMBER)}),
-    "preference": OBJECT,
-}
-REQUEST = {
-    "index": int,
-    "intended_s": Maybe(NUMBER),
-    "sent_s": Maybe(NUMBER),
-    "token_s": Maybe([NUMBER]),
-    "completion_tokens": Maybe(NUMBER),
-    "error": OBJECT,
-}
-PRODUCT = {
-    **{"batch": int, "kernel": str, "role": str, "note": TEXT, "clock": TEXT},
-    "times_s": [NUMBER],
-    "baseline_times_s": Maybe([NUMBER]),
-    **{"error": Maybe(NUMBER), "bound": NUMBER, "flops": NUMBER, "bytes": NUMBER},
-}
-ROWS = {"accuracy": ITEM, "judge": ITEM, "load": REQUEST, "gemm": PRODUCT}
 
 _SHARE_SCORES = re.compile(
     r"acc(_\w+)?|exact_match\w*|pass@\w+|\w*win_rate\w*"
 )  # others, like rouge1_max, have no bounds
 
 
-def record_fault(record: dict[str, Any]) -> str | None:
+def record_fault(record: Json) -> str | None:
     """Return what a record cannot be, or None."""
     if wrong := mismatch(record, RECORD):
         return wrong
@@ -124,7 +74,7 @@ def record_fault(record: dict[str, Any]) -> str | None:
     return result_fault(record["cell"].get("kind"), record.get("result") or {})
 
 
-def result_fault(kind: str | None, result: dict[str, Any]) -> str | None:
+def result_fault(kind: str | None, result: Json) -> str | None:
     """Return what the result of a cell of this kind cannot be: ``result.itl_ms_p50 is -5.0``. None if it can."""
     if kind not in RESULTS:
         return None
@@ -133,7 +83,7 @@ def result_fault(kind: str | None, result: dict[str, Any]) -> str | None:
     return _FAULT_OF_RESULT[kind](result)
 
 
-def _score_fault(result: dict[str, Any]) -> str | None:
+def _score_fault(result: Json) -> str | None:
     scores = result["scores"]
     if scores and result["primary"] not in scores:
         return f"result.primary is {result['primary']!a}, of which there is no score"
@@ -144,7 +94,7 @@ def _score_fault(result: dict[str, Any]) -> str | None:
     return None
 
 
-def _load_fault(result: dict[str, Any]) -> str | None:
+def _load_fault(result: Json) -> str | None:
     for name, value in result.items():
         if value is None or (most := highest(name)) is None:
             continue
@@ -157,7 +107,7 @@ def _load_fault(result: dict[str, Any]) -> str | None:
     return None
 
 
-def rows_fault(record: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
+def rows_fault(record: Json, rows: list[Json]) -> str | None:
     """Return what the rows of a record cannot be, by themselves or beside its result; None if they can."""
     kind, result = record["cell"].get("kind"), record.get("result") or {}
     if kind not in ROWS:
@@ -168,7 +118,7 @@ def rows_fault(record: dict[str, Any], rows: list[dict[str, Any]]) -> str | None
     return _FAULT_OF_ROWS[kind](result, rows)
 
 
-def _items_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
+def _items_fault(result: Json, rows: list[Json]) -> str | None:
     items = (result.get("counts") or {}).get("items")
     if items is not None and len(rows) < items:
         return f"{len(rows)} rows for {items} items"
@@ -183,7 +133,7 @@ def _items_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | No
     for name, score in result["scores"].items():
         if wrong := _mean_fault(rows, name, score, repr(name)):
             return wrong
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[Json]] = {}
     for row in rows:
         groups.setdefault(row.get("group") or "", []).append(row)
     for group, score in _objects((result.get("details") or {}).get("groups")):
@@ -192,7 +142,7 @@ def _items_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | No
     return None
 
 
-def _mean_fault(rows: list[dict[str, Any]], score: str, told: dict[str, Any], what: str) -> str | None:
+def _mean_fault(rows: list[Json], score: str, told: Json, what: str) -> str | None:
     found = [(row.get("scores") or {}).get(score) for row in rows]
     values = [value for value in found if value is not None]
     if not values or len(values) < len(found) or abs(sum(values) / len(values) - told["value"]) <= SLACK:
@@ -200,11 +150,11 @@ def _mean_fault(rows: list[dict[str, Any]], score: str, told: dict[str, Any], wh
     return f"the rows give {what} = {sum(values) / len(values):.6g}, the record says {told['value']:.6g}"
 
 
-def _objects(groups: Any) -> Iterable[tuple[str, dict[str, Any]]]:
+def _objects(groups: Any) -> Iterable[tuple[str, Json]]:
     return groups.items() if mismatch(groups, {str: {"value": NUMBER, "n": int}}) is None else ()
 
 
-def _windows_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
+def _windows_fault(result: Json, rows: list[Json]) -> str | None:
     from base64 import b64decode
 
     for number, row in enumerate(rows, 1):
@@ -224,7 +174,7 @@ def _windows_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | 
     return None
 
 
-def _requests_fault(result: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
+def _requests_fault(result: Json, rows: list[Json]) -> str | None:
     import numpy as np
 
     ended = 0

@@ -8,15 +8,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+Shape = Any
 NUMBER = object()  # finite, no boolean
 
 
 @dataclass(frozen=True)
 class Maybe:
-    shape: Any
+    shape: Shape
 
 
-def mismatch(value: Any, shape: Any, where: str = "") -> str | None:
+def mismatch(value: Any, shape: Shape, where: str = "") -> str | None:
     """Return what differs from the shape first: ``result.scores is a list``. None if nothing does."""
     if isinstance(shape, Maybe):
         return None if value is None else mismatch(value, shape.shape, where)
@@ -43,7 +44,7 @@ def mismatch(value: Any, shape: Any, where: str = "") -> str | None:
     return None
 
 
-def _items(value: Any, shape: Any, where: str) -> str | None:
+def _items(value: Any, shape: Shape, where: str) -> str | None:
     if not isinstance(value, list):
         return f"{where} is {said(value)}"
     if shape is NUMBER and set(map(type, value)) <= {int, float}:  # token times: most of what a store holds

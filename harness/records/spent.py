@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from blake3 import blake3
 
 from harness.records import SCHEMA
-from harness.records.record_check import COST, USAGE
 from harness.records.shapes import mismatch
 from harness.records.stored_json import Damaged, parse_object
+from harness.records.stored_shape import shape_of
 from harness.records.usage import SpentBeside
 from harness.redaction.masked_data import mask_data
 
-LINE = {"what": str, "usage": USAGE, "cost": COST}
+LINE = shape_of(SpentBeside)
 
 
 def spent_text(lines: Sequence[SpentBeside]) -> str:

@@ -22,7 +22,7 @@ from harness.errors import HarnessError, PreflightError
 from harness.machine import disk, host, scratch
 from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
-from harness.records.manifest import Manifest, Scenario, Variant
+from harness.records.manifest import Manifest, Published, Scenario, Variant
 from harness.records.store import Store
 from harness.redaction.masking import mask
 from harness.report.flag_catalogue import remedies
@@ -119,9 +119,7 @@ def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: 
             for name, scenario in config.scenarios.items()
         },
         margin=config.margin,
-        published=tuple(
-            {key: value for key, value in asdict(entry).items() if value is not None} for entry in config.published
-        ),
+        published=tuple(Published(**asdict(entry)) for entry in config.published),
         report=asdict(config.report),
         checks=asdict(config.checks),
         left_out=prepared.left_out,

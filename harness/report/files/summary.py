@@ -126,7 +126,7 @@ def summary(findings: Findings) -> Json:
         ],
         "spending": [asdict(one) for one in spending(study)],
         "gemm": gemm_entry(findings),
-        "published": list(study.published),
+        "published": [figure.to_json() for figure in study.published],
         "fronts": [
             {
                 "name": front.name,

@@ -10,7 +10,6 @@ from harness.analysis.scalars import scalars
 from harness.analysis.speed.performance import at
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
-from harness.records.manifest import Published
 from harness.report.tables.table import Table, Td, best, name_of, table
 from harness.report.words import NONE, capacity_gain, measured, number, percent, points, size, times
 
@@ -123,7 +122,7 @@ def _capacity(findings: Findings, name: str, mean: Td) -> Td:
 
 def published_table(findings: Findings) -> Table:
     study, rows = findings.study, []
-    for figure in map(Published.from_json, study.published):
+    for figure in study.published:
         variant, suite, metric, over = figure.variant, figure.suite, figure.metric, figure.against
         value = float(figure.value)
         if suite:
