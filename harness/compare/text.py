@@ -4,7 +4,7 @@ from harness.analysis.comparison import Comparison
 from harness.analysis.decision.gates import Check
 from harness.report.tables import comparison as tables
 from harness.report.tables.table import Table, Td
-from harness.report.words import verdicts
+from harness.report.verdicts import verdicts
 from harness.untrusted.visible import visible
 
 COLOURS = {"good": "\033[32m", "bad": "\033[31m", "warn": "\033[33m"}

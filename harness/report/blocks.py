@@ -12,7 +12,7 @@ from harness.analysis import Findings, Study
 from harness.analysis.study import Cell
 from harness.report.figures.figures import Figure
 from harness.report.tables.table import Table
-from harness.report.words import Verdict
+from harness.report.verdicts import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,8 @@ from harness.report.tables.performance import front_table, ladder_table
 from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
 from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
-from harness.report.words import slo, verdicts
+from harness.report.verdicts import verdicts
+from harness.report.words import slo
 from harness.untrusted.names import file_name
 
 CURVES = (
@@ -46,7 +47,7 @@ CURVES = (
 )
 PARETO = (
     "Up and right is better. Both axes are relative to the baseline, geometric mean over scenarios; bars are 95 % "
-    "intervals. Dotted: the front, by point estimates. Pale: another variant is at least as good on both axes."
+    "intervals. Dotted: the front, by point estimates. Pale: another variant's intervals lie above on both axes."
 )
 ENVELOPES = (
     "At an equal number of GPUs. Lines: one deployment each, as often as the GPUs allow. Wide and pale: the envelope, "

@@ -5,7 +5,7 @@ from harness.analysis.decision.recommend import Recommendation, Wanted
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.validity import simulated
 from harness.report.slo_answer import NOT_TRIED, slo_answer
-from harness.report.words import about, times
+from harness.report.words import items_needed, times
 
 NOUNS = {"capacity": "capacity at the SLO", "latency": "single-stream latency", "throughput": "throughput"}
 CLAIMS = {
@@ -30,7 +30,7 @@ def _ship(findings: Findings, found: Recommendation, measure: str) -> str:
     first, *others = found.ship
     label, study = findings.study.label, findings.study
     claim = CLAIMS[measure].format(times(found.gains[first]))
-    said = f"Ship {label(first)}: {_safe(findings, found, 'it is')}, and {claim}."
+    said = f"Ship {label(first)}: it is {_safe(findings, found)}, and {claim}."
     if others:
         rest = _listed([f"{label(name)} ({times(found.gains[name])})" for name in others])
         said += f" {rest} {'is' if len(others) == 1 else 'are'} not told apart from it."
@@ -43,27 +43,26 @@ def _none(findings: Findings, found: Recommendation) -> str:
     if not findings.study.suites:
         return f"No rate at an SLO: no scenario has an SLO that was searched for or met. {NOT_TRIED}"
     if not found.suites:
-        return "None shown: no suite scored answers item by item."
+        return "No recommendation: no suite scored answers item by item."
     if not found.safe:
         why = "; ".join(f"{label(name)}, {reason}" for name, reason in found.ruled_out.items())
-        said = f"None shown: no variant is shown {_bound(findings)} on every suite ({why})."
+        said = f"No recommendation: no variant is established as {_bound(findings)} on every suite ({why})."
         wanted = _listed([_wanted(suite, wanted) for suite, wanted in found.wanted.items()])
-        took = " At these rates of disagreement, to show it of an equally good variant takes"
-        return f"{said}{took} {wanted}." if wanted else said
+        return f"{said} An equivalent variant would need {wanted}." if wanted else said
     safe = _listed([label(name) for name in found.safe])
-    head = f"None shown: {safe} {_safe(findings, found, 'is' if len(found.safe) == 1 else 'are')}"
+    head = f"No recommendation: {safe} {'is' if len(found.safe) == 1 else 'are'} {_safe(findings, found)}"
     if found.measure is None:
         slow = [label(name) for name in found.safe if name in findings.emulated]
         why = f"the kernels of {_listed(slow)} are emulated here" if slow else "no speed was compared"
         return f"{head}, but {why}."
     gains = _listed([f"{label(name)} {_gain(gain, name in found.within_search)}" for name, gain in found.gains.items()])
-    return f"{head}, but no gain in {NOUNS[found.measure]} is shown: {gains}."
+    return f"{head}, but no gain in {NOUNS[found.measure]} is established: {gains}."
 
 
 def _wanted(suite: str, wanted: Wanted) -> str:
     population = wanted.population
     lacking = f" (it has {population:,})" if population is not None and wanted.items > population else ""
-    return f"{about(wanted.items)} items of {suite}{lacking}"
+    return f"{items_needed(wanted.span)} items of {suite}{lacking}"
 
 
 def _gain(gain: Estimate, within_search: bool) -> str:
@@ -72,13 +71,13 @@ def _gain(gain: Estimate, within_search: bool) -> str:
     return f"{times(gain)} (n = 1, no CI)"
 
 
-def _safe(findings: Findings, found: Recommendation, verb: str) -> str:
-    return f"{verb} shown {_bound(findings)} on {_listed(list(found.suites))}"
+def _safe(findings: Findings, found: Recommendation) -> str:
+    return f"established as {_bound(findings)} on {_listed(list(found.suites))}"
 
 
 def _bound(findings: Findings) -> str:
     study = findings.study
-    return f"non-inferior to {study.label(study.baseline)} at a margin of {100 * study.margin:g} %"
+    return f"non-inferior to {study.label(study.baseline)} at a {100 * study.margin:g} % margin"
 
 
 def _listed(names: list[str]) -> str:

@@ -11,7 +11,7 @@ from harness.records.host_facts import HostFacts
 from harness.report.files.markdown import markdown
 from harness.report.files.notes import release_notes
 from harness.report.sections import fill
-from harness.report.words import verdicts
+from harness.report.verdicts import verdicts
 
 DESCRIPTION_CHARS = 7500  # the server refuses a tag of more than 8000
 PARAM_CHARS = 500

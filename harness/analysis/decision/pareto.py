@@ -1,4 +1,7 @@
-"""Pareto fronts: accuracy against what each variant gains, and which variants no other beats on both axes."""
+"""Pareto fronts: accuracy against what each variant gains, and which variants another one beats.
+
+The front is that of the point estimates. "Dominated" says more: another variant's intervals lie above on both axes.
+"""
 
 from dataclasses import dataclass
 
@@ -16,8 +19,8 @@ class Front:
     title: str
     axis: str
     points: dict[str, tuple[Estimate, Estimate]]
-    front: tuple[str, ...]  # by rising x
-    dominated: dict[str, list[str]]
+    front: tuple[str, ...]  # of the point estimates, by rising x
+    dominated: dict[str, list[str]]  # with those whose intervals lie above on both axes
     absent: dict[str, str]  # variants that cannot be placed, and why
 
 
@@ -58,7 +61,9 @@ def _front(study: Study, names: tuple[str, str, str], averages: dict, gains: dic
         else:
             placed[variant] = (gain, average.recovery)
     values = {variant: (x.value, y.value) for variant, (x, y) in placed.items()}
-    return Front(*names, placed, tuple(front(values)), dominated(values), absent)
+    exact = Estimate(1.0, 1.0, 1.0)  # the baseline's, by definition
+    known = placed | ({study.baseline: (exact, exact)} if study.baseline in placed else {})
+    return Front(*names, placed, tuple(front(values)), dominated(known), absent)
 
 
 def dominates(a: tuple[float, float], b: tuple[float, float]) -> bool:
@@ -72,7 +77,14 @@ def front(points: dict[str, tuple[float, float]]) -> list[str]:
     return sorted(best, key=lambda name: (*points[name], name))
 
 
-def dominated(points: dict[str, tuple[float, float]]) -> dict[str, list[str]]:
-    """Every dominated name with those that dominate it."""
-    found = {name: [o for o, q in points.items() if dominates(q, p)] for name, p in points.items()}
+def dominated(points: dict[str, tuple[Estimate, Estimate]]) -> dict[str, list[str]]:
+    """Every dominated name with those that dominate it: their intervals lie above its own on both axes.
+
+    Estimates without an interval dominate nothing and are dominated by nothing.
+    """
+    found = {name: [o for o, q in points.items() if all(map(_above, q, p))] for name, p in points.items()}
     return {name: others for name, others in found.items() if others}
+
+
+def _above(a: Estimate, b: Estimate) -> bool:
+    return a.low is not None and b.high is not None and a.low > b.high

@@ -1,7 +1,8 @@
 """Which variant to ship: from the verdicts and gains that the study has, one answer, and None where it has none.
 
-1. Accuracy. A variant is safe when it is shown non-inferior to the baseline, at the sweep's margin, on every suite that
-   is scored item by item. To claim all of them each is tested at full level: an intersection-union test needs no
+1. Accuracy. A variant is safe when its non-inferiority to the baseline, at the sweep's margin, is established on every
+   suite that is scored item by item, and the baseline is not at chance there: of two models that guess, one is as good
+   as the other. To claim all of them each is tested at full level: an intersection-union test needs no
    correction (R. L. Berger 1982, Technometrics 24, 295). A win rate whose interval lies below one half, or a
    suite that has no valid comparison, rules a variant out.
 2. Speed, among the safe ones: the first of capacity at the SLO, single-stream latency and throughput that the study
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from harness.analysis.decision.pareto import per_gpu
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.judge import WinRate
-from harness.analysis.quality.paired import NOT_SHOWN, SHOWN
+from harness.analysis.quality.paired import ESTABLISHED, INCONCLUSIVE
 from harness.analysis.speed.speedups import Speedups
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
@@ -32,18 +33,19 @@ class Wanted:
 
     items: int
     population: int | None  # None: not known
+    span: tuple[int, int] = (0, 0)  # `items` by the lowest and the highest share of disagreements that fits the data
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """`ship`: the largest significant gain first, then those not told apart from it; empty: nothing is shown."""
+    """`ship`: the largest significant gain first, then those not told apart from it; empty: no recommendation."""
 
     ship: tuple[str, ...]
-    safe: tuple[str, ...]  # shown non-inferior on every suite, in the sweep's order; without their other deployments
+    safe: tuple[str, ...]  # non-inferior on every suite, in the sweep's order; without their other deployments
     suites: tuple[str, ...]  # the suites that this rests on
     measure: str | None  # of MEASURES: what the gains are of; None: no safe variant has a speed to compare
     gains: dict[str, Estimate]  # of the safe variants, and their deployments, that have the measure
-    ruled_out: dict[str, str]  # the other variants, and why: "gsm8k: not shown"
+    ruled_out: dict[str, str]  # the other variants, and why: "gsm8k: inconclusive"
     wanted: dict[str, Wanted] = field(default_factory=dict)  # by suite
     within_search: tuple[str, ...] = ()  # of `gains`: capacities of single searches
 
@@ -59,7 +61,7 @@ def recommend(
     if not study.forms or not (study.suites or study.scenarios):
         return None
     scored = tuple(suite for suite in study.suites if any(key[1] == suite for key in suites))
-    ruled_out = {name: why for name in study.forms if (why := _unsafe(name, scored, suites, win_rates))}
+    ruled_out = {name: why for name in study.forms if (why := _unsafe(study.baseline, name, scored, suites, win_rates))}
     safe = tuple(name for name in study.forms if name not in ruled_out)
     of = {name: study.variants[name].accuracy_of or name for name in study.compared}
     able = [name for name in study.compared if of[name] in safe and name not in emulated]
@@ -72,24 +74,27 @@ def recommend(
 
 
 def _wanted(names: list[str], suites: dict[tuple[str, str], SuiteResult]) -> dict[str, Wanted]:
-    """Return the items that are lacking, by suite on which something is not shown for want of items."""
+    """Return the items that are lacking, by suite on which something is inconclusive for want of items."""
     found: dict[str, Wanted] = {}
     for (name, suite), result in suites.items():
         c = result.comparison
-        if name in names and c and c.verdict == NOT_SHOWN and (items := c.items_to_show or 0) > result.items:
-            found[suite] = max(found.get(suite, Wanted(0, 0)), Wanted(items, result.population))
+        if name in names and c and c.verdict == INCONCLUSIVE and (items := c.items_to_show or 0) > result.items:
+            wanted = Wanted(items, result.population, c.items_range or (items, items))
+            found[suite] = max(found.get(suite, Wanted(0, 0)), wanted)
     return found
 
 
-def _unsafe(name: str, scored: tuple[str, ...], suites: dict, win_rates: dict) -> str | None:
+def _unsafe(baseline: str, name: str, scored: tuple[str, ...], suites: dict, win_rates: dict) -> str | None:
     if not scored:
         return "no suite is scored"
     for suite in scored:
         result = suites.get((name, suite))
         if result is None or result.comparison is None:
             return f"{suite}: {result.not_compared if result and result.not_compared else 'not measured'}"
-        if result.comparison.verdict != SHOWN:
-            return f"{suite}: {result.comparison.verdict}"
+        if result.comparison.verdict != ESTABLISHED:
+            return f"{suite}: {result.comparison.verdict or 'the baseline scored nothing'}"
+        if (base := suites.get((baseline, suite))) and base.at_chance:
+            return f"{suite}: the baseline is at chance"
     for (variant, suite), rate in win_rates.items():
         if variant == name and rate.win_rate and rate.win_rate.high is not None and rate.win_rate.high < 0.5:
             return f"{suite}: loses"

@@ -5,32 +5,42 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.analysis.quality.paired import (
-    NOT_SHOWN,
-    REFUTED,
-    SHOWN,
+    ESTABLISHED,
+    INCONCLUSIVE,
+    REJECTED,
     Comparison,
     Paired,
     compare,
     non_inferiority,
     pair_items,
+    paired_interval,
 )
-from harness.analysis.quality.pairs import PairingError
+from harness.analysis.quality.pairs import PairingError, join_items
 from harness.analysis.statistics.clustered import robust_mean
 from harness.analysis.statistics.intervals import (
     RESAMPLES,
     Estimate,
     mean_score,
-    percentile_interval,
     ratio,
     resample_means,
     wilson,
 )
 from harness.analysis.statistics.seeds import seed_of
-from harness.analysis.statistics.significance import holm
+from harness.analysis.statistics.significance import draws_test, holm
 from harness.analysis.study import Measured, Study
 from harness.records.accuracy_result import Counts
+from harness.records.item import Item
 
-__all__ = ["NOT_SHOWN", "REFUTED", "SHOWN", "PairingError", "compare", "non_inferiority", "pair_items", "suite_results"]
+__all__ = [
+    "ESTABLISHED",
+    "INCONCLUSIVE",
+    "REJECTED",
+    "PairingError",
+    "compare",
+    "non_inferiority",
+    "pair_items",
+    "suite_results",
+]
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,16 @@ class SuiteResult:
     valid: bool
     comparison: Comparison | None
     not_compared: str | None  # why, where there is no comparison
+    chance: float | None = None  # the score of a guess, where the choices are known
 
     @property
     def partial(self) -> bool:
         return self.population is not None and self.items < self.population
+
+    @property
+    def at_chance(self) -> bool:
+        """The score cannot be told from guessing: two variants that guess agree, whatever they lost."""
+        return self.chance is not None and self.score.low is not None and self.score.low <= self.chance
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,8 @@ class AverageRecovery:
     suites: tuple[str, ...]
     verdict: str | None
     reason: str | None
+    p: float | None = None  # of a recovery of 1, from the draws
+    p_holm: float | None = None  # corrected for the variants of the sweep
 
 
 def average_recovery(pairs: dict[str, Paired], margin: float, seed: int, resamples: int = RESAMPLES) -> AverageRecovery:
@@ -79,8 +97,9 @@ def average_recovery(pairs: dict[str, Paired], margin: float, seed: int, resampl
         return AverageRecovery(None, tuple(pairs), None, "the baseline scored nothing")
     value = float(sum(p.variant.mean() for p in pairs.values()) / below)
     b_means, v_means = (np.sum([draw[side] for draw in draws.values()], axis=0) for side in (0, 1))
-    recovery = percentile_interval(value, ratio(v_means, b_means))
-    return AverageRecovery(recovery, tuple(pairs), non_inferiority(recovery, margin), None)
+    ratios = ratio(v_means, b_means)
+    recovery = paired_interval(value, ratios, *pairs.values())
+    return AverageRecovery(recovery, tuple(pairs), non_inferiority(recovery, margin), None, draws_test(ratios, 1.0))
 
 
 def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dict[str, AverageRecovery]]:
@@ -89,19 +108,24 @@ def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dic
     pairs: dict[str, dict[str, Paired]] = {name: {} for name in study.variants}
     for suite in study.suites:
         base = _first(study, study.baseline, suite)
-        noise = _noise(study, suite)
+        runs = [m for m in study.find("accuracy", study.baseline, suite) if m.scored.scores and m.valid]
+        noise = _noise(study, suite, runs)
         for name in study.variants:
             if (own := _first(study, name, suite)) is None:
                 continue
-            result = _result(own)
+            result = _result(own, _reference(runs) if own is base and own.valid else own.items())
             if name != study.baseline:
-                result, paired = _against(study, result, base, own, noise)
+                result, paired = _against(study, result, base, own, runs)
+                if noise and result.comparison:
+                    result = replace(result, comparison=_beside(result.comparison, noise))
                 if paired is not None:
                     pairs[name][suite] = paired
             results[name, suite] = result
     results = _corrected(results)
     wanted = [suite for suite in study.suites if (study.baseline, suite) in results]
     averages = {name: _average(study, pairs[name], wanted) for name in study.forms}
+    adjusted = holm({name: average.p for name, average in averages.items()})
+    averages = {name: replace(average, p_holm=adjusted[name]) for name, average in averages.items()}
     return results, {name: averages.get(name) or _shared(study, averages, name, wanted) for name in study.compared}
 
 
@@ -121,8 +145,24 @@ def _first(study: Study, variant: str, suite: str) -> Measured | None:
     return next((m for m in study.find("accuracy", variant, suite) if m.scored.scores), None)
 
 
-def _result(measured: Measured) -> SuiteResult:
-    result, items, clustered = measured.scored, measured.items(), None
+def _reference(runs: list[Measured]) -> list[Item]:
+    """Items of the baseline's first two runs, each with the mean of its scores; of the first where they do not pair."""
+    first = runs[0].items()
+    if len(runs) < 2 or runs[0].scored.primary != runs[1].scored.primary:
+        return first
+    metric = runs[0].scored.primary
+    try:
+        pairs = join_items(first, runs[1].items(), "")
+    except PairingError:
+        return first
+    if any(metric not in item.scores for pair in pairs for item in pair):
+        return first
+    means = [(a.scores[metric] + b.scores[metric]) / 2 for a, b in pairs]
+    return [replace(a, scores=a.scores | {metric: mean}) for (a, _), mean in zip(pairs, means, strict=True)]
+
+
+def _result(measured: Measured, items: list[Item]) -> SuiteResult:
+    result, clustered = measured.scored, None
     metric = result.primary
     values = [item.scores.get(metric) for item in items]
     if values and None not in values:
@@ -148,39 +188,55 @@ def _result(measured: Measured) -> SuiteResult:
         valid=measured.valid,
         comparison=None,
         not_compared=None,
+        chance=_chance(items),
     )
 
 
+def _chance(items: list[Item]) -> float | None:
+    """Expected score of a guess among each item's choices; None where an item has no choices."""
+    choices = [len(item.logprobs or ()) for item in items]
+    return float(np.mean([1 / count for count in choices])) if choices and min(choices) > 1 else None
+
+
 def _against(
-    study: Study, result: SuiteResult, base: Measured | None, own: Measured, noise: Estimate | None
+    study: Study, result: SuiteResult, base: Measured | None, own: Measured, runs: list[Measured]
 ) -> tuple[SuiteResult, Paired | None]:
-    """The result with its comparison, or with the reason why there is none; and the pairs it rests on."""
+    """The result with its comparison, or with the reason why there is none; and the pairs it rests on.
+
+    The baseline's first two runs (`runs`) are the reference together; flips are counted against the first.
+    """
     baseline = study.label(study.baseline)
     if base is None:
         return replace(result, not_compared=f"{baseline} was not measured"), None
     if not (own.valid and base.valid):
         which = study.label(result.variant) if not own.valid else baseline
         return replace(result, not_compared=f"the result of {which} is invalid"), None
+    where = f"{result.suite}, {result.variant}"
     try:
         if base.scored.primary != result.metric:
             raise PairingError(f"{result.suite}: {result.metric!r} is compared with {base.scored.primary!r}")
-        paired = pair_items(base.items(), own.items(), result.metric, f"{result.suite}, {result.variant}")
+        first = pair_items(base.items(), own.items(), result.metric, where)
+        paired = pair_items(_reference(runs), own.items(), result.metric, where)
     except PairingError as error:
         return replace(result, not_compared=str(error)), None
     comparison = compare(paired, study.margin, seed_of(study.seed, result.suite))
-    return replace(result, comparison=replace(comparison, noise=noise)), paired
+    lost, gained = (int(side.sum()) for side in (first.variant < first.baseline, first.variant > first.baseline))
+    return replace(result, comparison=replace(comparison, lost=lost, gained=gained)), paired
 
 
-def _noise(study: Study, suite: str) -> Estimate | None:
-    """Difference between the first two valid runs of the baseline: what a difference of nothing looks like."""
-    runs = [m for m in study.find("accuracy", study.baseline, suite) if m.scored.scores and m.valid]
+def _noise(study: Study, suite: str, runs: list[Measured]) -> Comparison | None:
+    """The baseline's second run against its first: what a difference of nothing looks like."""
     if len(runs) < 2:
         return None
     try:
         paired = pair_items(runs[0].items(), runs[1].items(), runs[0].scored.primary, f"{suite}, baseline")
     except PairingError:
         return None
-    return compare(paired, study.margin, seed_of(study.seed, suite, "noise")).difference
+    return compare(paired, study.margin, seed_of(study.seed, suite, "noise"))
+
+
+def _beside(comparison: Comparison, noise: Comparison) -> Comparison:
+    return replace(comparison, noise=noise.difference, noise_flips=(noise.lost, noise.gained))
 
 
 def _average(study: Study, pairs: dict[str, Paired], wanted: list[str]) -> AverageRecovery:

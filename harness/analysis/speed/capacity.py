@@ -50,7 +50,8 @@ def searched_capacity(point: PointResult | None) -> Reading | None:
     if point is None or found is None or found.status != MEASURED:
         return found
     rates = by_repeat(point, "capacity_rps")
-    if not (rates and (within := _within(point, len(rates)))):
+    within = _within(point, len(rates))
+    if len(rates) < 2 and not within:
         return found
     note = f"{len(rates)} searches" if len(rates) > 1 else WITHIN_SEARCH
     return replace(found, note=note, rates=tuple(rates.items()), within=within)

@@ -2,7 +2,8 @@
 
 Sources. Wilson: E. B. Wilson 1927, JASA 22, 209. Paired bootstrap: B. Efron and R. Tibshirani 1993, chapters 8 and 13
 (items are resampled, each with both of its scores). The half pseudo-item in each of the four outcomes: A. Agresti and
-Y. Min 2005, Statistics in Medicine 24, 729; without it, 30 items and no flip would give an interval of width zero.
+Y. Min 2005, Statistics in Medicine 24, 729. Where no pair of scores differs, the interval of the difference is that of
+T. Tango 1998, Statistics in Medicine 17, 891, at no discordant pair: ±z²/(n + z²).
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 _TAIL = (1 - CONFIDENCE) / 2
 _Z = float(ndtri(1 - _TAIL))
-PSEUDO = np.array([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
+PSEUDO_WEIGHT, PSEUDO_WEIGHT_NO_FLIP = 0.5, 2.0  # items; 2 is z²/2, which makes the half width z²/n
 _MAX_OUTCOMES = 64  # above this many distinct (baseline, variant) pairs, items are drawn one by one
 _CHUNK = 4_000_000  # draws held in memory at a time
 
@@ -72,6 +73,19 @@ def is_binary(values: np.ndarray) -> bool:
     return bool(np.isin(values, (0.0, 1.0)).all())
 
 
+def pseudo_items(baseline: np.ndarray, variant: np.ndarray) -> tuple[np.ndarray, float]:
+    """[4, 2] scores of four pseudo-items (neither scores, one gains, one loses, both score), and the weight of each.
+
+    The gain and the loss are as large as differences of these items are, by root mean square: 1 for 0/1 scores. With
+    1 for fractional scores as well, their intervals would be up to twice too wide.
+    """
+    gaps = np.subtract(variant, baseline, dtype=float)
+    gaps = gaps[gaps != 0]
+    half = float(np.sqrt(np.mean(gaps**2))) / 2 if len(gaps) else 0.5
+    pairs = np.array([(0.0, 0.0), (0.5 - half, 0.5 + half), (0.5 + half, 0.5 - half), (1.0, 1.0)])
+    return pairs, PSEUDO_WEIGHT if len(gaps) else PSEUDO_WEIGHT_NO_FLIP
+
+
 def resample_means(
     baseline: np.ndarray, variant: np.ndarray, seed: list[int], resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -83,14 +97,15 @@ def resample_means(
     rng = np.random.default_rng(seed)
     pairs = np.column_stack([baseline, variant]).astype(float)
     n = len(pairs)
+    pseudo, weight = pseudo_items(baseline, variant)
     found, counts = np.unique(pairs[:, 0] + 1j * pairs[:, 1], return_counts=True)  # sorts faster than rows do
     if len(found) <= _MAX_OUTCOMES:
         outcomes = np.column_stack([found.real, found.imag])
-        outcomes, inverse = np.unique(np.vstack([outcomes, PSEUDO]), axis=0, return_inverse=True)
-        weights = np.bincount(inverse.ravel(), weights=np.concatenate([counts, np.full(4, 0.5)]))
+        outcomes, inverse = np.unique(np.vstack([outcomes, pseudo]), axis=0, return_inverse=True)
+        weights = np.bincount(inverse.ravel(), weights=np.concatenate([counts, np.full(4, weight)]))
         means = rng.multinomial(n, weights / weights.sum(), size=resamples) @ outcomes / n
         return means[:, 0], means[:, 1]
-    urn = np.vstack([np.repeat(pairs, 2, axis=0), PSEUDO])  # an item stands twice in it, a pseudo-item once
+    urn = np.vstack([np.repeat(pairs, 2, axis=0), np.repeat(pseudo, round(2 * weight), axis=0)])  # weights in halves
     means = np.empty((resamples, 2))
     step = max(1, _CHUNK // n)
     for start in range(0, resamples, step):
@@ -102,8 +117,9 @@ def resample_means(
 
 def difference_error(baseline: np.ndarray, variant: np.ndarray) -> float:
     """Standard error of mean(variant) - mean(baseline): the standard deviation of `resample_means`' draws, exactly."""
-    gaps = np.concatenate([np.subtract(variant, baseline, dtype=float), PSEUDO[:, 1] - PSEUDO[:, 0]])
-    weights = np.concatenate([np.ones(len(variant)), np.full(len(PSEUDO), 0.5)])
+    pseudo, weight = pseudo_items(baseline, variant)
+    gaps = np.concatenate([np.subtract(variant, baseline, dtype=float), pseudo[:, 1] - pseudo[:, 0]])
+    weights = np.concatenate([np.ones(len(variant)), np.full(len(pseudo), weight)])
     mean = np.average(gaps, weights=weights)
     return float(np.sqrt(np.average((gaps - mean) ** 2, weights=weights) / len(variant)))
 

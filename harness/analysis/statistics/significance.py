@@ -1,19 +1,21 @@
 """What a difference is worth: a test, its correction for many tests, the effect that could have been seen.
 
 Sources. McNemar, exact: the two-sided binomial test on the discordant pairs. Holm: S. Holm 1979, Scandinavian Journal
-of Statistics 6, 65. Minimum detectable effect, sample size: E. Miller 2024, arXiv 2411.00640, section 5.
+of Statistics 6, 65. Minimum detectable effect, sample size: E. Miller 2024, arXiv 2411.00640, section 5. Interval of a
+share, exact: C. J. Clopper and E. S. Pearson 1934, Biometrika 26, 404.
 """
 
 import math
 
 import numpy as np
 import scipy  # imports scipy.stats when it is first used: only fractional scores need it, and it takes 0.7 s
-from scipy.special import ndtri
+from scipy.special import betaincinv, ndtr, ndtri
 
-from harness.analysis.statistics.intervals import CONFIDENCE, PSEUDO, fair_coin_cdf
+from harness.analysis.statistics.intervals import CONFIDENCE, fair_coin_cdf, pseudo_items
 
 ALPHA, POWER = 1 - CONFIDENCE, 0.8
-_TO_FIND = ndtri(1 - ALPHA / 2) + ndtri(POWER)  # standard errors
+_Z = ndtri(1 - ALPHA / 2)
+_TO_FIND = _Z + ndtri(POWER)  # standard errors
 
 
 def mcnemar_exact(lost: int, gained: int) -> float:
@@ -51,21 +53,83 @@ def minimum_detectable(standard_error: float) -> float:
     return float(_TO_FIND * standard_error)
 
 
+def draws_test(draws: np.ndarray, center: float) -> float:
+    """Two-sided p that a quantity is `center`, from its bootstrap draws: twice the smaller tail, and never 0."""
+    tails = ((draws <= center).sum(), (draws >= center).sum())
+    return min(1.0, 2 * (int(min(tails)) + 1) / (len(draws) + 1))
+
+
+def clopper_pearson(successes: int, n: int) -> tuple[float, float]:
+    """Exact 95 % interval of a share of successes."""
+    low = float(betaincinv(successes, n - successes + 1, ALPHA / 2)) if successes else 0.0
+    high = float(betaincinv(successes + 1, n - successes, 1 - ALPHA / 2)) if successes < n else 1.0
+    return low, high
+
+
 def items_to_show(baseline: np.ndarray, variant: np.ndarray, margin: float) -> int | None:
     """Items on which a variant that is as good as the baseline is shown non-inferior at `margin` with 80 % power.
 
     Shown means that the mean of d = v - (1 - margin)·b lies z = z.975 standard errors above 0. Of an equal one it is
     e = margin·mean(b). So n = ((z + z.80)·s(n) / e)², where s(n) is the deviation about e that n items will have: that
-    of items which disagree as often as these, and of the bootstrap's pseudo-items at their weight of 2 in n + 2. None
+    of items which disagree as often as these, and of the bootstrap's pseudo-items at their weight w in n + w. None
     where the baseline scores nothing, or the margin is 0: no number of items shows it.
     """
-    effect = margin * float(np.mean(baseline))
-    if effect <= 0:
+    if (effect := _effect(baseline, margin)) <= 0:
         return None
-    squares, pseudo = (
-        (v - (1 - margin) * b - effect) ** 2 for b, v in ((baseline, variant), (PSEUDO[:, 0], PSEUDO[:, 1]))
+    return _items(float(np.mean(_squares(baseline, variant, margin, effect))), *_pseudo(baseline, variant, margin))
+
+
+def items_to_show_range(baseline: np.ndarray, variant: np.ndarray, margin: float) -> tuple[int, int] | None:
+    """`items_to_show` at both ends of the Clopper-Pearson interval of the share of items that disagree.
+
+    The share is an estimate: a pilot of n items without a disagreement is consistent with 3.7 disagreements in n.
+    """
+    if (effect := _effect(baseline, margin)) <= 0:
+        return None
+    squares, apart = _squares(baseline, variant, margin, effect), np.not_equal(baseline, variant)
+    known, pseudo = _pseudo(baseline, variant, margin), pseudo_items(baseline, variant)[0][1:3]
+    agreeing = float(np.mean(_squares(baseline, baseline, margin, effect)[~apart])) if not apart.all() else 0.0
+    if apart.any():
+        disagreeing = float(np.mean(squares[apart]))
+    else:
+        disagreeing = float(np.mean(_squares(pseudo[:, 0], pseudo[:, 1], margin, effect)))
+    low, high = (
+        _items((1 - rate) * agreeing + rate * disagreeing, *known)
+        for rate in clopper_pearson(int(apart.sum()), len(apart))
     )
+    return low, high
+
+
+def power_to_show(baseline: np.ndarray, variant: np.ndarray, margin: float) -> float | None:
+    """Probability that as many items show an equal variant non-inferior, if it disagrees as often as this one.
+
+    A variant at the margin is shown in 2.5 % of studies; where this is little more, "shown" tells the two apart badly.
+    """
+    if (effect := _effect(baseline, margin)) <= 0:
+        return None
+    _, pseudo, weight = _pseudo(baseline, variant, margin)
+    squares = float(_squares(baseline, variant, margin, effect).sum()) + pseudo
+    error = math.sqrt(squares / (len(variant) + weight) / len(variant))
+    return float(ndtr(effect / error - _Z))
+
+
+def _effect(baseline: np.ndarray, margin: float) -> float:
+    return margin * float(np.mean(baseline))
+
+
+def _squares(baseline: np.ndarray, variant: np.ndarray, margin: float, effect: float) -> np.ndarray:
+    """Squared deviations of v - (1 - margin)·b from its mean for an equal variant."""
+    return (np.asarray(variant) - (1 - margin) * np.asarray(baseline) - effect) ** 2
+
+
+def _pseudo(baseline: np.ndarray, variant: np.ndarray, margin: float) -> tuple[float, float, float]:
+    """(effect, weighted sum of the squares of the pseudo-items, their weight together)."""
+    effect, (pairs, weight) = _effect(baseline, margin), pseudo_items(baseline, variant)
+    return effect, weight * float(_squares(pairs[:, 0], pairs[:, 1], margin, effect).sum()), weight * len(pairs)
+
+
+def _items(squares: float, effect: float, pseudo: float, weight: float) -> int:
+    """The n of n·(n + weight) = factor·(n·squares + pseudo)."""
     factor = (_TO_FIND / effect) ** 2
-    # n·(n + 2) = factor·(n·mean(squares) + sum(pseudo) / 2)
-    half = (factor * float(np.mean(squares)) - 2) / 2
-    return math.ceil(half + math.sqrt(half**2 + factor * float(np.sum(pseudo)) / 2))
+    half = (factor * squares - weight) / 2
+    return math.ceil(half + math.sqrt(half**2 + factor * pseudo))

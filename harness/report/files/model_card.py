@@ -21,7 +21,8 @@ from harness.report.tables.overview import POCKET, variants_table
 from harness.report.tables.performance import single_stream_table, throughput_table
 from harness.report.tables.readings import fixed_latency_table
 from harness.report.tables.table import Table, Td, table
-from harness.report.words import NONE, percent, verdicts
+from harness.report.verdicts import verdicts
+from harness.report.words import NONE, percent
 from harness.untrusted.names import file_name
 
 HUB = re.compile(r"[\w.-]+/[\w.-]+")

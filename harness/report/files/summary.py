@@ -27,9 +27,9 @@ from harness.report.files.summary_entries import (
     speedups_entry,
     suite_entry,
 )
-from harness.report.words import verdicts
+from harness.report.verdicts import verdicts
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def summary_json(findings: Findings) -> str:
@@ -72,7 +72,7 @@ def summary(findings: Findings) -> Json:
         "checks": [asdict(result) for result in check_results(findings)],
         "left_out": [asdict(entry) for entry in study.left_out],
         "recommendation": recommendation_entry(findings),
-        "suites": [suite_entry(result) for result in findings.suites.values()],
+        "suites": [suite_entry(findings, result) for result in findings.suites.values()],
         "win_rates": [
             {
                 "variant": rate.variant,

@@ -2,6 +2,7 @@
 
 from harness.analysis import Findings
 from harness.analysis.quality.accuracy import SuiteResult
+from harness.analysis.quality.paired import MCNEMAR
 from harness.analysis.speed.capacity import estimate
 from harness.analysis.speed.cutoffs import Envelope
 from harness.analysis.speed.energy import Energy
@@ -40,7 +41,14 @@ def average_entry(findings: Findings, name: str) -> Json | None:
         return None
     average = findings.averages[name]
     estimate = estimate_entry(average.recovery)
-    return {"recovery": estimate, "suites": list(average.suites), "verdict": average.verdict, "reason": average.reason}
+    return {
+        "recovery": estimate,
+        "suites": list(average.suites),
+        "verdict": average.verdict,
+        "reason": average.reason,
+        "p": average.p,
+        "p_holm": average.p_holm,
+    }
 
 
 def speedups_entry(found: Speedups | None) -> Json | None:
@@ -51,6 +59,7 @@ def speedups_entry(found: Speedups | None) -> Json | None:
         "throughput": estimate_entry(found.throughput),
         "capacity": estimate_entry(found.capacity),
         "capacity_scenarios": list(found.capacity_scenarios),
+        "capacity_within_search": found.capacity_within_search,
     }
 
 
@@ -66,6 +75,7 @@ def capacity_entry(findings: Findings, variant: str, scenario: str) -> Json:
         "note": reading.note,
         "gain": estimate_entry(gain.estimate) if gain else None,
         "gain_is_lower_bound": gain.at_least if gain else None,
+        "gain_within_search": gain.within_search if gain else None,
     }
 
 
@@ -121,8 +131,9 @@ def energy_entry(found: Energy) -> Json:
     }
 
 
-def suite_entry(result: SuiteResult) -> Json:
-    c = result.comparison
+def suite_entry(findings: Findings, result: SuiteResult) -> Json:
+    c, base = result.comparison, findings.suites.get((findings.study.baseline, result.suite))
+    at_chance = base is not None and base.at_chance
     return {
         "variant": result.variant,
         "suite": result.suite,
@@ -142,10 +153,18 @@ def suite_entry(result: SuiteResult) -> Json:
             "recovery": estimate_entry(c.recovery),
             "lost": c.lost,
             "gained": c.gained,
-            "mcnemar_p": c.p,
+            "mcnemar_p": c.p if c.test == MCNEMAR else None,
+            "p": c.p,
+            "p_holm": c.p_holm,
+            "test": c.test,
             "non_inferior": c.verdict,
             "items_to_show": c.items_to_show,
+            "items_to_show_range": c.items_range and list(c.items_range),
+            "power": c.power,
+            "clustered_non_inferior": c.clustered_verdict,
+            "baseline_at_chance": at_chance,
             "noise": estimate_entry(c.noise),
+            "noise_flips": c.noise_flips and list(c.noise_flips),
         },
     }
 

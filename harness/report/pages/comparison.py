@@ -12,7 +12,8 @@ from harness.report.tables.performance import ladder_table
 from harness.report.tables.provenance import engines_table, kernels_table
 from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
-from harness.report.words import slo, verdicts
+from harness.report.verdicts import verdicts
+from harness.report.words import slo
 
 
 def render_comparison(

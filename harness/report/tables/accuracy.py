@@ -1,13 +1,14 @@
 """Tables of accuracy: recovery by suite, the judge."""
 
 from harness.analysis import Findings
-from harness.analysis.quality.accuracy import NOT_SHOWN, REFUTED, SHOWN, SuiteResult, counted
+from harness.analysis.quality.accuracy import ESTABLISHED, INCONCLUSIVE, REJECTED, SuiteResult, counted
 from harness.analysis.quality.judge import WinRate
 from harness.analysis.statistics.intervals import Estimate
+from harness.report.non_inferiority import cautions
 from harness.report.tables.table import Table, Td, name_of, table
-from harness.report.words import NONE, about, p_value, percent, plural, points
+from harness.report.words import NONE, items_needed, p_value, percent, plural, points
 
-TONES = {SHOWN: "good", NOT_SHOWN: "", REFUTED: "bad"}
+TONES = {ESTABLISHED: "good", INCONCLUSIVE: "", REJECTED: "bad"}
 
 
 def recovery_table(findings: Findings) -> Table:
@@ -29,12 +30,13 @@ def recovery_table(findings: Findings) -> Table:
     note = (
         "Score: Wilson 95 % interval. Difference and recovery: paired bootstrap over the same items, 95 %; by subject: "
         "items of one subject may be alike (clustered standard error). Noise floor: the baseline's second run minus "
-        "its first. Detectable: the true difference, in points, that these items show in 4 of 5 studies. Flips: items "
-        "lost and gained against the baseline. p: exact McNemar test (fractional scores: paired t), corrected by Holm "
-        "for every comparison of this sweep. Shown: the whole "
-        f"recovery interval lies at or above {100 * (1 - study.margin):g} %; refuted: it lies below; else not "
-        "shown, and beneath it the items on which a variant that disagrees as often, and is as good as the baseline, "
-        "would be shown in 4 of 5 studies."
+        "its first, and the items that it lost and gained; both runs are the reference. Detectable: the true "
+        "difference, in points, that an uncorrected 5 % test of these items finds in 4 of 5 studies. Flips: items "
+        "lost and gained against the baseline's first run. p: exact McNemar test (fractional scores, or two runs of "
+        "the baseline: paired t), corrected by Holm for every comparison of this sweep. Established: the whole "
+        f"recovery interval lies at or above {100 * (1 - study.margin):g} %; rejected: it lies below; else "
+        "inconclusive, and beneath it the items on which an equivalent variant would be established in 4 of 5 "
+        "studies, from the lowest to the highest share of disagreements that fits these items."
     )
     return table("Recovery by suite", heads, rows, note, group=0)
 
@@ -43,7 +45,8 @@ def _suite_row(findings: Findings, result: SuiteResult) -> list:
     study, c = findings.study, result.comparison
     part = f"a part: {result.items:,} of {result.population:,} items" if result.partial else ""
     suite = Td(result.suite, note=", ".join(fact for fact in (result.metric, result.source, part) if fact))
-    spread = f"by subject {percent(result.clustered)}" if result.clustered else ""
+    chance = f"at chance ({100 * result.chance:.0f} %)" if result.at_chance and result.chance else ""
+    spread = "; ".join(filter(None, (f"by subject {percent(result.clustered)}" if result.clustered else "", chance)))
     score = Td(percent(result.score), "" if result.valid else "bad", spread if result.valid else "INVALID")
     items = Td(f"{result.items:,}", "warn" if result.partial else "", counted(result.counts))
     start = [suite, name_of(study, result.variant), score, items]
@@ -53,12 +56,18 @@ def _suite_row(findings: Findings, result: SuiteResult) -> list:
         return [*start, Td("not compared", "muted", result.not_compared or ""), *[Td(NONE, "muted")] * 6]
     clustered = f"by subject {points(c.clustered)}" if c.clustered else ""
     difference = Td(points(c.difference), note=clustered)
-    noise = Td(points(c.noise), "" if c.noise else "muted", "" if c.noise else "the baseline ran once")
+    flips = "flips {} / {}".format(*c.noise_flips) if c.noise_flips else "the baseline ran once"
+    noise = Td(points(c.noise), "" if c.noise else "muted", flips)
     recovery = Td(percent(c.recovery), note="" if c.recovery else "the baseline scored nothing")
-    wanted = c.items_to_show if c.verdict == NOT_SHOWN and (c.items_to_show or 0) > result.items else None
-    verdict = Td(c.verdict, TONES[c.verdict], f"wants {about(wanted)} items" if wanted else "")
+    wanted = c.items_to_show if c.verdict == INCONCLUSIVE and (c.items_to_show or 0) > result.items else None
+    needed = f"needs {items_needed(c.items_range or (wanted, wanted))} items" if wanted else ""
+    verdict = Td(
+        c.verdict or NONE,
+        TONES.get(c.verdict or "", "muted"),
+        "; ".join(filter(None, (*cautions(findings, result), needed))),
+    )
     detectable = f"{100 * c.detectable:.1f}"
-    p = Td(p_value(c.p_holm), note=f"alone {p_value(c.p)}" if c.p is not None else "")
+    p = Td(p_value(c.p_holm), note=f"{c.test}, alone {p_value(c.p)}" if c.p is not None else "")
     return [*start, difference, noise, detectable, recovery, f"{c.lost} / {c.gained}", p, verdict]
 
 
@@ -94,7 +103,11 @@ def judge_table(findings: Findings) -> Table:
         if rate.win_rate is None:
             shown = Td(f"not shown: {rate.reason}", "warn")
         else:
-            side = "differs from 50 %" if rate.win_rate.excludes(0.5) else "no significant difference from 50 %"
+            side = (
+                "nominally different from 50 %"
+                if rate.win_rate.excludes(0.5)
+                else "no significant difference from 50 %"
+            )
             shown = Td(percent(rate.win_rate), note=side)
         parsed = NONE if judge.parse_rate is None else f"{100 * judge.parse_rate:.1f} %"
         longer = NONE if rate.length_difference is None else f"{rate.length_difference:+.0f} {rate.length_unit}"

@@ -38,12 +38,13 @@ def accuracy_table(comparison: Comparison) -> Table:
             continue
         c = two.comparison
         recovery = Td(percent(c.recovery), note="" if c.recovery else "A scored nothing")
-        rows.append([suite, *scores, items, Td(points(c.difference)), recovery, f"{c.lost} / {c.gained}", p_value(c.p)])
+        flips, p = f"{c.lost} / {c.gained}", Td(p_value(c.p), note=c.test)
+        rows.append([suite, *scores, items, Td(points(c.difference)), recovery, flips, p])
     average = findings.averages[B]
     if len(average.suites) > 1 or average.recovery:
         recovery = Td(percent(average.recovery), note=average.reason or "")
         rows.append([f"average of {len(average.suites)}", "", "", "", "", recovery, "", ""])
-    heads = ["Suite", ">A", ">B", ">Items", ">B − A, points", ">Recovery B / A", ">Lost / gained", ">McNemar p"]
+    heads = ["Suite", ">A", ">B", ">Items", ">B − A, points", ">Recovery B / A", ">Lost / gained", ">p"]
     note = "Brackets: 95 % intervals; difference and recovery: paired bootstrap over the same items."
     return table("Accuracy", heads, rows, note)
 

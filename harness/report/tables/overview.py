@@ -6,10 +6,12 @@ from math import exp, log
 
 from harness.analysis import Findings
 from harness.analysis.findings import speed_against
+from harness.analysis.quality.accuracy import AverageRecovery
 from harness.analysis.scalars import scalars
 from harness.analysis.speed.performance import at
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
+from harness.report.non_inferiority import each_suite
 from harness.report.tables.table import Table, Td, best, name_of, table
 from harness.report.words import NONE, capacity_gain, measured, number, percent, points, size, times
 
@@ -49,7 +51,7 @@ def variants_table(findings: Findings) -> Table:
     rows = []
     for name, v in study.variants.items():
         average = findings.averages.get(name)
-        kept = (f"non-inferior: {average.verdict}" if average.verdict else average.reason) if average else ""
+        kept = (_non_inferior(findings, name, average) if average.verdict else average.reason) if average else ""
         scheme = "; ".join(filter(None, (f"activations {v.activations}" if v.activations else "", v.sparsity or "")))
         row = [name_of(study, name), Td(v.weights or NONE, note=scheme)]
         row += [Td(str(v.gpus))] if several else []
@@ -71,6 +73,12 @@ def variants_table(findings: Findings) -> Table:
     )
     note += ", among the variants on as many GPUs as the baseline." if several else "."
     return table("Variants", heads, rows, note)
+
+
+def _non_inferior(findings: Findings, name: str, average: AverageRecovery) -> str:
+    if len(average.suites) < 2 or findings.study.variants[name].accuracy_of:
+        return f"non-inferior: {average.verdict}"
+    return f"non-inferior: {average.verdict} on average, {each_suite(findings, name)}"
 
 
 def _same_recovery(findings: Findings, name: str) -> Td | None:

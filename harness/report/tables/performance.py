@@ -140,7 +140,7 @@ def front_table(findings: Findings, front: Front) -> Table:
     study, rows = findings.study, []
     for variant, (x, y) in front.points.items():
         beaten = front.dominated.get(variant)
-        state = Td("on the front", "good")
+        state = Td("on the front", "good") if variant in front.front else Td("not told apart from the front", "muted")
         if beaten:
             state = Td("dominated by " + ", ".join(study.label(name) for name in beaten), "muted")
         recovery = "100 %" if variant == study.baseline else f"{100 * y.value:.1f} %"

@@ -16,7 +16,7 @@ from harness.analysis.study import Study
 from harness.records.item import Item, TextWindow
 from harness.report.files.notes import release_notes
 from harness.report.sections import fill
-from harness.report.words import verdicts
+from harness.report.verdicts import verdicts
 from tests.unit.analysis.fidelity_studies import study_of
 
 VOCABULARY, LENGTH, TOP_K = 400, 32, 20

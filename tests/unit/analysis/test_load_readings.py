@@ -169,8 +169,13 @@ def test_only_repeats_that_all_scenarios_have_count():
 def test_pareto_front_and_what_dominates():
     points = {"base": (1.0, 1.0), "good": (1.5, 0.99), "bad": (1.2, 0.97), "fast": (2.0, 0.9), "twin": (1.5, 0.99)}
     assert pareto.front(points) == ["base", "good", "twin", "fast"]
-    assert pareto.dominated(points) == {"bad": ["good", "twin"]}
     assert pareto.front({}) == []
+    around = {name: tuple(Estimate(v, v - 0.004, v + 0.004) for v in p) for name, p in points.items()}
+    assert pareto.dominated(around) == {"bad": ["good", "twin"]}
+    wide = around | {"bad": (around["bad"][0], Estimate(0.97, 0.95, 0.99))}
+    assert pareto.dominated(wide) == {}, "their recoveries are not told apart"
+    once = around | {"bad": (Estimate(1.2), around["bad"][1])}
+    assert pareto.dominated(once) == {}, "one run"
 
 
 def search(*results, valid=True):

@@ -6,9 +6,20 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import proportion_confint
 
-from harness.analysis.quality.paired import SHOWN, Paired, compare
-from harness.analysis.statistics.significance import holm, items_to_show, mcnemar_exact, mean_test, minimum_detectable
+from harness.analysis.quality.paired import ESTABLISHED, Paired, compare
+from harness.analysis.statistics.significance import (
+    clopper_pearson,
+    draws_test,
+    holm,
+    items_to_show,
+    items_to_show_range,
+    mcnemar_exact,
+    mean_test,
+    minimum_detectable,
+    power_to_show,
+)
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(0, 0), (1, 0), (5, 2), (8, 3), (13, 0), (7, 7), (120, 90)])
@@ -60,7 +71,9 @@ def test_so_many_items_show_an_equal_variant_in_four_of_five_studies():
 
     wanted = items_to_show(*world(200_000), margin=0.02)
     assert wanted == pytest.approx(7.849 * 0.06 / (0.02 * 0.6) ** 2, rel=0.03), "flips of 6 % and nothing else vary"
-    shown = [compare(Paired(*world(wanted), (None,) * wanted), 0.02, [s], 2000).verdict == SHOWN for s in range(400)]
+    shown = [
+        compare(Paired(*world(wanted), (None,) * wanted), 0.02, [s], 2000).verdict == ESTABLISHED for s in range(400)
+    ]
     assert 0.74 < np.mean(shown) < 0.86
     assert items_to_show(np.zeros(9), np.ones(9), 0.01) is None, "the baseline scores nothing"
     agreeing = np.repeat([1.0, 0.0], [100, 64])
@@ -69,5 +82,40 @@ def test_so_many_items_show_an_equal_variant_in_four_of_five_studies():
     wanted = items_to_show(many, many, 0.01)
     assert wanted == items_to_show(agreeing, agreeing, 0.01), "the pseudo-items weigh what they will, not what they do"
     right = np.repeat([1.0, 0.0], [round(wanted * 100 / 164), wanted - round(wanted * 100 / 164)])
-    assert compare(Paired(right, right, (None,) * wanted), 0.01, [0]).verdict == SHOWN
+    assert compare(Paired(right, right, (None,) * wanted), 0.01, [0]).verdict == ESTABLISHED
     assert items_to_show(*world(100), margin=0.0) is None, "no number of items shows it"
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 40), (3, 164), (40, 1319), (9, 9)])
+def test_clopper_pearson_is_statsmodels(hits, n):
+    assert clopper_pearson(hits, n) == pytest.approx(proportion_confint(hits, n, method="beta"), abs=1e-12)
+
+
+@pytest.mark.parametrize("flips", [0, 1, 6])
+def test_the_range_of_items_holds_what_the_true_rate_needs(flips):
+    """A pilot of 60 items, from a world in which as many as its bound allows disagree."""
+    b = np.repeat([1.0, 0.0], [40, 20])
+    v = b.copy()
+    v[35 : 35 + flips] = 1 - v[35 : 35 + flips]
+    low, high = items_to_show_range(b, v, 0.02)
+    assert low <= items_to_show(b, v, 0.02) <= high
+    rate = proportion_confint(flips, 60, method="beta")[1]
+    needed = 7.849 * rate / (0.02 * 40 / 60) ** 2
+    assert high == pytest.approx(needed, rel=0.1)
+    if not flips:
+        assert high > 2 * items_to_show(b, v, 0.02), "a pilot without a flip is too hopeful"
+
+
+def test_the_power_of_the_items_needed_is_eighty_percent():
+    rng = np.random.default_rng(1)
+    b = (rng.random(20_000) < 0.6).astype(float)
+    v = np.where(rng.random(20_000) < 0.1, 1 - b, b)
+    wanted = items_to_show(b, v, 0.02)
+    n = np.arange(wanted) % 20_000
+    assert power_to_show(b[n], v[n], 0.02) == pytest.approx(0.8, abs=0.02)
+
+
+def test_p_of_draws_is_two_tailed_and_never_zero():
+    draws = np.linspace(0.9, 1.1, 1001)
+    assert draws_test(draws, 0.91) == pytest.approx(0.1, abs=0.01) and draws_test(draws, 1.0) == 1.0
+    assert draws_test(draws, 2.0) == pytest.approx(2 / 1002)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from harness.analysis.quality.accuracy import suite_results
@@ -60,10 +61,21 @@ def test_the_noise_floor_is_the_baselines_second_run(results):
         noise = results["int4", suite].comparison.noise
         assert noise.value == pytest.approx((1 - 3) / N), "3 lost and 1 gained between the two runs"
         assert noise.low < 0 < noise.high
-    assert results["bf16", "mmlu"].score.value == pytest.approx(180 / N), "its first run is its score"
+        assert results["int4", suite].comparison.noise_flips == (3, 1)
 
 
-def test_holm_is_taken_over_all_comparisons_of_the_sweep(results):
+def test_both_runs_of_the_baseline_are_the_reference(results):
+    runs = [scores(FLIPS["bf16", "mmlu", repeat], list(FLIPS).index(("bf16", "mmlu", repeat))) for repeat in (0, 1)]
+    own = scores(24, list(FLIPS).index(("int4", "mmlu", 0)))
+    found, mean = results["int4", "mmlu"].comparison, np.mean(runs, axis=0)
+    assert results["bf16", "mmlu"].score.value == pytest.approx(mean.mean())
+    assert found.difference.value == pytest.approx(own.mean() - mean.mean())
+    assert (found.test, found.p) == ("paired t", pytest.approx(stats.ttest_rel(own, mean).pvalue))
+    assert (found.lost, found.gained) == (24, 8), "flips are counted against one run, as those of the noise floor are"
+
+
+def test_holm_is_taken_over_all_comparisons_of_the_sweep():
+    results = suite_results(study({key: flips for key, flips in FLIPS.items() if key[2] == 0}))[0]
     compared = {key: result.comparison for key, result in results.items() if result.comparison}
     assert len(compared) == 4
     plain = [mcnemar_exact(c.lost, c.gained) for c in compared.values()]

@@ -272,7 +272,7 @@ def test_deployments_of_the_baseline_alone_have_verdicts_of_speed_and_what_was_s
             record["result"] |= {"draft_acceptance_rate": 0.4375, "tokens_per_draft": 2.75, "drafted_share": 0.1}
     page = write_report(build(manifest, kept, rows), tmp_path).read_text()
     notes = (tmp_path / "release_notes.md").read_text()
-    assert "- BF16, ngram x4 is Dense BF16, served in another way, and " in notes and "None shown" not in notes
+    assert "- BF16, ngram x4 is Dense BF16, served in another way, and " in notes and "No recommendation" not in notes
     assert "## Speculative decoding" in notes
     assert "| 43.8 % | 2.75 | 10.0 % |" in notes and "43.8 %" in page
 

@@ -123,7 +123,7 @@ def test_a_rate_that_was_not_reached_is_hollow(report):
 
 def test_the_summary_is_the_findings(report, findings):
     summary = json.loads((report / "summary.json").read_text())
-    assert summary["schema"] == 2
+    assert summary["schema"] == 3
     metrics = summary["variants"]["fp8"]["metrics"]
     own = findings.suites["fp8", "mmlu"].comparison.recovery
     assert metrics["recovery/mmlu"] == pytest.approx(own.value)

@@ -10,7 +10,7 @@ from harness.analysis.speed.readings import AT_LEAST, BELOW, UNRESOLVED, Reading
 from harness.report.recommendation import recommendation
 from harness.report.sections import SECTIONS, fill
 from harness.report.tables.slo import slo_table
-from harness.report.words import verdicts
+from harness.report.verdicts import verdicts
 from tests.unit.report.synthetic_study import synthetic_study
 
 OLD, NEW = "bf16", "fp8"

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from harness.analysis import analyse
 from harness.analysis.comparison import Side, compare_sides
@@ -16,7 +17,8 @@ from harness.report.tables.accuracy import judge_table, recovery_table
 from harness.report.tables.overview import published_table
 from harness.report.tables.performance import other_loads_table
 from harness.report.tables.table import best
-from harness.report.words import NONE, measured, number, p_value, percent, points, reading, size, slo, times, verdicts
+from harness.report.verdicts import verdicts
+from harness.report.words import NONE, measured, number, p_value, percent, points, reading, size, slo, times
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.report_settings import SECTIONS
 from tests.unit.report.synthetic_study import build, parts, synthetic_study
@@ -26,6 +28,8 @@ def test_numbers_carry_unit_and_interval():
     assert percent(Estimate(0.992, 0.981, 1.004)) == "99.2 % [98.1, 100.4]"
     assert points(Estimate(-0.005, -0.016, 0.004)) == "-0.5 [-1.6, +0.4]"
     assert points(Estimate(-1e-9, -1e-9, 0.0)) == "+0.0 [+0.0, +0.0]"
+    assert points(Estimate(0.0, -0.00028, 0.00028)) == "+0.00 [-0.03, +0.03]", "an interval, not nothing"
+    assert percent(Estimate(1.0, 0.9997, 1.0003)) == "100.00 % [99.97, 100.03]"
     assert times(Estimate(1.48, 1.44, 1.52)) == "1.48× [1.44, 1.52]"
     assert times(Estimate(1.48)) == "1.48×" and times(None) == "–"
     assert percent(Estimate(3.0, 0.5, None)) == "300.0 % [50.0, unbounded]"
@@ -46,10 +50,22 @@ def test_numbers_carry_unit_and_interval():
 def test_a_verdict_says_when_there_is_no_difference_and_when_there_is(findings):
     texts = {v.variant: v.text for v in verdicts(findings)}
     assert "of Dense BF16's accuracy (no significant difference) and serves" in texts["fp8"]
-    assert "Non-inferior at a margin of 1 % over 3 suites: not shown" in texts["fp8"]
-    assert "accuracy (a significant loss) and" in texts["sparse_fp8"] and "3 suites: refuted" in texts["sparse_fp8"]
+    said = "Non-inferiority at a 1 % margin: "
+    assert f"{said}inconclusive on average over 3 suites, established on 0 of 3 (inconclusive on mmlu" in texts["fp8"]
+    assert "accuracy (a significant loss) and" in texts["sparse_fp8"]
+    assert f"{said}rejected on average over 3 suites" in texts["sparse_fp8"]
     assert "kernels are emulated" in texts["fp8"] and "emulated" not in texts["int4"]
     assert "(n = 1, no CI)" in texts["int4"]
+
+
+def test_significant_is_corrected_for_the_variants_else_nominal(findings):
+    p = {name: findings.averages[name].p for name in findings.study.forms}
+    assert [findings.averages[name].p_holm for name in p] == pytest.approx(
+        list(multipletests(list(p.values()), method="holm")[1])
+    )
+    low = replace(findings.averages["fp8"], recovery=Estimate(0.97, 0.95, 0.99), p=0.02, p_holm=0.06)
+    text = next(v.text for v in verdicts(replace(findings, averages=findings.averages | {"fp8": low})))
+    assert "(a nominal loss, not significant when corrected for 3 variants)" in text
 
 
 def test_a_variant_equal_to_the_baseline_is_said_to_be_equal():
@@ -88,8 +104,11 @@ def test_noise_floor_from_a_second_run_of_the_baseline():
     manifest["cells"].append(cell)
     records.append({**first, "cell": cell, "fingerprint": "again"})
     rows["again"] = rows["accuracy-bf16-mmlu"]
-    comparison = analyse(build(manifest, records, rows)).suites["int4", "mmlu"].comparison
+    findings = analyse(build(manifest, records, rows))
+    comparison = findings.suites["int4", "mmlu"].comparison
     assert comparison.noise.value == 0.0 and comparison.noise.bounded
+    row = next(row for row in recovery_table(findings).rows if row[0].text == "mmlu" and row[1].variant == "int4")
+    assert row[5].note == "flips 0 / 0"
 
 
 def test_every_number_of_a_variant_may_stand_beside_a_published_one(findings):
@@ -187,4 +206,4 @@ def test_closed_loops_and_searches_have_a_table_of_their_own(findings):
     loads = [(row[2].text, row[3].text) for row in table.rows]
     assert loads[0] == ("concurrency, 8 in flight", number(run.result.achieved_rps))
     assert loads[1] == ("capacity search", "12.0 [11.5, 12.5]"), "95 %, of the search's own 90 %"
-    assert table.rows[1][2].note == "one search"
+    assert table.rows[1][2].note == "interval within this search"
