@@ -26,6 +26,6 @@ def load_study(results: Path) -> Study:
         if variant and served.reference == variant.checkpoint and record.cell.answered_by_variant:
             variants[variant.name] = replace(variant, checkpoint_bytes=served.size_bytes)
     manifest = replace(manifest, variants=variants)
-    failures = [f for f in store.failures() if f["key"] in wanted and f["key"] not in measured]
+    failures = [f for f in store.failures() if f.key in wanted and f.key not in measured]
     spent = store.spent()
     return build_study(manifest, records, lambda record: store.rows(record.fingerprint), failures, spent, store.damages)

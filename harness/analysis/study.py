@@ -14,6 +14,8 @@ from harness.records import Damage
 from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
 from harness.records.engine_facts import EngineFacts
+from harness.records.failed_cell import FailedCell
+from harness.records.fields import Json
 from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
 from harness.records.item import Item, TextWindow
@@ -25,7 +27,7 @@ from harness.records.result import Result
 from harness.records.telemetry import Telemetry
 from harness.records.usage import Cost, SpentBeside, Usage
 
-Rows = Callable[[Record], list[dict[str, Any]]]
+Rows = Callable[[Record], list[Json]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Measured:
     duration_s: float | None = None
     harness: str = ""
     derived: Mapping[str, float] = field(default_factory=dict)  # metrics of its rows that its result does not hold
-    load_rows: Callable[[], list[dict[str, Any]]] = field(default=list, repr=False, compare=False)
+    load_rows: Callable[[], list[Json]] = field(default=list, repr=False, compare=False)
     telemetry: Telemetry = field(default_factory=Telemetry)
     usage: Usage = Usage()  # requests and tokens, as the server counted them
     cost: Cost | None = None  # what they cost, where they have a price
@@ -154,7 +156,7 @@ def build_study(
     manifest: Manifest,
     records: Sequence[Record],
     rows: Rows,
-    failures: list[dict[str, Any]],
+    failures: Sequence[FailedCell],
     spent: Sequence[SpentBeside] = (),
     damaged: Sequence[Damage] = (),
 ) -> Study:
@@ -166,11 +168,7 @@ def build_study(
     measured = tuple(_measured(cell, record, rows) for cell, record in matched if record is not None)
     have = {m.cell.key for m in measured}
     cell_of = {cell.key: cell for cell in manifest.cells}
-    failed = tuple(
-        Failure(cell_of.get(f["key"]), f["key"], str(f.get("error", "")), f.get("log"))
-        for f in failures
-        if f["key"] not in have
-    )
+    failed = tuple(Failure(cell_of.get(f.key), f.key, f.error, f.log) for f in failures if f.key not in have)
     failed_keys = {failure.key for failure in failed}
     return Study(
         name=manifest.name,

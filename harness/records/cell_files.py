@@ -9,32 +9,34 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from harness.machine.disk import write_synced
+from harness.records.fields import Json
+from harness.records.record import Record, StoredFile
 from harness.records.record_check import record_fault, rows_fault
 from harness.records.stored_json import Damaged, file_digest, parse_object, read_bytes, read_json, with_digest
-from harness.redaction.masked_data import mask_row
+from harness.redaction.masked_data import mask_data, mask_row
 
+IDENTITY = ("cell", "cells", "fingerprint", "key", "files")  # of a record, a manifest and a failure
 RECORD, ROWS, SAMPLES = "record.json", "rows.jsonl.gz", "telemetry.jsonl.gz"
 
 
-def write_cell(
-    folder: Path, record: dict[str, Any], rows: Iterable[dict[str, Any]], samples: list[dict[str, Any]] | None
-) -> None:
+def write_cell(folder: Path, record: Record, rows: Iterable[Json], samples: Sequence[Json] | None) -> None:
     """Write a cell into an empty folder; everything is on the disk when this returns."""
     files = {ROWS: _write_rows(folder / ROWS, rows)}
     if samples:
         files[SAMPLES] = _write_rows(folder / SAMPLES, samples)
-    write_synced(folder / RECORD, with_digest(record | {"files": files}))
+    beside = {"files": {name: file.to_json() for name, file in files.items()}}
+    write_synced(folder / RECORD, with_digest(masked(record.to_json()) | beside))
     sync_folder(folder)
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> Record:
     """Raises Damaged for a record that is not as it was written, or of another cell than its folder."""
     record, intact = read_json(folder / RECORD)
     if not intact:
@@ -43,32 +45,42 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise Damaged(f"{RECORD}: {wrong}")
     if record["fingerprint"] != re.sub(r"\.\d+$", "", folder.name.rpartition("--")[2]):  # .1 of move_into
         raise Damaged(f"{RECORD} is of {record['cell']['key']!a}, fingerprint {record['fingerprint']!a}")
-    if record["schema"] >= 2 and ROWS not in (record.get("files") or {}):
+    found = Record.from_json(masked(record))
+    if has_digests(found) and ROWS not in found.files:
         raise Damaged(f"{RECORD} does not say what {ROWS} is")
-    return record
+    return found
 
 
-def check_rows(folder: Path, record: dict[str, Any]) -> None:
+def masked(stored: Json) -> Json:
+    """Return what is stored without secrets. What identifies a cell stays: a known value may be a part of its key."""
+    return mask_data(stored) | {name: stored[name] for name in IDENTITY if name in stored}
+
+
+def has_digests(record: Record) -> bool:
+    return (record.schema or 1) >= 2
+
+
+def check_rows(folder: Path, record: Record) -> None:
     """Raise Damaged unless the rows are the record's: by their digest, or where it has none by what they hold."""
-    if record["schema"] >= 2:
+    if has_digests(record):
         _check_digest(folder, record, ROWS)
     else:
         check_cell(folder, record)
 
 
-def check_cell(folder: Path, record: dict[str, Any]) -> None:
+def check_cell(folder: Path, record: Record) -> None:
     """Check every file beside a record: digests, counts, and what the record says of its rows. Raises Damaged."""
-    for name in record.get("files") or {}:
+    for name in record.files:
         _check_digest(folder, record, name)
     rows = list(_rows(folder / ROWS))
-    told = ((record.get("files") or {}).get(ROWS) or {}).get("count", len(rows))
+    told = record.files[ROWS].count if ROWS in record.files else len(rows)
     if told != len(rows):
         raise Damaged(f"{ROWS} has {len(rows)} rows, {RECORD} says {told}")
     if wrong := rows_fault(record, rows):
         raise Damaged(f"{ROWS}: {wrong}")
 
 
-def read_rows(folder: Path) -> list[dict[str, Any]]:
+def read_rows(folder: Path) -> list[Json]:
     with gzip.open(folder / ROWS, "rt") as file:
         return [mask_row(_parsed(line), line) for line in file]
 
@@ -80,15 +92,15 @@ def _parsed(line: str | bytes) -> Any:
         return json.loads(line)
 
 
-def _check_digest(folder: Path, record: dict[str, Any], name: str) -> None:
+def _check_digest(folder: Path, record: Record, name: str) -> None:
     path = folder / name
     if not path.is_file():
         read_bytes(path)  # says what it is instead
-    if file_digest(path) != record["files"][name]["blake3"]:
+    if file_digest(path) != record.files[name].blake3:
         raise Damaged(f"{name} does not match its digest in {RECORD}")
 
 
-def _rows(path: Path) -> Iterable[dict[str, Any]]:
+def _rows(path: Path) -> Iterable[Json]:
     try:
         lines = gzip.decompress(read_bytes(path)).split(b"\n")
     except (EOFError, OSError, zlib.error) as error:
@@ -100,7 +112,7 @@ def _rows(path: Path) -> Iterable[dict[str, Any]]:
             yield parse_object(line, f"{path.name}, row {number},")
 
 
-def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def _write_rows(path: Path, rows: Iterable[Json]) -> StoredFile:
     count = 0
     with path.open("wb") as raw:
         with gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file:
@@ -112,7 +124,7 @@ def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
                 file.write(text.encode() + b"\n")
         raw.flush()
         os.fsync(raw.fileno())
-    return {"count": count, "blake3": file_digest(path)}
+    return StoredFile(count, file_digest(path))
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,18 +2,18 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any
 
 from harness.records.cell_files import read_record
+from harness.records.record import Record
 from harness.records.stored_json import Damaged
 
 EARLIER = ".earlier"  # beside the cells; folders named like theirs, from the second of a name on with .1, .2, ...
 
 
-def read_earlier(cells: Path, fingerprint: str | None = None) -> list[dict[str, Any]]:
+def read_earlier(cells: Path, fingerprint: str | None = None) -> list[Record]:
     """Return the stored records of earlier measurements by their start; those that are damaged are left out."""
     found = []
     for path in sorted((cells / EARLIER).glob(f"*--{fingerprint or ''}*")):
         with contextlib.suppress(Damaged, OSError):
             found.append(read_record(path))
-    return sorted(found, key=lambda record: str(record.get("started_at", "")))
+    return sorted(found, key=lambda record: record.started_at)

@@ -5,7 +5,6 @@ of them: for records without digests (schema 1), and for `harness.check`.
 """
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from harness.records.accuracy_result import AccuracyResult, Score
@@ -107,54 +106,60 @@ def _load_fault(result: Json) -> str | None:
     return None
 
 
-def rows_fault(record: Json, rows: list[Json]) -> str | None:
+def rows_fault(record: Record, rows: list[Json]) -> str | None:
     """Return what the rows of a record cannot be, by themselves or beside its result; None if they can."""
-    kind, result = record["cell"].get("kind"), record.get("result") or {}
+    kind = record.cell.kind
     if kind not in ROWS:
         return None
     for number, row in enumerate(rows, 1):
         if wrong := mismatch(row, ROWS[kind]):
             return f"row {number}: {wrong}"
-    return _FAULT_OF_ROWS[kind](result, rows)
+    match record.result:
+        case AccuracyResult() as result:
+            return _items_fault(result, rows)
+        case LoadResult() | CapacityResult() as result:
+            return _requests_fault(result, rows)
+    return None
 
 
-def _items_fault(result: Json, rows: list[Json]) -> str | None:
-    items = (result.get("counts") or {}).get("items")
-    if items is not None and len(rows) < items:
-        return f"{len(rows)} rows for {items} items"
-    if result["primary"] == "perplexity":
+def _items_fault(result: AccuracyResult, rows: list[Json]) -> str | None:
+    if len(rows) < result.counts.items:
+        return f"{len(rows)} rows for {result.counts.items} items"
+    if result.primary == "perplexity":
         return _windows_fault(result, rows)
     for name in ("response", "finish_reason", "doc_hash", "prompt_hash"):
         if 0 < (having := sum(name in row for row in rows)) < len(rows):
             return f"{len(rows) - having} of {len(rows)} rows have no {name}"
     scored = {name for row in rows for name, value in (row.get("scores") or {}).items() if value is not None}
-    if rows and scored != set(result["scores"]):
-        return f"the rows have the scores {sorted(scored)}, the record {sorted(result['scores'])}"
-    for name, score in result["scores"].items():
+    if rows and scored != set(result.scores):
+        return f"the rows have the scores {sorted(scored)}, the record {sorted(result.scores)}"
+    for name, score in result.scores.items():
         if wrong := _mean_fault(rows, name, score, repr(name)):
             return wrong
     groups: dict[str, list[Json]] = {}
     for row in rows:
         groups.setdefault(row.get("group") or "", []).append(row)
-    for group, score in _objects((result.get("details") or {}).get("groups")):
-        if wrong := _mean_fault(groups.get(group, []), result["primary"], score, f"{result['primary']!r} of {group!a}"):
+    for group, score in _scores(result.details.get("groups")):
+        if wrong := _mean_fault(groups.get(group, []), result.primary, score, f"{result.primary!r} of {group!a}"):
             return wrong
     return None
 
 
-def _mean_fault(rows: list[Json], score: str, told: Json, what: str) -> str | None:
+def _mean_fault(rows: list[Json], score: str, told: Score, what: str) -> str | None:
     found = [(row.get("scores") or {}).get(score) for row in rows]
     values = [value for value in found if value is not None]
-    if not values or len(values) < len(found) or abs(sum(values) / len(values) - told["value"]) <= SLACK:
+    if not values or len(values) < len(found) or abs(sum(values) / len(values) - told.value) <= SLACK:
         return None
-    return f"the rows give {what} = {sum(values) / len(values):.6g}, the record says {told['value']:.6g}"
+    return f"the rows give {what} = {sum(values) / len(values):.6g}, the record says {told.value:.6g}"
 
 
-def _objects(groups: Any) -> Iterable[tuple[str, Json]]:
-    return groups.items() if mismatch(groups, {str: {"value": NUMBER, "n": int}}) is None else ()
+def _scores(groups: Any) -> list[tuple[str, Score]]:
+    if mismatch(groups, {str: shape_of(Score)}) is not None:
+        return []
+    return [(group, Score.from_json(score)) for group, score in groups.items()]
 
 
-def _windows_fault(result: Json, rows: list[Json]) -> str | None:
+def _windows_fault(result: AccuracyResult, rows: list[Json]) -> str | None:
     from base64 import b64decode
 
     for number, row in enumerate(rows, 1):
@@ -168,13 +173,13 @@ def _windows_fault(result: Json, rows: list[Json]) -> str | None:
                 return f"row {number}: {name} is not base64"
             if length != 4 * count:
                 return f"row {number}: {name} holds {length} bytes for {count} numbers"
-    told = (result.get("details") or {}).get("tokens")
+    told = result.details.get("tokens")
     if told is not None and told != sum(row["tokens"] for row in rows):
         return f"the rows hold {sum(row['tokens'] for row in rows)} tokens, the record says {told}"
     return None
 
 
-def _requests_fault(result: Json, rows: list[Json]) -> str | None:
+def _requests_fault(result: LoadResult | CapacityResult, rows: list[Json]) -> str | None:
     import numpy as np
 
     ended = 0
@@ -192,21 +197,17 @@ def _requests_fault(result: Json, rows: list[Json]) -> str | None:
         gaps += [steps] if len(tokens) > 1 else []
         times["ttft"].append(tokens[0] - row["intended_s"])
         times["e2e"].append(tokens[-1] - row["intended_s"])
-    if "probes" in result or "requests_completed" not in result:
+    if isinstance(result, CapacityResult):
         return None
-    if ended != result["requests_completed"]:
-        return f"{ended} rows of completed requests, the record says {result['requests_completed']}"
+    if ended != result.requests_completed:
+        return f"{ended} rows of completed requests, the record says {result.requests_completed}"
     for name, values in {"itl": np.concatenate(gaps) if gaps else (), **times}.items():
         ours = 1e3 * np.percentile(values, (50, 99)) if len(values) else ()
         for part, value in zip(("p50", "p99"), ours, strict=False):
-            told = result.get(f"{name}_ms_{part}")
+            told = result.metrics.get(f"{name}_ms_{part}")
             if told is not None and abs(value - told) > 0.01 + 1e-3 * abs(told):  # rows are rounded to a microsecond
                 return f"the rows give {name}_ms_{part} = {value:.4f}, the record says {told:.4f}"
     return None
 
 
 _FAULT_OF_RESULT = {"accuracy": _score_fault, "judge": _score_fault, "load": _load_fault, "gemm": lambda _: None}
-_FAULT_OF_ROWS = {
-    **{"accuracy": _items_fault, "judge": _items_fault, "load": _requests_fault},
-    "gemm": lambda *_: None,
-}

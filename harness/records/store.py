@@ -23,29 +23,28 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.errors import ConfigError, HarnessError
 from harness.machine.disk import write_atomically
 from harness.records import Damage, cell_files
-from harness.records.cell_files import check_cell, check_rows, move_into, read_record, read_rows, sync_folder
+from harness.records.cell_files import check_cell, check_rows, masked, move_into, read_record, read_rows, sync_folder
 from harness.records.disk_errors import disk_errors
 from harness.records.earlier_tries import EARLIER, read_earlier
+from harness.records.failed_cell import FailedCell
+from harness.records.fields import Json
 from harness.records.manifest import Manifest
 from harness.records.manifest_check import manifest_fault
 from harness.records.record import Record
-from harness.records.shapes import Maybe, mismatch
+from harness.records.shapes import mismatch
 from harness.records.spent import spent_lines, spent_text
 from harness.records.stored_json import Damaged, read_bytes, read_json, with_digest
+from harness.records.stored_shape import shape_of
 from harness.records.usage import SpentBeside
-from harness.redaction.masked_data import mask_data
 from harness.untrusted.names import link_out, shortened
 
-IDENTITY = ("cell", "cells", "fingerprint", "key", "files")  # of a record, a manifest and a failure
 CHANGED = "it was changed after it was written: it does not match its digest"
-FAILURE = {"key": str, "error": Maybe(str), "log": Maybe(str)}
 
 
 class Store:
@@ -111,7 +110,7 @@ class Store:
         if fingerprint not in self._checked:
             check_rows(folder, record)
             self._checked.add(fingerprint)
-        return Record.from_json(_masked(record))
+        return record
 
     def of_key(self, key: str) -> list[Record]:
         """Return the records of a key, whatever their fingerprints; their rows are not read, damaged ones left out."""
@@ -119,14 +118,14 @@ class Store:
         for fingerprint, folder in self._index.items():
             if folder.name == f"{slug(key)}--{fingerprint}":
                 with contextlib.suppress(HarnessError, OSError):
-                    found.append(Record.from_json(_masked(read_record(folder))))
+                    found.append(read_record(folder))
         return found
 
     def earlier_tries(self, fingerprint: str | None = None) -> list[Record]:
         """Return what was measured before a cell was measured again, the first first: of a cell, or of all."""
-        return [Record.from_json(_masked(record)) for record in read_earlier(self.cells, fingerprint)]
+        return read_earlier(self.cells, fingerprint)
 
-    def rows(self, fingerprint: str) -> list[dict[str, Any]]:
+    def rows(self, fingerprint: str) -> list[Json]:
         """Return the items, requests or products beside a record."""
         return read_rows(self._index[fingerprint])
 
@@ -186,9 +185,7 @@ class Store:
     def _note(self, path: Path, reason: object) -> None:
         self._damages[path] = Damage(str(path.relative_to(self.root)), str(reason))
 
-    def write(
-        self, record: Record, rows: Iterable[dict[str, Any]], telemetry: list[dict[str, Any]] | None = None
-    ) -> None:
+    def write(self, record: Record, rows: Iterable[Json], telemetry: Sequence[Json] | None = None) -> None:
         """Write a cell; an invalid try of it is kept beside. Raises DiskFull; nothing is left behind then."""
         key, fingerprint = record.cell.key, record.fingerprint
         home = self.cells / f"{slug(key)}--{fingerprint}"
@@ -196,7 +193,7 @@ class Store:
         with disk_errors(self.root):
             try:
                 work.mkdir(parents=True)
-                cell_files.write_cell(work, _masked(record.to_json()), rows, telemetry)
+                cell_files.write_cell(work, record, rows, telemetry)
                 self.cells.mkdir(exist_ok=True)
                 if fingerprint not in self and os.path.lexists(home):
                     move_into(self.cells / (EARLIER if fingerprint in self._again else ".damaged"), home)
@@ -213,7 +210,7 @@ class Store:
     def write_manifest(self, manifest: Manifest) -> None:
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._manifest, with_digest(_masked(manifest.to_json())))
+            write_atomically(self._manifest, with_digest(masked(manifest.to_json())))
 
     def manifest(self) -> Manifest:
         """Raises ConfigError for one that cannot be read; one that was changed is read and in `damages`."""
@@ -228,13 +225,13 @@ class Store:
             raise ConfigError(f"{path} is damaged ({damage}); run the sweep again to write it anew") from None
         if not intact:
             self._note(path, CHANGED)
-        return Manifest.from_json(_masked(manifest))
+        return Manifest.from_json(masked(manifest))
 
     def write_failure(self, key: str, error: str, log: str | None) -> None:
         with contextlib.suppress(OSError):  # a full disk is reported by the run; the failure is in its log as well
             path = self._failure_path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, with_digest(_masked({"key": key, "error": error, "log": log})))
+            write_atomically(path, with_digest(masked(FailedCell(key, error, log).to_json())))
 
     def note_spent(self, taken: SpentBeside) -> None:
         with disk_errors(self.root):
@@ -261,7 +258,7 @@ class Store:
     def _manifest(self) -> Path:
         return self.root / "sweep.json"
 
-    def failures(self) -> list[dict[str, Any]]:
+    def failures(self) -> list[FailedCell]:
         """What could not be measured; a failure that is damaged is in `damages`, and its cell is only not measured."""
         found = []
         for path in sorted((self.root / "failures").glob("*.json")):
@@ -271,14 +268,14 @@ class Store:
                 self._note(path, damage)
         return found
 
-    def _failure(self, path: Path) -> dict[str, Any]:
+    def _failure(self, path: Path) -> FailedCell:
         failure, intact = read_json(path, needs_schema=False)
-        wrong = mismatch(failure, FAILURE) if intact else f"{path.name} does not match its digest"
+        wrong = mismatch(failure, shape_of(FailedCell)) if intact else f"{path.name} does not match its digest"
         if not wrong and self._failure_path(failure["key"]) != path:
             wrong = f"{path.name} is of the cell {failure['key']!a}"
         if wrong:
             raise Damaged(wrong)
-        return _masked({name: failure.get(name) for name in FAILURE})
+        return FailedCell.from_json(masked(failure))
 
     def _failure_path(self, key: str) -> Path:
         return self.root / "failures" / f"{slug(key)}.json"
@@ -286,7 +283,3 @@ class Store:
 
 def slug(key: str) -> str:
     return shortened(re.sub(r"[^\w.-]+", "--", key), 150)
-
-
-def _masked(stored: dict[str, Any]) -> dict[str, Any]:
-    return mask_data(stored) | {name: stored[name] for name in IDENTITY if name in stored}

@@ -7,6 +7,8 @@ import pytest
 
 from harness.accuracy import generation
 from harness.errors import CellError
+from harness.records.cell import Cell
+from harness.records.record import Record
 from harness.records.record_check import rows_fault
 from tests.integration.accuracy.small_lm_server import Seen, stock
 
@@ -77,7 +79,7 @@ def test_an_answer_that_cannot_be_read_costs_one_item(small_server, ask, monkeyp
 
 
 def record(outcome):
-    return {"cell": {"kind": "accuracy"}, "result": outcome.result.to_json()}
+    return Record(cell=Cell("", "accuracy"), result=outcome.result)
 
 
 def test_a_server_without_log_probabilities_is_an_error_with_advice(small_server, ask):

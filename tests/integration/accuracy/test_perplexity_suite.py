@@ -12,7 +12,9 @@ from harness.accuracy.perplexity import Perplexity, PerplexityConfig
 from harness.analysis.quality.texts import _array, perplexity_of, text_gap
 from harness.engines import Server
 from harness.errors import CellError
+from harness.records.cell import Cell
 from harness.records.item import TextWindow
+from harness.records.record import Record
 from harness.records.record_check import rows_fault
 
 VOCABULARY = 256
@@ -110,7 +112,7 @@ def test_a_window_without_log_probabilities_is_left_out_and_two_end_the_suite(se
     assert outcome.result.details["tokens"] == 11 * 63
     assert [(flag.code, flag.level) for flag in outcome.flags] == [("unreadable", "invalid")]
     assert "1 of 12 answers could not be read and are left out" in outcome.flags[0].message
-    assert rows_fault({"cell": {"kind": "accuracy"}, "result": outcome.result.to_json()}, outcome.rows) is None
+    assert rows_fault(Record(cell=Cell("", "accuracy"), result=outcome.result), outcome.rows) is None
     found = text_gap(list(zip(windows(whole[0]), windows(outcome.rows), strict=True)), [0])
     sides = [windows(rows[at] for at in rest) for rows in whole]
     assert found == text_gap(list(zip(*sides, strict=True)), [0])

@@ -3,6 +3,7 @@ import pytest
 from harness.analysis.quality.judge import judge_facts, win_rates
 from harness.analysis.study import build_study
 from harness.analysis.validity import engines
+from harness.records.failed_cell import FailedCell
 from harness.records.judge_details import JudgeDetails
 from harness.records.manifest import Manifest
 from harness.records.record import Record
@@ -38,7 +39,7 @@ def study(records, failures=()):
 
 
 def test_measured_failed_and_missing_cells():
-    failures = [{"key": "k1", "error": "out of memory", "log": None}, {"key": "k0", "error": "old", "log": None}]
+    failures = [FailedCell("k1", "out of memory"), FailedCell("k0", "old")]
     found = study([record(CELLS[0])], failures)
     assert [m.cell.key for m in found.measured] == ["k0"]
     assert [(f.key, f.error) for f in found.failures] == [("k1", "out of memory")], "a measured cell has not failed"

@@ -7,6 +7,7 @@ from harness.errors import ConfigError, DiskFull
 from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
 from harness.records.cell_files import read_rows
+from harness.records.failed_cell import FailedCell
 from harness.records.manifest import Manifest, Variant
 from harness.records.record import Record
 from harness.records.store import Store
@@ -58,7 +59,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
 def test_a_failure_is_gone_once_the_cell_is_measured(tmp_path):
     store = Store(tmp_path)
     store.write_failure("bf16/mmlu", "the server died", None)
-    assert store.failures() == [{"key": "bf16/mmlu", "error": "the server died", "log": None}]
+    assert store.failures() == [FailedCell("bf16/mmlu", "the server died")]
     store.write(record(), [])
     assert store.failures() == []
 

@@ -15,6 +15,7 @@ from harness.errors import CellError, PreflightError
 from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
 from harness.records.engine_facts import EngineFacts
+from harness.records.failed_cell import FailedCell
 from harness.records.manifest import Manifest, Variant
 from harness.records.record import Record
 from harness.records.store import Store
@@ -112,7 +113,7 @@ def test_a_store_masks_rows_and_never_the_identity_of_a_cell(tmp_path):
     assert stored == replace(record, engine=EngineFacts(log="at ***"), files=stored.files, schema=stored.schema)
     assert store.rows("hunter2") == [{"response": "***", "error": "http://***@h"}, rows[1]]
     assert store.manifest() == replace(manifest, variants={"bf16": Variant("bf16", "***")})
-    assert store.failures() == [{"key": "bf16/hunter2/2", "error": "*** failed", "log": None}]
+    assert store.failures() == [FailedCell("bf16/hunter2/2", "*** failed")]
     other = replace(record, cell=replace(cell, fingerprint="hunter2b"), fingerprint="hunter2b")
     store.write(other, rows)
     written = (tmp_path / "cells" / "bf16--hunter2--1--hunter2b" / "record.json").read_text()

@@ -92,6 +92,7 @@ def parts(
 
 def build(manifest: dict, records: list[dict], rows: dict[str, list[dict]], failures: list[dict] | None = None):
     from harness.analysis import build_study
+    from harness.records.failed_cell import FailedCell
     from harness.records.manifest import Manifest
     from harness.records.record import Record
 
@@ -99,7 +100,7 @@ def build(manifest: dict, records: list[dict], rows: dict[str, list[dict]], fail
         Manifest.from_json(manifest),
         list(map(Record.from_json, records)),
         lambda record: rows[record.cell.key],
-        failures or [],
+        list(map(FailedCell.from_json, failures or [])),
     )
 
 
