@@ -1,6 +1,7 @@
-"""MLflow: a sweep is a parent run, a variant a child run. A sink: it may fail, and can be rebuilt from the store.
+"""MLflow: a measurement of a sweep is a parent run, a variant a child run. A sink: it may fail, and can be rebuilt.
 
-metrics.py names the numbers, content.py the rest, runs.py writes, view.py saves the comparison for MLflow's UI.
+metrics.py names the numbers, content.py the rest, measurement.py tells one night from another, runs.py writes,
+history.py adds each night to the trend, view.py saves the comparison for MLflow's UI.
 """
 
 import contextlib

@@ -124,9 +124,11 @@ def plan_text(study: Study) -> str:
     return "\n".join([*lines, *(f"{c['state']:<9} {c['fingerprint'] or '':<17} {c['what']}" for c in cells)]) + "\n"
 
 
-def sweep_note(findings: Findings, link: str | None) -> str:
-    """The release notes without their pictures, as far as MLflow takes them, beneath the way to the comparison."""
+def sweep_note(findings: Findings, link: str | None, trend: str | None = None) -> str:
+    """The release notes without their pictures, as far as MLflow takes them, beneath the ways to the comparison and to
+    the trend over all measurements of the sweep."""
     head = f"[Compare the variants]({link}) (figures of the whole sweep; the eye beside a run hides it)\n\n"
+    head += f"[Trend over measurements]({trend})\n\n" if trend else ""
     notes = release_notes(findings, fill(findings), pictures=False)
     notes = re.sub(r"^\s*(!\[|<(img|picture|source|/?p\b)).*\n?", "", notes, flags=re.MULTILINE)
     notes = re.sub(r"(?<!\\)\[(?=[-+\d])", r"\\[", notes)  # else "[1.30, 1.32] | 1.52 (...)" is a link in MLflow

@@ -1,14 +1,16 @@
 """The runs of a sweep, made or brought up to date. Killed anywhere and repeated, the result is the same.
 
-A run is known by its tags: the sweep, the variant, and what measured it (engine version and hardware, so that another
-machine's or another engine's sweep of the same name is a run of its own and is never touched). MLflow can neither
-change a parameter nor take a metric back: a run that would need it is deleted (into MLflow's trash) and made again.
+A run is known by its tags: the sweep, the variant, what measured it (engine version and hardware) and the measurement
+(measurement.py). Another machine's, another engine's or another night's sweep of the same name has runs of its own, and
+they are never touched. MLflow can neither change a parameter nor take a metric back: a run of this measurement that
+would need it is deleted (into MLflow's trash) and made again. history.py has the trend over measurements.
 """
 
 import contextlib
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,15 @@ from mlflow.exceptions import MlflowException
 from harness.analysis import Findings, Study
 from harness.analysis.validity import simulated
 from harness.tracking import content
+from harness.tracking.history import HISTORY, add_point, trend_view
+from harness.tracking.measurement import (
+    MEASUREMENT,
+    NOTHING_YET,
+    RECORDS,
+    measured_ms,
+    record_ids,
+    same_measurement,
+)
 from harness.tracking.metrics import Metrics, metrics
 from harness.tracking.view import TAG, VARIANT, saved_view, view_key, view_link
 
@@ -39,31 +50,77 @@ class Runs:
         """Returns the link to the comparison, to be put behind the server's address."""
         study = findings.study
         shared = {SWEEP: study.name, MEASURED_BY: _measured_by(study)}
-        key = view_key(f"{shared[SWEEP]}\n{shared[MEASURED_BY]}")
+        ids = record_ids(study)
+        shared[MEASUREMENT] = self.measurement(shared, ids)
+        key = view_key("\n".join(shared.values()))
         link = view_link(self.experiment, key)
+        at_ms = measured_ms(study) or int(time.time() * 1000)
+        kept = {SWEEP: study.name, HISTORY: content.hardware_text(study.host)}
+        trend_key = view_key("\n".join(kept.values()) + "\ntrend")
+        trend = view_link(self.experiment, trend_key)
         said = {"harness.marks": ", ".join(sorted({mark.word for mark in findings.marks})) or "none"}
         said |= {"simulated": "true"} if simulated(study) else {}
-        tags = shared | said | {NAME: study.name, NOTE: content.sweep_note(findings, link)}
-        parent = self.run(shared, tags, content.sweep_params(study), {}, content.datasets(study))
+        said[RECORDS] = " ".join(ids)
+        tags = shared | said | {NAME: study.name, NOTE: content.sweep_note(findings, link, trend)}
+        parent = self.run(shared, tags, content.sweep_params(study), {}, content.datasets(study), at_ms)
         names: set[str] = set()
+        trended: set[str] = set()
         for name, variant in reversed(study.variants.items()):  # MLflow lists the newest first
             tags = {NAME: variant.label, PARENT: parent, NOTE: content.variant_note(findings, name)}
             values = metrics(findings, name)
             names |= {metric for metric, _ in values}
             own = shared | {VARIANT: name}
-            self.run(own, own | said | tags, content.variant_params(study, name), values, content.datasets(study, name))
+            data = content.datasets(study, name)
+            self.run(own, own | said | tags, content.variant_params(study, name), values, data, at_ms)
+            if study.measured:
+                history = self.history(kept | {VARIANT: name}, f"{variant.label}: history")
+                trended |= add_point(self.client, history, shared[MEASUREMENT], values, at_ms)
         self.artifacts(parent, study, report_dir)
-        view = saved_view(study, _filter(shared), names, int(time.time() * 1000))
-        if view is not None:
-            with contextlib.suppress(MlflowException):  # an older server takes shorter tags: its own charts remain
-                self.client.set_experiment_tag(self.experiment, TAG + key, view)
+        now_ms = int(time.time() * 1000)
+        self.save_view(key, saved_view(study, _filter(shared), names, now_ms))
+        self.save_view(trend_key, trend_view(study.name, _filter(kept), trended, now_ms))
         self.client.set_terminated(parent, "FINISHED")  # last: a sweep whose logging broke off is not finished
         return link
 
+    def measurement(self, shared: dict[str, str], ids: list[str]) -> str:
+        """The id of the measurement: that of the runs which hold one of its records, else a new one."""
+        for run in self.search(shared):
+            if same_measurement(run.data.tags, ids):
+                return run.data.tags[MEASUREMENT]
+        return ids[0] if ids else NOTHING_YET
+
+    def history(self, identity: dict[str, str], name: str) -> Any:
+        """The run that collects a variant's points, made where there is none."""
+        known = [run for run in self.search(identity) if all(run.data.tags.get(t) == v for t, v in identity.items())]
+        if known:
+            return known[-1]
+        run = self.client.create_run(self.experiment, run_name=name, tags=identity | {NAME: name})
+        self.client.set_terminated(run.info.run_id, "FINISHED")
+        return run
+
+    def search(self, tags: dict[str, str]) -> Iterator[Any]:
+        """The runs with these tags, or with ones that differ in quotes, the newest first."""
+        token = None
+        while token is None or token:
+            page = self.client.search_runs([self.experiment], _filter(tags), max_results=1000, page_token=token)
+            yield from page
+            token = page.token or ""
+
+    def save_view(self, key: str, view: str | None) -> None:
+        if view is not None:
+            with contextlib.suppress(MlflowException):  # an older server takes shorter tags: its own charts remain
+                self.client.set_experiment_tag(self.experiment, TAG + key, view)
+
     def run(
-        self, identity: dict[str, str], tags: dict[str, str], params: dict[str, str], values: Metrics, data: dict
+        self,
+        identity: dict[str, str],
+        tags: dict[str, str],
+        params: dict[str, str],
+        values: Metrics,
+        data: dict,
+        at_ms: int,
     ) -> str:
-        """The id of the run with these identity tags, which then holds this and nothing else."""
+        """The id of the run with these identity tags, which then holds this and nothing else; `at_ms`: its moment."""
         run, logged = self.existing(identity), {}
         if run is not None:
             logged = self.logged(run, values)
@@ -71,7 +128,7 @@ class Runs:
                 self.client.delete_run(run.info.run_id)
                 run, logged = None, {}
         if run is None:
-            run = self.client.create_run(self.experiment, run_name=tags[NAME], tags=tags)
+            run = self.client.create_run(self.experiment, start_time=at_ms, run_name=tags[NAME], tags=tags)
         else:
             changed = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
             if changed:
@@ -80,8 +137,7 @@ class Runs:
         missing = [Param(key, value) for key, value in params.items() if key not in known]
         if missing:
             self.client.log_batch(run_id, params=missing[:PARAM_BATCH])
-        now = int(time.time() * 1000)
-        new = [Metric(name, v, now, step) for (name, step), v in values.items() if logged.get((name, step)) != v]
+        new = [Metric(name, v, at_ms, step) for (name, step), v in values.items() if logged.get((name, step)) != v]
         for start in range(0, len(new), BATCH):
             self.client.log_batch(run_id, metrics=new[start : start + BATCH])
         if data:
@@ -91,11 +147,11 @@ class Runs:
         return run_id
 
     def existing(self, identity: dict[str, str]) -> Any:
-        """The newest run with these tags; the sweep's own run has no variant. Twins are deleted."""
-        known = {tag: identity[tag] for tag in (SWEEP, MEASURED_BY)}
-        runs = self.client.search_runs([self.experiment], _filter(known), max_results=1000)
-        tags = (SWEEP, VARIANT, MEASURED_BY)
-        runs = [run for run in runs if all(run.data.tags.get(tag) == identity.get(tag) for tag in tags)]
+        """The newest run with these tags; the sweep's own run has no variant. Its twins, made by a process that was
+        killed or ran beside another, are deleted: they hold the same measurement."""
+        known = {tag: identity[tag] for tag in (SWEEP, MEASURED_BY, MEASUREMENT)}
+        tags = (SWEEP, VARIANT, MEASURED_BY, MEASUREMENT)
+        runs = [run for run in self.search(known) if all(run.data.tags.get(tag) == identity.get(tag) for tag in tags)]
         for twin in runs[1:]:
             self.client.delete_run(twin.info.run_id)
         return runs[0] if runs else None

@@ -35,7 +35,14 @@ def saved_view(study: Study, search: str, names: set[str], created_ms: int) -> s
 
     None where MLflow would not take it: it would be too long.
     """
-    sections = _sections(study, names)
+    grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": VARIANT}]}
+    return page_state(f"{study.name}: variants compared", search, _sections(study, names), created_ms, grouped)
+
+
+def page_state(
+    name: str, search: str, sections: list[tuple[str, list[Json]]], created_ms: int, grouped: Json | None = None
+) -> str | None:
+    """Return a view of the runs that `search` finds with these charts, by section; None where it is too long."""
     state = {
         "searchFilter": search,
         "orderByKey": "attributes.start_time",
@@ -56,20 +63,20 @@ def saved_view(study: Study, search: str, names: set[str], created_ms: int) -> s
         "viewMaximized": False,
         "runListHidden": False,
         "useGroupedValuesInCharts": True,
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": VARIANT}]},
+        "groupBy": grouped,
         "groupsExpanded": {},
         "autoRefreshEnabled": False,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
-    view = {"name": f"{study.name}: variants compared"[:200], "createdAt": created_ms, "updatedAt": created_ms}
+    view = {"name": name[:200], "createdAt": created_ms, "updatedAt": created_ms}
     text = json.dumps(view | {"state": f"deflate;{packed}"})
     return text if len(text) <= MAX_CHARS else None
 
 
 def _sections(study: Study, names: set[str]) -> list[tuple[str, list[Json]]]:
-    ladders = [
-        _line("ITL by QPS", name, served_name(scenario))  # p50 and p99 apart: a tail of seconds would flatten the rest
+    ladders = [  # p50 and p99 apart: a tail of seconds would flatten the rest
+        line_chart("ITL by QPS", name, served_name(scenario))
         for scenario in study.scenarios
         for part in ("p50", "p99")
         if (name := ladder_name(scenario, "itl", part)) in names
@@ -96,13 +103,14 @@ def _bar(section: str, metric: str) -> Json:
     return {"type": "BAR", "metricKey": metric} | _common(section, metric)
 
 
-def _line(section: str, metric: str, x_metric: str) -> Json:
+def line_chart(section: str, metric: str, x_metric: str | None) -> Json:
+    """Over another metric, or over time."""
     return {
         "type": "LINE",
         "metricKey": metric,
         "selectedMetricKeys": [metric],
-        "xAxisKey": "metric",
-        "selectedXAxisMetricKey": x_metric,
+        "xAxisKey": "metric" if x_metric else "time",
+        "selectedXAxisMetricKey": x_metric or "",
         "useGlobalXaxisKey": False,
         "xAxisScaleType": "linear",
         "scaleType": "linear",

@@ -114,6 +114,7 @@ def test_another_engine_or_machine_has_runs_of_its_own(sqlite, report_dir):
         track(build(manifest, records, rows), report_dir, uri, experiment)
     client = MlflowClient(tracking_uri=uri)
     runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    runs = [run for run in runs if "harness.history" not in run.data.tags]
     by = {(run.data.tags["harness.measured_by"], run.data.tags.get("harness.variant")) for run in runs}
     assert len(runs) == len(by) == 4, "nothing of the older engine was replaced, nothing is there twice"
 
@@ -151,6 +152,58 @@ def test_an_unfinished_sweep_is_completed_in_place_and_a_changed_one_replaced(sq
         "an invalid number does not stay"
     )
     assert replaced["int4"].info.run_id == children["int4"].info.run_id
+
+
+def one_night(number, change=None):
+    """A measurement of two variants, a little slower than the last."""
+    manifest, records, rows = parts(variants={name: VARIANTS[name] for name in ("bf16", "fp8")}, rates=[1.0])
+    for record in records:
+        record["started_at"] = f"2026-11-{number:02d}T02:00:00+00:00"
+        for name in record["result"]:
+            if name.startswith("itl_ms"):
+                record["result"][name] *= 1 + number / 100
+    if change:
+        change(records)
+    return build(manifest, records, rows)
+
+
+def test_five_nights_of_one_sweep_are_five_runs_and_a_trend(sqlite, report_dir):
+    from mlflow import MlflowClient
+
+    client, experiment = MlflowClient(tracking_uri=sqlite), "nights"
+    for number in (1, 2, 3, 2, 5, 4, 5):  # two of them again, one late
+        track(one_night(number), report_dir, sqlite, experiment)
+    found = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([found.experiment_id], run_view_type=3)  # the deleted ones too
+    history = {run.data.tags["harness.variant"]: run for run in runs if "harness.history" in run.data.tags}
+    parents = [r for r in runs if "harness.variant" not in r.data.tags]
+    assert len(parents) == 5 and len(runs) == 5 * 3 + 2, "nothing is there twice, nothing was deleted"
+    assert len({run.info.start_time for run in parents}) == 5, "when it was measured"
+    children = [r for r in runs if r.data.tags.get("harness.variant") == "fp8" and "harness.history" not in r.data.tags]
+    name = "serving_chat_512_256/itl_ms_p99_single_stream"
+    by_night = sorted((run.info.start_time, run.data.metrics[name]) for run in children)
+    points = sorted(client.get_metric_history(history["fp8"].info.run_id, name), key=lambda m: m.timestamp)
+    assert [(m.timestamp, m.value) for m in points] == by_night, "each night its point, at its moment"
+    assert [m.step for m in points] == [m.timestamp // 1000 for m in points]
+    views = [v for key, v in found.tags.items() if key.startswith("mlflow.sharedViewState.")]
+    [trend] = [json.loads(view) for view in views if json.loads(view)["name"].endswith(": trend")]
+    state = json.loads(zlib.decompress(base64.b64decode(trend["state"].removeprefix("deflate;"))))
+    assert name in {chart["metricKey"] for chart in state["compareRunCharts"]}
+    assert {chart["xAxisKey"] for chart in state["compareRunCharts"]} == {"time"}
+
+
+def test_a_night_that_is_completed_later_is_still_one_run(sqlite, report_dir):
+    """Its invalid cell was measured again, and so has another moment; the others tell that it is the same night."""
+    experiment = "completed later"
+
+    def again(records):
+        records[0]["started_at"] = "2026-11-02T09:00:00+00:00"
+
+    track(one_night(2), report_dir, sqlite, experiment)
+    _, first, _ = runs_of(sqlite, experiment)
+    track(one_night(2, again), report_dir, sqlite, experiment)
+    _, second, _ = runs_of(sqlite, experiment)
+    assert first.info.run_id == second.info.run_id
 
 
 def test_names_that_mlflow_refuses(sqlite, report_dir):
