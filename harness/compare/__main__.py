@@ -1,147 +1,79 @@
 """Compare two sweeps, or two variants, for a person and for CI.
 
-    harness compare results/vllm-0.31 results/vllm-0.32 --max-itl-regression 0.05
+    harness compare results/vllm-0.31 results/vllm-0.32
     harness compare results/quickstart:bf16 results/quickstart:fp8_dynamic --min-recovery 0.99
     harness compare --results results/quickstart bf16 fp8_dynamic --html compare.html
+    harness compare results/night_* results/tonight --max-itl-regression p99=0.05 --junit gate.xml
 
-A is the reference. Two folders: every variant that both have is compared with its namesake.
+The last folder is the candidate B, all before it are the reference A: one, or a folder for each of several nights (the
+candidate's is left out where it is named again). Every variant that both have is compared with its namesake; accuracy
+with the newest reference.
 
-Gates. Where there is a 95 % interval, a gate fails when the whole interval violates the limit, passes when the whole
-interval keeps it, and is inconclusive in between, which does not fail unless --strict is given. Without an interval
-(one run each) the value decides; --strict takes only what an interval shows. What A has and B was to have but has not,
-and a gate with nothing to check, fail. Exit codes: 0 compared, all gates passed; 2 a mistake; 3 a gate failed.
+Gates. A gate on a speed needs to know how starts of one server differ: 3 or more reference nights, or starts of A and B
+in turn (`harness ab`); else it is refused, and what is missing is said. A check fails where the change is estimated
+beyond its limit and is shown to be a change for the worse, by a p that is adjusted over all checks together (Holm):
+equal sides fail in at most 5 % of comparisons. It passes where its whole 95 % interval keeps the limit, and is
+inconclusive in between, which counts as a pass, with --strict as a failure (the 5 % hold without it). What A has and B
+was to have but has not, and a gate with nothing to check, fail. What each gate is able to find is said below its table.
+
+Exit codes: 0 compared, and no gate failed; 2 a mistake in the command or a folder; 3 a gate failed; 4 no gate failed,
+and at least one was refused.
 """
 
 import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import harness
-from harness.console.arguments import command_parser
+from harness.compare.arguments import gates_of, parser
 from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
-from harness.machine import disk
-from harness.records.metrics import SPREAD
 from harness.redaction.masking import mask
+
+PASS, MISTAKE, FAIL, REFUSAL = 0, 2, 3, 4
 
 
 def main() -> int:
-    arguments = _parser().parse_args()
+    arguments = parser(__doc__).parse_args()
     try:
-        failed = compare(arguments, shlex.join(["python", "-m", "harness.compare", *map(mask, sys.argv[1:])]))
+        return compare(arguments, shlex.join(["python", "-m", "harness.compare", *map(mask, sys.argv[1:])]))
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 3 if failed else 0
+        return MISTAKE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("compare", __doc__)
-    parser.add_argument("a", metavar="A", help="the reference: results/SWEEP or results/SWEEP:VARIANT")
-    parser.add_argument("b", metavar="B", help="what is held against it")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="A and B are variants of this sweep")
-    gates = parser.add_argument_group("gates")
-    gates.add_argument("--min-recovery", type=_share, metavar="X", help="B's score / A's, average and each suite: 0.99")
-    for latency in ("itl", "ttft"):
-        gates.add_argument(
-            f"--max-{latency}-regression", type=_change, metavar="X", help=f"0.05: {latency.upper()} may rise by 5 %%"
-        )
-    gates.add_argument("--min-throughput-ratio", type=_ratio, metavar="X", help="output tok/s, all at once, B / A")
-    gates.add_argument("--min-capacity-ratio", type=_ratio, metavar="X", help="highest rate at the SLO, B / A")
-    gates.add_argument("--percentile", choices=SPREAD, default="p50", help="of the latencies; default: p50")
-    gates.add_argument("--strict", action="store_true", help="inconclusive fails, and so does what has no interval")
-    out = parser.add_argument_group("output")
-    out.add_argument("--html", type=Path, metavar="FILE", help="the comparison as a page")
-    out.add_argument("--json", type=Path, metavar="FILE", help="the comparison for programs")
-    return parser
-
-
-def compare(arguments: argparse.Namespace, command: str) -> bool:
-    """Prints the comparison, writes the files; True when a gate failed. Raises ConfigError."""
-    from harness.analysis.comparison import compare_sides
-    from harness.analysis.decision.gates import Gates, checks
-    from harness.compare.sides import pairs
+def compare(arguments: argparse.Namespace, command: str) -> int:
+    """Print the comparison, write the files; return the exit code. Raises ConfigError."""
+    from harness.compare.files import write_files
+    from harness.compare.outcome import compare_groups
+    from harness.compare.sides import groups
     from harness.compare.text import comparison_text, plain
 
-    gates = Gates(**{name: getattr(arguments, name) for name in Gates.__dataclass_fields__})
-    margin = None if gates.min_recovery is None else max(0.0, 1 - gates.min_recovery)
-    compared = []
-    for a, b in pairs(arguments.a, arguments.b, arguments.results):
-        comparison = compare_sides(a, b, margin, command)
-        compared.append((comparison, checks(comparison, gates)))
-    made = [check for _, found in compared for check in found]
-    failing = [check for check in made if check.failed(arguments.strict)]
-    verdict = _verdict(len(made), len(failing), sum(check.status == "inconclusive" for check in made))
+    folders, candidates = arguments.folders, arguments.candidate
+    if not candidates:
+        *folders, last = folders
+        candidates = [last]
+        if len(folders) > 1:  # a glob of all nights names tonight's too
+            folders = [folder for folder in folders if Path(folder).resolve() != Path(last).resolve()]
+    if not folders:
+        raise ConfigError("one folder only; name the reference first and the candidate last: results/OLD results/NEW")
+    if arguments.results and len(folders) + len(candidates) != 2:
+        raise ConfigError("--results takes two variants: --results results/SWEEP A B")
+    found = groups(folders, candidates, arguments.results)
+    outcome = compare_groups(found, gates_of(arguments), arguments.strict, arguments.power_at, command)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    text = "\n\n".join(comparison_text(comparison, found, colour) for comparison, found in compared)
+    text = "\n\n".join(comparison_text(pair, outcome, colour) for pair in outcome.pairs)
     if isinstance(sys.stdout.encoding, str) and sys.stdout.encoding.lower() != "utf-8":
         text = text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding)
-    _files(arguments, compared, verdict, bool(failing), command)
-    shown = text + (f"\n{plain(verdict)}" if verdict else "")
+    write_files(arguments, outcome)
+    shown = text + (f"\n{plain(outcome.verdict)}" if outcome.verdict else "")
     print(shown, file=getattr(sys.stdout, "styled", sys.stdout), flush=True)
-    return bool(failing)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from harness.compare.annotations import annotations
 
-
-def _verdict(made: int, failing: int, inconclusive: int) -> str:
-    if not made:
-        return ""
-    unsure = f", {inconclusive} inconclusive" if inconclusive else ""
-    if failing:
-        return f"FAILED: {failing} of {made} checks failed{unsure}"
-    return f"passed: none of {made} checks failed{unsure}"
-
-
-def _files(arguments: argparse.Namespace, compared: list, verdict: str, failed: bool, command: str) -> None:
-    from harness.machine.disk import write_atomically
-
-    try:
-        if arguments.json:
-            from harness.compare.data import comparison_json
-
-            _write(
-                arguments.json, comparison_json(compared, verdict, failed, arguments.strict, command), write_atomically
-            )
-        if arguments.html:
-            from harness.report.pages.comparison import render_comparison
-
-            page = render_comparison(compared, verdict, failed, command, harness.__version__)
-            _write(arguments.html, page, write_atomically)
-    except OSError as error:
-        raise ConfigError(f"cannot write {error.filename or 'the output'}: {error.strerror or error}") from None
-
-
-def _write(path: Path, text: str, write: Callable[[Path, str], None]) -> None:
-    if path.is_dir():
-        raise ConfigError(f"cannot write {path}: it is a folder; name a file")
-    if not path.parent.is_dir():
-        raise ConfigError(f"cannot write {path}: {path.parent} is no folder; make it first")
-    with disk.naming(path.parent):
-        write(path, text.encode("utf-8", errors="replace").decode())
-
-
-def _number(text: str, low: float, high: float, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-    return value
-
-
-def _share(text: str) -> float:
-    return _number(text, 0.0, 2.0, "a recovery between 0 and 2; 99 % is 0.99")
-
-
-def _change(text: str) -> float:
-    return _number(text, -0.99, 10.0, "a change between -0.99 and 10; 5 % is 0.05")
-
-
-def _ratio(text: str) -> float:
-    return _number(text, 0.0, 100.0, "a ratio between 0 and 100; 0.95 allows a loss of 5 %")
+        print("\n".join(annotations(outcome)), flush=True)
+    return FAIL if outcome.failed else REFUSAL if outcome.refused else PASS
 
 
 if __name__ == "__main__":

@@ -12,23 +12,24 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.analysis.comparison import Comparison, Side
-from harness.analysis.decision.gates import Check
 from harness.analysis.load_changes import A, B
+from harness.compare.outcome import Outcome, Pair
 from harness.records.fields import Json
+from harness.report.tables.gates import counts_as
 from harness.untrusted.visible import visible
 
 SCHEMA = 1
 
 
-def comparison_json(
-    compared: list[tuple[Comparison, list[Check]]], verdict: str, failed: bool, strict: bool, command: str
-) -> str:
-    found = {"schema": SCHEMA, "verdict": verdict, "failed": failed, "strict": strict, "command": command}
-    found["pairs"] = [_pair(comparison, checks, strict) for comparison, checks in compared]
+def comparison_json(outcome: Outcome) -> str:
+    found: Json = {"schema": SCHEMA, "verdict": outcome.verdict, "failed": outcome.failed, "refused": outcome.refused}
+    found |= {"strict": outcome.strict, "power_at": outcome.regression, "command": outcome.command}
+    found["pairs"] = [_pair(pair, outcome.strict) for pair in outcome.pairs]
     return visible(json.dumps(_finite(found), indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
-def _pair(comparison: Comparison, checks: list[Check], strict: bool) -> Json:
+def _pair(pair: Pair, strict: bool) -> Json:
+    comparison = pair.comparison
     findings, suites = comparison.findings, []
     for suite in comparison.study.suites:
         one, two = (findings.suites.get((word, suite)) for word in (A, B))
@@ -54,7 +55,12 @@ def _pair(comparison: Comparison, checks: list[Check], strict: bool) -> Json:
         "capacities": [_capacity(comparison, scenario) for scenario in comparison.study.scenarios],
         "products": [asdict(change) for change in comparison.products],
         "not_compared": list(comparison.not_compared),
-        "checks": [asdict(check) | {"failed": check.failed(strict)} for check in checks],
+        "references": list(pair.references),
+        "candidates": list(pair.candidates),
+        "checks": [
+            asdict(check) | {"failed": check.failed(strict), "counts_as": counts_as(check, strict)}
+            for check in pair.checks
+        ],
     }
 
 

@@ -1,8 +1,8 @@
 """A comparison as text: for a terminal, a CI log, a pipe. Nothing from a store can move the cursor."""
 
-from harness.analysis.comparison import Comparison
-from harness.analysis.decision.gates import Check
+from harness.compare.outcome import Outcome, Pair
 from harness.report.tables import comparison as tables
+from harness.report.tables.gates import gates_table
 from harness.report.tables.table import Table, Td
 from harness.report.verdicts import verdicts
 from harness.untrusted.visible import visible
@@ -11,8 +11,9 @@ COLOURS = {"good": "\033[32m", "bad": "\033[31m", "warn": "\033[33m"}
 WIDEST = 64  # of a column that is not the last; longer facts are cut, the page and the JSON have the whole
 
 
-def comparison_text(comparison: Comparison, checks: list[Check], colour: bool) -> str:
-    said = [f"A  {comparison.a.place}\nB  {comparison.b.place}"]
+def comparison_text(pair: Pair, outcome: Outcome, colour: bool) -> str:
+    comparison = pair.comparison
+    said = [f"A  {started(comparison.a.place, pair.references)}\nB  {started(comparison.b.place, pair.candidates)}"]
     said += [f"{mark.word}: {mark.reason}" for mark in comparison.findings.marks]
     parts = [plain(text) for text in said]
     if comparison.differences:
@@ -26,9 +27,15 @@ def comparison_text(comparison: Comparison, checks: list[Check], colour: bool) -
     parts += [table_text(t, colour, notes=t.title != "Load points") for t in shown if t.rows]
     if comparison.not_compared:
         parts.append(plain("Not compared\n" + "\n".join(f"  {reason}" for reason in comparison.not_compared)))
-    if checks:
-        parts.append(table_text(tables.gates_table(checks), colour))
+    if pair.checks:
+        parts.append(table_text(gates_table(pair.checks, outcome.strict, outcome.regression), colour))
     return "\n\n".join(parts) + "\n"
+
+
+def started(place: str, places: tuple[str, ...]) -> str:
+    """``results/night_5:bf16``, and of how many starts it is one."""
+    others = [other for other in places if other != place]
+    return f"{place} (and its {len(others)} other starts: {', '.join(others)})" if others else place
 
 
 def table_text(table: Table, colour: bool = False, notes: bool = True) -> str:

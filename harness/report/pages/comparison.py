@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 from harness.analysis.comparison import Comparison
-from harness.analysis.decision.gates import Check
 from harness.report.figures.figures import Figure, curve_figure
 from harness.report.figures.style import styles
 from harness.report.pages.frame import render
@@ -17,9 +16,10 @@ from harness.report.words import slo
 
 
 def render_comparison(
-    compared: list[tuple[Comparison, list[Check]]], verdict: str, failed: bool, command: str, version: str
+    compared: list[tuple[Comparison, Table]], verdict: str, failed: bool, command: str, version: str
 ) -> str:
-    pairs = [_pair(position, comparison, checks) for position, (comparison, checks) in enumerate(compared)]
+    """`compared`: each pair with the table of its gates."""
+    pairs = [_pair(position, comparison, gates) for position, (comparison, gates) in enumerate(compared)]
     first = compared[0][0].study
     marks = {(mark.word, mark.reason): mark for comparison, _ in compared for mark in comparison.findings.marks}
     if len(compared) > 1:  # a label of one pair would be wrong above another
@@ -66,13 +66,13 @@ class PairView:
     kernels: Table
 
 
-def _pair(position: int, comparison: Comparison, checks: list[Check]) -> PairView:
+def _pair(position: int, comparison: Comparison, gates: Table) -> PairView:
     findings = comparison.findings
     return PairView(
         id=f"pair-{position}",
         comparison=comparison,
         sentences=[verdict.text for verdict in verdicts(findings) if comparison.serves],
-        gates=tables.gates_table(checks),
+        gates=gates,
         differences=tables.differences_table(comparison),
         accuracy=tables.accuracy_table(comparison),
         load=tables.load_table(comparison),

@@ -1,13 +1,11 @@
 """Tables of a comparison of two variants: what differs, load points, capacities, gates."""
 
 from harness.analysis.comparison import Comparison
-from harness.analysis.decision.gates import FAILED, INCONCLUSIVE, NOT_EVALUATED, PASSED, Check
 from harness.analysis.load_changes import A, B, Change
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.tables.table import Table, Td, table
 from harness.report.words import NONE, capacity_gain, number, p_value, percent, points, rate, slo
 
-TONES = {PASSED: "good", FAILED: "bad", NOT_EVALUATED: "bad", INCONCLUSIVE: "warn"}
 LOAD_COLUMNS = {
     "itl_ms_p50": "ITL p50",
     "itl_ms_p99": "ITL p99",
@@ -109,25 +107,3 @@ def capacity_table(comparison: Comparison) -> Table:
         rows.append([name, slo(scenario.slo), *found, capacity_gain(findings.gains.get((B, name)))])
     heads = ["Scenario", "SLO", ">A, requests/s", ">B, requests/s", ">B / A"]
     return table("Highest request rate that keeps the SLO", heads, rows, "≈ read between two rates; ≥ a lower bound.")
-
-
-def gates_table(checks: list[Check]) -> Table:
-    rows = []
-    for check in checks:
-        found = NONE if check.estimate is None else check_text(check, check.estimate)
-        sign = "≤" if check.gate.startswith("max") else "≥"
-        limit = f"{sign} {check_text(check, Estimate(check.limit))}"
-        rows.append(
-            [Td(check.status, TONES[check.status]), check.gate, check.what, limit, Td(found, note=check.reason)]
-        )
-    return table("Gates", ["Result", "Gate", "Of", ">Limit", ">Found"], rows)
-
-
-def check_text(check: Check, estimate: Estimate) -> str:
-    if check.gate.endswith("regression"):
-        return relative(estimate)
-    if check.gate == "min-recovery":
-        return percent(estimate)
-    low, high = estimate.low, estimate.high
-    interval = f" [{low:.3g}, {high:.3g}]" if low is not None and high is not None else ""
-    return f"{estimate.value:.3g}×{interval}"

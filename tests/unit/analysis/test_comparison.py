@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from harness.analysis.comparison import Side, compare_sides
-from harness.analysis.decision.gates import FAILED, INCONCLUSIVE, PASSED, Gates, checks, status_of
+from harness.analysis.decision.gate_rule import status_of
+from harness.analysis.decision.gates import FAILED, INCONCLUSIVE, PASSED, Gates, checks
+from harness.analysis.start_values import start_values
 from harness.analysis.statistics.intervals import Estimate
 from tests.unit.report.synthetic_study import VARIANTS, build, parts, synthetic_study
 
@@ -26,18 +28,39 @@ def change(comparison, load, metric):
     ("estimate", "lower", "higher"),
     [
         (Estimate(1.0, 0.9, 1.04), PASSED, FAILED),
-        (Estimate(1.04, 1.0, 1.1), INCONCLUSIVE, INCONCLUSIVE),
+        (Estimate(1.04, 1.0, 1.1), INCONCLUSIVE, FAILED),
         (Estimate(1.2, 1.1, 1.3), FAILED, PASSED),
-        (Estimate(1.05), PASSED, PASSED),
-        (Estimate(1.06), FAILED, PASSED),
         (Estimate(1.2, 1.1, None), FAILED, PASSED),
         (Estimate(0.9, None, 1.0), PASSED, FAILED),
+    ],
+)
+def test_a_limit_of_105_against_a_change_that_is_shown(estimate, lower, higher):
+    """`adjusted` 0.01: there is a change for the worse, whichever side that is."""
+    assert status_of(estimate, 1.05, True, 0.01) == lower
+    assert status_of(estimate, 1.05, False, 0.01) == higher
+
+
+@pytest.mark.parametrize(
+    ("estimate", "lower", "higher"),
+    [
+        (Estimate(1.0, 0.9, 1.04), PASSED, INCONCLUSIVE),
+        (Estimate(1.04, 1.0, 1.1), INCONCLUSIVE, INCONCLUSIVE),
+        (Estimate(1.2, 0.9, 1.5), INCONCLUSIVE, INCONCLUSIVE),
         (Estimate(1.2, None, 1.3), INCONCLUSIVE, INCONCLUSIVE),
     ],
 )
-def test_a_limit_of_105_against_an_interval(estimate, lower, higher):
-    assert status_of(estimate, 1.05, lower_is_better=True) == lower
-    assert status_of(estimate, 1.05, lower_is_better=False) == higher
+def test_a_limit_of_105_against_a_change_that_may_be_chance(estimate, lower, higher):
+    assert status_of(estimate, 1.05, True, 0.2) == lower
+    assert status_of(estimate, 1.05, False, 0.2) == higher
+
+
+@pytest.mark.parametrize("value", [1.04, 1.06])
+def test_without_an_interval_nothing_fails_and_nothing_passes(value):
+    assert status_of(Estimate(value), 1.05, True, None) == status_of(Estimate(value), 1.05, False, None) == INCONCLUSIVE
+
+
+def made(comparison, **gates):
+    return checks(comparison, Gates(**gates), start_values([comparison], [comparison]))
 
 
 def test_accuracy_and_speed_ups_are_the_report_s_own():
@@ -85,7 +108,7 @@ def test_a_rate_that_b_no_longer_reaches_is_lost():
     comparison = pair("fp8", "bf16", rates=[1.0, 6.0])
     found = change(comparison, "server 6/s", "itl_ms_p50")
     assert found.ratio is None and found.lost and "which A kept up with" in found.reason
-    assert any(check.failed() for check in checks(comparison, Gates(max_itl_regression=9.0)))
+    assert any(check.failed() for check in made(comparison, max_itl_regression={"p50": 9.0}))
     assert not change(pair(rates=[1.0, 6.0]), "server 6/s", "itl_ms_p50").lost, "no reference in A"
 
 
@@ -96,7 +119,7 @@ def test_a_scenario_with_another_slo_has_no_capacity_ratio():
     other = replace(one, scenarios={"chat_512_256": strict})
     comparison = compare_sides(Side(one, "fp8", "a"), Side(other, "fp8", "b"))
     assert "scenario chat_512_256: the SLO differs, so the capacities are not compared" in comparison.not_compared
-    [check] = checks(comparison, Gates(min_capacity_ratio=0.5))
+    [check] = made(comparison, min_capacity_ratio=0.5)
     assert check.failed()
 
 

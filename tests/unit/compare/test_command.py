@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from harness.compare.__main__ import main
+from tests.unit.compare.nights import night
 from tests.unit.compare.two_sweeps import FEW, store
 
 pytestmark = pytest.mark.slow
@@ -23,8 +24,13 @@ def flagged(prefix, level="invalid", code="client_lag"):
 
 @pytest.fixture(scope="module")
 def sweeps(tmp_path_factory):
-    """old: three repeats; new: the same, 8 % slower between tokens; once: a single run of each load point."""
+    """old: three repeats; new: the same, 8 % slower between tokens; once: a single run of each load point; night_1 to
+    night_5, and tonight, the same, and slow, 8 % slower."""
     root = tmp_path_factory.mktemp("results")
+    for number in range(1, 6):
+        night(root / f"night_{number}", number)
+    night(root / "tonight", 6)
+    night(root / "slow", 7, slower=1.08)
     store(root / "old", repeats=3)
     store(root / "new", "0.33.0", itl=1.08, repeats=3)
     store(root / "once")
@@ -53,11 +59,70 @@ def test_two_sweeps_compare_every_variant_with_its_namesake_and_say_what_differs
     assert out.index("What differs") < out.index("Accuracy")
 
 
-def test_a_regression_that_the_interval_shows_fails_with_exit_code_3(run, sweeps):
-    code, out, _ = run(sweeps / "old:fp8", sweeps / "new:fp8", "--max-itl-regression", "0.05")
+@pytest.fixture(scope="module")
+def nights(sweeps):
+    return [sweeps / f"night_{number}" for number in range(1, 6)]
+
+
+def fp8(folders):
+    return [f"{folder}:fp8" for folder in folders]
+
+
+def test_a_regression_that_the_starts_show_fails_with_exit_code_3(run, sweeps, nights):
+    words = (*fp8(nights), sweeps / "slow")
+    code, out, _ = run(*words, "--max-itl-regression", "0.05")
     assert code == 3
-    assert "FAILED: 5 of 5 checks failed" in out
-    assert run(sweeps / "old:fp8", sweeps / "new", "--max-itl-regression", "0.10")[0] == 0
+    assert "FAILED: 6 of 6 checks failed" in out, "five load points, and all together"
+    assert run(*words, "--max-itl-regression", "0.20")[0] == 0
+    assert run(*fp8(nights), sweeps / "tonight", "--max-itl-regression", "p99=0.05", "--percentile", "p90")[0] == 0
+
+
+def test_a_gate_says_what_it_is_able_to_find(run, sweeps, nights):
+    words = (*fp8(nights), sweeps / "tonight", "--max-itl-regression", "0.05", "--max-itl-regression", "p99=0.05")
+    code, out, _ = run(*words, "--min-throughput-ratio", "0.95", "--power-at", "0.1")
+    assert code == 0
+    for metric, change in (("itl_ms_p50", "+10 %"), ("itl_ms_p99", "+10 %"), ("output_tok_per_s", "−10 %")):
+        assert f"{metric}: a true {change} is found in " in out
+    assert "% is found in 90 %" in out and "starts differ by" in out
+
+
+@pytest.mark.parametrize("folders", [("once",), ("old",), ("night_1", "night_2")])
+def test_a_speed_gate_without_enough_starts_is_refused_with_what_is_missing(run, sweeps, folders):
+    """Repeats share a start: however many there are, they do not tell how the next start differs."""
+    words = [sweeps / name for name in (*folders, "new")]
+    code, out, _ = run(*words, "--max-itl-regression", "p99=0.05", "--max-ttft-regression", "p99=0.05")
+    assert code == 4 and "20 of 20 checks lack what they need" in out, "two variants, two latencies, five load points"
+    assert "harness compare results/night_* results/tonight" in out and "harness ab" in out
+
+
+def test_a_glob_that_names_tonight_too_leaves_it_out_of_the_reference(run, sweeps, nights):
+    code, out, _ = run(*nights, sweeps / "slow", sweeps / "slow", "--max-itl-regression", "0.05")
+    assert code == 3 and "5 and 1 start" in out
+
+
+def test_starts_of_b_may_be_several(run, sweeps, nights):
+    code, out, _ = run(*nights[:3], "--candidate", *nights[3:], sweeps / "tonight", "--max-itl-regression", "0.05")
+    assert code == 0 and "3 and 3 starts" in out
+
+
+def test_the_same_night_twice_is_a_mistake(run, sweeps, nights, tmp_path):
+    import shutil
+
+    copied = shutil.copytree(nights[0], tmp_path / "copy")
+    code, _, err = run(*nights, copied, sweeps / "tonight", "--max-itl-regression", "0.05")
+    assert code == 2 and "hold the same records" in err
+
+
+def test_a_suite_on_which_both_score_nothing_is_a_note(run, tmp_path):
+    def change(_manifest, records, rows):
+        for record in (r for r in records if r["cell"].get("suite") == "gsm8k"):
+            for row in rows[record["cell"]["key"]]:
+                row["scores"] = dict.fromkeys(row["scores"], 0.0)
+
+    a, b = (store(tmp_path / name, change=change) for name in "ab")
+    code, out, _ = run(f"{a}:fp8", b, "--min-recovery", "0.9", "--strict")
+    assert code == 0 and "A and B scored nothing: not counted" in out
+    assert "none of 3 checks failed" in out, "the average, mmlu and humaneval"
 
 
 def test_an_interval_across_the_limit_is_inconclusive_and_fails_only_when_strict(run, sweeps):
@@ -67,12 +132,18 @@ def test_an_interval_across_the_limit_is_inconclusive_and_fails_only_when_strict
     assert run(*words, "--strict")[0] == 3
 
 
-def test_without_an_interval_the_value_decides_and_strict_does_not_take_it(run, sweeps):
+def test_without_an_interval_no_value_decides_and_strict_does_not_take_it(run, sweeps):
     words = ("--results", sweeps / "once", "bf16", "fp8", "--max-itl-regression", "0.05")
     code, out, _ = run(*words)
-    assert code == 0 and "n = 1, no CI" in out
-    assert run(*words, "--strict")[0] == 3
-    assert run("--results", sweeps / "once", "fp8", "bf16", "--max-itl-regression", "0.05")[0] == 3
+    assert code == 4 and "n = 1 start of A and 1 of B, no CI" in out
+    assert run(*words, "--strict")[0] == 4
+    assert run("--results", sweeps / "once", "fp8", "bf16", "--max-itl-regression", "0.05")[0] == 4
+
+
+def test_rows_say_what_they_count_as(run, sweeps):
+    words = (sweeps / "once:bf16", sweeps / "once:fp8", "--min-recovery", "0.99")
+    assert "pass (failure with --strict)" in run(*words)[1]
+    assert "failure (--strict)" in run(*words, "--strict")[1]
 
 
 def test_a_gate_that_nothing_can_be_checked_by_fails(run, sweeps, tmp_path):
@@ -100,7 +171,8 @@ def test_a_point_that_only_a_has_although_b_planned_it_is_no_silent_pass(run, sw
 def test_an_invalid_point_of_the_reference_is_not_compared_and_said(run, sweeps, tmp_path):
     other = store(tmp_path / "a", change=flagged("load-fp8-chat_512_256-server-4.0"))
     code, out, _ = run(f"{other}:fp8", sweeps / "once", "--max-itl-regression", "0.5")
-    assert code == 0
+    assert code == 4, "of one start each"
+    assert "server 4/s, itl_ms_p50" not in out
     assert "chat_512_256, server 4/s: invalid in A (client_lag)" in out
 
 
@@ -177,16 +249,22 @@ def test_damaged_rows_are_named(run, sweeps, tmp_path):
     assert code == 2 and str(rows.parent) in err and "Traceback" not in err
 
 
-def test_the_json_has_what_the_text_says(run, sweeps, tmp_path):
+def test_the_json_has_what_the_text_says(run, sweeps, nights, tmp_path):
     target = tmp_path / "c.json"
-    assert run(sweeps / "old:fp8", sweeps / "new", "--max-itl-regression", "0.05", "--json", target)[0] == 3
+    assert run(*fp8(nights), sweeps / "slow", "--max-itl-regression", "0.05", "--json", target)[0] == 3
     found = json.loads(target.read_text())
     assert found["schema"] == 1 and found["failed"] and found["verdict"].startswith("FAILED")
+    [pair] = found["pairs"]
+    assert all(check["failed"] and check["counts_as"] == "failure" for check in pair["checks"])
+    assert len(pair["references"]) == 5 and all(check["starts"]["reference"] == 5 for check in pair["checks"])
+    assert run(sweeps / "old:fp8", sweeps / "new", "--max-itl-regression", "0.05", "--json", target)[0] == 4
+    found = json.loads(target.read_text())
+    assert found["refused"] == 5 and not found["failed"] and found["verdict"].startswith("REFUSED")
     [pair] = found["pairs"]
     assert pair["differences"] == [{"what": "engine", "a": "vllm 0.32.0", "b": "vllm 0.33.0"}]
     ratios = [p["ratio"] for p in pair["load_points"] if p["metric"] == "itl_ms_p99"]
     assert len(ratios) == 5 and all(r["value"] == pytest.approx(1.08) and r["low"] < 1.08 < r["high"] for r in ratios)
-    assert all(check["failed"] for check in pair["checks"])
+    assert not any(check["failed"] for check in pair["checks"])
 
 
 def test_hostile_text_stays_text(run, tmp_path):

@@ -6,12 +6,13 @@ import pytest
 
 from harness.analysis import build_study
 from harness.analysis.comparison import Side, compare_sides
-from harness.analysis.decision.gates import Gates, checks
 from harness.compare.data import comparison_json
+from harness.compare.outcome import Outcome, Pair
 from harness.compare.text import comparison_text
 from harness.records.manifest import Manifest
 from harness.records.record import Record
 from harness.report.pages.comparison import render_comparison
+from harness.report.tables.gates import gates_table
 from tests.unit.gemm.samples import BATCHES, gemm_parts
 
 
@@ -38,11 +39,13 @@ def test_a_slower_kernel_is_seen_at_every_batch_size():
     for change in found.products:
         assert change.b / change.a == pytest.approx(1.5) == change.ratio.value
         assert 1.3 < change.ratio.low < 1.5 < change.ratio.high < 1.7
-    text = comparison_text(found, checks(found, Gates()), colour=False)
+    pair = Pair(found, [], ("a",), ("b",))
+    outcome = Outcome((pair,), False, 0.08, "")
+    text = comparison_text(pair, outcome, colour=False)
     assert "Products of the linear layers" in text and "+50.0 % [" in text
     assert "vllm 0.18.1  vllm 0.18.2" in text and "was not tried for accuracy" not in text
-    assert '"batch": 1024' in comparison_json([(found, [])], "", False, False, "")
-    assert "Products of the linear layers" in render_comparison([(found, [])], "", False, "", "0")
+    assert '"batch": 1024' in comparison_json(outcome)
+    assert "Products of the linear layers" in render_comparison([(found, gates_table([]))], "", False, "", "0")
 
 
 def test_two_variants_of_one_study():

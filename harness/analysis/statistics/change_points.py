@@ -1,0 +1,105 @@
+"""Where a series of nights changes its level: circular binary segmentation, each step tested by permutation.
+
+The stretch whose mean differs most from the rest's (by the sum of squares that it explains, on the logarithm) is real
+where no more than `alpha` of the permutations of the series have one that differs as much; its ends are changes, and
+the parts are searched in the same way (A. B. Olshen et al. 2004, Biostatistics 5, 557). So a regression that was mended
+after some nights is found, which a search for one split at a time misses. Permutation tests of change points are what
+MongoDB's and DataStax's performance CI use (D. Daly et al. 2020 and M. Fleming et al. 2023, both ICPE). What is known
+of a change's night is the set of splits whose likelihood ratio to the best is below 7.35 (95 %; B. E. Hansen 2000,
+Econometrica 68, 575). No library: for tens of nights this is exact enough, and a dependency less.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+
+import numpy as np
+
+from harness.analysis.statistics.intervals import Estimate
+from harness.analysis.statistics.repeats import log_ratio_interval
+
+LEAST = 2  # nights on each side of a change
+SHORTEST = 6  # nights without which nothing is searched: of 5 no change can be shown
+_PERMUTATIONS = (999, 9999)  # at least, at most; in between as many as `alpha` needs
+_CHUNK = 4_000_000  # sums held in memory at a time
+_LIKELIHOOD_95 = 7.35
+
+
+@dataclass(frozen=True)
+class ChangePoint:
+    """`at`: position of the first value after the change, known to be within `earliest` to `latest` (95 %).
+
+    `ratio`: level after / before, of the stretches up to the neighbouring changes, with Welch's 95 % interval.
+    """
+
+    at: int
+    earliest: int
+    latest: int
+    ratio: Estimate
+    p: float
+
+
+def change_points(values: Sequence[float], alpha: float, seed: list[int]) -> list[ChangePoint]:
+    """Return the changes of a series of positive values, in its order. `alpha`: of each test."""
+    logs, rng = np.log(np.asarray(values, dtype=float)), np.random.default_rng(seed)
+    found = _ends(logs, 0, len(logs), alpha, rng)
+    edges = [0, *sorted(found), len(values)]
+    changes = []
+    for before, at, after in zip(edges, edges[1:], edges[2:], strict=False):
+        ratio = log_ratio_interval(list(values[at:after]), list(values[before:at]))
+        changes.append(ChangePoint(at, *_where(logs[before:after], before), ratio, found[at]))
+    return changes
+
+
+def _ends(logs: np.ndarray, start: int, end: int, alpha: float, rng: np.random.Generator) -> dict[int, float]:
+    """{position: p} of the changes within logs[start:end]."""
+    part = logs[start:end]
+    if len(part) < SHORTEST or np.ptp(part) == 0:
+        return {}
+    first, last = _stretches(len(part))
+    explained = _explained(part[None], first, last)[0]
+    best = int(explained.argmax())
+    least, most = _PERMUTATIONS
+    count = min(most, max(least, ceil(4 / alpha)))
+    as_large, step = 0, max(1, _CHUNK // len(first))
+    for done in range(0, count, step):
+        shuffled = rng.permuted(np.tile(part, (min(step, count - done), 1)), axis=1)
+        largest = _explained(shuffled, first, last).max(axis=1)
+        as_large += int((largest >= explained[best] * (1 - 1e-12)).sum())
+    p = (1 + as_large) / (1 + count)
+    if p > alpha:
+        return {}
+    inner = [at for at in (int(first[best]), int(last[best])) if 0 < at < len(part)]
+    found = {start + at: p for at in inner}
+    edges = [start, *found, end]
+    for one, two in pairwise(edges):
+        found |= _ends(logs, one, two, alpha, rng)
+    return found
+
+
+def _stretches(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(first, last + 1) of every stretch that it and the parts beside it can have: none of one night."""
+    first, last = np.triu_indices(n + 1, LEAST)
+    fits = ((first == 0) | (first >= LEAST)) & ((last == n) | (last <= n - LEAST)) & (last - first < n)
+    fits &= ~((first > 0) & (last == n))  # the same division as of the stretch before it
+    return first[fits], last[fits]
+
+
+def _explained(rows: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """[series, stretches]: n1·n2/n·(m1 - m2)², of the stretch and the rest."""
+    n = rows.shape[1]
+    sums = np.concatenate([np.zeros((len(rows), 1)), np.cumsum(rows, axis=1)], axis=1)
+    inside, size = sums[:, last] - sums[:, first], last - first
+    rest = (sums[:, -1:] - inside) / (n - size)
+    return size * (n - size) / n * (inside / size - rest) ** 2
+
+
+def _where(part: np.ndarray, start: int) -> tuple[int, int]:
+    """(earliest, latest) position of the one change in a part, within 95 %."""
+    splits = np.arange(LEAST, len(part) - LEAST + 1)
+    explained = _explained(part[None], np.zeros(len(splits), dtype=int), splits)[0]
+    total = float(((part - part.mean()) ** 2).sum())
+    left = np.maximum(total - explained, total * 1e-15)
+    as_good = splits[len(part) * np.log(left / left.min()) <= _LIKELIHOOD_95]
+    return start + int(as_good.min()), start + int(as_good.max())

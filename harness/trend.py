@@ -1,0 +1,68 @@
+"""Show how a sweep's numbers move over nights, and where they change their level.
+
+    harness trend results/night_*
+    harness trend results/night_* --html trend.html --json trend.json
+
+Each folder is one measurement of the sweep; they are ordered by when they were measured. A series of 6 nights or more
+is searched for changes of its level (circular binary segmentation, permutation tests, 5 % over all series together);
+each has its size and its night with 95 % intervals.
+
+Exit codes: 0 shown, 2 a mistake in the command or a folder.
+"""
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import harness
+from harness.console.arguments import command_parser
+from harness.console.output import masked_main
+from harness.errors import ConfigError, HarnessError
+from harness.redaction.masking import mask
+
+
+def main() -> int:
+    parser = command_parser("trend", __doc__)
+    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="results/SWEEP of one night")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="the trend as a page")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the series and their changes for programs")
+    arguments = parser.parse_args()
+    try:
+        show(arguments.folders, arguments.html, arguments.json)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def show(folders: list[Path], html: Path | None, data: Path | None) -> None:
+    """Print the trend of these stores, and write the files. Raises ConfigError."""
+    from harness.analysis.trend import Night, trend
+    from harness.compare.files import write
+    from harness.compare.sides import measured_at, read_study
+    from harness.compare.text import plain, table_text
+    from harness.report.pages.trend import render_trend, sentences
+    from harness.report.tables.trend import trend_table
+
+    studies = {folder.resolve(): (str(folder), read_study(folder)) for folder in folders}
+    nights = sorted((Night(p, measured_at(s), s) for p, s in studies.values()), key=lambda night: night.at)
+    if len(nights) < 2:
+        raise ConfigError("one folder only; name one of each night: results/night_*")
+    series = trend(nights)
+    command = shlex.join(["python", "-m", "harness.trend", *map(mask, sys.argv[1:])])
+    try:
+        if html:
+            write(html, render_trend(nights, series, command, harness.__version__))
+        if data:
+            write(data, json.dumps([asdict(one) for one in series], indent=1) + "\n")
+    except OSError as error:
+        raise ConfigError(f"cannot write {error.filename or 'the output'}: {error.strerror or error}") from None
+    found = [plain(text) for text in sentences(series)] or ["No change of level was found."]
+    shown = "\n".join([*found, "", table_text(trend_table(series))])
+    print(shown, file=getattr(sys.stdout, "styled", sys.stdout), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(masked_main(main))

@@ -1,0 +1,82 @@
+"""What a CI system reads of a comparison: JUnit XML, a Markdown summary, GitHub's annotations."""
+
+import re
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from harness.analysis.comparison import Side, compare_sides
+from harness.analysis.decision.gates import FAILED, INCONCLUSIVE, NOT_EVALUATED, NOTE, PASSED, REFUSED, Check
+from harness.analysis.statistics.intervals import Estimate
+from harness.compare.annotations import annotations
+from harness.compare.junit import junit
+from harness.compare.outcome import Outcome, Pair
+from harness.compare.summary import summary
+from tests.unit.report.synthetic_study import VARIANTS, synthetic_study
+
+STATUSES = (PASSED, FAILED, INCONCLUSIVE, NOT_EVALUATED, REFUSED, NOTE)
+# junit-10.xsd of Jenkins' xUnit plugin, which pytest and GitLab follow too: what may be in what, and must be there.
+CHILDREN = {
+    "testsuites": {"testsuite"},
+    "testsuite": {"testsuite", "properties", "testcase", "system-out", "system-err"},
+    "testcase": {"skipped", "error", "failure", "system-out", "system-err"},
+}
+ATTRIBUTES = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, set()),
+    "testsuite": (
+        {"skipped", "time", "timestamp", "hostname", "id", "package"},
+        {"name", "tests", "failures", "errors"},
+    ),
+    "testcase": ({"time", "classname", "group"}, {"name"}),
+    **dict.fromkeys(("failure", "error", "skipped"), ({"type", "message"}, set())),
+    "system-out": (set(), set()),
+}
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    study = synthetic_study(variants={n: VARIANTS[n] for n in ("bf16", "fp8")}, scenarios={}, rates=[])
+    return compare_sides(Side(study, "bf16", "results/a"), Side(study, "fp8", "results/b"))
+
+
+def outcome(comparison, strict=False, what="chat_512_256, server 4/s, itl_ms_p99"):
+    made = Check("max-itl-regression", what, 1.05, Estimate(1.08, 1.06, 1.1), PASSED, "5 and 1 start", "itl_ms_p99")
+    found = [replace(made, status=status) for status in STATUSES]
+    return Outcome((Pair(comparison, found, ("results/a",), ("results/b",)),), strict, 0.08, "harness compare a b")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_junit_keeps_the_schema_and_counts_what_fails(comparison, strict):
+    root = ET.fromstring(junit(outcome(comparison, strict)))
+    for parent in root.iter():
+        optional, required = ATTRIBUTES[parent.tag]
+        assert required <= set(parent.keys()) and set(parent.keys()) <= optional | required, parent.tag
+        assert {child.tag for child in parent} <= CHILDREN.get(parent.tag, set())
+    [suite] = root
+    counts = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": 6, "failures": 2 if strict else 1, "errors": 1, "skipped": 2}
+    kinds = [next((c.tag for c in case if c.tag != "system-out"), None) for case in suite.iter("testcase")]
+    assert kinds == [None, "failure", "failure" if strict else None, "error", "skipped", "skipped"]
+    assert {root.get(name) for name in ("tests", "failures", "errors")} == {"6", "2" if strict else "1", "1"}
+
+
+def test_junit_of_hostile_names_is_well_formed(comparison):
+    root = ET.fromstring(junit(outcome(comparison, what='<a b="]]>&\x00\x1b\ud800')))
+    assert all("<a b=" in case.get("name") for case in root.iter("testcase"))
+
+
+def test_the_summary_is_one_table_with_what_each_row_counts_as(comparison):
+    text = summary(outcome(comparison, what="a|b\nc <script>"))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(STATUSES)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}, "seven columns, whatever the names"
+    assert "<script>" not in text and text.startswith("### FAILED: 2 of 5 checks failed")
+    assert "pass (failure with --strict)" in text and "not counted" in text
+
+
+def test_annotations_are_one_line_each_and_nothing_can_end_one(comparison):
+    lines = list(annotations(outcome(comparison, what="x\n::error::forged %0A")))
+    assert [line.split(" ")[0] for line in lines] == ["::error", "::warning", "::error", "::warning"]
+    assert all("\n" not in line and "%250A" in line for line in lines)
+    assert [line.split(" ")[0] for line in annotations(outcome(comparison, strict=True))].count("::error") == 3
