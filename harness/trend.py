@@ -4,8 +4,8 @@
     harness trend results/night_* --html trend.html --json trend.json
 
 Each folder is one measurement of the sweep; they are ordered by when they were measured. A series of 6 nights or more
-is searched for changes of its level (circular binary segmentation, permutation tests, 5 % over all series together);
-each has its size and its night with 95 % intervals.
+is searched for changes of its level (circular binary segmentation, 5 % over all series together); each has its size and
+its night with 95 % intervals.
 
 Exit codes: 0 shown, 2 a mistake in the command or a folder.
 """

@@ -7,7 +7,6 @@ from harness.analysis.speed.capacity import capacity
 from harness.analysis.speed.performance import load_points
 from harness.analysis.speed.readings import INTERPOLATED, MEASURED
 from harness.analysis.statistics.change_points import ChangePoint, change_points
-from harness.analysis.statistics.seeds import seed_of
 from harness.analysis.statistics.significance import ALPHA
 from harness.analysis.study import Study
 
@@ -66,7 +65,7 @@ def trend(nights: Sequence[Night]) -> list[Series]:
         name, subject, load, metric = key
         series = [point.value for point in points]
         tested = all(value > 0 for value in series)
-        changes = change_points(series, ALPHA / len(values), seed_of(0, *key)) if tested else []
+        changes = change_points(series, ALPHA / len(values)) if tested else []
         found.append(Series(name, labels[name], subject, load, metric, tuple(points), tuple(changes)))
     return found
 

@@ -1,6 +1,6 @@
 """The checks that need attention as GitHub's workflow commands: annotations of the run.
 
-    ::error title=max-itl-regression (fp8)::chat_512_256, server 4/s, itl_ms_p99: FAILED, counts as failure: ...
+    ::error title=max-itl-regression (fp8)::chat_512_256, server 4/s, itl_ms_p99: FAILED, failure: ...
 
 Percent signs and line ends are escaped, in a property also colons and commas, as actions/toolkit does
 (core/command.ts): what comes from a store is not able to end its command, or to start another.

@@ -56,10 +56,10 @@ def _case(check: Check, variant: str, strict: bool) -> ET.Element:
 
 
 def said_of(check: Check, strict: bool) -> str:
-    """``inconclusive, counts as pass: +4.9 % [+1.0, +8.8], limit ≤ +5.0 % (5 and 1 start)``"""
+    """``inconclusive, pass (failure with --strict): +4.9 % [+1.0, +8.8], limit ≤ +5.0 % (5 and 1 start)``"""
     found = "no value" if check.estimate is None else check_text(check, check.estimate)
     reason = f" ({check.reason})" if check.reason else ""
-    return f"{check.status}, counts as {counts_as(check, strict)}: {found}, limit {limit_text(check)}{reason}"
+    return f"{check.status}, {counts_as(check, strict)}: {found}, limit {limit_text(check)}{reason}"
 
 
 def _text(text: str) -> str:

@@ -95,12 +95,12 @@ def test_the_ways_to_call_a_command_are_the_same():
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("reprot", "error: no command 'reprot'; did you mean 'report'? available: catalogue, check, compare, "),
+        ("reprot", "error: no command 'reprot'; did you mean 'report'? available: ab, catalogue, check, compare, "),
         (
             "quickstart",
             "error: cannot read 'quickstart' on the command line; to run that sweep, type +sweep=",
         ),
-        ("results/quickstart", "error: no command 'results/quickstart'; available: catalogue, "),
+        ("results/quickstart", "error: no command 'results/quickstart'; available: ab, catalogue, "),
     ],
 )
 def test_a_mistyped_command_is_one_line(word, said):

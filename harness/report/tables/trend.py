@@ -24,7 +24,7 @@ def trend_table(series: list[Series]) -> Table:
     heads = ["Subject", "Variant", "Metric", ">Nights", ">First", ">Last", ">Spread", "Changes of level"]
     note = (
         "Spread: standard deviation of the nights, changes included. Changes: circular binary segmentation, "
-        "permutation tests, 5 % over all rows together; brackets: 95 % intervals of the change and of its night."
+        "5 % over all rows together; brackets: 95 % intervals of the change and of its night."
     )
     return table("Trend", heads, rows, note, group=0)
 

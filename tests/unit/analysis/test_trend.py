@@ -18,25 +18,27 @@ def nights(shift_at, shift, count, sd=0.01, seed=0):
 
 
 def test_a_shift_is_found_with_its_night_and_its_size():
-    for seed in range(8):
-        [found] = change_points(nights(12, 1.08, 24, seed=seed), 0.01, [seed])
-        assert found.earliest <= 12 <= found.latest and found.latest - found.earliest <= 3
-        assert found.ratio.low < 1.08 < found.ratio.high and found.p < 0.001
+    covered = []
+    for seed in range(40):
+        [found] = change_points(nights(12, 1.08, 24, seed=seed), 0.001)
+        assert found.latest - found.earliest <= 3 and found.p < 0.001
+        covered.append((found.earliest <= 12 <= found.latest, found.ratio.low < 1.08 < found.ratio.high))
+    assert np.all(np.sum(covered, axis=0) >= 34), "99.8 % of binomials of 40 at 95 %"
 
 
 def test_a_regression_that_was_mended_is_two_changes():
     values = nights(10, 1.1, 20) + nights(0, 1.1 * 0.9, 10, seed=5)
-    assert [change.at for change in change_points(values, 0.01, [1])] == [10, 20]
+    assert [change.at for change in change_points(values, 0.01)] == [10, 20]
 
 
 def test_series_without_a_change_have_one_in_five_percent():
-    found = sum(bool(change_points(nights(0, 1.0, 14, seed=seed), 0.05, [seed])) for seed in range(200))
-    assert found <= 19, "99 % of binomials of 200 at 5 % are at most 18"
+    found = sum(bool(change_points(nights(0, 1.0, 14, seed=seed), 0.05)) for seed in range(400))
+    assert 0 < found <= 31, "99 % of binomials of 400 at 5 % are at most 31"
 
 
 @pytest.mark.parametrize("values", [[1.0] * 12, [1.0, 1.1, 1.0, 2.0, 2.1], []])
 def test_too_few_nights_and_nights_that_are_equal_have_none(values):
-    assert change_points(values, 0.05, [0]) == []
+    assert change_points(values, 0.05) == []
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def test_a_regression_of_one_variant_is_the_only_change_of_its_latencies(stored)
     [change] = one.changes
     assert len(one.points) == 12 and one.points[change.at].at == "2026-11-07T02:00:00+00:00"
     assert change.ratio.value == pytest.approx(1.15, rel=0.02)
-    assert {s.metric for s in series} >= {"score", "capacity_rps", "output_tok_per_s"}
+    assert {s.metric for s in series} >= {"score", "output_tok_per_s", "ttft_ms_p99"}
 
 
 def test_the_page_and_the_table_say_the_changes(stored):
