@@ -25,8 +25,8 @@ from harness.records.usage import SpentBeside
 from harness.report.files.notes import release_notes
 from harness.report.sections import fill
 from tests.fuzz.budget import examples
-from tests.unit.report import synthetic_study
-from tests.unit.report.synthetic_study import VARIANTS
+from tests.unit.report import synthetic_records, synthetic_study
+from tests.unit.report.synthetic_records import VARIANTS
 
 TWO = {name: VARIANTS[name] for name in ("bf16", "fp8")}
 USED = {
@@ -39,7 +39,7 @@ OTHER = (None, True, 0, -1, 3, 99, 1.5, 1e400, float("nan"), "", "x", "bf16", []
 def write_store(root: Path, schema: int) -> Path:
     """Write a store of accuracy, judge and load cells, of this schema or as it was before there were digests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic_study, "SUITES", {"mmlu": (12, 14042, 0.6), "humaneval": (12, 164, 0.5)})
+        patch.setattr(synthetic_records, "SUITES", {"mmlu": (12, 14042, 0.6), "humaneval": (12, 164, 0.5)})
         manifest, records, rows = synthetic_study.parts(TWO, rates=[2.0], scenarios={"chat_64_8": (64, 8)})
     store = Store(root)
     store.write_manifest(Manifest.from_json(manifest))

@@ -58,14 +58,12 @@ def judge(problems, answers, tmp_path):
     return evaluate(problems, answers, plus=True, sandbox=sandbox.find(), work_dir=tmp_path, timeout_s=1700)
 
 
-def test_canonical_solutions_score_164_of_164_on_both(problems, tmp_path):
-    verdicts = judge(problems, {name: [canonical(problem)] for name, problem in problems.items()}, tmp_path)
-    assert Counter((verdict.base, verdict.plus) for (verdict,) in verdicts.values()) == {("pass", "pass"): 164}
-
-
-def test_known_wrong_solutions_score_0(problems, tmp_path):
+@pytest.fixture(scope="module")
+def verdicts(problems, tmp_path_factory):
+    """{task id: verdicts}: of the canonical solution, then of six wrong ones."""
     answers = {
         name: [
+            canonical(problem),
             problem["prompt"] + "    return None\n",
             problem["prompt"] + "    return 42\n",
             wrapped(problem, "return _spoiled(right(*arguments))", SPOILED),
@@ -75,8 +73,15 @@ def test_known_wrong_solutions_score_0(problems, tmp_path):
         ]
         for name, problem in problems.items()
     }
-    verdicts = judge(problems, answers, tmp_path)
-    found = {(name, index): v.base for name, group in verdicts.items() for index, v in enumerate(group)}
+    return judge(problems, answers, tmp_path_factory.mktemp("real"))
+
+
+def test_canonical_solutions_score_164_of_164_on_both(verdicts):
+    assert Counter((right.base, right.plus) for right, *_ in verdicts.values()) == {("pass", "pass"): 164}
+
+
+def test_known_wrong_solutions_score_0(verdicts):
+    found = {(name, index): v.base for name, (_, *wrong) in verdicts.items() for index, v in enumerate(wrong)}
     assert len(found) == 6 * 164 and {key for key, base in found.items() if base == "pass"} == set()
 
 

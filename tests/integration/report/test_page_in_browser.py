@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from harness.report import write_report
-from tests.unit.report.synthetic_study import DEPLOYMENTS, VARIANTS, big_parts, build, rich_parts, synthetic_study
+from tests.unit.report.synthetic_records import DEPLOYMENTS, VARIANTS
+from tests.unit.report.synthetic_study import big_parts, build, rich_parts, synthetic_study
 from tests.unit.report.test_hostile import hostile_parts
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -11,7 +11,8 @@ import pytest
 
 from harness.tracking import metric_name, track
 from tests.integration.report.mlflow_runs import runs_of
-from tests.unit.report.synthetic_study import VARIANTS, build, parts, synthetic_study, without
+from tests.unit.report.synthetic_records import VARIANTS
+from tests.unit.report.synthetic_study import build, parts, synthetic_study, without
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from harness.errors import HarnessError
 from harness.tracking import track
 from tests.integration.report.mlflow_runs import runs_of
 from tests.unit.compare.two_sweeps import store
-from tests.unit.report.synthetic_study import VARIANTS, synthetic_study
+from tests.unit.report.synthetic_records import VARIANTS
+from tests.unit.report.synthetic_study import synthetic_study
 
 SERVER_START_S = 90
 

@@ -13,7 +13,8 @@ from harness.analysis.speed.cost import tokens_a_request
 from harness.analysis.speed.cutoffs import cutoffs, deployed, envelope, families
 from harness.analysis.speed.performance import ladder
 from harness.analysis.speed.readings import AT_LEAST, NOT_REACHED, Reading, latency_at_rate, rate_within
-from tests.unit.report.synthetic_study import CAPACITY, SPEED, build, parts, rich_parts, synthetic_study
+from tests.unit.report.synthetic_records import CAPACITY, SPEED
+from tests.unit.report.synthetic_study import build, parts, rich_parts, synthetic_study
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,8 @@ from harness.report import write_report
 from harness.report.console import print_table
 from harness.report.tables.checks import checks_summary, checks_table, left_out_table
 from tests.unit.gemm.samples import gemm_parts
-from tests.unit.report.synthetic_study import VARIANTS, build, parts
+from tests.unit.report.synthetic_records import VARIANTS
+from tests.unit.report.synthetic_study import build, parts
 
 GPU = {"index": 0, "name": "H100", "samples": 40, "power_w_mean": 300.0, "sm_mhz_median": 1755, "energy_j": 900.0}
 ON_GPU = {"engine": {"kind": "vllm", "device": "cuda"}}

@@ -9,7 +9,8 @@ from harness.analysis.decision.gate_rule import status_of
 from harness.analysis.decision.gates import FAILED, INCONCLUSIVE, PASSED, Gates, checks
 from harness.analysis.start_values import start_values
 from harness.analysis.statistics.intervals import Estimate
-from tests.unit.report.synthetic_study import VARIANTS, build, parts, synthetic_study
+from tests.unit.report.synthetic_records import VARIANTS
+from tests.unit.report.synthetic_study import build, parts, synthetic_study
 
 OPTIONS = {"variants": {name: VARIANTS[name] for name in ("bf16", "fp8")}, "scenarios": {"chat_512_256": (512, 256)}}
 

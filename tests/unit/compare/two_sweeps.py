@@ -6,7 +6,8 @@ from pathlib import Path
 from harness.records.manifest import Manifest
 from harness.records.record import Record
 from harness.records.store import Store
-from tests.unit.report.synthetic_study import VARIANTS, parts
+from tests.unit.report.synthetic_records import VARIANTS
+from tests.unit.report.synthetic_study import parts
 
 FEW = {name: VARIANTS[name] for name in ("bf16", "fp8")}
 ONE = {"chat_512_256": (512, 256)}

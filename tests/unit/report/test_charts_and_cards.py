@@ -17,11 +17,10 @@ from harness.report.tables.overview import variants_table
 from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_latency_table
 from harness.untrusted.names import file_name
 from tests.unit.report.summary_schema import violations
+from tests.unit.report.synthetic_records import DEPLOYMENTS, VARIANTS
 from tests.unit.report.synthetic_study import (
-    DEPLOYMENTS,
     REPORT,
     SCENARIOS,
-    VARIANTS,
     build,
     parts,
     rich_parts,

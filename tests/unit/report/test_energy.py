@@ -12,7 +12,8 @@ from harness.report import write_report
 from harness.report.files.summary import summary
 from harness.report.tables.energy import energy_table
 from harness.tracking.metrics import metrics
-from tests.unit.report.synthetic_study import RATES, SCENARIOS, VARIANTS, build, parts, watched_parts
+from tests.unit.report.synthetic_records import RATES, VARIANTS
+from tests.unit.report.synthetic_study import SCENARIOS, build, parts, watched_parts
 
 pytestmark = pytest.mark.slow
 

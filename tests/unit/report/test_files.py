@@ -11,7 +11,8 @@ import pytest
 from harness.analysis import analyse
 from harness.report import write_report
 from harness.report.files.folder import write_files
-from tests.unit.report.synthetic_study import RATES, SCENARIOS, VARIANTS, build, parts, synthetic_study, without
+from tests.unit.report.synthetic_records import RATES, VARIANTS
+from tests.unit.report.synthetic_study import SCENARIOS, build, parts, synthetic_study, without
 
 pytestmark = pytest.mark.slow
 

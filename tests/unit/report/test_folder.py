@@ -14,7 +14,8 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import write_report
 from harness.report.files.folder import LIST, write_files
-from tests.unit.report.synthetic_study import SCENARIOS, VARIANTS, parts
+from tests.unit.report.synthetic_records import VARIANTS
+from tests.unit.report.synthetic_study import SCENARIOS, parts
 
 pytestmark = pytest.mark.slow
 

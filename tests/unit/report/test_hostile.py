@@ -7,7 +7,8 @@ import pytest
 
 from harness.report import write_report
 from harness.report.files.markdown import markdown
-from tests.unit.report.synthetic_study import VARIANTS, build, parts
+from tests.unit.report.synthetic_records import VARIANTS
+from tests.unit.report.synthetic_study import build, parts
 from tests.unit.report.test_files import Page
 
 pytestmark = pytest.mark.slow
