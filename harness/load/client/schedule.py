@@ -15,17 +15,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from harness.engines import Server
 from harness.errors import CellError
 from harness.load.client.http import Target
+from harness.load.client.loop import Job
 from harness.load.client.requests import PATH
 from harness.load.client.sockets import stamping
 from harness.load.client.spool import Planned, RequestFile, Shard, Traces
-from harness.load.client.trace import ClientFacts, Recording, Request
+from harness.load.client.trace import ClientFacts, Recording, Request, WorkerFacts
 from harness.machine import disk
 from harness.machine.interrupts import held
 from harness.machine.pipes import piped
@@ -67,16 +68,16 @@ def run_schedule(
                 (folder / f"shard-{number}").write_bytes(pickle.dumps(shard))
         job = _job(server, request_timeout_s, cell_timeout_s)
         with _Crew(folder, len(shards)) as crew:
-            crew.say(json.dumps(job))
+            crew.say(json.dumps(asdict(job)))
             crew.wait_for("loaded", START_TIMEOUT_S)
             crew.say("open")
             crew.wait_for("ready", START_TIMEOUT_S)
             start_ns = time.monotonic_ns() + int(LEAD_S * 1e9)
             crew.say(str(start_ns))
-            facts = crew.wait_for("done", cell_timeout_s + GRACE_S, lambda done: progress(done, len(planned)))
+            ended = crew.wait_for("done", cell_timeout_s + GRACE_S, lambda done: progress(done, len(planned)))
         traces = Traces(planned, [folder / f"traces-{number}" for number in range(len(shards))])
         with _no_collections():
-            yield Recording(traces, file.asked, _client_facts(facts), start_ns)
+            yield Recording(traces, file.asked, _client_facts([told.facts for told in ended if told.facts]), start_ns)
 
 
 @contextlib.contextmanager
@@ -104,15 +105,9 @@ def deal(planned: list[Planned], concurrency: int | None, workers: int) -> list[
     return [Shard(conversations[number::count], flight) for number, flight in enumerate(flights)]
 
 
-def _job(server: Server, request_timeout_s: float, cell_timeout_s: float) -> dict[str, Any]:
+def _job(server: Server, request_timeout_s: float, cell_timeout_s: float) -> Job:
     target = Target.of(server.base_url, PATH)
-    return {
-        "target": asdict(target),
-        "address": _address(target),
-        "headers": server.headers,
-        "request_timeout_s": request_timeout_s,
-        "cell_timeout_s": cell_timeout_s,
-    }
+    return Job(target, _address(target), server.headers, request_timeout_s, cell_timeout_s)
 
 
 def _address(target: Target) -> tuple:
@@ -129,18 +124,34 @@ def _address(target: Target) -> tuple:
     return found[0]
 
 
-def _client_facts(done: list[dict[str, Any]]) -> ClientFacts:
+def _client_facts(workers: list[WorkerFacts]) -> ClientFacts:
     return ClientFacts(
-        workers=len(done),
-        cpu_s=sum(facts["cpu_s"] for facts in done),
-        cpu_share_max=max(facts["cpu_s"] / max(facts["wall_s"], 1e-9) for facts in done),
-        loop_lag_s=[lag for facts in done for lag in facts["loop_lag_s"]],
-        connections_opened=sum(facts["connections"] for facts in done),
-        reads=sum(facts["reads"] for facts in done),
-        unasked_reads=sum(facts["unasked"] for facts in done),
-        clock_steps=max(facts["clock_steps"] for facts in done),
-        clock_step_s_max=max(facts["clock_step_s_max"] for facts in done),
+        workers=len(workers),
+        cpu_s=sum(facts.cpu_s for facts in workers),
+        cpu_share_max=max(facts.cpu_s / max(facts.wall_s, 1e-9) for facts in workers),
+        loop_lag_s=[lag for facts in workers for lag in facts.loop_lag_s],
+        connections_opened=sum(facts.connections for facts in workers),
+        reads=sum(facts.reads for facts in workers),
+        unasked_reads=sum(facts.unasked for facts in workers),
+        clock_steps=max(facts.clock_steps for facts in workers),
+        clock_step_s_max=max(facts.clock_step_s_max for facts in workers),
     )
+
+
+@dataclass(frozen=True)
+class Told:
+    """A line that a worker wrote (worker.py)."""
+
+    event: str
+    done: int | None = None  # requests that have ended
+    facts: WorkerFacts | None = None
+    why: str | None = None  # the disk is full
+
+    @classmethod
+    def read(cls, line: bytes) -> Self:
+        told = json.loads(line)
+        facts = told.pop("facts", None)
+        return cls(**told, facts=WorkerFacts(**facts) if facts else None)
 
 
 class _Crew:
@@ -202,11 +213,9 @@ class _Crew:
             except OSError:
                 self._died(number)
 
-    def wait_for(
-        self, event: str, timeout_s: float, progress: Callable[[int], None] = lambda done: None
-    ) -> list[dict[str, Any]]:
+    def wait_for(self, event: str, timeout_s: float, progress: Callable[[int], None] = lambda done: None) -> list[Told]:
         """What each worker told with `event`. CellError when one dies or is silent for too long."""
-        told: dict[int, dict[str, Any]] = {}
+        told: dict[int, Told] = {}
         done = [0] * self._count
         deadline = time.monotonic() + timeout_s
         while len(told) < self._count:
@@ -214,23 +223,23 @@ class _Crew:
                 raise CellError(f"a load worker did not say {event!r} within {timeout_s:.0f} s")
             for key, _ in self._selector.select(0.5):
                 for said in self._hear(key.fd, key.data):
-                    if said["event"] == "full":
-                        raise disk.full(self._folder, said["why"])
-                    if "done" in said:
-                        done[key.data] = said["done"]
+                    if said.event == "full":
+                        raise disk.full(self._folder, said.why)
+                    if said.done is not None:
+                        done[key.data] = said.done
                         progress(sum(done))
-                    if said["event"] == event:
+                    if said.event == event:
                         told[key.data] = said
                 if event == "done" and key.data in told:
                     self._selector.unregister(key.fd)  # it ends now, and its pipe with it
         return [told[number] for number in range(self._count)]
 
-    def _hear(self, descriptor: int, number: int) -> Iterator[dict[str, Any]]:
+    def _hear(self, descriptor: int, number: int) -> Iterator[Told]:
         data = os.read(descriptor, 1 << 16)
         if not data:
             self._died(number)
         *lines, self._heard[number] = (self._heard[number] + data).split(b"\n")
-        yield from map(json.loads, lines)
+        yield from map(Told.read, lines)
 
     def _died(self, number: int) -> None:
         code = self._processes[number].wait()

@@ -58,6 +58,20 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class WorkerFacts:
+    """How one worker process did."""
+
+    cpu_s: float
+    wall_s: float
+    loop_lag_s: list[float]
+    connections: int  # opened
+    reads: int
+    unasked: int  # reads of bytes that no request was waiting for
+    clock_steps: int
+    clock_step_s_max: float
+
+
+@dataclass(frozen=True)
 class ClientFacts:
     """How the client itself did, over its worker processes."""
 

@@ -16,6 +16,7 @@ import shutil
 import socket
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from harness.load.client.http import Target
 from harness.load.client.loop import Job, Loop
 from harness.load.client.sockets import allow_open_files
 from harness.load.client.spool import Shard, TraceWriter, open_bodies
+from harness.load.client.trace import WorkerFacts
 from harness.machine.disk import CODES as FULL
 
 
@@ -72,14 +74,18 @@ def work(folder: Path, number: int) -> int:
     tell(
         "done",
         done=loop.done,
-        cpu_s=cpu_s,
-        wall_s=wall_s,
-        loop_lag_s=loop.loop_lag_s,
-        connections=loop.connections_opened,
-        reads=loop.reads,
-        unasked=loop.unasked,
-        clock_steps=steps,
-        clock_step_s_max=step_s_max,
+        facts=asdict(
+            WorkerFacts(
+                cpu_s=cpu_s,
+                wall_s=wall_s,
+                loop_lag_s=loop.loop_lag_s,
+                connections=loop.connections_opened,
+                reads=loop.reads,
+                unasked=loop.unasked,
+                clock_steps=steps,
+                clock_step_s_max=step_s_max,
+            )
+        ),
     )
     return 0
 
