@@ -13,6 +13,7 @@ from harness.records.record import Record
 
 N = 300
 SUITES = ("mmlu", "gsm8k")
+LOGPROBS: dict[str, float] = {}
 SUBJECTS = [f"subject {n % 10}" for n in range(N)]
 
 
@@ -35,7 +36,7 @@ def study(flips: dict[tuple[str, str, int], int], drift: str | None = None):
         prompt = "other" if variant == drift else "prompt"
         rows[key] = [
             {"id": i, "group": SUBJECTS[i] if suite == "mmlu" else None, "doc_hash": "d", "prompt_hash": prompt,
-             "scores": {"acc": value}}
+             "scores": {"acc": value}} | ({"logprobs": LOGPROBS} if LOGPROBS else {})
             for i, value in enumerate(values)
         ]  # fmt: skip
         result = {"primary": "acc", "scores": {"acc": {"value": values.mean(), "n": N}}, "counts": {"items": N}}
@@ -82,6 +83,22 @@ def test_holm_is_taken_over_all_comparisons_of_the_sweep():
     corrected = multipletests(plain, method="holm")[1]
     assert [c.p for c in compared.values()] == pytest.approx(plain)
     assert [c.p_holm for c in compared.values()] == pytest.approx(list(corrected), abs=1e-12)
+
+
+@pytest.mark.parametrize(("right", "guesses"), [(80, True), (120, False)])
+def test_a_score_that_guessing_gives_is_at_chance(right, guesses, monkeypatch):
+    """300 items of four choices: a guess scores 25 %, 80 are right by chance and 120 are not."""
+    values = np.repeat([1.0, 0.0], [right, N - right])
+    monkeypatch.setitem(globals(), "scores", lambda flips, seed: values)
+    monkeypatch.setitem(globals(), "LOGPROBS", dict.fromkeys("ABCD", -1.4))
+    found = suite_results(study(FLIPS))[0]["bf16", "mmlu"]
+    assert found.chance == pytest.approx(0.25) and found.at_chance == guesses
+    low = stats.binomtest(right, N).proportion_ci(0.95, method="wilson").low
+    assert (low <= 0.25) == guesses
+
+
+def test_without_choices_chance_is_not_known(results):
+    assert results["bf16", "mmlu"].chance is None and not results["bf16", "mmlu"].at_chance
 
 
 def test_errors_are_clustered_where_items_have_subjects(results):

@@ -131,6 +131,11 @@ def test_the_summary_is_the_findings(report, findings):
     assert metrics["recovery/mmlu_low"] == pytest.approx(own.low)
     assert {"chat_512_256/itl_ms_p99_at_qps_4", "chat_512_256/output_tok_per_s_throughput"} <= metrics.keys()
     assert not any(name.startswith("win_rate") for name in metrics), "the judge is no better than chance"
+    [entry] = [e["comparison"] for e in summary["suites"] if (e["variant"], e["suite"]) == ("fp8", "mmlu")]
+    found = findings.suites["fp8", "mmlu"].comparison
+    assert (entry["p"], entry["p_holm"]) == pytest.approx((found.p, found.p_holm))
+    assert (entry["test"], entry["non_inferior"]) == ("exact McNemar", found.verdict)
+    assert entry["items_to_show_range"] == list(found.items_range)
 
 
 def test_cells_csv_has_a_line_a_cell(report):
