@@ -12,6 +12,7 @@ from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import content, weights_only
 from harness.checkpoints.sources import Directory, Hub, Pypi
 from harness.config.schema import Judge
+from harness.engines import Target
 from harness.errors import did_you_mean
 
 LOCAL = {"localhost": "127.0.0.1", "::1": "127.0.0.1", "0.0.0.0": "127.0.0.1"}
@@ -58,7 +59,7 @@ def identity_problems(
     judge: Judge,
     references: list[str],
     locations: list[str],
-    targets: Mapping[str, tuple[str, str | None]],
+    targets: Mapping[str, Target],
     digests: Digests | None = None,
 ) -> list[str]:
     """`references`: checkpoints of the models under test; `locations`: where the made ones lie; `targets`: variant ->
@@ -72,7 +73,7 @@ def identity_problems(
         if reference == named or _same_model(reference, named, digests):
             setting = "judge.model" if judge.model else "judge.endpoint_model"
             return [f"{setting} {named} is {reference}, a model under test; a variant never judges itself"]
-    for name, (base_url, model) in targets.items():
+    for name, (base_url, model, *_) in targets.items():
         same_server = judge.base_url and base_url and endpoint_key(judge.base_url) == endpoint_key(base_url)
         if same_server and model in (None, judge.endpoint_model):
             return [f"judge.base_url is where variant {name} is served; a variant never judges itself"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from harness.analysis.study import Study
 from harness.records.usage import Cost, Usage
 
-BESIDE = "warm-ups and failed cells, of every run"
+BESIDE = "preflight, warm-ups and failed cells, of every run"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any
 from harness.config.variants import Format, Needs, Scheme
 from harness.errors import did_you_mean
 
+UNKNOWN = "unknown"
 TYPES = ("bfloat", "float", "int", "normal_float")
 GRANULARITIES = ("tensor", "channel", "token", "group", "block")
 SCALES = ("e8m0", "e4m3")
@@ -59,6 +60,14 @@ def scheme_words(scheme: Scheme) -> dict[str, Any]:
         "sparsity": scheme.sparsity,
         "kv_cache": words(scheme.kv_cache) if scheme.kv_cache else None,
     }
+
+
+def claimed_words(scheme: Scheme) -> dict[str, Any]:
+    """`scheme_words` of what nobody has inspected: unknown, unless the sweep claims more than the default."""
+    if scheme == Scheme():
+        return {"weights": UNKNOWN, "activations": UNKNOWN, "sparsity": None, "kv_cache": None}
+    said = scheme_words(scheme)
+    return said | {"weights": f"{said['weights']} (not inspected)"}
 
 
 def needs_words(needs: Needs) -> str:

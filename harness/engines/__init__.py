@@ -96,6 +96,7 @@ class Target(NamedTuple):
 
     base_url: str  # without /v1; empty: not set
     model: str | None
+    api_key_env: str | None = None  # the environment variable that holds its key
 
 
 class GemmWorker(Protocol):
@@ -184,6 +185,10 @@ class Engine(ABC):
     @property
     def price(self) -> TokenPrice:
         return self.config.price
+
+    def price_of(self, name: str | None) -> TokenPrice:
+        """What the server of a deployment takes; `name`: None for one of no variant."""
+        return self.price
 
     @property
     def max_cost(self) -> float | None:

@@ -3,9 +3,10 @@
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, Engine, EngineConfig, Server, Target, metric_names
@@ -27,8 +28,8 @@ class EndpointConfig(EngineConfig):
     kind: str = "endpoint"
     base_url: str | None = None  # of every variant without a target
     model: str | None = None  # the name that it serves; null: the one that it lists
-    # variant -> {base_url, model, version}, where they differ
-    targets: dict[str, dict[str, str]] = field(default_factory=dict)
+    # variant -> {base_url, model, version, api_key_env, price}, where they differ
+    targets: dict[str, dict[str, Any]] = field(default_factory=dict)
     api_key_env: str | None = None  # the variable that holds the key
     version: str | None = None  # what runs there, if the server does not tell: another version is measured again
     send_as: str = "ids"  # prompts of suites: ids | text, for a server that takes no token ids
@@ -40,7 +41,8 @@ class EndpointConfig(EngineConfig):
     max_cost: float | None = None  # of the whole sweep, in the price's currency; no cell is started that it forbids
 
 
-TARGET_KEYS = ("base_url", "model", "version")
+TARGET_KEYS = ("base_url", "model", "version", "api_key_env", "price")
+PRICE_KEYS = tuple(f.name for f in fields(TokenPrice))
 
 
 class Endpoint(Engine):
@@ -85,7 +87,7 @@ class Endpoint(Engine):
     def _server(self, target: Target) -> Server | None:
         """None where the address is one of problems()."""
         try:
-            return Server(target.base_url, target.model or "", self.config.api_key_env) if target.base_url else None
+            return Server(target.base_url, target.model or "", target.api_key_env) if target.base_url else None
         except HarnessError:
             return None
 
@@ -115,12 +117,12 @@ class Endpoint(Engine):
             found += url_problems(f"engine.targets.{name}.base_url", target.get("base_url"))
             for key in set(target) - set(TARGET_KEYS):
                 found.append(f"engine.targets.{name}: unknown key {key!r}{did_you_mean(key, list(TARGET_KEYS))}")
+            found += key_problems(f"engine.targets.{name}.api_key_env", target.get("api_key_env"), True)
         found += key_problems("engine.api_key_env", self.config.api_key_env, True)
         urls = [self.config.base_url, *(target.get("base_url") for target in self.config.targets.values())]
-        if self.config.api_key_env and any(url and url != without_credentials(url) for url in urls):
-            found.append(
-                "a URL of engine has credentials and engine.api_key_env is set; a request carries one: drop one"
-            )
+        keys = [self.config.api_key_env, *(target.get("api_key_env") for target in self.config.targets.values())]
+        if any(keys) and any(url and url != without_credentials(url) for url in urls):
+            found.append("a URL of engine has credentials and an api_key_env is set; a request carries one: drop one")
         if self.config.dialect not in DIALECTS:
             found.append(f"engine.dialect={self.config.dialect}{did_you_mean(self.config.dialect, list(DIALECTS))}")
         if self.config.send_as not in (IDS, TEXT):
@@ -132,17 +134,25 @@ class Endpoint(Engine):
         for name in ("max_concurrency", "requests_per_minute", "tokens_per_minute", "max_cost"):
             if (value := getattr(c, name)) is not None and value <= 0:
                 found.append(f"engine.{name}={value:g} must be above 0; leave it null for no limit")
-        for name in ("per_million_prompt_tokens", "per_million_completion_tokens"):
-            if (value := getattr(c.price, name)) is not None and value < 0:
-                found.append(f"engine.price.{name}={value:g} must not be negative")
-        if c.price.known and not (c.price.source and re.fullmatch(r"\d{4}-\d{2}-\d{2}", c.price.date or "")):
-            found.append(
-                "engine.price is set; set engine.price.date=YYYY-MM-DD and engine.price.source= too: a price without "
-                "its day and its source cannot be checked"
-            )
-        if c.max_cost is not None and not c.price.known:
+        prices = {"engine.price": c.price}
+        for name, target in c.targets.items():
+            setting, given = f"engine.targets.{name}.price", target.get("price") or {}
+            if not isinstance(given, Mapping) or (unknown := set(given) - set(PRICE_KEYS)):
+                what = "wants a mapping" if not isinstance(given, Mapping) else f"unknown key {min(unknown)!r}"
+                found.append(f"{setting}: {what}; its keys are {', '.join(PRICE_KEYS)}")
+            elif given:
+                prices[setting] = self.price_of(name)
+        found += [problem for setting, price in prices.items() for problem in _price_problems(setting, price)]
+        known = [price for price in prices.values() if price.known]
+        if len({price.currency for price in known}) > 1:
+            found.append("prices of engine are in several currencies; give all of them in one")
+        if c.max_cost is not None and not known:
             found.append(f"engine.max_cost={c.max_cost:g} without a price; set engine.price.per_million_prompt_tokens=")
         return found
+
+    def price_of(self, name: str | None) -> TokenPrice:
+        given = self.config.targets.get(name or "", {}).get("price")
+        return replace(self.config.price, **given) if isinstance(given, Mapping) else self.config.price
 
     def deployment_args(self, axes: Axes) -> list[str]:
         """None: who runs the server deploys it. The axes say how, and every combination has a target of its own."""
@@ -153,7 +163,7 @@ class Endpoint(Engine):
         served: dict[Target, str] = {}
         found = []
         for name in (deployment.name for deployment in deployments):
-            target = self.target(name)
+            target = self.target(name)._replace(api_key_env=None)
             if first := served.get(target):
                 found.append(
                     f"variants {first} and {name} are the same endpoint and model; give one of them its own: "
@@ -177,14 +187,15 @@ class Endpoint(Engine):
     def target(self, name: str) -> Target:
         target = self.config.targets.get(name, {})
         base_url = (target.get("base_url") or self.config.base_url or "").rstrip("/").removesuffix("/v1")
-        return Target(base_url, target.get("model") or self.config.model)
+        key = target.get("api_key_env") or self.config.api_key_env
+        return Target(base_url, target.get("model") or self.config.model, key)
 
     @contextlib.contextmanager
     def serve(self, deployment: Deployment, log: Path) -> Iterator[Server]:
-        base_url, model = self.target(deployment.name)
+        base_url, model, key = self.target(deployment.name)
         if not base_url:
             raise EngineError(f"variant {deployment.name}: no engine.base_url and no engine.targets.{deployment.name}")
-        server = Server(base_url, model or "", self.config.api_key_env)
+        server = Server(base_url, model or "", key)
         available = list_models(server)
         if available is None:
             if not model:
@@ -201,7 +212,7 @@ class Endpoint(Engine):
         address = {"base_url": server.base_url, "model": model} | ({"server": build.server} if build.server else {})
         version = self._version_given(deployment.name) or self.config.version or build.version or "unknown"
         facts = EngineFacts(self.kind, version=version, more=address)
-        yield Server(base_url, model, self.config.api_key_env, facts, self.dialect, self.limits)
+        yield Server(base_url, model, key, facts, self.dialect, self.limits)
 
     def _confirm_build(self, deployment: Deployment) -> None:
         """Raise EngineError where another build answers than the one that the cells' fingerprints name."""
@@ -216,3 +227,17 @@ class Endpoint(Engine):
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return False
+
+
+def _price_problems(setting: str, price: TokenPrice) -> Iterator[str]:
+    for name in ("per_million_prompt_tokens", "per_million_completion_tokens"):
+        value = getattr(price, name)
+        if value is not None and not isinstance(value, int | float):
+            yield f"{setting}.{name}={value!r} must be a number"
+        elif value is not None and value < 0:
+            yield f"{setting}.{name}={value:g} must not be negative"
+    if price.known and not (price.source and re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(price.date or ""))):
+        yield (
+            f"{setting} is set; set {setting}.date=YYYY-MM-DD and {setting}.source= too: a price without its day and "
+            "its source cannot be checked"
+        )

@@ -6,6 +6,7 @@
 - 404, 405, 410, 501: no such route, as some hosted APIs have none
 """
 
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -60,14 +61,30 @@ def read_models(server: Server, timeout_s: float = TIMEOUT_S) -> list[ServedMode
     except urllib.error.HTTPError as error:
         if error.code in NO_ROUTE:
             return None
-        hint = "; check the key that engine.api_key_env names" if error.code in (401, 403) else ""
+        hint = _key_hint(server) if error.code in (401, 403) else ""
         if error.code in REDIRECTS:
             hint = f": {redirect_words(error.headers.get('Location'), PATH)}"
         raise EngineError(f"{url} answers HTTP {error.code}{hint}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise EngineError(f"{url} does not answer ({reason}); is the server up?") from None
+        raise EngineError(f"{url} does not answer ({reason}); {_unreached_hint(reason)}") from None
     return parse_models(body, url)
+
+
+def _key_hint(server: Server) -> str:
+    if server.basic:
+        return "; check the credentials in its URL"
+    if server.api_key_env:
+        return f"; check the key in the environment variable {server.api_key_env}"
+    return "; set engine.api_key_env to the name of the environment variable that holds its key"
+
+
+def _unreached_hint(reason: object) -> str:
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return "export SSL_CERT_FILE with the authority that signed its certificate"
+    if isinstance(reason, ssl.SSLError):
+        return "does it speak TLS? write http:// in its URL if not"
+    return "is the server up?"
 
 
 def parse_models(body: bytes, url: str) -> list[ServedModel] | None:

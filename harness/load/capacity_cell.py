@@ -1,5 +1,6 @@
 """A capacity cell: the search of capacity.py, its probes measured on a server."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ from harness.config.slo import Slo
 from harness.load.bench import Bench, Progress
 from harness.load.capacity import Capacity, Probe, capacity_result, make_probe, search
 from harness.load.client_flags import OF_THE_CLIENT
+from harness.load.probe_words import probe_words
 from harness.load.samples import row
 from harness.records import Outcome
 from harness.records.flag import Flag
@@ -16,14 +18,17 @@ BURST = 64  # requests at once, to learn about where the capacity lies ...
 START = 1.2  # ... which is above their rate: ramp and drain are in it
 
 
-def measure_capacity(bench: Bench, point: LoadPoint, progress: Progress) -> Outcome:
-    """Every probe has prompts and arrivals of its own. `progress` counts probes. Raises CellError when a first burst
-    of requests shows that the server does not answer."""
+def measure_capacity(
+    bench: Bench, point: LoadPoint, progress: Progress, say: Callable[[str], None] = lambda line: None
+) -> Outcome:
+    """Every probe has prompts and arrivals of its own. `progress` counts probes, `say` is told of each. Raises
+    CellError when a first burst of requests shows that the server does not answer."""
     burst = LoadPoint("throughput", None, min(BURST, point.requests), repeat=point.repeat)
     burst_rps = bench.run(burst).result.achieved_rps
     slo = Slo.of(bench.scenario.slo)
     rows: list[dict[str, Any]] = []
     flags: dict[str, list[Flag]] = {}
+    probes: list[Probe] = []
 
     def probe(rate_rps: float, number: int, requests: int) -> Probe:
         one = replace(point, rate_rps=rate_rps, requests=requests, probe=number)
@@ -33,7 +38,9 @@ def measure_capacity(bench: Bench, point: LoadPoint, progress: Progress) -> Outc
         rows.extend({"probe": number, "rate_rps": rate_rps, **row(s)} for s in run.samples)
         progress(number + 1, bench.load.capacity.probes)
         valid = not any(flag.level == "invalid" and flag.code in OF_THE_CLIENT for flag in run.flags)
-        return make_probe(run.samples, one, slo, valid)
+        probes.append(make_probe(run.samples, one, slo, valid))
+        say(probe_words(probes, bench.load.capacity.probes))
+        return probes[-1]
 
     capacity = search(probe, bench.load.capacity, burst_rps and START * burst_rps)
     return Outcome(capacity_result(capacity, slo, burst_rps), rows, _flags(capacity, flags))

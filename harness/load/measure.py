@@ -1,5 +1,6 @@
 """One load cell, from its name to its numbers."""
 
+from collections.abc import Callable
 from typing import Any
 
 from harness.config.workloads import LoadPoints, Scenario
@@ -22,11 +23,12 @@ def measure(
     load: LoadPoints,
     seed: int,
     progress: Progress = lambda done, total: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """Raises CellError when there is no number to show (see bench.py)."""
+    """`say` is told of each probe of a capacity search. Raises CellError when there is no number to show (bench.py)."""
     bench = Bench(server, tokenizer, scenario_name, scenario, load, seed)
     if point.profile == "capacity":
-        return measure_capacity(bench, point, progress)
+        return measure_capacity(bench, point, progress, say)
     run = bench.run(point, progress)
     return Outcome(run.result, map(row, run.samples), run.flags, run.window)
 

@@ -1,6 +1,6 @@
 """What a hosted API takes for a sweep: estimated before a cell, measured of it, and held below `engine.max_cost`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import mean
 
@@ -25,48 +25,61 @@ class Budget:
     max_cost: float | None = None
     tokens: Callable[[Cell], Tokens] = lambda cell: (0.0, 0.0)
     spent: float = 0.0
+    prices: Mapping[str, TokenPrice] = field(default_factory=dict)  # of variants that have another
 
-    def add(self, used: Meter) -> None:
-        self.spent += self.price.cost(used.prompt_tokens, used.completion_tokens)
+    def price_of(self, variant: str | None) -> TokenPrice:
+        return self.prices.get(variant or "", self.price)
+
+    def add(self, used: Meter, variant: str | None = None) -> None:
+        self.spent += self.price_of(variant).cost(used.prompt_tokens, used.completion_tokens)
 
     def refusal(self, cell: Cell) -> str | None:
         """Why the cell must not be started."""
-        wanted = self.price.cost(*self.tokens(cell))
+        price = self.price_of(cell.variant)
+        wanted = price.cost(*self.tokens(cell))
         if self.max_cost is None or self.spent + wanted <= self.max_cost:
             return None
-        money = self.price.currency
+        money = price.currency
         return (
             f"not run: engine.max_cost={self.max_cost:g} {money}; {self.spent:.4g} are spent and this cell takes about "
             f"{wanted:.4g}; raise engine.max_cost, or ask for less"
         )
 
-    def record(self, used: Meter) -> Spent:
+    def record(self, used: Meter, variant: str | None = None) -> Spent:
         """Return what a cell's record keeps of it."""
-        if not self.price.known:
+        price = self.price_of(variant)
+        if not price.known:
             return Spent(usage=used.usage)
-        amount = self.price.cost(used.prompt_tokens, used.completion_tokens)
-        return Spent(usage=used.usage, cost=Cost(amount=amount, **asdict(self.price)))
+        amount = price.cost(used.prompt_tokens, used.completion_tokens)
+        return Spent(usage=used.usage, cost=Cost(amount=amount, **asdict(price)))
 
     def words(self, cells: Iterable[Cell]) -> str | None:
         """For the plan; None without a price."""
         cells = list(cells)
-        if not cells or not self.price.known:
+        prices = [self.price_of(cell.variant) for cell in cells]
+        known = [price for price in prices if price.known]
+        if not known:
             return None
-        prompt, answer = (sum(part) for part in zip(*map(self.tokens, cells), strict=True))
+        tokens = [self.tokens(cell) for cell in cells]
+        prompt, answer = (sum(part) for part in zip(*tokens, strict=True))
+        cost = sum(price.cost(*each) for price, each in zip(prices, tokens, strict=True))
+        sources = "; ".join(dict.fromkeys(f"{price.source}, {price.date}" for price in known))
         return (
             f"about {prompt:,.0f} prompt and at most {answer:,.0f} completion tokens: about "
-            f"{self.price.cost(prompt, answer):.4g} {self.price.currency} ({self.price.source}, {self.price.date})"
+            f"{cost:.4g} {known[0].currency} ({sources})"
         )
 
 
 def budget(prepared: Prepared, plan: Plan, store: Store) -> Budget:
     price = prepared.engine.price
-    if not price.known:
+    prices = {name: prepared.engine.price_of(name) for name in prepared.config.variants}
+    known = [one for one in (price, *prices.values()) if one.known]
+    if not known:
         return Budget()
     records = [store.record(cell.fingerprint) for cell in plan.cells if cell.fingerprint in store]
     costs = [*(record.cost for record in records), *(taken.cost for taken in store.spent())]
-    spent = sum(cost.amount for cost in costs if cost and cost.currency == price.currency)
-    return Budget(price, prepared.engine.max_cost, estimator(prepared, plan, store), spent)
+    spent = sum(cost.amount for cost in costs if cost and cost.currency == known[0].currency)
+    return Budget(price, prepared.engine.max_cost, estimator(prepared, plan, store), spent, prices)
 
 
 def estimator(prepared: Prepared, plan: Plan, store: Store) -> Callable[[Cell], Tokens]:

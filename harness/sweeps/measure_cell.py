@@ -70,6 +70,7 @@ class Measuring:
             tokenizer=lambda: run.tokenizer,
             tokenizer_location=lambda: run.tokenizer_location,
             advance=run.progress.advance,
+            say=run.progress.say,
         )
         outcome = SERVED[cell.kind].measure(cell, bench)
         if wrong := result_fault(cell.kind, outcome.result.to_json()):

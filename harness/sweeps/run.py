@@ -82,8 +82,8 @@ class Run:
         """Return what was spent, for a record; a judge at an endpoint has another price, or none."""
         if session.served is None:
             return Budget().record(used)
-        self.budget.add(used)
-        return self.budget.record(used)
+        self.budget.add(used, session.variant)
+        return self.budget.record(used, session.variant)
 
     def note_spent(self, what: str, spent: Spent) -> None:
         """Note costs that no record will hold: the next run of the sweep has to know."""

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 import harness
 from harness.config.deployments import accuracy_of, axes_of
 from harness.config.schema import Config
-from harness.config.schemes import scheme_words
+from harness.config.schemes import claimed_words, scheme_words
 from harness.config.slo import Slo
 from harness.console.output import MaskedFormatter
 from harness.console.progress import Progress, make_progress
@@ -29,6 +29,7 @@ from harness.report.flag_catalogue import remedies
 from harness.sweeps import compose, preflight
 from harness.sweeps.budget import budget
 from harness.sweeps.dry_run import print_plan
+from harness.sweeps.endpoint_problems import ask
 from harness.sweeps.estimate import estimator, total
 from harness.sweeps.execute import execute
 from harness.sweeps.measured_again import measured_again
@@ -69,10 +70,13 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     money = budget(prepared, plan, store)
     if config.fresh:
         store.measure_again(cell.fingerprint for cell in plan.cells)
+    wanted = to_measure(plan.cells, store)
+    priced = any(prepared.engine.price_of(name).known for name in config.variants)
+    asked_of = [] if found else list(ask(prepared, plan, wanted, send=not (config.dry_run and priced)))
+    found += [one.problem for one in asked_of if one.problem]
     if config.dry_run:
         print_plan(prepared, plan, store, seconds, found, money.words, again)
         return 0
-    wanted = to_measure(plan.cells, store)
     if found and any(cell.fingerprint not in store for cell in wanted):  # a complete sweep reports anywhere
         raise PreflightError(found)
     with store.locked():
@@ -81,6 +85,8 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         store.set_aside()
         store.write_manifest(manifest_of(prepared, compose.plain(composed), plan, argv))
         run = Run(prepared, plan, store, progress, seconds, money)
+        for one in asked_of:
+            run.note_spent(f"{one.session.name}, preflight", run.spend(one.session, one.used))
         if not wanted:
             progress.say(f"all {len(plan.cells)} cells are measured already")
         elif found:
@@ -105,7 +111,7 @@ def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: 
     return Manifest(
         name=config.name,
         baseline=config.baseline,
-        variants={name: _stored_variant(config, name) for name in config.variants},
+        variants={name: _stored_variant(prepared, name) for name in config.variants},
         description=config.description,
         suites=tuple(config.suites),
         scenarios={
@@ -133,12 +139,14 @@ def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: 
     )
 
 
-def _stored_variant(config: Config, name: str) -> Variant:
+def _stored_variant(prepared: Prepared, name: str) -> Variant:
+    config = prepared.config
     variant = config.variants[name]
+    inspected = prepared.engine.target(name) is None  # nobody looks into the checkpoint of someone else's server
     return Variant(
         name,
         variant.label,
-        **scheme_words(variant.scheme),
+        **(scheme_words(variant.scheme) if inspected else claimed_words(variant.scheme)),
         checkpoint=checkpoint_of(config, variant),
         load_checkpoint=variant.load_checkpoint,
         gpus=gpus_of(config, variant),

@@ -102,11 +102,11 @@ def test_an_invalid_cell_is_measured_again_and_its_tries_are_kept(scripted, tiny
     scripted.script = ["good", "good", "good", "503"]
     first = run(tmp_path, tiny_model, scripted.port, *one)
     assert first.returncode == 1, first.stdout + first.stderr
-    assert len(scripted.bodies) == 20, "ten requests, measured again once"
+    assert len(scripted.bodies) == 21, "one of preflight, and ten that are measured again once"
     key = "bf16/rag_256_8/server_20rps_r0"
     assert (
         "1 cell is invalid and not compared:" in first.stdout
-        and f"{key}: 3 of 10 requests failed (http_503 3)" in first.stdout
+        and f"{key}: 2 of 10 requests failed (http_503 2)" in first.stdout
     )
     assert "read the server's log for the failed requests" in first.stdout
     assert "measured again at the end of the session" in first.stderr
@@ -239,7 +239,7 @@ def test_a_tmpdir_that_is_not_there_is_said_before_anything_starts(scripted, tin
 
 
 def test_a_server_that_stops_answering_costs_its_cells_and_no_more(scripted, tiny_model, tmp_path):
-    scripted.script = ["good"] * 3 + ["silent"] * 8 + ["good"] * 400
+    scripted.script = ["good"] * 5 + ["silent"] * 8 + ["good"] * 400
     limits = ("load.request_timeout_s=2", "load.cell_timeout_s=4", "load.warmup_requests=0")
     done = run(tmp_path, tiny_model, scripted.port, *limits)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -254,12 +254,13 @@ def test_a_server_that_stops_answering_costs_its_cells_and_no_more(scripted, tin
     assert not list((tmp_path / "results/flow/failures").glob("*.json"))
 
 
-def test_a_server_that_is_not_there_fails_its_cells_with_the_address(tiny_model, tmp_path):
+def test_a_server_that_is_not_there_is_said_with_its_address_before_anything_starts(tiny_model, tmp_path):
     from harness.engines.process import free_port
 
-    done = run(tmp_path, tiny_model, free_port())
-    assert done.returncode == 1
-    assert "is the server up?" in done.stdout
+    done = run(tmp_path, tiny_model, port := free_port())
+    assert done.returncode == 2
+    assert f"variant bf16: http://127.0.0.1:{port}/v1/models does not answer" in done.stderr
+    assert "is the server up?" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -53,6 +53,7 @@ def variants_table(findings: Findings) -> Table:
         average = findings.averages.get(name)
         kept = (_non_inferior(findings, name, average) if average.verdict else average.reason) if average else ""
         scheme = "; ".join(filter(None, (f"activations {v.activations}" if v.activations else "", v.sparsity or "")))
+        rates = f"rates: {v.load_checkpoint}" if v.load_checkpoint else ""
         row = [name_of(study, name), Td(v.weights or NONE, note=scheme)]
         row += [Td(str(v.gpus))] if several else []
         row += [
@@ -61,7 +62,7 @@ def variants_table(findings: Findings) -> Table:
             gain("latency", name, _mean_e2e(findings, name)),
             _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name) + _search(findings, name))),
             gain("throughput", name, []),
-            Td(v.checkpoint or NONE, "code", f"rates: {v.load_checkpoint}" if v.load_checkpoint else ""),
+            _served(findings, name) or Td(v.checkpoint or NONE, "code", rates),
         ]
         rows.append(row)
     heads = ["Variant", "Scheme", *([">GPUs"] if several else []), ">Weights on disk", ">Average recovery"]
@@ -79,6 +80,13 @@ def _non_inferior(findings: Findings, name: str, average: AverageRecovery) -> st
     if len(average.suites) < 2 or findings.study.variants[name].accuracy_of:
         return f"non-inferior: {average.verdict}"
     return f"non-inferior: {average.verdict} on average, {each_suite(findings, name)}"
+
+
+def _served(findings: Findings, name: str) -> Td | None:
+    """Return the name that someone else's server gives its model: what it loaded is not known. None for another."""
+    own = (m for m in findings.study.measured if m.cell.variant == name and m.cell.answered_by_variant)
+    model = next((m.engine.more.get("model") or NONE for m in own if m.engine.kind == "endpoint"), None)
+    return Td(str(model), "code", "as the server names it; weights unknown") if model else None
 
 
 def _same_recovery(findings: Findings, name: str) -> Td | None:

@@ -35,6 +35,7 @@ class Bench:
     tokenizer: Callable[[], Any]
     tokenizer_location: Callable[[], str]
     advance: Callable[[int, int], None]  # (done, total)
+    say: Callable[[str], None]  # a line of progress
 
 
 class CellKind(Protocol):

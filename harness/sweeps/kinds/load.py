@@ -65,6 +65,7 @@ class Load:
             config.load,
             config.seed,
             bench.advance,
+            lambda line: bench.say(f"{cell.key}: {line}"),
         )
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:

@@ -157,11 +157,12 @@ def records(tmp_path) -> dict[str, dict]:
 
 
 def test_what_no_record_holds_was_spent_too(hosted, tiny_model, tmp_path):
-    hosted.answers = 2  # of the warm-up; the cell is then refused
+    hosted.answers = 3  # of preflight and the warm-up; the cell is then refused
     settings = ("engine.dialect=openai", "variant=[bf16]", "load.warmup_requests=2", "load.rates_rps=[]")
     failed = sweep(hosted, tiny_model, tmp_path, *settings)
     assert failed.returncode == 1 and not records(tmp_path)
-    _, warm_up = map(json.loads, (tmp_path / "results/hosted/spent.jsonl").read_text().splitlines())
+    _, preflight, warm_up = map(json.loads, (tmp_path / "results/hosted/spent.jsonl").read_text().splitlines())
+    assert preflight["what"] == "bf16, preflight" and preflight["usage"]["requests"] == 1
     assert warm_up["what"] == "bf16, warm-up" and warm_up["usage"]["requests"] == 2
     paid = warm_up["cost"]["amount"]
     hosted.answers = None
@@ -169,13 +170,13 @@ def test_what_no_record_holds_was_spent_too(hosted, tiny_model, tmp_path):
     assert f"engine.max_cost={1.1 * paid:g} USD; " in again.stdout and "are spent" in again.stdout
     assert (tmp_path / "results/hosted/spent.jsonl").read_text().count("warm-up") == 1, "nothing was warmed up for it"
     summary = json.loads((tmp_path / "reports/hosted/summary.json").read_text())
-    assert [one["subject"] for one in summary["spending"]] == ["warm-ups and failed cells, of every run"]
+    assert [one["subject"] for one in summary["spending"]] == ["preflight, warm-ups and failed cells, of every run"]
 
 
 def test_a_strict_api_is_told_from_the_first_cell_and_then_measured_and_paid(hosted, tiny_model, tmp_path):
     refused = sweep(hosted, tiny_model, tmp_path, "variant=[bf16]")
-    assert refused.returncode == 1 and not records(tmp_path)
-    assert "it does not know min_tokens, ignore_eos: set engine.dialect=openai" in refused.stdout
+    assert refused.returncode == 2 and not records(tmp_path), "one request of preflight told"
+    assert "it does not know min_tokens, ignore_eos: set engine.dialect=openai" in refused.stderr
 
     paid = 3 * (256 * 2 + 5 * 8) / 1e6  # three requests of 256 prompt tokens, answers of five
     stopped = sweep(hosted, tiny_model, tmp_path, "engine.dialect=openai", f"engine.max_cost={1.5 * paid}")
@@ -196,4 +197,4 @@ def test_a_strict_api_is_told_from_the_first_cell_and_then_measured_and_paid(hos
     assert "What the endpoint took" in notes and "(LIST, 2026-11-20)" in notes
     assert "What the endpoint took" in (tmp_path / "reports/hosted/index.html").read_text()
     summary = json.loads((tmp_path / "reports/hosted/summary.json").read_text())
-    assert {one["variant"] for one in summary["spending"]} == {"bf16", "w4a16"}
+    assert {one["variant"] for one in summary["spending"]} == {"bf16", "w4a16", None}, "None: of preflight"

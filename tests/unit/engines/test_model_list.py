@@ -1,6 +1,7 @@
 """GET /v1/models in the forms in which servers answer it."""
 
 import email.message
+import ssl
 import urllib.error
 
 import pytest
@@ -64,7 +65,7 @@ def test_the_context_length_is_kept(answers):
         ({"body": b"OK"}, "'OK'"),
         ({"body": b'{"error": {"message": "bad key"}}'}, "answers an error: .*bad key"),
         ({"body": b'{"detail": "Not authenticated"}'}, "answers an error: Not authenticated"),
-        ({"status": 401}, "HTTP 401; check the key"),
+        ({"status": 401}, "HTTP 401; set engine.api_key_env"),
         ({"status": 503}, "HTTP 503"),
         (
             {"status": 308, "Location": "https://h.example/v1/models"},
@@ -119,3 +120,41 @@ def test_a_location_that_is_no_url_is_said(answers, status):
     answers(status=status, location="http://[::1/v1/models")
     with pytest.raises(EngineError, match="no URL"):
         list_models(SERVER)
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (Server("http://127.0.0.1:1", "llama"), "set engine.api_key_env to the name of the environment variable"),
+        (Server("http://127.0.0.1:1", "llama", "MY_KEY"), "check the key in the environment variable MY_KEY"),
+        (Server("http://me:secret@127.0.0.1:1", "llama"), "check the credentials in its URL"),
+    ],
+)
+def test_a_refused_key_is_named_by_its_variable(answers, server, said):
+    answers(status=401)
+    with pytest.raises(EngineError, match=said) as raised:
+        list_models(server)
+    assert "secret" not in str(raised.value) and len(str(raised.value).splitlines()) == 1
+
+
+def test_tls_without_a_known_authority_is_said(monkeypatch):
+    def fetch(request, timeout_s):
+        raise urllib.error.URLError(ssl.SSLCertVerificationError("self-signed certificate"))
+
+    monkeypatch.setattr(model_list, "fetch", fetch)
+    with pytest.raises(EngineError, match="SSL_CERT_FILE"):
+        list_models(SERVER)
+
+
+def test_each_target_has_a_key_and_a_price_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEW_KEY", "k" * 24)
+    price = {"per_million_prompt_tokens": 2.0, "date": "2026-11-20", "source": "LIST"}
+    new = {"base_url": "http://127.0.0.1:2", "api_key_env": "NEW_KEY", "price": price}
+    engine = Endpoint(EndpointConfig(base_url="http://127.0.0.1:1", model="m", targets={"new": new}), tmp_path)
+    assert engine.problems() == []
+    assert engine.target("new").api_key_env == "NEW_KEY" and engine.target("old").api_key_env is None
+    assert engine.price_of("new").per_million_prompt_tokens == 2.0 and not engine.price_of("old").known
+    engine.config.targets = {"new": new | {"api_key_env": "NO_KEY", "price": {"per_token": 1}}}
+    keyless, unpriced = sorted(engine.problems())
+    assert keyless.startswith("engine.targets.new.api_key_env") or unpriced.startswith("engine.targets.new.api_key_env")
+    assert "engine.targets.new.price: unknown key 'per_token'" in keyless + unpriced

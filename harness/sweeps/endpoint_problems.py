@@ -1,0 +1,61 @@
+"""Whether the servers that someone else runs can be measured: each is asked for its models and for one answer."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.engines import Server
+from harness.engines.limits import Meter
+from harness.errors import DiskFull, HarnessError
+from harness.records.cell import PlannedCell
+from harness.sweeps.plan import Plan
+from harness.sweeps.prepare import Prepared
+from harness.sweeps.session import Session
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A session whose server was asked, what is wrong with it, and the tokens that this took."""
+
+    session: Session
+    problem: str | None
+    used: Meter = field(default_factory=Meter)
+
+
+def ask(prepared: Prepared, plan: Plan, wanted: Iterable[PlannedCell], send: bool = True) -> Iterator[Asked]:
+    """Ask each endpoint that has cells to measure; `send`: for an answer too, not only for its models.
+
+    The key, the served model and its build are checked by `Engine.serve`; the tokenizer, the corpus and the form of
+    the requests by one request of the session's first scenario. A suite's own first request tells what it lacks.
+    """
+    keys = {cell.key for cell in wanted}
+    for session in plan.sessions:
+        pending = any(cell.key in keys for cell in session.cells)
+        if pending and session.served and prepared.engine.target(session.served.name) is not None:
+            yield _asked(prepared, session, send)
+
+
+def _asked(prepared: Prepared, session: Session, send: bool) -> Asked:
+    assert session.served is not None
+    used = Meter()
+    try:
+        with prepared.engine.serve(session.served, Path("/dev/null")) as server:
+            used = server.meter
+            if send and session.scenarios:
+                _send(prepared, session.scenarios[0], server)
+    except DiskFull:
+        raise
+    except HarnessError as error:
+        return Asked(session, f"variant {session.label}: {str(error).removeprefix(f'variant {session.label}: ')}", used)
+    return Asked(session, None, used)
+
+
+def _send(prepared: Prepared, scenario: str, server: Server) -> None:
+    """Send one request. Raises HarnessError."""
+    from harness.load.measure import warm_up
+    from harness.text.tokenizer import load_tokenizer
+
+    config = prepared.config
+    tokenizer = load_tokenizer(prepared.workshop.tokenizer(config.model).location)
+    load = replace(config.load, warmup_requests=1)
+    warm_up(server, tokenizer, scenario, config.scenarios[scenario], load, config.seed)
