@@ -12,6 +12,7 @@ from harness.checkpoints.prepare import Workshop
 from harness.console import terminal
 from harness.console.progress import duration
 from harness.engines import Engine
+from harness.engines.credentials import without_credentials
 from harness.gemm import GEMM
 from harness.records.cell import Cell, PlannedCell
 from harness.records.store import Store
@@ -105,7 +106,9 @@ def _command(session: Session, engine: Engine, workshop: Workshop) -> str:
     location = workshop.location(session.checkpoint, session.recipe)
     command = engine.command(session.deployment(location, source(session.checkpoint).commit))
     if not command:
-        return "  (an endpoint serves it)"
+        target = engine.target(session.served.name)
+        address = without_credentials(target.base_url) if target else ""
+        return f"  (served at {address}{f' as {target.model}' if target and target.model else ''})"
     ready = not engine.loads_weights or workshop.is_made(session.checkpoint, session.recipe)
     made = "" if ready else "  # the checkpoint will be made first"
     home = str(Path.home())
