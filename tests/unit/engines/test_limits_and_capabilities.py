@@ -3,6 +3,7 @@
 import asyncio
 import email.utils
 import time
+from dataclasses import asdict
 
 import pytest
 
@@ -234,9 +235,16 @@ def test_cost_is_in_the_plan_and_in_the_record():
     )
     assert Budget().words([cell()]) is None and budget.words([]) is None
     kept = budget.record(Meter(3, 1000, 500))
-    assert kept["usage"] == {"requests": 3, "prompt_tokens": 1000, "completion_tokens": 500}
-    assert kept["cost"]["amount"] == pytest.approx(0.006) and kept["cost"]["date"] == "2026-11-20"
-    assert "cost" not in Budget().record(Meter(1, 2, 3))
+    assert asdict(kept.usage) == {"requests": 3, "prompt_tokens": 1000, "completion_tokens": 500}
+    assert kept.cost.amount == pytest.approx(0.006) and kept.cost.date == "2026-11-20"
+    assert Budget().record(Meter(1, 2, 3)).cost is None
+
+
+def test_variants_may_have_prices_of_their_own():
+    budget = Budget(TokenPrice(), None, lambda _: (1e6, 0.0), prices={"v": PRICE, "w": TokenPrice()})
+    assert budget.words([cell()]).endswith("about 2 USD (a price list, 2026-11-20)")
+    assert budget.record(Meter(1, 1_000_000, 0), "v").cost.amount == pytest.approx(2.0)
+    assert budget.record(Meter(1, 1_000_000, 0), "w").cost is None
 
 
 def test_a_meter_tells_what_was_added_since_it_was_last_asked():
