@@ -35,17 +35,29 @@ def main() -> int:
 
 
 def compose_and_run() -> int:
-    """Compose the command line with Hydra, run the sweep and return its exit code.
+    """Compose the command line with Hydra, run the sweep and return its exit code. Raises what the sweep raises."""
+    from harness.sweeps import compose  # here: secrets on the command line are hidden before slow imports
+    from harness.sweeps.overrides import prepare_arguments
+
+    compose.register()
+    arguments, typed = prepare_arguments(sys.argv[1:], compose.options("sweep")), list(sys.argv)
+    if any(word.lstrip("+~").startswith(("-", "hydra.", "hydra/")) for word in arguments):
+        return run_through_hydra(arguments, typed)
+    with interrupts.held():  # OmegaConf would turn an interrupt into its own error
+        composed = compose.composed(arguments)
+    return run(composed, typed)
+
+
+def run_through_hydra(arguments: list[str], typed: list[str]) -> int:
+    """Run with Hydra's own flags and settings, as in --cfg job or --multirun. It composes every sweep twice.
 
     Raises ConfigError for what passes through Hydra, and what the sweep itself raises, which Hydra would add lines to.
     """
-    import hydra  # here: secrets on the command line are hidden before anything slow is imported
+    import hydra
 
     from harness.sweeps import compose
-    from harness.sweeps.overrides import prepare_arguments
 
     outcomes: list[int | Exception] = []  # hydra.main returns nothing
-    typed = list(sys.argv)
     composing = contextlib.ExitStack()
 
     def sweep(composed: "DictConfig") -> None:
@@ -55,10 +67,9 @@ def compose_and_run() -> int:
         except Exception as error:
             outcomes.append(error)
 
-    compose.register()
-    sys.argv[1:] = prepare_arguments(sys.argv[1:], compose.options("sweep"))
+    sys.argv[1:] = arguments
     with composing:
-        composing.enter_context(interrupts.held())  # OmegaConf would turn an interrupt into its own error
+        composing.enter_context(interrupts.held())
         try:
             hydra.main(version_base="1.3", config_path=compose.config_path(), config_name="config")(sweep)()
         except Exception as error:

@@ -94,16 +94,19 @@ def typed(composed: DictConfig) -> Config:
 
 def compose_sweep(overrides: list[str]) -> Config:
     """The configuration that `python -m harness OVERRIDES` would run, for the other commands. Raises ConfigError."""
+    register()
+    return typed(composed(prepare_overrides(overrides, options("sweep"))))
+
+
+def composed(prepared: list[str]) -> DictConfig:
+    """Hydra's composition of overrides that are prepared (overrides.py). Raises ConfigError."""
     from hydra import compose, initialize_config_dir
 
-    register()
-    prepared = prepare_overrides(overrides, options("sweep"))
     try:
         with initialize_config_dir(config_dir=config_path(), version_base="1.3"):
-            composed = compose("config", overrides=prepared)
+            return compose("config", overrides=prepared)
     except Exception as error:
         raise ConfigError(explain(error)) from None
-    return typed(composed)
 
 
 def _drop_unchosen(chosen: DictConfig, group: str, key: str) -> None:

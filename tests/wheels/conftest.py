@@ -39,6 +39,8 @@ def pytest_terminal_summary(terminalreporter):
                 rows.setdefault((engine, gpu, kind if not kind[0].isdigit() else "commands"), []).append(
                     "passed" if outcome == "passed" else f"FAILED {what}"
                 )
+    if not rows:  # collected alone, or what needs no wheel
+        return
     terminalreporter.section("CUDA wheels")
     for (engine, gpu, kind), found in sorted(rows.items()):
         failed = [result for result in found if result != "passed"]
