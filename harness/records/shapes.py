@@ -45,7 +45,7 @@ def mismatch(value: Any, shape: Shape, where: str = "") -> str | None:
 
 
 def _items(value: Any, shape: Shape, where: str) -> str | None:
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):  # a tuple before it is written
         return f"{where} is {said(value)}"
     if shape is NUMBER and set(map(type, value)) <= {int, float}:  # token times: most of what a store holds
         return None if math.isfinite(sum(value)) else f"{where} has a number that is not finite"

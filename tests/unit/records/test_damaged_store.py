@@ -15,7 +15,8 @@ from harness.records.cell import Cell
 from harness.records.judge_details import JudgeDetails
 from harness.records.manifest import Manifest, Variant
 from harness.records.record import Record
-from harness.records.record_check import result_fault
+from harness.records.record_check import RESULTS, result_fault
+from harness.records.shapes import mismatch
 from harness.records.store import Store
 from harness.records.usage import Cost, SpentBeside, Usage
 from harness.report.__main__ import main as report
@@ -249,3 +250,10 @@ def test_a_score_is_bounded_where_its_metric_is(score, value, possible):
 def test_a_judges_details_are_numbers(details, named):
     result = {"primary": "win_rate", "scores": {"win_rate": {"value": 0.5, "n": 10}}, "details": details}
     assert named in result_fault("judge", result)
+
+
+def test_a_result_that_was_never_written_is_checked_as_it_will_be():
+    """Its window is a tuple until it is JSON."""
+    result = {"window_s": (0.0, 1.0)}
+    assert mismatch(result, {"window_s": RESULTS["load"]["window_s"]}, "result") is None
+    assert "window_s" in mismatch({"window_s": (0.0, "end")}, {"window_s": RESULTS["load"]["window_s"]}, "result")
