@@ -13,7 +13,7 @@ import argparse
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -104,27 +104,15 @@ def _decided(rng: np.random.Generator, nights: int, sd: float, slower: float) ->
         series = [(a[metric][:, p], b[metric][:, p]) for p in points]
         if lower:
             series.append((np.exp(np.log(a[metric]).mean(axis=1)), np.exp(np.log(b[metric]).mean(axis=1))))
-        for one, two in series:
-            made = start_change(one.tolist(), two.tolist())
-            limit = LIMIT if lower else 0.95
-            found.append(
-                Check("max" if lower else "min", "", limit, made.estimate, DECIDED_LATER, "", metric, lower, made)
-            )
+        for position, (one, two) in enumerate(series):
+            made, limit = start_change(one.tolist(), two.tolist()), LIMIT if lower else 0.95
+            check = Check("max" if lower else "min", "", limit, made.estimate, DECIDED_LATER, "", metric, lower, made)
+            found.append(replace(check, whole=position == len(series) - 1))
     flips = rng.binomial(28, 0.5) / 28  # 28 of 1,400 items answered otherwise, as often better as worse
-    recovery = 1 + 2 * 28 / 1400 / 0.6 * (flips - 0.5)
-    half = 1.96 * np.sqrt(28) / 1400 / 0.6
-    found.append(
-        Check(
-            "min-recovery",
-            "",
-            0.99,
-            Estimate(recovery, recovery - half, recovery + half),
-            DECIDED_LATER,
-            "",
-            "score",
-            False,
-        )
-    )
+    recovery, half = 1 + 2 * 28 / 1400 / 0.6 * (flips - 0.5), 1.96 * np.sqrt(28) / 1400 / 0.6
+    score = Estimate(recovery, recovery - half, recovery + half)
+    check = Check("min-recovery", "", 0.99, score, DECIDED_LATER, metric="score", lower_is_better=False, whole=True)
+    found.append(check)
     return decide(found, REGRESSION - 1)
 
 

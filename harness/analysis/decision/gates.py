@@ -7,7 +7,7 @@ in silence. A suite on which A scored nothing cannot get worse: that is a note.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.analysis.comparison import Comparison
 from harness.analysis.load_changes import A, B, Change
@@ -52,6 +52,7 @@ class Check:
     lower_is_better: bool = True
     starts: StartChange | None = None
     over: int = 1  # load points
+    whole: bool = False  # the one check of its gate that is of all load points or suites; half of the 5 % are theirs
     p: float | None = None
     adjusted: float | None = None
     power: float | None = None
@@ -82,7 +83,10 @@ def checks(comparison: Comparison, gates: Gates, starts: Starts) -> list[Check]:
 
 
 def _some(gate: str, limit: float, made: list[Check]) -> list[Check]:
-    return made or [Check(gate, "all", limit, None, NOT_EVALUATED, "nothing that both sides have can be compared")]
+    if not made:
+        made = [Check(gate, "all", limit, None, NOT_EVALUATED, "nothing that both sides have can be compared")]
+    first, *others = made
+    return [replace(first, whole=not others or first.over > 1 or gate == "min-recovery"), *others]
 
 
 def _recovery(comparison: Comparison, limit: float) -> list[Check]:

@@ -6,6 +6,7 @@ share, exact: C. J. Clopper and E. S. Pearson 1934, Biometrika 26, 404.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import scipy  # imports scipy.stats when it is first used: only fractional scores need it, and it takes 0.7 s
@@ -37,13 +38,20 @@ def mean_test(values: np.ndarray, center: float = 0.0) -> float | None:
     return float(scipy.stats.ttest_1samp(values, center).pvalue)
 
 
-def holm(p_values: dict[str | tuple, float | None]) -> dict[str | tuple, float | None]:
-    """Adjusted p by name: of m sorted p, max over i <= j of (m - i + 1)·p(i), at most 1. None takes no part."""
-    known = sorted((p, str(name), name) for name, p in p_values.items() if p is not None)
+def holm(
+    p_values: Mapping[str | tuple, float | None], weights: Mapping[str | tuple, float] | None = None
+) -> dict[str | tuple, float | None]:
+    """Adjusted p by name: of m sorted p, max over i <= j of (m - i + 1)·p(i), at most 1. None takes no part.
+
+    `weights`: of each p that is known; then of p(i)/w(i), sorted, times the sum of w(i), w(i+1), ... (Holm, section 4).
+    """
+    shares = weights or dict.fromkeys(p_values, 1.0)
+    known = sorted((p / shares[name], str(name), name) for name, p in p_values.items() if p is not None)
     adjusted: dict[str | tuple, float | None] = dict.fromkeys(p_values)
     highest = 0.0
-    for rank, (p, _, name) in enumerate(known):
-        highest = max(highest, (len(known) - rank) * p)
+    for rank, (weighted, _, name) in enumerate(known):
+        left = sum(shares[other] for _, _, other in known[rank:])
+        highest = max(highest, left * weighted)
         adjusted[name] = min(1.0, highest)
     return adjusted
 

@@ -1,5 +1,7 @@
 """Changes from start to start: the interval, p and power of starts, and the rule over all checks of a gate."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -68,6 +70,15 @@ def test_many_checks_share_the_five_percent():
     among = decide([one, *others], 0.08)[0]
     assert among.adjusted == pytest.approx(21 * among.p) and among.status == INCONCLUSIVE
     assert among.power < decide([one], 0.08)[0].power
+
+
+def test_the_check_of_all_load_points_has_half_of_the_five_percent():
+    """Weighted Holm: the first step of a p with weight 1/2 is 2·p, of one of ten that share the rest 20·p."""
+    whole, others = replace(check([10.7]), whole=True), [check([10.0])] * 10
+    found = decide([whole, *others], 0.08)
+    assert found[0].adjusted == pytest.approx(2 * found[0].p) and found[0].status == FAILED
+    [*_, single] = decide([replace(check([10.0]), whole=True), *others, check([10.55])], 0.08)
+    assert single.adjusted == pytest.approx(22 * single.p)
 
 
 def test_throughput_counts_downwards():
