@@ -5,6 +5,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
+GENERATED, VERBATIM = "generated", "verbatim"  # values of a scenario's `send` ...
+COMPLETIONS, CHAT = "completions", "chat"  # ... and of its `api`
+
 
 @dataclass
 class Spread:
@@ -26,6 +29,9 @@ class Scenario:
     output_spread: Spread = field(default_factory=Spread)
     text: str = "prose"  # a corpus of text/corpora.py: prose | code | chat | hub:DATASET, or a text file
     send_as: str = "ids"  # ids: token ids; text: text that the tokenizer turns into exactly so many tokens
+    send: str = "generated"  # generated: prompts of prompt_tokens, made of the text; verbatim: the messages or prompts
+    # of the file `text` (.jsonl, .json) as they are, answers bounded by output_tokens or by the file's own answers
+    api: str | None = None  # completions | chat; null: completions, and for verbatim messages chat
     shared_prefix_tokens: int = 0  # the first tokens of every prompt are the same (RAG system prompt)
     turns: int = 1  # above 1: every request is a conversation, whose next turn resends all that was said
     turn_tokens: int | None = None  # tokens of each later user message; null: prompt_tokens

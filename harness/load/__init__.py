@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from harness.config.slo import Given, Slo
-from harness.config.workloads import LoadPoints, Scenario
+from harness.config.workloads import CHAT, VERBATIM, LoadPoints, Scenario
 from harness.errors import ConfigError
 from harness.records.point import LoadPoint
 
@@ -109,9 +109,13 @@ class TraceReplay:
         _positive("load.max_requests", load.max_requests)
         if scenario.turns > 1 or scenario.shared_prefix_tokens:
             raise ConfigError("load.trace: a scenario with turns or a shared prefix cannot be replayed; leave one out")
+        if scenario.send == VERBATIM:
+            raise ConfigError("load.trace: it brings lengths of its own; a scenario with send: verbatim has them too")
         arrivals = read_trace(load.trace, load.max_requests, load.trace_unit)
-        if scenario.send_as == "text" and arrivals[0].hash_ids is not None:
-            raise ConfigError("load.trace: the blocks that its requests share are token ids; set send_as: ids")
+        if (scenario.send_as == "text" or scenario.api == CHAT) and arrivals[0].hash_ids is not None:
+            raise ConfigError(
+                "load.trace: the blocks that its requests share are token ids; set send_as: ids and api: completions"
+            )
         span_s = arrivals[-1].at_s / load.trace_speed
         mean_rps = float(f"{len(arrivals) / span_s:.6g}") if span_s else None
         return [

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from harness.config.slo import Slo
-from harness.config.workloads import LoadPoints, Scenario
+from harness.config.workloads import VERBATIM, LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
+from harness.load.client.requests import PATHS
 from harness.load.client.schedule import run_schedule
 from harness.load.client.trace import ClientFacts, Failure, Request
 from harness.load.flags import flags
@@ -17,6 +18,7 @@ from harness.load.metrics import summarize
 from harness.load.samples import Sample, sample
 from harness.load.server_metrics import watch
 from harness.load.traffic.requests import expected_prefix_share, plan_requests
+from harness.load.traffic.verbatim import api_of, repeated
 from harness.records import Window
 from harness.records.flag import Flag
 from harness.records.load_result import ClientFigures, LoadResult
@@ -75,6 +77,8 @@ class Bench:
             workers=client.workers,
             exact_length=bool(exact_length),
         )
+        if self.scenario.send == VERBATIM:
+            found += repeated(self.scenario, point.requests)
         return PointRun(result, samples, found, _window(samples, start_s))
 
     def send(
@@ -91,6 +95,7 @@ class Bench:
             request_timeout_s=self.load.request_timeout_s,
             cell_timeout_s=self.load.cell_timeout_s,
             workers=self.load.workers,
+            path=PATHS[api_of(self.scenario)],
             progress=progress,
         )
         with schedule as recording:

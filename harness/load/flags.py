@@ -19,6 +19,7 @@ MERGED_SHARE = 0.01
 CACHE_SHARE = 0.05
 SERVER_SHARE = 0.01
 IMPLAUSIBLE_SHARE = 0.01
+TOKENIZER_SHARE = 0.02
 P99_REQUESTS = 100
 
 
@@ -44,6 +45,7 @@ def flags(
         *_cut_short(result),
         *_dropped_turns(result),
         *_token_mismatch(samples, exact_length),
+        *_tokenizer(samples),
         *_merged(result),
         *_saturated(result, samples, point),
         *_prefix_cache(result, expected_hit_rate),
@@ -128,12 +130,26 @@ def _token_mismatch(samples: list[Sample], exact_length: bool) -> list[Flag]:
     return found
 
 
+def _tokenizer(samples: list[Sample]) -> list[Flag]:
+    """Prompts that are sent as text or messages are counted by the server; our count tells whose tokenizer is ours."""
+    counted = [s for s in samples if s.completed and not s.asked.counted and s.prompt_tokens]
+    ours, servers = sum(s.asked.prompt_tokens for s in counted), sum(s.prompt_tokens or 0 for s in counted)
+    if not counted or abs(ours / servers - 1) <= TOKENIZER_SHARE:
+        return []
+    message = (
+        f"the server counts {servers} prompt tokens and the sweep's tokenizer {ours}: model is not what it serves, or "
+        "has another chat template; lengths are the server's"
+    )
+    return [Flag("tokenizer_differs", "note", message)]
+
+
 def _mismatches(turns: list[Sample]) -> list[tuple[Sample, int]]:
     """(request, prompt tokens expected): a later prompt is longer or shorter as the answers before it were."""
     found, surplus = [], 0
     for s in turns:
         expected = s.asked.prompt_tokens + surplus
-        known = s.completion_tokens not in (None, s.asked.output_tokens) or s.prompt_tokens not in (None, expected)
+        known = not s.asked.bounded and s.completion_tokens not in (None, s.asked.output_tokens)
+        known = known or (s.asked.counted and s.prompt_tokens not in (None, expected))
         if s.completed and known:
             found.append((s, expected))
         surplus += s.output_tokens - s.asked.output_tokens

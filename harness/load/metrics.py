@@ -51,7 +51,7 @@ import numpy as np
 from harness.config.slo import Slo
 from harness.load.peers import aiperf_figures, vllm_figures
 from harness.load.samples import Sample, conversations
-from harness.load.spread import percentile_ms, spread_ms
+from harness.load.spread import percentile_ms, spread, spread_ms
 from harness.records.load_result import LoadResult
 from harness.records.point import LoadPoint
 from harness.records.slo_values import meets_all
@@ -169,6 +169,8 @@ def summarize(samples: list[Sample], *, point: LoadPoint, slo: Slo) -> LoadResul
         turns_dropped=sum(_dropped(turns) for turns in conversations(samples)),
         send_lag_ms_p50=percentile_ms(send_lag, 50),
         send_lag_ms_p99=percentile_ms(send_lag, 99),
+        prompt_lengths=spread([s.input_tokens for s in completed]),
+        answer_lengths=spread([s.output_tokens for s in completed]),
         prompt_tokens=sum(s.input_tokens for s in completed),
         completion_tokens=sum(s.output_tokens for s in completed),
         token_events=sum(len(s.token_s) for s in completed),

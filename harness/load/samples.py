@@ -69,7 +69,8 @@ def sample(trace: Trace, asked: Asked) -> Sample:
     counts = {"prompt_tokens": asked.prompt_tokens, "completion_tokens": asked.output_tokens}
     said: dict[str, int | None] = {name: getattr(stream, name, None) for name in counts}
     most = {name: MOST_TIMES * count + LEEWAY for name, count in counts.items()}
-    impossible = [name for name, count in said.items() if count is not None and count > most[name]]
+    known = [name for name in counts if asked.counted or name != "prompt_tokens"]
+    impossible = [name for name in known if (count := said[name]) is not None and count > most[name]]
     said |= dict.fromkeys(impossible)
     return Sample(
         index=trace.index,

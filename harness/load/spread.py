@@ -7,6 +7,14 @@ from harness.records.load_result import Spread
 from harness.records.metrics import PERCENTILES
 
 
+def spread(counts: ArrayLike) -> Spread:
+    """Return the mean and percentiles of counts, in their unit; None without values."""
+    values = np.asarray(counts, dtype=np.float64)
+    if not values.size:
+        return Spread()
+    return Spread(*map(float, (values.mean(), *np.percentile(values, PERCENTILES))))
+
+
 def spread_ms(seconds: ArrayLike) -> Spread:
     """Return the mean and percentiles; None without values. Percentiles interpolate linearly.
 

@@ -123,6 +123,9 @@ class LoadResult(Metrics):
     turns_dropped: int = 0  # of the unsent: because their conversation broke off
     send_lag_ms_p50: Number = None
     send_lag_ms_p99: Number = None
+    # of completed requests, by the server's usage: how long they came
+    prompt_lengths: Spread = inline(Spread(), "prompt_length_tokens_")
+    answer_lengths: Spread = inline(Spread(), "answer_length_tokens_")
     prompt_tokens: int = 0  # sums over completed requests
     completion_tokens: int = 0
     token_events: int = 0

@@ -90,7 +90,8 @@ def curves(findings: Findings) -> Iterator[Block]:
     yield Text(CURVES, "note")
     yield legend(study)
     for position, (name, scenario) in enumerate(study.scenarios.items()):
-        shape = f"{scenario.prompt_tokens} prompt and {scenario.output_tokens} generated tokens; {slo(scenario.slo)}"
+        asked = f"{scenario.prompt_tokens} prompt and {scenario.output_tokens} generated tokens"
+        shape = f"{asked if scenario.prompt_tokens else 'prompts as they are in a file'}; {slo(scenario.slo)}"
         itl, *others = (
             curve_figure(findings, looks, name, latency, f"{latency}-{position}", ladder_table(findings, name, latency))
             for latency in SHOWN_LATENCIES

@@ -55,6 +55,14 @@ FLAGS = {
         "prompts or answers have other lengths than asked: another workload",
         "set engine.dialect to the server's (vllm, sglang, llamacpp), and model to the one whose tokenizer it uses",
     ),
+    "tokenizer_differs": Explained(
+        "the sweep's tokenizer counts other prompt tokens than the server, whose counts are reported",
+        "set model to the one that is served",
+    ),
+    "prompts_repeat": Explained(
+        "a load point has more requests than the file has prompts: those sent again may be in the prefix cache",
+        "give a longer file, or lower load.max_requests",
+    ),
     "merged_reads": Explained(
         "token events arrived together in one read: low percentiles of ITL are too low",
         "check for a proxy that buffers; run the client on the server's machine",

@@ -108,6 +108,7 @@ SECTIONS: tuple[Section, ...] = (
             shown(performance.single_stream_table, always=True),
             shown(performance.throughput_table, always=True),
             shown(performance.other_loads_table),
+            shown(performance.lengths_table),
             shown(performance.speculation_table),
         ),
         _loaded,

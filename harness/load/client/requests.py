@@ -1,11 +1,13 @@
 """A request's body, and how a conversation's next turn is made of what was said."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.load.client.trace import Asked, Request
 
-PATH = "/v1/completions"
+PATH, CHAT_PATH = "/v1/completions", "/v1/chat/completions"
+PATHS = {"completions": PATH, "chat": CHAT_PATH}
 EVENT_BYTES, BASE_BYTES = 4096, 1 << 20  # a token's event is 200 to 400 bytes on the engines we know
 PROMPT = b'"prompt":['  # where a body of token ids has them: the first key of that name, without a space
 MARK = -1  # stands in a later turn's prompt where the conversation so far goes
@@ -28,8 +30,25 @@ def make_request(
     A later turn (asked.turn > 0) has a prompt that starts with MARK. `continued`: another turn follows, and so the
     server is asked for the ids of its tokens.
     """
-    body = {
-        "prompt": prompt,
+    more = {"return_token_ids": True} if continued else {}
+    return _request(index, intended_s, {"prompt": prompt, **_common(model, asked, exact_length), **more}, asked)
+
+
+def make_chat_request(
+    index: int,
+    intended_s: float,
+    model: str,
+    messages: Sequence[Mapping[str, Any]],
+    asked: Asked,
+    *,
+    exact_length: Sequence[str] = EXACT_LENGTH,
+) -> Request:
+    """The same over chat completions: the server writes the messages through its chat template."""
+    return _request(index, intended_s, {"messages": messages, **_common(model, asked, exact_length)}, asked)
+
+
+def _common(model: str, asked: Asked, exact_length: Sequence[str]) -> dict[str, Any]:
+    return {
         "model": model,
         "max_tokens": asked.output_tokens,
         **{field: asked.output_tokens if field == "min_tokens" else True for field in exact_length},
@@ -37,8 +56,9 @@ def make_request(
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if continued:
-        body["return_token_ids"] = True
+
+
+def _request(index: int, intended_s: float, body: dict[str, Any], asked: Asked) -> Request:
     encoded = json.dumps(body, separators=(",", ":")).encode()
     return Request(index, intended_s, encoded, BASE_BYTES + EVENT_BYTES * asked.output_tokens, asked)
 

@@ -47,6 +47,7 @@ def run_schedule(
     request_timeout_s: float,
     cell_timeout_s: float,
     workers: int = 1,
+    path: str = PATH,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Recording]:
     """Send every request at its intended time; one trace a request, in the order given, while the context lasts.
@@ -66,7 +67,7 @@ def run_schedule(
             shards = deal(planned, concurrency, workers)
             for number, shard in enumerate(shards):
                 (folder / f"shard-{number}").write_bytes(pickle.dumps(shard))
-        job = _job(server, request_timeout_s, cell_timeout_s)
+        job = _job(server, path, request_timeout_s, cell_timeout_s)
         with _Crew(folder, len(shards)) as crew:
             crew.say(json.dumps(asdict(job)))
             crew.wait_for("loaded", START_TIMEOUT_S)
@@ -105,8 +106,8 @@ def deal(planned: list[Planned], concurrency: int | None, workers: int) -> list[
     return [Shard(conversations[number::count], flight) for number, flight in enumerate(flights)]
 
 
-def _job(server: Server, request_timeout_s: float, cell_timeout_s: float) -> Job:
-    target = Target.of(server.base_url, PATH)
+def _job(server: Server, path: str, request_timeout_s: float, cell_timeout_s: float) -> Job:
+    target = Target.of(server.base_url, path)
     return Job(target, _address(target), server.headers, request_timeout_s, cell_timeout_s)
 
 

@@ -187,6 +187,7 @@ def _event(read: int, choice: dict[str, Any]) -> _Event | None:
         if type(delta) is not dict:
             raise BadReply(f"delta is {shown(delta)}, not an object")
         text = delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
+        text = text or delta.get("tool_calls") or delta.get("refusal")  # the arguments of a call are tokens too
         if not text and delta.get("role"):
             return None
     if text and type(text) is not str and type(text) is not list:  # a list of parts: Mistral's reasoning

@@ -27,6 +27,8 @@ class Asked:
     prompt_tokens: int  # of a later turn: if every answer before has the length that was asked
     output_tokens: int
     turn: int = 0  # above 0: it continues the conversation of the request before it (index - 1)
+    counted: bool = True  # False: prompt_tokens is an estimate
+    bounded: bool = False  # output_tokens is only the most that the answer may have
 
 
 @dataclass(frozen=True, slots=True)

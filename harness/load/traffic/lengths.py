@@ -20,11 +20,12 @@ from collections.abc import Callable
 import numpy as np
 import scipy  # imports scipy.special when it is first used: only spread lengths need it, and it takes 0.2 s
 
-from harness.config.workloads import Scenario, Spread
+from harness.config.workloads import CHAT, COMPLETIONS, GENERATED, VERBATIM, Scenario, Spread
 from harness.errors import ConfigError, did_you_mean
 
 KINDS = ("fixed", "uniform", "normal", "lognormal")
 SEND_AS = ("ids", "text")
+SEND, APIS = (GENERATED, VERBATIM), (COMPLETIONS, CHAT)
 SOLVE_WITHIN = 30.0  # standard deviations, or factors of e, in which a location is looked for ...
 HALVINGS = 60  # ... by bisection
 
@@ -63,6 +64,13 @@ def check_spread(mean: int, spread: Spread, setting: str) -> None:
 
 def check_shape(scenario: Scenario) -> None:
     """Raises ConfigError for a scenario whose lengths, turns or way of sending make no sense."""
+    for setting, value, known in (("send", scenario.send, SEND), ("api", scenario.api or COMPLETIONS, APIS)):
+        if value not in known:
+            raise ConfigError(f"{setting}: {value!r}{did_you_mean(value, list(known))}")
+    if scenario.send == VERBATIM:
+        return _check_verbatim(scenario)
+    if scenario.api == CHAT and scenario.turns > 1:
+        raise ConfigError("a conversation is continued with the token ids of its answers; set api: completions")
     for setting in ("prompt_tokens", "output_tokens"):
         if getattr(scenario, setting) < 1:
             raise ConfigError(f"{setting}: at least 1 token, got {getattr(scenario, setting)}")
@@ -85,6 +93,13 @@ def check_shape(scenario: Scenario) -> None:
         raise ConfigError("turn_tokens and think_s are of later turns; set turns above 1")
     if scenario.turns > 1 and scenario.send_as == "text":
         raise ConfigError("a conversation is continued with the token ids of its answers; set send_as: ids")
+
+
+def _check_verbatim(scenario: Scenario) -> None:
+    plain = Scenario()
+    for setting in ("prompt_spread", "output_spread", "shared_prefix_tokens", "turns", "turn_tokens", "think_s"):
+        if getattr(scenario, setting) != getattr(plain, setting):
+            raise ConfigError(f"send: verbatim sends prompts as they are; leave {setting} out")
 
 
 def _quantile(mean: int, spread: Spread, setting: str) -> Callable[[np.ndarray], np.ndarray]:

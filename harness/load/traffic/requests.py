@@ -9,16 +9,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.config.workloads import LoadPoints, Scenario, Spread
+from harness.config.workloads import CHAT, VERBATIM, LoadPoints, Scenario, Spread
 from harness.load import PROFILES, derive_seed, traffic_seed
 from harness.load.client.requests import EXACT_LENGTH, MARK, make_request
 from harness.load.client.trace import Asked, Request
+from harness.load.traffic.chat import chat_request, make_chat_texts
 from harness.load.traffic.lengths import draw_lengths
 from harness.load.traffic.prompts import make_block_prompts, make_prompts, writer
 from harness.load.traffic.replay import replayed, shared_tokens
 from harness.load.traffic.retokenize import make_texts
+from harness.load.traffic.verbatim import verbatim_requests
 from harness.records.point import LoadPoint
 from harness.text.corpora import load_corpus
+from harness.text.verbatim import mean_tokens
 
 WARM_UP_OUTPUT_TOKENS = 16
 
@@ -53,8 +56,12 @@ def plan_requests(
 
     Raises CellError where the tokenizer cannot make the prompts.
     """
-    conversations = plan_conversations(scenario_name, scenario, point, load, seed)
     times = PROFILES[point.profile].send_times(point, load, traffic_seed(point, seed, scenario_name, "arrivals"))
+    if scenario.send == VERBATIM:
+        order = traffic_seed(point, seed, scenario_name, "prompts")
+        yield from verbatim_requests(model, tokenizer, scenario, times, order)
+        return
+    conversations = plan_conversations(scenario_name, scenario, point, load, seed)
     prompts = _first_prompts(tokenizer, scenario_name, scenario, point, load, seed, conversations)
     write = writer(tokenizer, load_corpus(scenario.text))
     draw = random.Random(traffic_seed(point, seed, scenario_name, "messages"))
@@ -64,6 +71,10 @@ def plan_requests(
             later = asked.turn > 0
             ids = [MARK, *write.message(conversation.messages[asked.turn - 1], draw)] if later else prompt
             intended_s = scenario.think_s if later else start_s
+            if isinstance(ids, str) and scenario.api == CHAT:
+                yield chat_request(index, intended_s, model, ids, asked, exact_length)
+                index += 1
+                continue
             continued = asked.turn < scenario.turns - 1
             yield make_request(index, intended_s, model, ids, asked, continued=continued, exact_length=exact_length)
             index += 1
@@ -97,7 +108,10 @@ def plan_conversations(
 
 
 def longest_request(scenario_name: str, scenario: Scenario, point: LoadPoint, load: LoadPoints, seed: int) -> int:
-    """Prompt and output tokens of the longest request: what the engine's context must hold."""
+    """Prompt and output tokens of the longest request: what the engine's context must hold. Verbatim prompts are only
+    estimated."""
+    if scenario.send == VERBATIM:
+        return sum(mean_tokens(scenario.text, scenario.output_tokens))
     conversations = plan_conversations(scenario_name, scenario, point, load, seed)
     return max(asked.prompt_tokens + asked.output_tokens for one in conversations for asked in one.turns())
 
@@ -112,11 +126,17 @@ def warm_up_requests(
     exact_length: Sequence[str] = EXACT_LENGTH,
 ) -> list[Request]:
     """load.warmup_requests of the scenario's prompts, of its mean length, with short answers, all due at once."""
+    if scenario.send == VERBATIM:
+        drawn = derive_seed(seed, scenario_name, "warm-up")
+        times = [0.0] * load.warmup_requests
+        return list(verbatim_requests(model, tokenizer, scenario, times, drawn, WARM_UP_OUTPUT_TOKENS))
     lengths = [scenario.prompt_tokens] * load.warmup_requests
     prompts = _make(tokenizer, scenario, lengths, seed=derive_seed(seed, scenario_name, "warm-up"))
     asked = Asked(scenario.prompt_tokens, min(scenario.output_tokens, WARM_UP_OUTPUT_TOKENS))
     return [
-        make_request(index, 0.0, model, prompt, asked, exact_length=exact_length)
+        chat_request(index, 0.0, model, prompt, asked, exact_length)
+        if isinstance(prompt, str) and scenario.api == CHAT
+        else make_request(index, 0.0, model, prompt, asked, exact_length=exact_length)
         for index, prompt in enumerate(prompts)
     ]
 
@@ -129,8 +149,10 @@ def expected_prefix_share(scenario: Scenario, point: LoadPoint, load: LoadPoints
 
         ((n - 1) s + n sum_(k>=1) (P_(k-1) + O)) / (n sum_k P_k)
 
-    Of a trace: the blocks that an earlier request began with too.
+    Of a trace: the blocks that an earlier request began with too. Verbatim prompts share what they share: 1.
     """
+    if scenario.send == VERBATIM:
+        return 1.0
     if point.profile == "trace":
         shared, total = shared_tokens(replayed(point, load))
         return shared / total
@@ -168,5 +190,7 @@ def _first_prompts(
 
 
 def _make(tokenizer: Any, scenario: Scenario, lengths: Iterable[int], **seeds: int) -> Iterator[list[int] | str]:
+    if scenario.api == CHAT:
+        return make_chat_texts(tokenizer, load_corpus(scenario.text), lengths, **seeds)
     make = make_texts if scenario.send_as == "text" else make_prompts
     return make(tokenizer, load_corpus(scenario.text), lengths, **seeds)

@@ -88,6 +88,24 @@ def other_loads_table(findings: Findings) -> Table:
     return table("Other loads", [*heads, ">p99"], rows, note, group=0)
 
 
+def lengths_table(findings: Findings) -> Table:
+    """How long verbatim prompts and the answers to them came; empty where lengths were asked for."""
+    rows = []
+    for (variant, scenario), points in findings.points.items():
+        for point in points if not findings.study.scenarios[scenario].prompt_tokens else ():
+            if point.value("prompt_length_tokens_p50") is not None:
+                parts = ("p50", "p90", "p99")
+                lengths = [
+                    number(point.value(f"{what}_length_tokens_{p}")) for what in ("prompt", "answer") for p in parts
+                ]
+                rows.append([scenario, _name(findings, variant), point.point.label, *lengths])
+    heads = ["Scenario", "Variant", "Load", ">Prompt p50", ">p90", ">p99", ">Answer p50", ">p90", ">p99"]
+    note = (
+        "Tokens by the server's usage. Prompts are the same for every variant; an answer ends where its model ends it."
+    )
+    return table("Lengths of prompts and answers", heads, rows, note, group=0)
+
+
 def speculation_table(findings: Findings) -> Table:
     """Acceptance and speed of speculative decoding; empty where no server told of any."""
     rows = []

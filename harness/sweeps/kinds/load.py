@@ -6,6 +6,7 @@ from dataclasses import asdict
 from harness.config.schema import Config
 from harness.config.slo import Given, Slo
 from harness.load.traffic.replay import replayed
+from harness.load.traffic.verbatim import mean_lengths
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
 from harness.sweeps.fingerprint import fingerprint
@@ -22,6 +23,9 @@ NO_TRAFFIC = (
 STREAMS = 8  # at once, where the point does not say
 
 
+LATER = {"send": "generated", "api": None}  # settings that older fingerprints do not have, with their defaults
+
+
 class Load:
     session = VARIANT
     times = True
@@ -33,7 +37,8 @@ class Load:
         variant = session.variant_name
         for name in session.scenarios:
             scenario = config.scenarios[name]
-            shape = {key: value for key, value in asdict(scenario).items() if key not in NO_TRAFFIC}
+            given = {key: value for key, value in asdict(scenario).items() if key not in NO_TRAFFIC}
+            shape = {key: value for key, value in given.items() if key not in LATER or value != LATER[key]}
             traffic = {"name": name, **shape, "corpus": prepared.corpora[name]}
             for point in prepared.points[name]:
                 inputs = {**session.inputs, "scenario": traffic, "point": point.to_json(), "seed": config.seed}
@@ -71,7 +76,7 @@ class Load:
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
         config, point = prepared.config, cell.load_point
         load, scenario = config.load, config.scenarios[cell.scenario_name]
-        answers_s = scenario.output_tokens * scenario.turns * pace.token_s
+        answers_s = mean_lengths(scenario)[1] * scenario.turns * pace.token_s
         if point.profile == "capacity":
             search = load.capacity
             return search.probes * (max(search.duration_s, search.requests * pace.token_s) + answers_s)
@@ -101,8 +106,9 @@ def load_tokens(config: Config, cell: Cell) -> Tokens:
     if point.profile == "capacity":
         search = config.load.capacity
         requests = search.probes * max(search.requests, round(search.duration_s * search.max_rps))
-    message = scenario.prompt_tokens if scenario.turn_tokens is None else scenario.turn_tokens
+    prompt, output = mean_lengths(scenario)
+    message = prompt if scenario.turn_tokens is None else scenario.turn_tokens
     prompts = [
-        scenario.prompt_tokens + turn * (scenario.output_tokens + message) for turn in range(scenario.turns)
-    ]  # a later turn resends all that was said
-    return requests * sum(prompts), requests * scenario.turns * scenario.output_tokens
+        prompt + turn * (output + message) for turn in range(scenario.turns)
+    ]  # a later turn resends what was said
+    return requests * sum(prompts), requests * scenario.turns * output
