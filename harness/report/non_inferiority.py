@@ -47,7 +47,7 @@ def cautions(findings: Findings, result: SuiteResult) -> list[str]:
 
 
 def each_suite(findings: Findings, name: str) -> str:
-    """``established on 3 of 4 (inconclusive on gsm8k)``: the verdicts that the recommendation uses."""
+    """``established on 3 of 4 suites (inconclusive on gsm8k)``: the verdicts that the recommendation uses."""
     comparisons = {suite: r.comparison for (v, suite), r in findings.suites.items() if v == name}
     kept = [suite for suite, c in comparisons.items() if c and c.verdict == ESTABLISHED]
     others: dict[str, list[str]] = {}
@@ -55,7 +55,7 @@ def each_suite(findings: Findings, name: str) -> str:
         if suite not in kept:
             others.setdefault(_verdict(c), []).append(suite)
     rest = "; ".join(f"{verdict} on {', '.join(suites)}" for verdict, suites in others.items())
-    return f"established on {len(kept)} of {len(comparisons)}" + (f" ({rest})" if rest else "")
+    return f"established on {len(kept)} of {len(comparisons)} suites" + (f" ({rest})" if rest else "")
 
 
 def _verdict(comparison: Comparison | None) -> str:

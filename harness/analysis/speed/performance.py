@@ -144,9 +144,9 @@ def by_repeat(point: PointResult, metric: str) -> dict[int, float]:
 def per_repeat(scenarios: Sequence[Mapping[int, float]]) -> list[float]:
     """Geometric mean over scenarios of each repeat that all of them have; of all values together where none is shared.
 
-    `scenarios`: the value of each repeat, by scenario.
+    `scenarios`: the value of each repeat, by scenario. Empty where one has no value, or one of 0: it has no logarithm.
     """
-    if not scenarios or not all(scenarios):
+    if not scenarios or not all(values and min(values.values()) > 0 for values in scenarios):
         return []
     shared = sorted(set.intersection(*map(set, scenarios)))
     if not shared:

@@ -164,6 +164,7 @@ def test_only_repeats_that_all_scenarios_have_count():
     assert (np.log(ours.low), np.log(ours.high)) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
     apart = [streams("chat", 100.0), streams("rag", 200.0, first=1)]
     assert mean_ratio(apart, own, "e2e_ms_p50").bounded is False and mean_ratio([], own, "e2e_ms_p50") is None
+    assert mean_ratio([streams("chat", 100.0, 0.0)], own[:1], "e2e_ms_p50") is None, "0 has no logarithm"
 
 
 def test_pareto_front_and_what_dominates():

@@ -51,7 +51,10 @@ def test_a_verdict_says_when_there_is_no_difference_and_when_there_is(findings):
     texts = {v.variant: v.text for v in verdicts(findings)}
     assert "of Dense BF16's accuracy (no significant difference) and serves" in texts["fp8"]
     said = "Non-inferiority at a 1 % margin: "
-    assert f"{said}inconclusive on average over 3 suites, established on 0 of 3 (inconclusive on mmlu" in texts["fp8"]
+    assert (
+        f"{said}inconclusive on average over 3 suites, established on 0 of 3 suites (inconclusive on mmlu"
+        in texts["fp8"]
+    )
     assert "accuracy (a significant loss) and" in texts["sparse_fp8"]
     assert f"{said}rejected on average over 3 suites" in texts["sparse_fp8"]
     assert "kernels are emulated" in texts["fp8"] and "emulated" not in texts["int4"]
