@@ -1,6 +1,6 @@
 """Print the variants of conf/variant as a Markdown table.
 
-harness catalogue
+    harness catalogue
 """
 
 import sys
