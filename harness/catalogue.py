@@ -1,5 +1,7 @@
 """Print the variants of conf/variant as a Markdown table.
 
+docs/reference/catalogue.md holds it.
+
     harness catalogue
 """
 
