@@ -36,14 +36,20 @@ def accuracy_table(comparison: Comparison) -> Table:
             continue
         c = two.comparison
         recovery = Td(percent(c.recovery), note="" if c.recovery else "A scored nothing")
-        flips, p = f"{c.lost} / {c.gained}", Td(p_value(c.p), note=c.test)
+        flips, p = (
+            f"{c.lost} / {c.gained}",
+            Td(p_value(c.p_holm), note=f"{c.test}, alone {p_value(c.p)}" if c.p is not None else ""),
+        )
         rows.append([suite, *scores, items, Td(points(c.difference)), recovery, flips, p])
     average = findings.averages[B]
     if len(average.suites) > 1 or average.recovery:
         recovery = Td(percent(average.recovery), note=average.reason or "")
         rows.append([f"average of {len(average.suites)}", "", "", "", "", recovery, "", ""])
-    heads = ["Suite", ">A", ">B", ">Items", ">B − A, points", ">Recovery B / A", ">Lost / gained", ">p"]
-    note = "Brackets: 95 % intervals; difference and recovery: paired bootstrap over the same items."
+    heads = ["Suite", ">A", ">B", ">Items", ">B − A, points", ">Recovery B / A", ">Lost / gained", ">p, corrected"]
+    note = (
+        "Brackets: 95 % intervals; difference and recovery: paired bootstrap over the same items. p: corrected by Holm "
+        "for the suites compared."
+    )
     return table("Accuracy", heads, rows, note)
 
 
