@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -35,6 +36,7 @@ VERSION_ROUTES = (
     ("/info", "version"),
 )
 TIMEOUT_S = 5.0
+BUSY = (429, 502, 503, 504)
 LONGEST = 200  # characters of a version
 SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "harness": "simulated"}  # by owned_by
 RECENT_S = 86400.0  # a clock may be so wrong: `created` within it may be the time of the answer
@@ -70,18 +72,23 @@ class Build:
 
 
 def read_build(server: Server) -> Build | None:
-    """Ask a server; None where it does not answer. `server.model` may be empty where it serves one model."""
+    """Ask a server; None where it does not answer all that it is asked: half of an identity would be another one.
+
+    `server.model` may be empty where it serves one model.
+    """
     try:
         entry = _entry(server)
+        version = _version(server)
+        created = _stable_created(server, entry.created) if entry else None
     except HarnessError:
         return None
     if entry is None:
-        return Build(version=_version(server))
+        return Build(version=version)
     return Build(
-        version=_version(server),
+        version=version,
         id=_text(entry.name),
         root=_text(entry.root),
-        created=_stable_created(server, entry.created),
+        created=created,
         server=SERVERS.get(entry.owned_by.lower()) if entry.owned_by else None,
     )
 
@@ -114,26 +121,30 @@ def _entry(server: Server) -> ServedModel | None:
 
 
 def _version(server: Server) -> str | None:
+    """Raises EngineError where it does not answer, or is too busy to."""
     for path, key in VERSION_ROUTES:
         try:
             said = parse_json(fetch(urllib.request.Request(server.base_url + path, headers=server.headers), TIMEOUT_S))
-        except (OSError, ValueError, BadReply):
+        except urllib.error.HTTPError as error:
+            if error.code in BUSY:
+                raise EngineError(f"{server.base_url}{path} answers HTTP {error.code}") from None
             continue
+        except BadReply:
+            continue
+        except (OSError, ValueError) as error:
+            raise EngineError(f"{server.base_url}{path} does not answer ({error})") from None
         if isinstance(said, dict) and (version := _text(said.get(key))):
             return version
     return None
 
 
 def _stable_created(server: Server, created: int | None) -> int | None:
-    """Return `created` where a second answer has it too."""
+    """Return `created` where a second answer has it too. Raises EngineError."""
     if created is None:
         return None
     if abs(time.time() - created) < RECENT_S:
         time.sleep(TICK_S)
-    try:
-        again = _entry(server)
-    except EngineError:
-        return None
+    again = _entry(server)
     return created if again and again.created == created else None
 
 

@@ -22,7 +22,7 @@ class Served(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.says = {}
+        self.says, self.busy = {}, False
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -35,7 +35,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         said = self.server.says.get(self.path)
         data = said if isinstance(said, bytes) else json.dumps(said() if callable(said) else said).encode()
-        self.send_response(404 if said is None else 200)
+        busy = self.server.busy and self.path == "/version"
+        self.send_response(503 if busy else 404 if said is None else 200)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -95,6 +96,13 @@ def test_created_counts_where_a_second_answer_has_it_too(served, created):
 def test_what_other_servers_say(served, path, said, version):
     served.says = {path: said, "/v1/models": {"data": [{"id": "m"}]}}
     assert read_build(Server(served.url, "m")) == Build(version, "m")
+
+
+def test_a_server_that_is_too_busy_to_tell_is_not_taken_for_another_build(served, tmp_path):
+    vllm(served)
+    known = identity(served, tmp_path)
+    served.busy = True
+    assert read_build(Server(served.url, "m")) is None and identity(served, tmp_path) == known
 
 
 def test_another_build_or_given_version_is_another_fingerprint_and_the_same_is_the_same(served, tmp_path):
