@@ -82,7 +82,7 @@ STUDIES = {
         },
     ),
 }
-NOT_CUDA = {"gguf": "llama.cpp", "quickstart": "vLLM's CPU build"}
+NOT_CUDA = {"gguf": "llama.cpp", "quickstart": "vLLM's CPU build", "servers": "endpoints that run already"}
 
 
 def check_every_sweep_is_here() -> None:
