@@ -7,7 +7,7 @@ one does not start, or misreads a field without an error. What vLLM can be told 
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from packaging.version import Version
 
@@ -35,11 +35,16 @@ FREE_ACTORDER = Version("0.17")
 TOP_LEVEL = ("gemma3_text", "gemma3n_text")  # per layer type, at the top: repaired by `rope_theta: null`
 
 
+class RopeRepair(NamedTuple):
+    overrides: JsonObject  # values for --hf-overrides
+    problems: list[Problem]  # what they cannot repair
+
+
 def config_overrides(files: ServedFiles | None, release: Release | None) -> JsonObject:
     """Values for `--hf-overrides` without which the engine would misread the RoPE of this config.json."""
     if files is None or release is None or release.transformers >= 5:
         return {}
-    return _rope(files.config.raw)[0]
+    return _rope(files.config.raw).overrides
 
 
 def problems(files: ServedFiles | None, release: Release | None, args: Sequence[str] = ()) -> list[Problem]:
@@ -48,8 +53,8 @@ def problems(files: ServedFiles | None, release: Release | None, args: Sequence[
         return []
     found = [*_architecture(files.config, release), *_tokenizer(files, release, args)]
     if release.transformers < 5:
-        overrides, wrong = _rope(files.config.raw)
-        found += wrong or _repaired(files.config.raw, overrides, release)
+        rope_repair = _rope(files.config.raw)
+        found += rope_repair.problems or _repaired(files.config.raw, rope_repair.overrides, release)
     return [*found, *_quantization(files.config, release)]
 
 
@@ -58,8 +63,8 @@ def repair_words(overrides: JsonObject) -> str:
     return f"config.json has fields that this engine misreads; --hf-overrides repairs them: {json.dumps(overrides)}"
 
 
-def _rope(config: JsonObject) -> tuple[JsonObject, list[Problem]]:
-    """(what repairs it, what cannot be repaired). transformers 4 takes its defaults for what it does not find."""
+def _rope(config: JsonObject) -> RopeRepair:
+    """Compare each RoPE with what transformers 4 reads: it takes its defaults for what it does not find."""
     overrides: JsonObject = {}
     wrong: list[Problem] = []
     for path, part in _parts(config):
@@ -78,7 +83,7 @@ def _rope(config: JsonObject) -> tuple[JsonObject, list[Problem]]:
             overrides[path[0]] = {**lacking, rope.PARAMETERS: {k: v for k, v in lacking.items() if k in _SHARED}}
         else:
             overrides |= lacking
-    return overrides, wrong
+    return RopeRepair(overrides, wrong)
 
 
 _SHARED = (rope.THETA, rope.PARTIAL, rope.ORIGINAL)  # under the same name in rope_parameters

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from math import gcd
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from harness.checkpoints.inspection.claims import matches
 from harness.checkpoints.inspection.matching import regexes
@@ -34,23 +34,28 @@ def recipe_of(config: Config, variant: Variant) -> RecipeFields | None:
 
     None too for one that sets `ignore` alone: it makes nothing, and tells of a made checkpoint what no scheme is about.
     """
-    recipe = _set(asdict(variant.recipe)) if variant.recipe else {}
+    if variant.recipe is None:
+        return None
+    recipe = cast(RecipeFields, _set(asdict(variant.recipe)))  # of a dataclass with these fields
     if not recipe.keys() - {"ignore"}:
         return None
     if "calibration" in recipe:
-        recipe["calibration"] = _calibrated(_set(asdict(config.calibration)), recipe["calibration"])
+        sweep = cast(CalibrationFields, _set(asdict(config.calibration)))
+        recipe["calibration"] = _calibrated(sweep, recipe["calibration"])
     if "sparsity" in recipe:
         recipe["sparsity"].setdefault("write_config", wants_sparsity_config(config.engine))
-    return cast(RecipeFields, recipe)  # of a dataclass with these fields
+    return recipe
 
 
-def _calibrated(sweep: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+def _calibrated(sweep: CalibrationFields, own: CalibrationFields) -> CalibrationFields:
     """The sweep's calibration with a recipe's own values; a recipe's dataset replaces the sweep's file."""
-    unwanted = ("file",) if "dataset" in own else ()
-    return {key: value for key, value in sweep.items() if key not in unwanted} | own
+    found: CalibrationFields = {**sweep, **own}
+    if "dataset" in own and "file" not in own:
+        found.pop("file", None)
+    return found
 
 
-def _set(fields: dict[str, Any]) -> dict[str, Any]:
+def _set(fields: dict[str, object]) -> dict[str, object]:
     return {k: _set(v) if isinstance(v, dict) else v for k, v in fields.items() if v is not None}
 
 

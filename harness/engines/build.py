@@ -15,10 +15,9 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from harness.engines import Server
 from harness.engines.model_list import ServedModel, read_models
@@ -26,6 +25,7 @@ from harness.engines.replies import BadReply, parse_json
 from harness.engines.urls import fetch
 from harness.errors import EngineError, HarnessError
 from harness.machine.disk import write_atomically
+from harness.records.fields import Stored, optional
 from harness.redaction.masking import mask
 
 VERSION_ROUTES = (
@@ -44,18 +44,14 @@ TICK_S = 1.1  # `created` counts seconds
 
 
 @dataclass(frozen=True)
-class Build:
-    """What is known of a build; None: the server does not tell."""
+class Build(Stored):
+    """What is known of a build, which is what goes into a fingerprint; None: the server does not tell."""
 
-    version: str | None = None
-    id: str | None = None
-    root: str | None = None
-    created: int | None = None
-    server: str | None = None
-
-    def identity(self) -> dict[str, str | int]:
-        """Return what goes into a fingerprint: that which is known."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    version: str | None = optional()
+    id: str | None = optional()
+    root: str | None = optional()
+    created: int | None = optional()
+    server: str | None = optional()
 
     @property
     def tells_builds_apart(self) -> bool:
@@ -65,10 +61,6 @@ class Build:
     def words(self) -> str | None:
         """Name the build for readers: ``vLLM 0.31.0``."""
         return " ".join(filter(None, (self.server, self.version))) or None
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        return cls(**{name: stored.get(name) for name in cls.__dataclass_fields__})
 
 
 def read_build(server: Server) -> Build | None:
@@ -105,7 +97,7 @@ def remember(folder: Path, server: Server, build: Build) -> None:
     with contextlib.suppress(OSError):  # a cache that cannot be written
         kept = _kept(folder, server)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(kept, json.dumps(asdict(build)))
+        write_atomically(kept, json.dumps(build.to_json()))
 
 
 def _kept(folder: Path, server: Server) -> Path:

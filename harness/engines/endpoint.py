@@ -75,7 +75,7 @@ class Endpoint(Engine):
         base_url = without_credentials(target.base_url)
         found = {"base_url": hashlib.sha256(base_url.encode()).hexdigest()[:16], "model": target.model}
         build = self._build(target) or self._last_build(target)
-        identity = build.identity() if build else {}
+        identity = build.to_json() if build else {}
         if version := self._version_given(deployment.name):
             identity["version_given"] = version
         return found | ({"build": identity} if identity else {})

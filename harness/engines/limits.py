@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.records.usage import Usage
 
@@ -32,7 +31,7 @@ class Pace:
     limits: Limits
     _next_s: float = 0.0  # of the event loop's clock
 
-    async def wait(self, body: dict[str, Any]) -> None:
+    async def wait(self, body: Mapping[str, object]) -> None:
         now = asyncio.get_running_loop().time()
         turn = max(now, self._next_s)
         self._next_s = turn + self.limits.seconds_for(tokens_of(body))
@@ -40,15 +39,17 @@ class Pace:
             await asyncio.sleep(turn - now)
 
 
-def tokens_of(body: dict[str, Any]) -> int:
+def tokens_of(body: Mapping[str, object]) -> int:
     """Tokens that a request may take: its prompt, counted or estimated, and the longest answer."""
-    prompt = body.get("prompt")
+    prompt, messages = body.get("prompt"), body.get("messages")
     if isinstance(prompt, list):
         asked = len(prompt)
     else:
-        texts = [prompt or ""] + [str(message.get("content") or "") for message in body.get("messages") or []]
+        said = messages if isinstance(messages, list) else []
+        texts = [str(prompt or ""), *(str(message.get("content") or "") for message in said)]
         asked = sum(map(len, texts)) // CHARACTERS_PER_TOKEN
-    return asked + int(body.get("max_tokens") or body.get("max_completion_tokens") or 0)
+    longest = body.get("max_tokens") or body.get("max_completion_tokens")
+    return asked + (longest if isinstance(longest, int) else 0)
 
 
 @dataclass

@@ -197,11 +197,11 @@ def watch(child: subprocess.Popen, grace_s: float) -> int:
     return code if code >= 0 else 128 - code
 
 
-def identity(prefix: str, pid: int) -> dict:
+def identity(prefix: str, pid: int) -> dict[str, int | None]:
     return {f"{prefix}pid": pid, f"{prefix}started": started_at(pid)}
 
 
-def write_record(path: str, facts: dict) -> None:
+def write_record(path: str, facts: dict[str, object]) -> None:
     """A disk without space for it is no reason not to start."""
     try:
         with open(f"{path}.new", "w") as file:
