@@ -16,7 +16,7 @@ from harness.checkpoints.prepare import identity, tokenizer_identity
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.sweeps import compose
-from harness.sweeps.checkpoint_problems import problems
+from harness.sweeps.checkpoint_problems import problems, unfingerprinted_code
 from harness.sweeps.measured_again import _reasons
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
@@ -159,3 +159,15 @@ def test_code_that_is_not_run_and_has_no_commit_is_said(small_hub, folder):
     small_hub.add("models", "org/slow", TWO)
     small_hub.forget()
     assert code_words(str(folder), [], TRUST) is None and code_problems(str(folder), [TRUST], TRUST) == []
+
+
+def test_preflight_refuses_code_without_a_commit_and_the_plan_says_what_it_lacks(small_hub, folder):
+    small_hub.add("models", "org/model", ONE)
+    small_hub.add("models", "org/code", ONE)
+    checkpoint = f"variants.bf16.checkpoint={folder}"
+    prepared, plan = planned(checkpoint)
+    assert "org/slow (" in unfingerprinted_code(plan.sessions[0], prepared.engine)
+    assert not any("org/slow" in line for line in problems(prepared, plan))
+    prepared, plan = planned(checkpoint, f"variants.bf16.engine_args=[{TRUST}]")
+    assert unfingerprinted_code(plan.sessions[0], prepared.engine) is None
+    assert any(f"{folder}: its auto_map names code of org/slow" in line for line in problems(prepared, plan))
