@@ -67,7 +67,8 @@ def trend(nights: Sequence[Night]) -> list[Series]:
         tested = all(value > 0 for value in series)
         changes = change_points(series, ALPHA / len(values)) if tested else []
         found.append(Series(name, labels[name], subject, load, metric, tuple(points), tuple(changes)))
-    return found
+    subjects = list(dict.fromkeys(one.subject for one in found))
+    return sorted(found, key=lambda one: subjects.index(one.subject))
 
 
 def _values(study: Study) -> dict[Key, float]:

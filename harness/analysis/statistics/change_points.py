@@ -54,7 +54,7 @@ def change_points(values: Sequence[float], alpha: float) -> list[ChangePoint]:
 def _ends(logs: np.ndarray, start: int, end: int, alpha: float) -> dict[int, float]:
     """{position: p} of the changes within logs[start:end]."""
     part = logs[start:end]
-    if len(part) < SHORTEST or np.ptp(part) == 0:
+    if len(part) < SHORTEST or np.ptp(part) < 1e-9:  # equal, but for the last digits
         return {}
     first, last = _stretches(len(part))
     explained = _explained(part[None], first, last)[0]

@@ -13,7 +13,7 @@ def trend_table(series: list[Series]) -> Table:
     rows = []
     for one in series:
         values = [point.value for point in one.points]
-        spread = f"{100 * float(np.std(np.log(values), ddof=1)):.2g} %" if len(values) > 1 and min(values) > 0 else NONE
+        spread = f"{100 * float(np.std(np.log(values), ddof=1)):.2f} %" if len(values) > 1 and min(values) > 0 else NONE
         changes = "; ".join(change_text(one, change) for change in one.changes)
         if not changes and len(values) < SHORTEST:
             changes = f"not tested: {len(values)} of {SHORTEST} nights"
