@@ -17,7 +17,7 @@ from harness.sweeps.prepare import prepare
 
 pytestmark = pytest.mark.slow
 
-SWEEPS = options("sweep")
+SWEEPS = [name for name in options("sweep") if name != "servers"]  # that one starts no engine: test_servers_sweep.py
 STUDIES = ["hopper_sparse_fp8", "ampere_sparse_int4", "mixtral_fp8", "bf16_or_death"]
 STUDIES += ["bf16_or_death_70b", "bf16_or_death_405b"]
 OF_ANY_MODEL = {"which_compression": ["model=Qwen/Qwen3-8B"]}
