@@ -106,9 +106,9 @@ def test_an_invalid_cell_is_measured_again_and_its_tries_are_kept(scripted, tiny
     key = "bf16/rag_256_8/server_20rps_r0"
     assert (
         "1 cell is invalid and not compared:" in first.stdout
-        and f"{key}: 2 of 10 requests failed (http_503 2)" in first.stdout
+        and f"{key}: 3 of 10 requests failed (http_503 3)" in first.stdout
     )
-    assert "read the server's log for the failed requests" in first.stdout
+    assert "read the server's log; lower the rate" in first.stdout
     assert "measured again at the end of the session" in first.stderr
     page = (tmp_path / "reports/flow/index.html").read_text()
     assert "Invalid cells" in page and "read the server&#39;s log" in page and "not reached" not in page
