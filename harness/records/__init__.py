@@ -1,11 +1,12 @@
 """What is stored: one record a cell, written once, never changed. Everything after the store is a function of it.
 
     sweep.json      manifest.py: Manifest, with its Variants, Scenarios and Cells (cell.py, point.py)
-    record.json     record.py: Record, with its Flags; `result` by the kind of its cell:
-                    accuracy and judge accuracy_result.py, load metrics.py, gemm gemm_result.py
+    record.json     record.py: Record, with its Flags; `result` by the kind of its cell (result.py): accuracy and judge
+                    accuracy_result.py, load load_result.py, gemm gemm_result.py
     rows.jsonl.gz   an item (item.py), a request (request.py) or a product (harness/gemm) each
 
-store.py reads and writes them, record_check.py and manifest_check.py say what they cannot be. A field that is added to
+store.py reads and writes them. What they cannot be follows from their types (stored_shape.py); record_check.py and
+manifest_check.py hold what the types do not say. A field that is added to
 a type is declared with `later` (fields.py): older stores load, and cells that do not use it keep their fingerprints.
 """
 
