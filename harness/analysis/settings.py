@@ -30,6 +30,8 @@ class Settings:
     price: Price | None = None
     attribution: tuple[Step, ...] = ()
     cutoffs_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)  # {"itl_ms_p99": (20, 50), ...}
+    base_model: str | None = None  # hub id that the model cards name
+    url: str | None = None  # where the report is published
 
 
 @dataclass(frozen=True)
@@ -69,4 +71,6 @@ def read_settings(report: Mapping[str, Any]) -> Settings:
         price=Price.from_json(price) if price.get("per_gpu_hour") else None,
         attribution=tuple(map(Step.from_json, report.get("attribution") or ())),
         cutoffs_ms={metric: tuple(sorted(map(float, limits))) for metric, limits in cutoffs.items()},
+        base_model=report.get("base_model"),
+        url=report.get("url"),
     )

@@ -73,6 +73,9 @@ def _check_place(path: Path, name: str, force: bool) -> None:
     check_name("name", name, "a folder under results/ and reports/")
     if path.suffix != ".yaml" or path.absolute().parent.name != "sweep":
         raise ConfigError(f"--out {path}: a sweep is a .yaml file in a folder named sweep, like conf/sweep/{name}.yaml")
+    known = conf_dir() / "sweep" / path.name
+    if known.exists() and known.resolve() != path.resolve():  # which Hydra would take in its place
+        raise ConfigError(f"--out {path}: conf/sweep/{path.name} is a sweep already; choose another name")
     if path.exists() and not force:
         raise ConfigError(f"{path} exists already; choose another --name or --out, or overwrite it with --force")
 

@@ -15,7 +15,7 @@ from harness.machine.disk import remove_abandoned, write_atomically
 from harness.untrusted.visible import visible
 
 LIST = ".files.json"
-_PLAIN = re.compile(r"(?:(?:charts|model_cards)/)?[\w-][\w.-]*")  # as write_report names its files
+_PLAIN = re.compile(r"(?:(?:charts|model_cards|sweep)/)?[\w-][\w.-]*")  # as write_report names its files
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 

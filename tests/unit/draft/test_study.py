@@ -171,6 +171,7 @@ def test_an_existing_file_is_kept_without_force(folder, monkeypatch, capsys):
     assert path.read_text() == "# mine\n"
     assert run(monkeypatch, *given, "--force") == 0 and "bf16" in path.read_text()
     capsys.readouterr()
+    assert "is a sweep already" in refused(folder, monkeypatch, capsys, *given[:2], "--out", "x/sweep/quickstart.yaml")
     for wrong in ("mine.yaml", "conf/sweep/mine.txt"):
         assert "folder named sweep" in refused(folder, monkeypatch, capsys, *given[:2], "--out", wrong)
 
