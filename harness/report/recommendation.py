@@ -13,6 +13,7 @@ CLAIMS = {
     "latency": "answers a single stream {} as fast",
     "throughput": "gives {} the throughput",
 }
+FIDELITY = "or fidelity metrics (suite perplexity)"
 
 
 def recommendation(findings: Findings) -> str | None:
@@ -47,8 +48,7 @@ def _none(findings: Findings, found: Recommendation) -> str:
     if not found.safe:
         why = "; ".join(f"{label(name)}, {reason}" for name, reason in found.ruled_out.items())
         said = f"No recommendation: no variant is established as {_bound(findings)} on every suite ({why})."
-        wanted = _listed([_wanted(suite, wanted) for suite, wanted in found.wanted.items()])
-        return f"{said} An equivalent variant would need {wanted}." if wanted else said
+        return " ".join([said, *_undecided(findings, found)])
     safe = _listed([label(name) for name in found.safe])
     head = f"No recommendation: {safe} {'is' if len(found.safe) == 1 else 'are'} {_safe(findings, found)}"
     if found.measure is None:
@@ -57,6 +57,31 @@ def _none(findings: Findings, found: Recommendation) -> str:
         return f"{head}, but {why}."
     gains = _listed([f"{label(name)} {_gain(gain, name in found.within_search)}" for name, gain in found.gains.items()])
     return f"{head}, but no gain in {NOUNS[found.measure]} is established: {gains}."
+
+
+def _undecided(findings: Findings, found: Recommendation) -> list[str]:
+    """What more items would decide; and the suites that decide nothing at any size they have, with what would."""
+    study, wanted = findings.study, found.wanted
+    needed = [_wanted(suite, wanted[suite]) for suite in wanted if not _too_small(wanted[suite])]
+    said = [f"An equivalent variant would need {_listed(needed)}."] if needed else []
+    said += [
+        f"{suite} cannot decide at a {100 * study.margin:g} % margin: an equivalent variant would need "
+        f"{items_needed(each.span)} items, and it has {each.population:,}; "
+        f"use a larger suite, a larger margin, {FIDELITY}."
+        for suite, each in wanted.items()
+        if _too_small(each)
+    ]
+    bases = (findings.suites.get((study.baseline, suite)) for suite in found.suites)
+    return said + [
+        f"{base.suite} cannot decide: {study.label(study.baseline)} is at chance; use an easier suite, {FIDELITY}."
+        for base in bases
+        if base and base.at_chance
+    ]
+
+
+def _too_small(wanted: Wanted) -> bool:
+    """Whether all of the suite's items are fewer than an equivalent variant needs, by the most hopeful estimate."""
+    return wanted.population is not None and (wanted.span[0] or wanted.items) > wanted.population
 
 
 def _wanted(suite: str, wanted: Wanted) -> str:

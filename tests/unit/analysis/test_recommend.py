@@ -70,8 +70,24 @@ def test_how_many_items_would_show_it(findings):
     of_mmlu = max(findings.suites[name, "mmlu"].comparison.items_to_show for name in COMPARED)
     assert found.wanted["mmlu"].items == of_mmlu > findings.suites["fp8", "mmlu"].items
     assert f"An equivalent variant would need {items_needed(found.wanted['mmlu'].span)} items of mmlu" in said
-    assert " items of humaneval (it has 164)." in said
+    needs = items_needed(found.wanted["humaneval"].span)
+    assert (
+        f"humaneval cannot decide at a 1 % margin: an equivalent variant would need {needs} items, and it has 164; "
+        in said
+    )
+    assert "use a larger suite, a larger margin, or fidelity metrics (suite perplexity)." in said
+    assert "of humaneval (it has 164)" not in said, "more items than a suite has are no advice"
     assert "would need" not in answered(findings, dict.fromkeys(COMPARED, REJECTED), {})[1], "more items change nothing"
+
+
+def test_a_suite_at_chance_says_what_would_decide(findings):
+    base = findings.suites["bf16", "mmlu"]
+    guessing = replace(base, score=Estimate(0.25, 0.23, 0.27), chance=0.25)
+    assert guessing.at_chance
+    suites = findings.suites | {("bf16", "mmlu"): guessing}
+    _, said = answered(replace(findings, suites=suites), dict.fromkeys(COMPARED, ESTABLISHED), {})
+    assert said.endswith("mmlu cannot decide: Dense BF16 is at chance; use an easier suite, or fidelity metrics (suite "
+                         "perplexity).")  # fmt: skip
 
 
 @pytest.mark.parametrize(("gain", "word"), [(SAME, "1.02× [0.97, 1.07]"), (ONCE, "1.40× (n = 1, no CI)")])
