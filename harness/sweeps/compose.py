@@ -190,9 +190,9 @@ def _lengths_of_files(scenarios: DictConfig) -> None:
     """Prompts that are sent as they are have the lengths that they have: 0 stands for them."""
     for scenario in scenarios.values():
         if scenario.send == VERBATIM:
-            for setting in ("prompt_tokens", "output_tokens"):
-                if OmegaConf.is_missing(scenario, setting):
-                    scenario[setting] = 0
+            scenario.prompt_tokens = 0
+            if OmegaConf.is_missing(scenario, "output_tokens"):
+                scenario.output_tokens = 0
 
 
 def options(group: str) -> list[str]:

@@ -234,5 +234,10 @@ def test_an_slo_may_be_given_whole():
     assert found.tiers == {"batch": {"e2e_ms_p95": 60000}}
 
 
+def test_verbatim_prompts_have_no_length_that_was_asked_for():
+    found = compose_sweep(["+sweep=quickstart", "scenarios.rag_256_8.send=verbatim"]).scenarios["rag_256_8"]
+    assert (found.prompt_tokens, found.output_tokens) == (0, 8)
+
+
 def test_fresh_may_be_typed_as_a_flag():
     assert prepare_arguments(["+sweep=quickstart", "--fresh"], ["quickstart"]) == ["+sweep=quickstart", "fresh=true"]
