@@ -77,6 +77,7 @@ def test_every_section_is_there(report):
         "recovery",
         "fidelity",
         "judge",
+        "slo",
         "load",
         "pareto",
         "serving",

@@ -11,6 +11,7 @@ from harness.analysis.speed.readings import AT_LEAST, NOT_REACHED, Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.errors import ConfigError
 from harness.records.load_result import CapacityResult
+from harness.records.manifest import Published
 from harness.records.point import LoadPoint
 from harness.report.figures.style import styles
 from harness.report.tables.accuracy import judge_table, recovery_table
@@ -133,14 +134,14 @@ def test_a_published_speed_over_another_variant_is_compared_with_that_one():
     study = synthetic_study()
     over = {"variant": "sparse_fp8", "against": "fp8", "source": "sparsity alone"}
     metrics = ("speedup/e2e_single_stream", "speedup/output_tok_per_s_throughput")
-    entries = tuple({**over, "metric": metric, "value": 1.2} for metric in metrics)
+    entries = tuple(Published.from_json({**over, "metric": metric, "value": 1.2}) for metric in metrics)
     rows = published_table(analyse(replace(study, published=entries))).rows
     pair = compare_sides(Side(study, "fp8", "x"), Side(study, "sparse_fp8", "x")).findings.speedups["B"]
     assert [row[3].text for row in rows] == [measured(pair.latency), measured(pair.throughput)]
     assert [row[1].note for row in rows] == ["against Dense FP8"] * 2
     over_baseline = analyse(study).speedups["sparse_fp8"]
     assert pair.latency.value < over_baseline.latency.value
-    absent = replace(study, published=({**entries[0], "against": "not_measured"},))
+    absent = replace(study, published=(replace(entries[0], against="not_measured"),))
     assert published_table(analyse(absent)).rows[0][3].text == NONE
 
 
