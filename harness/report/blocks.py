@@ -95,8 +95,29 @@ class Details(Block):
 
 
 @dataclass(frozen=True)
+class Caveat:
+    """What limits all numbers of the study, in a line; `section`: the id of the section that has more of it."""
+
+    word: str
+    reason: str
+    section: str
+
+
+@dataclass(frozen=True)
+class FirstScreen(Block):
+    """The recommendation, the variants at a glance, one picture and the caveats: what is read before anything else."""
+
+    kind = "first_screen"
+    recommendation: str | None
+    table: Table
+    drawing: Drawing | None
+    caveats: tuple[Caveat, ...]
+    notes: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
 class Answer(Block):
-    """The recommendation and what is said of each variant; `baseline`: its label."""
+    """The recommendation, for the notes, and what is said of each variant; `baseline`: its label."""
 
     kind = "answer"
     recommendation: str | None

@@ -7,16 +7,18 @@ import yaml
 
 from harness.analysis import Findings
 from harness.analysis.speed.cutoffs import METRICS, deployed
-from harness.analysis.validity import simulated
+from harness.analysis.validity import Mark, simulated
 from harness.records.metrics import SHOWN_LATENCIES
 from harness.report.blocks import (
     Answer,
     Block,
+    Caveat,
     Command,
     Configuration,
     Details,
     Drawing,
     FiguresBlock,
+    FirstScreen,
     Heading,
     Legend,
     NotMeasured,
@@ -31,6 +33,7 @@ from harness.report.figures.style import styles
 from harness.report.recommendation import recommendation
 from harness.report.tables.accuracy import categories_table
 from harness.report.tables.gemm import layers_table
+from harness.report.tables.glance import glance_table
 from harness.report.tables.overview import published_table
 from harness.report.tables.performance import front_table, ladder_table
 from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
@@ -58,6 +61,31 @@ PRODUCTS = (
     "intervals of the median over rounds. Cross, hollow: a product whose answer is wrong. Thin broken lines: what the "
     "roofline allows."
 )
+
+
+def first_screen(findings: Findings) -> Iterator[Block]:
+    caveats = tuple(Caveat(mark.word, mark.reason, _section(mark)) for mark in findings.marks)
+    yield FirstScreen(recommendation(findings), glance_table(findings), _picture(findings), caveats)
+
+
+def _section(mark: Mark) -> str:
+    """The section that explains a mark."""
+    return "provenance" if mark.word in ("SIMULATED", "EMULATED") else "validity"
+
+
+def _picture(findings: Findings) -> Drawing | None:
+    """Accuracy against what the recommendation is about, else the first front; without accuracy, the first ladder."""
+    study, looks = findings.study, styles(findings.study.variants, findings.study.baseline)
+    fronts = [front for front in findings.fronts if len(front.points) > 1]
+    wanted = findings.recommendation.measure if findings.recommendation else None
+    for front in sorted(fronts, key=lambda front: front.name != wanted):
+        return Drawing(front_figure(findings, looks, front, "first-front", front_table(findings, front)))
+    for name in study.scenarios:
+        latency = SHOWN_LATENCIES[0]
+        figure = curve_figure(findings, looks, name, latency, "first-ladder", ladder_table(findings, name, latency))
+        if figure.spec["data"]:
+            return Drawing(figure)
+    return None
 
 
 def answer(findings: Findings) -> Iterator[Block]:

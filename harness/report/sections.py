@@ -66,7 +66,10 @@ def _loaded(findings: Findings) -> bool:
     return bool(findings.study.scenarios)
 
 
+FIRST = "recommendation"  # the page's first screen, above its navigation
+
 SECTIONS: tuple[Section, ...] = (
+    Section(FIRST, "Recommendation", (composed.first_screen,)),
     Section("verdict", "Verdict", (composed.answer, shown(slo.slo_table))),
     Section("checks", "Checks", (shown(checks.checks_table, quiet=True), shown(checks.left_out_table))),
     Section("variants", "Variants", (shown(overview.variants_table, quiet=True, always=True),), _serves),

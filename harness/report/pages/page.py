@@ -3,12 +3,12 @@
 from harness.analysis import Findings
 from harness.report.figures.style import styles
 from harness.report.pages.frame import render
-from harness.report.sections import Filled
+from harness.report.sections import FIRST, Filled
 from harness.report.words import plural
 
 
 def render_page(findings: Findings, sections: tuple[Filled, ...]) -> str:
-    study = findings.study
+    study, shown = findings.study, [section for section in sections if section.on_page]
     return render(
         "page.html",
         title=f"{study.name}: accuracy against performance",
@@ -17,6 +17,7 @@ def render_page(findings: Findings, sections: tuple[Filled, ...]) -> str:
         marks=findings.marks,
         study=study,
         serves=findings.serves,
-        sections=[section for section in sections if section.on_page],
+        first=[section for section in shown if section.id == FIRST],
+        sections=[section for section in shown if section.id != FIRST],
         plural=plural,
     )

@@ -55,6 +55,10 @@ def test_a_section_whose_condition_does_not_hold_or_that_is_empty_is_nowhere(stu
 
 def test_every_link_of_the_navigation_leads_to_a_section_in_the_same_order(study, tmp_path):
     page, _ = written(study, tmp_path, *SECTIONS)
-    linked = [part.partition('"')[0] for part in page.split('<a href="#')[1:]]
-    assert linked == [part.partition('"')[0] for part in page.split('<section id="')[1:]]
+    navigation = page.partition("<nav")[2].partition("</nav>")[0]
+    linked = [part.partition('"')[0] for part in navigation.split('<a href="#')[1:]]
+    first, *others = [part.partition('"')[0] for part in page.split('<section id="')[1:]]
+    assert (first, others) == ("recommendation", linked)
+    caveats = page.partition("<nav")[0].split('<li><a href="#')[1:]
+    assert {part.partition('"')[0] for part in caveats} <= set(linked)
     assert len({section.id for section in SECTIONS}) == len(SECTIONS)

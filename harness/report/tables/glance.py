@@ -1,0 +1,96 @@
+"""The first screen's table: a row for each variant, at most six numbers, all against the baseline."""
+
+from collections.abc import Callable
+from math import exp, fsum, log
+
+from harness.analysis import Findings
+from harness.analysis.statistics.intervals import Estimate
+from harness.report.tables.table import Table, Td, name_of, table
+from harness.report.words import NONE, number, percent, size, slo_ratio, times
+
+Column = tuple[str, Callable[[Findings, str], Td | None]]  # its head, and what it says of a variant
+
+
+def glance_table(findings: Findings) -> Table:
+    """The columns that the study has numbers for; empty where nothing is compared."""
+    study = findings.study
+    chosen = [(head, cell) for head, cell in COLUMNS if any(cell(findings, name) for name in study.compared)]
+    rows = [
+        [name_of(study, name), *(cell(findings, name) or _none(findings, name) for _, cell in chosen)]
+        for name in study.variants
+    ]
+    return table("Variants at a glance", ["Variant", *(f">{head}" for head, _ in chosen)], rows if chosen else [])
+
+
+def _none(findings: Findings, name: str) -> Td:
+    return Td("baseline" if name == findings.study.baseline else NONE, "muted")
+
+
+def _ratio(estimate: Estimate | None, show: Callable[[Estimate | None], str] = times) -> Td | None:
+    """The number, its interval beneath."""
+    if estimate is None:
+        return None
+    value, _, interval = show(estimate).partition(" [")
+    return Td(value, note=f"[{interval}" if interval else "n = 1, no CI")
+
+
+def _recovery(findings: Findings, name: str) -> Td | None:
+    average = findings.averages.get(name)
+    return _ratio(average.recovery, percent) if average else None
+
+
+def _perplexity(findings: Findings, name: str) -> Td | None:
+    """The geometric mean over texts where there are several, without an interval."""
+    ratios = [t.gap.ratio for (variant, _), t in findings.text_distances.items() if variant == name and t.gap]
+    return _ratio(ratios[0] if len(ratios) == 1 else _mean([ratio.value for ratio in ratios]))
+
+
+def _speed(measure: str) -> Callable[[Findings, str], Td | None]:
+    def cell(findings: Findings, name: str) -> Td | None:
+        found = findings.speedups.get(name)
+        shown = _ratio(getattr(found, measure)) if found else None
+        return Td(shown.text, "muted", f"emulated {shown.note}") if shown and name in findings.emulated else shown
+
+    return cell
+
+
+def _capacity(findings: Findings, name: str) -> Td | None:
+    if shown := _speed("capacity")(findings, name):
+        return shown
+    if name == findings.study.baseline:
+        return None
+    bounds = (slo_ratio(findings, name, scenario) for scenario in findings.study.scenarios)
+    return next((Td(bound) for bound in bounds if bound), None)
+
+
+def _size(findings: Findings, name: str) -> Td | None:
+    variants, baseline = findings.study.variants, findings.study.baseline
+    own, base = variants[name].checkpoint_bytes, variants[baseline].checkpoint_bytes
+    if not own:
+        return None
+    return Td(size(own), note=f"{own / base:.2f}×" if base and name != baseline else "")
+
+
+def _cost(findings: Findings, name: str) -> Td | None:
+    price = findings.study.settings.price
+    found = [cost for (variant, _), cost in findings.costs.items() if variant == name]
+    mean = _mean([cost.per_million_output.value for cost in found])
+    if price is None or mean is None:
+        return None
+    return Td(("≤ " if any(cost.at_least for cost in found) else "") + number(mean.value), note=price.currency)
+
+
+def _mean(values: list[float]) -> Estimate | None:
+    """The geometric mean."""
+    return Estimate(exp(fsum(map(log, values)) / len(values))) if values else None
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("Accuracy recovery", _recovery),
+    ("Perplexity", _perplexity),
+    ("Single-stream speed", _speed("latency")),
+    ("Requests at the SLO", _capacity),
+    ("Throughput", _speed("throughput")),
+    ("Weights", _size),
+    ("Cost of 1M output tokens", _cost),
+)
