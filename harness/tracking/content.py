@@ -141,6 +141,11 @@ def variant_note(findings: Findings, name: str) -> str:
     return shortened("\n\n".join(texts))
 
 
+def history_note(findings: Findings) -> str:
+    marks = [f"**{mark.word}** {markdown(mark.reason)}" for mark in findings.marks if mark.word == "SIMULATED"]
+    return "\n\n".join(["Each point is a measurement of the sweep, at the moment it was measured.", *marks])
+
+
 def shortened(text: str) -> str:
     """Whole lines, up to what MLflow takes."""
     if len(text) <= DESCRIPTION_CHARS:

@@ -55,11 +55,15 @@ class Runs:
         key = view_key("\n".join(shared.values()))
         link = view_link(self.experiment, key)
         at_ms = measured_ms(study) or int(time.time() * 1000)
-        kept = {SWEEP: study.name, HISTORY: content.hardware_text(study.host)}
+        kept = {
+            SWEEP: study.name,
+            HISTORY: content.hardware_text(study.host) + (", simulated" if simulated(study) else ""),
+        }
         trend_key = view_key("\n".join(kept.values()) + "\ntrend")
         trend = view_link(self.experiment, trend_key)
         said = {"harness.marks": ", ".join(sorted({mark.word for mark in findings.marks})) or "none"}
-        said |= {"simulated": "true"} if simulated(study) else {}
+        watermark = {"simulated": "true"} if simulated(study) else {}
+        said |= watermark
         said[RECORDS] = " ".join(ids)
         tags = shared | said | {NAME: study.name, NOTE: content.sweep_note(findings, link, trend)}
         parent = self.run(shared, tags, content.sweep_params(study), {}, content.datasets(study), at_ms)
@@ -73,7 +77,8 @@ class Runs:
             data = content.datasets(study, name)
             self.run(own, own | said | tags, content.variant_params(study, name), values, data, at_ms)
             if study.measured:
-                history = self.history(kept | {VARIANT: name}, f"{variant.label}: history")
+                note = {NOTE: content.history_note(findings)} | watermark
+                history = self.history(kept | {VARIANT: name}, note | {NAME: f"{variant.label}: history"})
                 trended |= add_point(self.client, history, shared[MEASUREMENT], values, at_ms)
         self.artifacts(parent, study, report_dir)
         now_ms = int(time.time() * 1000)
@@ -89,12 +94,12 @@ class Runs:
                 return run.data.tags[MEASUREMENT]
         return ids[0] if ids else NOTHING_YET
 
-    def history(self, identity: dict[str, str], name: str) -> Any:
-        """The run that collects a variant's points, made where there is none."""
+    def history(self, identity: dict[str, str], tags: dict[str, str]) -> Any:
+        """The run that collects a variant's points, made with `tags` where there is none."""
         known = [run for run in self.search(identity) if all(run.data.tags.get(t) == v for t, v in identity.items())]
         if known:
             return known[-1]
-        run = self.client.create_run(self.experiment, run_name=name, tags=identity | {NAME: name})
+        run = self.client.create_run(self.experiment, run_name=tags[NAME], tags=identity | tags)
         self.client.set_terminated(run.info.run_id, "FINISHED")
         return run
 
