@@ -13,7 +13,7 @@ from harness.draft.sweep_file import Draft
 from harness.draft.variants import drafted
 from harness.errors import ConfigError, HarnessError
 from harness.machine import host
-from harness.paths import conf_dir
+from harness.paths import PACKAGE, conf_dir, conf_dirs, conf_files
 from harness.untrusted.names import check_name
 
 POCKET = "pocket"
@@ -29,7 +29,7 @@ def draft_of(
     base, others = _baseline(found)
     same_model([base, *others])
     sweep = name or (out.stem if out else _slug(base.name))
-    path = out or conf_dir() / "sweep" / f"{sweep}.yaml"
+    path = out or _home() / "sweep" / f"{sweep}.yaml"
     _check_place(path, sweep, force)
     baseline, *rest = drafted([base, *others], variants())
     chosen = choose([baseline, *rest], engine)
@@ -73,17 +73,24 @@ def _check_place(path: Path, name: str, force: bool) -> None:
     check_name("name", name, "a folder under results/ and reports/")
     if path.suffix != ".yaml" or path.absolute().parent.name != "sweep":
         raise ConfigError(f"--out {path}: a sweep is a .yaml file in a folder named sweep, like conf/sweep/{name}.yaml")
-    known = conf_dir() / "sweep" / path.name
-    if known.exists() and known.resolve() != path.resolve():  # which Hydra would take in its place
+    known = conf_files("sweep").get(path.stem)
+    if known and known.resolve() != path.resolve():  # which Hydra would take in its place
         raise ConfigError(f"--out {path}: conf/sweep/{path.name} is a sweep already; choose another name")
     if path.exists() and not force:
         raise ConfigError(f"{path} exists already; choose another --name or --out, or overwrite it with --force")
 
 
 def _flags(path: Path) -> str:
-    """Hydra finds the sweep files of conf/ by itself, and others with --config-dir."""
+    """Sweeps in conf/, of the project or of the working directory, are found; others with --config-dir."""
     folder = path.absolute().parent.parent
-    return "" if folder.resolve() == conf_dir().resolve() else f"--config-dir {folder} "
+    found = (conf_dir(), Path("conf").absolute())
+    return "" if folder.resolve() in [each.resolve() for each in found] else f"--config-dir {folder} "
+
+
+def _home() -> Path:
+    """The conf/ that a draft goes to: of the working directory where it has one, or where the project is installed."""
+    first = conf_dirs()[0]
+    return Path("conf").absolute() if first.is_relative_to(PACKAGE) else first
 
 
 def _data(asked: str | None) -> tuple[str | None, str]:

@@ -64,7 +64,7 @@ def test_a_checkpoint_of_each_format_is_a_variant_of_the_catalogue(folder, monke
     monkeypatch.setattr(engines.host, "gpus", lambda: [{"memory_gib": 80.0, "compute_capability": 9.0}])
     dense, quantized = made("Dense", "bf16"), made(f"Dense-{kind}", kind)
     assert run(monkeypatch, quantized, dense, "--out", "conf/sweep/mine.yaml") == 0
-    command = f"  harness --config-dir {folder}/conf +sweep=mine"
+    command = "  harness +sweep=mine"  # conf/ of the working directory is found
     assert capsys.readouterr().out.endswith(f"\n\n{command} dry_run=true\n{command}\n")
     config = composed("conf/sweep/mine.yaml")
     assert list(config.variants) == ["bf16", variant] and config.baseline == "bf16"
@@ -191,7 +191,9 @@ def test_tensor_parallel_is_a_power_of_two_that_holds_the_weights():
 def test_the_default_file_is_named_after_the_dense_checkpoint(folder, monkeypatch):
     dense = made("Llama-3.1-8B", "bf16", max_position_embeddings=512, _name_or_path="meta-llama/Llama-3.1-8B")
     fp8 = made("FP8", "fp8")
-    monkeypatch.setattr(drafting, "conf_dir", lambda: folder / "conf")
+    (folder / "conf" / "sweep").mkdir(parents=True)
+    elsewhere, _ = drafting.draft_of([dense, fp8], None, folder / "other/sweep/x.yaml", "vllm", None, False)
+    assert elsewhere.command == f"harness --config-dir {folder}/other +sweep=x"
     draft, path = drafting.draft_of([dense, fp8], None, None, "vllm", None, False)
     assert path == folder / "conf" / "sweep" / "llama_3_1_8b.yaml" and draft.command == "harness +sweep=llama_3_1_8b"
     assert draft.context == 512 and draft.contents.window == 511 and draft.base_model == "meta-llama/Llama-3.1-8B"
