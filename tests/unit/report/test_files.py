@@ -95,7 +95,9 @@ def test_every_figure_is_valid_plotly_with_a_data_table(report):
 
     page = Page((report / "index.html").read_text(encoding="utf-8"))
     figures = {a["data-figure"]: json.loads(text) for a, text in page.scripts if "data-figure" in a}
-    assert len(figures) == 1 + 3 * len(SCENARIOS) + 3 + 1, "the first, three latencies a scenario, three fronts, the ladder"
+    assert len(figures) == 1 + 3 * len(SCENARIOS) + 3 + 1, (
+        "the first, three latencies a scenario, three fronts, the ladder"
+    )
     for spec in figures.values():
         text = re.sub(r'"@(v\d+|[a-z]+)"', '"#123456"', json.dumps(spec))
         go.Figure(json.loads(text))
