@@ -179,11 +179,12 @@ def test_a_strict_api_is_told_from_the_first_cell_and_then_measured_and_paid(hos
     assert "it does not know min_tokens, ignore_eos: set engine.dialect=openai" in refused.stderr
 
     paid = 3 * (256 * 2 + 5 * 8) / 1e6  # three requests of 256 prompt tokens, answers of five
-    stopped = sweep(hosted, tiny_model, tmp_path, "engine.dialect=openai", f"engine.max_cost={1.5 * paid}")
+    most = 1.5 * paid + 2 * paid / 3  # preflight asks for an answer of each of the two
+    stopped = sweep(hosted, tiny_model, tmp_path, "engine.dialect=openai", f"engine.max_cost={most}")
     assert stopped.returncode == 1, "the second cell of eight requests would exceed it"
     [key] = records(tmp_path)
     assert key == "bf16/rag_256_8/single_stream_r0"
-    assert f"engine.max_cost={1.5 * paid:g} USD" in stopped.stdout
+    assert f"engine.max_cost={most:g} USD" in stopped.stdout
 
     whole = sweep(hosted, tiny_model, tmp_path, "engine.dialect=openai", "engine.max_cost=1")
     assert whole.returncode == 0, whole.stdout + whole.stderr
