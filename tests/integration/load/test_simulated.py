@@ -80,7 +80,7 @@ def test_a_capacity_is_searched_on_a_server_with_a_knee(tokenizer, prose_file, t
     assert result["capacity_rps_low"] <= result["capacity_rps"] <= result["capacity_rps_high"]
     assert {row["probe"] for row in rows} == set(range(len(result["probes"])))
     assert len({probe["rate_rps"] for probe in result["probes"]}) > 1
-    assert result["slo"] == {"ttft_ms_p99": 200.0, "itl_ms_p99": None}
+    assert result["slo"] == {"ttft_ms_p99": 200.0}
 
 
 def test_a_capacity_beyond_the_bounds_is_said(tokenizer, prose_file, tmp_path):
