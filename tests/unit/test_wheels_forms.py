@@ -10,6 +10,7 @@ def test_every_sweep_is_checked():
     studies.check_every_sweep_is_here()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sweep", [name for name, study in studies.STUDIES.items() if study.forms])
 def test_every_variant_has_a_form(sweep):
     study = studies.STUDIES[sweep]

@@ -48,6 +48,7 @@ class KnownServer:
         return Probe(rate_rps, min(rate_rps, self.most_rps), requests, reading, rate_rps <= self.valid_to_rps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("curves", "knee_rps"),
     [({"itl": (20.0, 10.0)}, 20.0), ({"ttft": (8.0, 40.0), "itl": (12.0, 8.0)}, 8.0), ({"itl": (1.5, 12.0)}, 1.5)],

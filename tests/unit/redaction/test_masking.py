@@ -90,6 +90,7 @@ def test_the_prefilter_changes_no_result_for_any_mixture():
         assert mask(text) == masking.mask_structure(text, masking.HINTS), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["://a:", "http://a:b", "://a@", "A_", "a-", "--token", "key", "eyJ", "\\", "aA1+/="])
 def test_long_lines_take_linear_time(unit):
     """Quadratic time is about an hour here: it ends under the timeout of pytest, or it does not."""
