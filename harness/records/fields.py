@@ -25,9 +25,12 @@ def optional() -> Any:
     return later(None)
 
 
-def inline(default: "Stored", prefix: str) -> Any:
-    """Declare a field whose own fields are stored beside the others, each with `prefix` before its name."""
-    return field(default=default, metadata={PREFIX: prefix})
+def inline(default: "Stored", prefix: str, later: bool = False) -> Any:
+    """Declare a field whose own fields are stored beside the others, each with `prefix` before its name.
+
+    `later`: it was added after the first release of its class, as of `later()`.
+    """
+    return field(default=default, metadata={PREFIX: prefix, LATER: True} if later else {PREFIX: prefix})
 
 
 def rest() -> Any:
@@ -43,11 +46,13 @@ class Stored:
         stored: dict[str, Any] = {}
         for part in parts_of(type(self)):
             value = getattr(self, part.name)
+            if part.later and value == part.default:
+                continue
             if part.prefix is not None:
                 stored |= {part.prefix + name: one for name, one in value.to_json().items()}
             elif part.rest:
                 stored |= value
-            elif not part.later or value != part.default:
+            else:
                 stored[part.name] = _stored(value)
         return stored
 

@@ -124,8 +124,8 @@ class LoadResult(Metrics):
     send_lag_ms_p50: Number = None
     send_lag_ms_p99: Number = None
     # of completed requests, by the server's usage: how long they came
-    prompt_lengths: Spread = inline(Spread(), "prompt_length_tokens_")
-    answer_lengths: Spread = inline(Spread(), "answer_length_tokens_")
+    prompt_lengths: Spread = inline(Spread(), "prompt_length_tokens_", later=True)
+    answer_lengths: Spread = inline(Spread(), "answer_length_tokens_", later=True)
     prompt_tokens: int = 0  # sums over completed requests
     completion_tokens: int = 0
     token_events: int = 0
