@@ -61,8 +61,11 @@ def _none(findings: Findings, found: Recommendation) -> str:
 
 def _undecided(findings: Findings, found: Recommendation) -> list[str]:
     """What more items would decide; and the suites that decide nothing at any size they have, with what would."""
-    study, wanted = findings.study, found.wanted
-    needed = [_wanted(suite, wanted[suite]) for suite in wanted if not _too_small(wanted[suite])]
+    study = findings.study
+    bases = (findings.suites.get((study.baseline, suite)) for suite in found.suites)
+    guessed = [base.suite for base in bases if base and base.at_chance]
+    wanted = {suite: each for suite, each in found.wanted.items() if suite not in guessed}
+    needed = [_wanted(suite, each) for suite, each in wanted.items() if not _too_small(each)]
     said = [f"An equivalent variant would need {_listed(needed)}."] if needed else []
     said += [
         f"{suite} cannot decide at a {100 * study.margin:g} % margin: an equivalent variant would need "
@@ -71,11 +74,9 @@ def _undecided(findings: Findings, found: Recommendation) -> list[str]:
         for suite, each in wanted.items()
         if _too_small(each)
     ]
-    bases = (findings.suites.get((study.baseline, suite)) for suite in found.suites)
+    label = study.label(study.baseline)
     return said + [
-        f"{base.suite} cannot decide: {study.label(study.baseline)} is at chance; use an easier suite, {FIDELITY}."
-        for base in bases
-        if base and base.at_chance
+        f"{suite} cannot decide: {label} is at chance; use an easier suite, {FIDELITY}." for suite in guessed
     ]
 
 
