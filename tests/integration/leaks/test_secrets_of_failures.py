@@ -25,7 +25,7 @@ REFUSED = {  # what is wrong: (settings, environment, exit code, what the messag
                                   "numeric port"),
     "a token in the query": ([f"engine.base_url=http://h:9/?token={CANARIES.query_token}"], {}, 2, "api_key_env"),
     "credentials that were masked": (["engine.base_url=http://***@127.0.0.1:9"], {}, 2, "put them back"),
-    "a server that is down": ([f"engine.base_url=http://{URL_USER}127.0.0.1:9", "mlflow.enabled=false"], {}, 1,
+    "a server that is down": ([f"engine.base_url=http://{URL_USER}127.0.0.1:9", "mlflow.enabled=false"], {}, 2,
                               "is the server up?"),
     "an unknown key": ([f"engine.api_key={CANARIES.misplaced}"], {}, 2, "api_key"),
     "a wrong type": ([f"seed=http://{TARGET_USER}127.0.0.1"], {}, 2, "seed"),
