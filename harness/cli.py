@@ -20,11 +20,11 @@ class Command:
 
 
 COMMANDS = (
-    Command("study", "harness.study", "compare finished checkpoints: write the sweep file that does"),
+    Command("study", "harness.draft.command", "compare finished checkpoints: write the sweep file that does"),
     Command("report", "harness.report.__main__", "write a sweep's report again, from its store"),
     Command("compare", "harness.compare.__main__", "compare two sweeps, or two variants; gates for CI"),
-    Command("ab", "harness.ab", "start two engine versions or settings in turn, and compare the starts"),
-    Command("trend", "harness.trend", "show a sweep's numbers over nights, and where their level changes"),
+    Command("ab", "harness.sweeps.ab", "start two engine versions or settings in turn, and compare the starts"),
+    Command("trend", "harness.compare.trend", "show a sweep's numbers over nights, and where their level changes"),
     Command("inspect", "harness.inspect", "show what is in a checkpoint, and whether an engine can read it"),
     Command("check", "harness.check", "verify a sweep's store, and set damaged cells aside"),
     Command("track", "harness.track", "log a sweep to MLflow again, from its store"),

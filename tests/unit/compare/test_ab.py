@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from harness import ab
+from harness.sweeps import ab
 
 
 def test_starts_alternate_so_that_a_drift_is_on_both_sides_alike():

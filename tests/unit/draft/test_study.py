@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import study
 from harness.config.schemes import scheme_words
 from harness.draft import checkpoints as reading
+from harness.draft import command as study
 from harness.draft import drafting, engines
 from harness.draft.contents import tensor_parallel
 from harness.engines import engine_class

@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 
 from harness.console.arguments import command_parser
-from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
 
 
@@ -73,7 +72,3 @@ def study(arguments: argparse.Namespace) -> int:
     print(f"\nwrote {path}; edit it, then look at the plan, and run it:\n")
     print(f"  {draft.command} dry_run=true\n  {draft.command}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(masked_main(main))

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import harness
 from harness.console.arguments import command_parser
-from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
 from harness.redaction.masking import mask
 
@@ -51,7 +50,7 @@ def show(folders: list[Path], html: Path | None, data: Path | None) -> None:
     if len(nights) < 2:
         raise ConfigError("one folder only; name one of each night: results/night_*")
     series = trend(nights)
-    command = shlex.join(["python", "-m", "harness.trend", *map(mask, sys.argv[1:])])
+    command = shlex.join(["harness", "trend", *map(mask, sys.argv[1:])])
     try:
         if html:
             write(html, render_trend(nights, series, command, harness.__version__))
@@ -62,7 +61,3 @@ def show(folders: list[Path], html: Path | None, data: Path | None) -> None:
     found = [plain(text) for text in sentences(series)] or ["No change of level was found."]
     shown = "\n".join([*found, "", table_text(trend_table(series))])
     print(shown, file=getattr(sys.stdout, "styled", sys.stdout), flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(masked_main(main))

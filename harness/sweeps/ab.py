@@ -21,7 +21,6 @@ from pathlib import Path
 from harness.compare.__main__ import MISTAKE, compare
 from harness.compare.arguments import add_gates, add_outputs
 from harness.console.arguments import command_parser
-from harness.console.output import masked_main
 from harness.errors import ConfigError, HarnessError
 from harness.redaction.masking import mask
 
@@ -53,7 +52,7 @@ def main() -> int:
                 return 1
         folders = {s: [str(arguments.out / f"{s}_{n + 1}" / names[s]) for n in range(arguments.starts)] for s in sides}
         arguments.folders, arguments.candidate, arguments.results = folders["a"], folders["b"], None
-        return compare(arguments, shlex.join(["python", "-m", "harness.ab", *map(mask, sys.argv[1:])]))
+        return compare(arguments, shlex.join(["harness", "ab", *map(mask, sys.argv[1:])]))
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         return MISTAKE
@@ -82,7 +81,3 @@ def _name(words: list[str]) -> str:
     from harness.sweeps.compose import compose_sweep
 
     return compose_sweep(words).name
-
-
-if __name__ == "__main__":
-    sys.exit(masked_main(main))
