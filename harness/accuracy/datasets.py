@@ -10,7 +10,7 @@ A mirror and the pocket suites have the same layout, so that one loader reads bo
     truthfulqa_mc2/validation.jsonl
     humaneval/HumanEvalPlus.jsonl[.gz]          evalplus's format
     alpaca_eval/*.json                          instruction, output, generator (one file a reference)
-    wikitext/*.txt                              WikiText-2's test part as it stands (pocket: scenarios/corpus/prose.txt)
+    wikitext/*.txt                              WikiText-2's test part as it is (pocket: scenarios/corpus/prose.txt)
 """
 
 import contextlib

@@ -56,7 +56,7 @@ def request_many(
 
     Raises CellError when a request is refused (4xx) or has failed RETRIES times: a suite with holes is not a score. The
     exception is an answer that came and that no try could read: up to `most_unreadable` of them are counted as failures
-    of their own (completions.unreadable). None: UNREADABLE_SHARE of the answers, or one of several.
+    by itself (completions.unreadable). None: UNREADABLE_SHARE of the answers, or one of several.
     """
     if most_unreadable is None:
         most_unreadable = min(tolerated(len(bodies)), len(bodies) - 1)

@@ -183,7 +183,7 @@ class Text:
         return []
 
     def read(self) -> str:
-        """As it stands: rows of a dataset are joined by blank lines, messages of dialogues too."""
+        """As it is: rows of a dataset are joined by blank lines, messages of dialogues too."""
         if self.folder:
             return read_text(self._files()[0])
         if self.corpus.startswith(hub.PREFIX):

@@ -1,4 +1,4 @@
-"""Two variants side by side, of one sweep or of two: the pair as a study of its own, in which A is the baseline.
+"""Two variants side by side, of one sweep or of two: the pair as a study in which A is the baseline.
 
 So everything that a study has, paired accuracy, readings, capacities, flags, is there for the pair by the same code.
 Load points are compared where both sides sent the same kind of traffic; what is not compared is listed with its reason.

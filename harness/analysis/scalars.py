@@ -1,7 +1,7 @@
 """A variant's results as flat numbers, ``section/name``: for MLflow, summary.json and published figures.
 
 Only numbers that may be compared are in it: nothing from invalid cells, no win rate of a judge that is no better than
-chance. Intervals stand beside as `_low` and `_high`.
+chance. Intervals are beside them as `_low` and `_high`.
 """
 
 from harness.analysis.findings import Findings

@@ -9,7 +9,7 @@ from harness.records.fields import Stored
 
 @dataclass(frozen=True)
 class Price(Stored):
-    """The price of one GPU for an hour. `date` and `source` stand beside every number that comes from it."""
+    """The price of one GPU for an hour. `date` and `source` are shown beside every number that comes from it."""
 
     per_gpu_hour: float
     currency: str = "USD"

@@ -123,7 +123,7 @@ class Study:
 
     @property
     def forms(self) -> tuple[str, ...]:
-        """Those of `compared` that are another form of the model, with suites of their own: no mere deployments."""
+        """Those of `compared` that are another form of the model, with their own suites: no mere deployments."""
         return tuple(name for name in self.compared if self.variants[name].accuracy_of is None)
 
     @property

@@ -15,7 +15,7 @@ DAMAGES_NAMED = 4
 
 @dataclass(frozen=True)
 class Mark:
-    """A word that stands across the page, and why."""
+    """A word across the page, and why."""
 
     word: str  # DAMAGED | PARTIAL | INVALID | EMULATED | SIMULATED
     reason: str
@@ -44,7 +44,7 @@ def engines(study: Study) -> dict[str, list[Measured]]:
 
 
 def _identity(engine: EngineFacts) -> tuple:
-    """Without the port, which differs from one start to the next and says nothing."""
+    """Without the port, which differs from one start to the next."""
     command = re.sub(r"--port[ =]\d+", "", engine.command_text)
     schemes = tuple(sorted(engine.schemes.items()))
     return engine.kind, engine.version, command, engine.kernels, schemes, engine.attention, engine.kv_cache_dtype

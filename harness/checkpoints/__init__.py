@@ -28,11 +28,11 @@ class Source(Protocol):
 
     @property
     def revision(self) -> str | None:
-        """Of a hub id, as it was asked for."""
+        """The revision of a hub id, as it was asked for."""
 
     @property
     def commit(self) -> str | None:
-        """Of a hub id: what an engine is started with."""
+        """The commit of a hub id: what an engine is started with."""
 
     def identity(self, digests: Digests | None = None) -> Facts:
         """What decides what an engine serves: the content of its files, or a commit. Raises ConfigError."""

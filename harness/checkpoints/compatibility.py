@@ -142,7 +142,7 @@ def _architecture(config: ModelConfig, release: Release) -> Iterator[Problem]:
         return
     name = names[0]
     if config.has_code:
-        return  # code of its own, with --trust-remote-code
+        return  # its own code, with --trust-remote-code
     if name in release.other_architectures or release.transformers >= 5:
         what = f"{name} is not among {release.label}'s own models; its Transformers backend serves it if it can"
         yield Problem("unknown_architecture", CONFIG, what, "watch the engine's log, or use a newer engine", "caution")

@@ -15,7 +15,7 @@ def quantization_of(reference: str, form: str = "safetensors") -> str | None:
     """Return the method that a checkpoint names (compressed-tensors, gptq, fp8, ...); None for a dense one.
 
     `form`: that the engine serves. A GGUF file counts for an engine that serves it; for others it is imported to BF16.
-    None too for a checkpoint that is not within reach, which is a problem of its own.
+    None too for a checkpoint that is not within reach, which is a separate problem.
     """
     if reference.endswith(".gguf"):
         return _gguf(Path(reference).expanduser()) if form == "gguf" else None

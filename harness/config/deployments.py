@@ -108,7 +108,7 @@ def _combinations(config: Config, name: str, variant: Variant) -> Iterator[tuple
 def _check(where: str, axis: str, values: Sequence[Any]) -> None:
     for position, value in enumerate(values):
         if value in values[:position]:
-            raise ConfigError(f"{where}: {value!r} stands there twice")
+            raise ConfigError(f"{where}: {value!r} is there twice")
         if axis == "speculative" and value is not None:
             if not isinstance(value, dict) or not _whole(value.get("num_speculative_tokens")):
                 raise ConfigError(

@@ -122,5 +122,5 @@ def _format_problems(format: Format) -> list[str]:
     if (format.granularity == "block") != bool(format.block):
         found.append("block: set [out, in] with granularity block, and only then")
     if quantized(format) and format.granularity is None:
-        found.append("granularity: a number below 16 bits has scales; say what each stands for")
+        found.append("granularity: a number below 16 bits has scales; say what shares one")
     return found

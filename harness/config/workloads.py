@@ -21,7 +21,7 @@ class Spread:
 
 @dataclass
 class Scenario:
-    """A workload. The token counts stand in its name: chat_512_256 is 512 prompt and 256 generated tokens."""
+    """A workload. The token counts are in its name: chat_512_256 is 512 prompt and 256 generated tokens."""
 
     prompt_tokens: int = MISSING  # exact; a mean where prompt_spread has a cv
     output_tokens: int = MISSING  # generated to this length; a mean likewise

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.engines import metric_names
 
-# What can be wanted of a server, in words that stand after "needs".
+# What can be wanted of a server, in words that follow "needs".
 NEXT_TOKEN_LOGPROBS = "log-probabilities of given next tokens"
 PROMPT_LOGPROBS = "log-probabilities of a prompt's tokens (echo)"
 PROMPT_LOGPROBS_BY_ID = "log-probabilities of a prompt's tokens by token id (echo, return_tokens_as_token_ids)"

@@ -155,7 +155,7 @@ class Endpoint(Engine):
         return replace(self.config.price, **given) if isinstance(given, Mapping) else self.config.price
 
     def deployment_args(self, axes: Axes) -> list[str]:
-        """None: who runs the server deploys it. The axes say how, and every combination has a target of its own."""
+        """None: who runs the server deploys it. The axes say how, and every combination has its own target."""
         return []
 
     def deployment_problems(self, deployments: Sequence[Deployment]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the engines that we start share: an environment of their own, a free port, readiness, and never left behind.
+"""What the engines that we start share: a separate environment, a free port, readiness, and never left behind.
 
 Such an engine is a subclass that says its command line, its environment variables, what its log and its API tell of
 it, and how its prefix cache is emptied.

@@ -1,4 +1,4 @@
-"""llama.cpp's own server, `llama-server`, from a build in an environment of its own, or from `engine.binary`.
+"""llama.cpp's own server, `llama-server`, from a build in a separate environment, or from `engine.binary`.
 
 It serves GGUF files. Its context is cut into slots, one for each request in flight: `slots` x `max_model_len` tokens.
 Sampling defaults of llama.cpp and of the file (top-k 40, min-p 0.05, ...) are switched off: a request says what it

@@ -1,4 +1,4 @@
-"""A server in a process of its own: started, watched, and never left behind (see watchdog.py)."""
+"""A server in a separate process: started, watched, and never left behind (see watchdog.py)."""
 
 import contextlib
 import json
@@ -135,7 +135,7 @@ class ServerProcess:
     def stop(self) -> None:
         """Close the pipe: SIGTERM, then SIGKILL after the grace period. Returns when nothing is left.
 
-        A watchdog that was killed, or does not answer, is stood in for.
+        Does the work of a watchdog that was killed or does not answer.
         """
         with held():
             self._stop()

@@ -1,4 +1,4 @@
-"""SGLang in an environment of its own, started as `python -m sglang.launch_server`.
+"""SGLang in a separate environment, started as `python -m sglang.launch_server`.
 
 No machine of ours has a GPU: this module has not run. Its arguments are compared with those of the wheel by a test
 (tests/unit/engines/test_launched_engines.py); its API is as read in sglang 0.5.23, python/sglang/srt/entrypoints.

@@ -1,4 +1,4 @@
-"""vLLM in an environment of its own, started as `python -m vllm.entrypoints.openai.api_server`.
+"""vLLM in a separate environment, started as `python -m vllm.entrypoints.openai.api_server`.
 
 CUDA, CPU and ROCm builds by configuration alone: what differs is what `environment` installs. (The `vllm` command of
 the CPU wheel does not run; the module works for every build.)

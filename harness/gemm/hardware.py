@@ -8,7 +8,7 @@ from harness.records.gemm_result import Roofline
 NAMES = {  # the data sheet differs by form factor: PCIe and NVL cards are none of these
     r"H100 80GB HBM3": "h100",
     r"H200(?! NVL)": "h200",
-    r"NVIDIA B200": "b200",  # of a DGX; a GB200 has a sheet of its own
+    r"NVIDIA B200": "b200",  # of a DGX; a GB200 has its own sheet
     r"A100-SXM4-80GB": "a100",
     r"A100-SXM4-40GB": "a100-40gb",
     r"L40S": "l40s",

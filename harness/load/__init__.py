@@ -110,7 +110,7 @@ class TraceReplay:
         if scenario.turns > 1 or scenario.shared_prefix_tokens:
             raise ConfigError("load.trace: a scenario with turns or a shared prefix cannot be replayed; leave one out")
         if scenario.send == VERBATIM:
-            raise ConfigError("load.trace: it brings lengths of its own; a scenario with send: verbatim has them too")
+            raise ConfigError("load.trace: it brings its own lengths; a scenario with send: verbatim has them too")
         arrivals = read_trace(load.trace, load.max_requests, load.trace_unit)
         if (scenario.send_as == "text" or scenario.api == CHAT) and arrivals[0].hash_ids is not None:
             raise ConfigError(

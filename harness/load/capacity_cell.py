@@ -21,7 +21,7 @@ START = 1.2  # ... which is above their rate: ramp and drain are in it
 def measure_capacity(
     bench: Bench, point: LoadPoint, progress: Progress, say: Callable[[str], None] = lambda line: None
 ) -> Outcome:
-    """Every probe has prompts and arrivals of its own. `progress` counts probes, `say` is told of each. Raises
+    """Every probe has its own prompts and arrivals. `progress` counts probes, `say` is told of each. Raises
     CellError when a first burst of requests shows that the server does not answer."""
     burst = LoadPoint("throughput", None, min(BURST, point.requests), repeat=point.repeat)
     burst_rps = bench.run(burst).result.achieved_rps

@@ -42,7 +42,7 @@ def _send_lag(result: LoadResult, point: LoadPoint) -> list[Flag]:
         message = f"the client sent late: p99 {lag_ms:.1f} ms, limit {limit_ms:.1f} ms; TTFT is not the server's alone"
         return [Flag("client_lag", "invalid", message)]
     if stall_ms is not None and stall_ms > max(STALL_MS, limit_ms):
-        message = f"the client stood still for {stall_ms:.0f} ms: the TTFT of what was to be sent then is its own"
+        message = f"the client paused for {stall_ms:.0f} ms: the TTFT of requests due then contains it"
         return [Flag("client_stall", "caution", message)]
     return []
 

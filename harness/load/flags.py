@@ -1,6 +1,6 @@
 """Whether a load cell's numbers can be trusted: the flags that travel with them.
 
-Each threshold stands beside its reason. `invalid` is kept for what makes the cell's main figures wrong; `caution`
+Each threshold is beside its reason. `invalid` is kept for what makes the cell's main figures wrong; `caution`
 for what a careful reader must know; `note` for a finding. Missing an SLO is a result and never a flag, and so is a
 server that does not keep up with the offered rate; a client that does not is at fault, and its cell invalid.
 """

@@ -87,7 +87,7 @@ def window(samples: list[Sample], point: LoadPoint) -> Window | None:
     has filled (the first intended send + the median time of a conversation, which is E2E where it has one turn) to the
     last intended send of a first turn, after which the population drains. One at a time, all at once, a ramp and a
     replayed trace have no steady state: the whole duration. So has a cell whose steady window would be shorter than
-    30 % of its duration or hold fewer than 100 token events: too little to stand for it.
+    30 % of its duration or hold fewer than 100 token events: too little to represent it.
     """
     completed = [s for s in samples if s.completed]
     if not completed:

@@ -17,10 +17,10 @@ connection is in and waiting for a late send is out. With token events at a_1 ..
     aiperf_request_rps, aiperf_output_tok_per_s    requests, sum of n / duration, which is from the first t_0 to the
                     last token of a completed request
 
-Where the peers differ from this harness in what a token or a failure is, the harness's judgement stands: vLLM takes
+Where the peers differ from this harness in what a token or a failure is, the harness's judgement is used: vLLM takes
 every chunk with a choice for a token, so on chat completions also the one that only announces the role and on some
 servers an empty last one, and it takes a stream that breaks off or carries an error object after its first chunk for
-a success. AIPerf counts tokens with a tokenizer of its own unless it is told to use the server's usage.
+a success. AIPerf counts tokens with its own tokenizer unless it is told to use the server's usage.
 """
 
 from harness.config.slo import Slo
@@ -74,7 +74,7 @@ def _latency_s(s: Sample) -> float:
 
 
 def _goodput_rps(completed: list[Sample], seconds: float, slo: Slo) -> float | None:
-    """`itl` stands for `tpot` where an SLO has no limit on TPOT."""
+    """`itl` is used for `tpot` where an SLO has no limit on TPOT."""
     limits = {limit.metric: limit.value for limit in slo.limits if limit.percent == 99} | dict(slo.each)
     of_peer = {
         "ttft": limits.get("ttft_ms"),

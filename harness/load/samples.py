@@ -109,7 +109,7 @@ def row(s: Sample) -> dict[str, Any]:
 
 
 def conversations(samples: list[Sample]) -> Iterator[list[Sample]]:
-    """The samples of each conversation, which follow one another; a request without later turns is one of its own."""
+    """The samples of each conversation, which follow one another; a request without later turns is one by itself."""
     current: list[Sample] = []
     for s in samples:
         if s.asked.turn == 0 and current:

@@ -71,7 +71,7 @@ class Watched:
 
 @contextlib.contextmanager
 def watch(server: Server) -> Iterator[Watched]:
-    """Reads the metrics before, after, and about once a second between. Never raises of its own.
+    """Reads the metrics before, after, and about once a second between. Never raises an error itself.
 
     The times of the series count from when the context began, which is before the cell's own zero. The thread ends with
     the context, at the latest when its poll in progress times out.

@@ -47,7 +47,7 @@ class Posterior:
 def posterior(
     metric: str, grid: np.ndarray, probes: list[tuple[float, Tally]], ceiling_rps: float = math.inf
 ) -> Posterior:
-    """`metric`: a name of slo.py; `probes`: (rate, tally) pairs. The threshold is known to lie below `ceiling_rps`."""
+    """`metric`: a name of slo.py; `probes`: (rate, tally) pairs. The threshold is known to be below `ceiling_rps`."""
     slopes = np.exp(LN_SLOPES)
     log_density = np.tile(
         -0.5 * ((LN_SLOPES - math.log(SLOPES.get(_family(metric), OTHER_SLOPE))) / SLOPE_LOG_SD) ** 2, (grid.size, 1)
@@ -95,7 +95,7 @@ def _over_blocks(tally: Tally, share: float) -> float:
 
 def _log_likelihood(eta: np.ndarray, tally: Tally, effect: float) -> np.ndarray:
     """Binomial, of the effective counts. Those that the curvature leaves speak for the distance from the threshold, all
-    of them for its direction: a share below the allowed lies below the threshold on any rising curve.
+    of them for its direction: a share below the allowed is below the threshold on any rising curve.
     """
     beyond, count = sum(tally.beyond) / effect, sum(tally.of) / effect
     share = (sum(tally.beyond) + 0.5) / (sum(tally.of) + 1)

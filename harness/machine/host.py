@@ -116,7 +116,7 @@ def amd_gpus() -> list[HostGpu]:
 
 
 def parse_rocminfo(output: str) -> list[HostGpu]:
-    """Its agents are blocks of "Key: value" lines, a CPU among them; lines of their ISAs stand further in."""
+    """Its agents are blocks of "Key: value" lines, a CPU among them; lines of their ISAs are indented further."""
     found: list[HostGpu] = []
     for block in re.split(r"^Agent \d+", output, flags=re.MULTILINE)[1:]:
         agent = dict(re.findall(r"^  (\w[\w ]*?):\s+(.*?)\s*$", block, re.MULTILINE))

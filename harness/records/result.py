@@ -12,7 +12,7 @@ from harness.records.load_result import CapacityResult, LoadResult
 
 @dataclass(frozen=True)
 class OtherResult(Stored):
-    """Of a kind of cell that this version does not know."""
+    """The result of a kind of cell that this version does not know."""
 
     values: Mapping[str, Any] = rest()
 

@@ -41,7 +41,7 @@ def learn_pair(user: str, password: str) -> None:
 
 
 def _telling(value: str, certain: bool = False) -> bool:
-    """Masking `mlflow`, `true` or `8000` wherever they stand would spoil the text: URLs hide such passwords anyway."""
+    """Masking `mlflow`, `true` or `8000` wherever they occur would spoil the text: URLs hide such passwords anyway."""
     if value.lower() in _COMMON:
         return False
     if value.isdecimal():

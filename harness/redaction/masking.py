@@ -49,7 +49,7 @@ _URL = re.compile(
     r"""(?P<userinfo>[^\s/?#"'<>\\]*(?=@)|[^\s/?#@:"'<>\\]{1,255}:(?!\d+(?:[/?#\s"']|$))[^\s"'<>@]{0,1024}(?=@))@"""
 )
 _USER_IS_NAME = re.compile(r"(?i)(?:ssh|s?ftp|scp|rsync|abfss?|wasbs?|s3a?|gs|hf|docker|oci)$")
-_USER_IS_SECRET = re.compile(  # by name, as a user's name that is learned is masked wherever it stands
+_USER_IS_SECRET = re.compile(  # by name, as a user's name that is learned is masked wherever it occurs
     r"(?i)(?:https?|wss?|"
     r"(?:postgres|postgresql|mysql|mariadb|mssql|oracle|mongodb|rediss?|clickhouse|snowflake|cockroachdb)(?:\+\w+)?)$"
 )

@@ -51,7 +51,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class FiguresBlock(Block):
-    """`grid`: the classes of the grid that they stand in on the page; "": one figure alone."""
+    """`grid`: the classes of their grid on the page; "": one figure alone."""
 
     kind = "figures"
     drawings: tuple[Drawing, ...]

@@ -50,7 +50,7 @@ CURVES = (
 )
 PARETO = (
     "Up and right is better. Both axes are relative to the baseline, geometric mean over scenarios; bars are 95 % "
-    "intervals. Dotted: the front, by point estimates. Pale: another variant's intervals lie above on both axes."
+    "intervals. Dotted: the front, by point estimates. Pale: another variant's intervals are above on both axes."
 )
 ENVELOPES = (
     "At an equal number of GPUs. Lines: one deployment each, as often as the GPUs allow. Wide and pale: the envelope, "

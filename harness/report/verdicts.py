@@ -16,7 +16,7 @@ class Verdict:
     variant: str
     headline: str
     detail: str
-    mark: str = ""  # stands before a sentence wherever it is shown: it may be quoted without the page around it
+    mark: str = ""  # before a sentence wherever it is shown: it may be quoted without the page around it
 
     @property
     def text(self) -> str:
@@ -53,7 +53,7 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
     if any(not whole.valid for whole in (findings.gemm.wholes.get(name, {}) if findings.gemm else {}).values()):
         detail.append("The products of its kernel are wrong here: their speed is not given.")
     if speeds and name in findings.emulated:
-        detail.append("Its kernels are emulated here: these speeds say nothing about hardware that has them.")
+        detail.append("Its kernels are emulated here: these speeds are not representative of hardware that has them.")
     return Verdict(name, headline, " ".join(text for text in detail if text), mark)
 
 

@@ -187,7 +187,7 @@ def check(config: Config) -> None:
 
 
 def _lengths_of_files(scenarios: DictConfig) -> None:
-    """Prompts that are sent as they are have the lengths that they have: 0 stands for them."""
+    """Prompts that are sent as they are have the lengths that they have: 0 for them."""
     for scenario in scenarios.values():
         if scenario.send == VERBATIM:
             scenario.prompt_tokens = 0

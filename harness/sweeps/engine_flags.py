@@ -25,7 +25,7 @@ def engine_flags(
 
 
 def simulated_flags(kind: str) -> list[Flag]:
-    message = "a simulated engine answered: this number says nothing about a model or its speed"
+    message = "a simulated engine answered: this number is not that of a model"
     return [Flag("simulated", "caution", message)] if kind == "simulated" else []
 
 

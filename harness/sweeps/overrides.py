@@ -118,7 +118,7 @@ def _read(override: str) -> Setting | None:
 
 
 def _check(setting: Setting, following: list[str], sweeps: list[str]) -> None:
-    """What looks like a setting, and Hydra would ignore or refuse in words of its own."""
+    """What looks like a setting, and Hydra would ignore, or refuse in its own words."""
     key, value, root = setting.key, setting.value, setting.parts[0].partition("@")[0]
     known = [entry.name for entry in fields(Config)]
     if key in sweeps and value is None:

@@ -63,7 +63,7 @@ def unmet(config: Config, name: str) -> str | None:
 
 
 def emulated(config: Config, name: str) -> str | None:
-    """Why a supported variant does not run on arithmetic of its own format here; None where it does, or should."""
+    """Why a supported variant does not run on arithmetic of its format here; None where it does, or should."""
     if config.engine.device != "cpu":
         return None
     return {

@@ -1,7 +1,7 @@
 """What the GPUs did while a cell was measured: power, clocks, memory, throttling, other people's processes.
 
     reasons.py   why clocks are below the maximum: the names of NVML's bits (pure)
-    worker.py    takes samples, in a process of its own
+    worker.py    takes samples, in a separate process
     sampler.py   starts it for a session of the plan, and reads a cell's samples
     summary.py   samples -> the record's `telemetry` (pure), whose form is in summary_types.py
     flags.py     summary -> flags (pure)

@@ -1,4 +1,4 @@
-"""What a summary says against believing its cell. Pure; each threshold stands beside its reason.
+"""What a summary says against believing its cell. Pure; each threshold is beside its reason.
 
 Clocks and neighbours change how fast a cell was, not what was answered: notes where a cell has answers for a result.
 """

@@ -1,6 +1,6 @@
 """Takes samples of GPUs until its input closes: python -m harness.telemetry.worker '{"devices": [...], ...}'
 
-A process of its own, because a thread would share the interpreter with the suites and the load client's parent, and
+A separate process, because a thread would share the interpreter with the suites and the load client's parent, and
 because an NVML call on a GPU that hangs does not come back: a process can be given up on. It has the lowest ordinary
 priority and sleeps between samples; not SCHED_IDLE, since NVML holds a lock of the driver while it answers, and the
 engine would wait for a holder that never runs. Four samples a second: NVML's own power figure is a mean over a second,

@@ -36,7 +36,7 @@ def track(
 ) -> str:
     """Writes the study to MLflow; the same study again changes nothing. Raises HarnessError.
 
-    `results`: the sweep's folder, for the command that repeats this step. Returns where its variants stand side by
+    `results`: the sweep's folder, for the command that repeats this step. Returns where its variants are side by
     side, as text: a server's URL; for a database the command that serves it, and then the URL.
     """
     findings = findings or analyse(study)

@@ -2,7 +2,7 @@
 
 A measurement is known by its records: two studies are the same one where they share a record (a fingerprint and the
 moment it was measured at). So a sweep that was resumed, or had an invalid cell measured again, completes its runs, and
-the same sweep of another night has runs of its own.
+the same sweep of another night has its own runs.
 """
 
 from datetime import datetime

@@ -1,7 +1,7 @@
 """What a variant's numbers are called in MLflow, whose pages sort by name and open one section a first part.
 
 The numbers are those of analysis/scalars.py (summary.json has the same). A name without a scenario stays as it is:
-``accuracy/mmlu``, ``recovery/average``. The others are gathered by what they say, so that the sections stand in the
+``accuracy/mmlu``, ``recovery/average``. The others are gathered by what they say, so that the sections are in the
 order accuracy, capacity, ITL, recovery, and the long tail of each scenario comes after them:
 
     chat_512_256/max_qps_at_slo         capacity/chat_512_256_max_qps_at_slo

@@ -1,7 +1,7 @@
 """The runs of a sweep, made or brought up to date. Killed anywhere and repeated, the result is the same.
 
 A run is known by its tags: the sweep, the variant, what measured it (engine version and hardware) and the measurement
-(measurement.py). Another machine's, another engine's or another night's sweep of the same name has runs of its own, and
+(measurement.py). Another machine's, another engine's or another night's sweep of the same name has its own runs, and
 they are never touched. MLflow can neither change a parameter nor take a metric back: a run of this measurement that
 would need it is deleted (into MLflow's trash) and made again. history.py has the trend over measurements.
 """

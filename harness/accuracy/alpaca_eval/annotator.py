@@ -135,7 +135,7 @@ def _letters(choice: Reply, text: str) -> Reply:
     else:
         candidates = [(text.strip()[:1], 0.0)]
     best: dict[str, float] = {}
-    for token, logprob in candidates:  # "m" and " m": the likelier stands for both
+    for token, logprob in candidates:  # "m" and " m": the likelier is used for both
         if token is not None and logprob is not None:
             letter = token.strip()
             best[letter] = max(a_logprob(logprob, "a logprob"), best.get(letter, float("-inf")))

@@ -45,7 +45,7 @@ class Pair:
 
 @lru_cache(maxsize=4)
 def template(style: str) -> str:
-    """With {instruction}, {output_1} and {output_2}, filled in by alpaca-eval; m stands for output_1."""
+    """With {instruction}, {output_1} and {output_2}, filled in by alpaca-eval; m is output_1."""
     if style == "chat":
         return (package_folder() / "evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt").read_text()
     if style == "few_shot":

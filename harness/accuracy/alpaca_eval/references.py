@@ -1,4 +1,4 @@
-"""Published answers to AlpacaEval's instructions: by whom, and how they stand on the leaderboard."""
+"""Published answers to AlpacaEval's instructions: by whom, and their places on the leaderboard."""
 
 import csv
 from collections.abc import Sequence

@@ -68,7 +68,7 @@ class DataSet:
     columns: tuple[str, ...] = ()  # of a row
     wrong: Check | None = None  # what else is wrong with a row
     asked: str = "test"  # the split that is asked ...
-    shots: str | None = "train"  # ... and the one that examples are drawn from; None: they stand in the task's prompt
+    shots: str | None = "train"  # ... and the one that examples are drawn from; None: they are in the task's prompt
 
     def rows(self, path: Path) -> list[Row]:
         """Raises DataError."""

@@ -3,7 +3,7 @@
 Imported in the run path only: it imports lm-eval.
 
 Multiple choice costs one request a question. Where every choice is one token, the log-probabilities of all choices
-stand at a single position (`logprob_token_ids`). A server that does not know that parameter, and choices of several
+are at a single position (`logprob_token_ids`). A server that does not know that parameter, and choices of several
 tokens, get lm-eval's own way: context and choice are sent together and their log-probabilities are read back
 (`echo`), one request a choice. A server that lists its likeliest next tokens instead (llama.cpp) is asked once more,
 for the whole vocabulary, where a choice is not among them. Requests go out in order of their prompts, so that the
@@ -148,7 +148,7 @@ class ServedModel(TemplateLM):
         questions = []
         for follows in continuations:
             head, wholes = next(encoded), [next(encoded) for _ in follows]
-            if not head:  # nothing to condition on: BOS or EOS stands in
+            if not head:  # nothing to condition on: BOS or EOS is used
                 head = [self.prefix_token_id]
                 wholes = [whole if whole[:1] == head else head + whole for whole in wholes]
             questions.append(Question(head, [whole[len(head) :] for whole in wholes]))
@@ -231,9 +231,7 @@ class ServedModel(TemplateLM):
         return self.generations[context, stop_strings(gen_kwargs, self.tokenizer.eos_token)]
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        raise CellError(
-            "perplexity tasks have no score of their own for each item, so variants cannot be paired on them"
-        )
+        raise CellError("perplexity tasks have no score for each item, so variants cannot be paired on them")
 
     def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[Score]:
         raise NotImplementedError("loglikelihood() asks whole questions at once")

@@ -52,7 +52,7 @@ class LmEvalConfig:
     items: int | None = None  # a seeded random subset, every subject in proportion; null: all
     max_tokens: int = 256  # of a generated answer
     chat_template: bool = False  # send prompts through the model's chat template
-    metric: str | None = None  # the score that stands for the suite; null: acc, or exact_match_flexible
+    metric: str | None = None  # the suite's primary score; null: acc, or exact_match_flexible
     add_bos: bool | None = None  # null: as the tokenizer does by itself
 
 
@@ -71,7 +71,7 @@ class LmEval(Suite):
             raise ConfigError(f"suites.{name}.data: unknown data {config.data!r}{hint}")
 
     def fingerprint(self, data_root: str | None) -> Facts:
-        """The sample seed, the concurrency and the tokenizer are the sweep's, and stand in the cell's own inputs."""
+        """The sample seed, the concurrency and the tokenizer are the sweep's, and are in the cell's own inputs."""
         where = self._source(data_root)
         libraries = {name: _version(name) for name in ("lm_eval", "transformers")}
         data = {"source": where.kind, "digest": where.digest()}

@@ -1,7 +1,7 @@
 """Runs a command that executes model-written code: no network, no secrets, nothing to write to, nothing left behind.
 
 What the command sees is made up from nothing: the system's programs and libraries, this Python and its packages,
-the files it was given (all read-only), a `/tmp` and `/dev/shm` of its own in memory, its own process table, a clean
+the files it was given (all read-only), its own `/tmp` and `/dev/shm` in memory, its own process table, a clean
 environment. Home folders, the project, results and the network are not there. bubblewrap makes it; without it
 util-linux's unshare; without that a container (KINDS, the first that works).
 

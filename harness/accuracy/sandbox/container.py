@@ -17,7 +17,7 @@ import uuid
 from harness.accuracy.sandbox.bounded import Launch
 from harness.accuracy.sandbox.request import ENVIRONMENT, Request
 
-# podman without control groups of its own: a rootless or nested one that was not delegated any
+# podman without its own control groups: a rootless or nested one that was not delegated any
 PROGRAMS = [("podman", ()), ("podman", ("--cgroups=disabled",)), ("docker", ())]
 IMAGE = "localhost/harness-nothing:1"
 ASK_S = 60.0  # for anything but the run itself

@@ -1,6 +1,6 @@
 """Pareto fronts: accuracy against what each variant gains, and which variants another one beats.
 
-The front is that of the point estimates. "Dominated" says more: another variant's intervals lie above on both axes.
+The front is that of the point estimates. "Dominated" says more: another variant's intervals are above on both axes.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from harness.analysis.study import Study
 
 @dataclass(frozen=True)
 class Front:
-    """Average recovery (y) against a performance gain (x), both relative to the baseline, which stands at (1, 1)."""
+    """Average recovery (y) against a performance gain (x), both relative to the baseline, which is at (1, 1)."""
 
     name: str
     title: str
     axis: str
     points: dict[str, tuple[Estimate, Estimate]]
     front: tuple[str, ...]  # of the point estimates, by rising x
-    dominated: dict[str, list[str]]  # with those whose intervals lie above on both axes
+    dominated: dict[str, list[str]]  # with those whose intervals are above on both axes
     absent: dict[str, str]  # variants that cannot be placed, and why
 
 
@@ -78,7 +78,7 @@ def front(points: dict[str, tuple[float, float]]) -> list[str]:
 
 
 def dominated(points: dict[str, tuple[Estimate, Estimate]]) -> dict[str, list[str]]:
-    """Every dominated name with those that dominate it: their intervals lie above its own on both axes.
+    """Every dominated name with those that dominate it: their intervals are above its own on both axes.
 
     Estimates without an interval dominate nothing and are dominated by nothing.
     """

@@ -3,13 +3,13 @@
 1. Accuracy. A variant is safe when its non-inferiority to the baseline, at the sweep's margin, is established on every
    suite that is scored item by item, and the baseline is not at chance there: of two models that guess, one is as good
    as the other. To claim all of them each is tested at full level: an intersection-union test needs no
-   correction (R. L. Berger 1982, Technometrics 24, 295). A win rate whose interval lies below one half, or a
+   correction (R. L. Berger 1982, Technometrics 24, 295). A win rate whose interval is below one half, or a
    suite that has no valid comparison, rules a variant out.
 2. Speed, among the safe ones: the first of capacity at the SLO, single-stream latency and throughput that the study
-   has. A gain counts when its whole interval lies above 1 and rests on repeats: one run, or one search, does not show
+   has. A gain counts when its whole interval is above 1 and rests on repeats: one run, or one search, does not show
    how runs differ. Kernels that are emulated here have none. Where numbers of GPUs differ, capacity and throughput
    are per GPU.
-   A variant's other deployments have its accuracy and speeds of their own; the baseline's are no candidates.
+   A variant's other deployments have its accuracy and their own speeds; the baseline's are no candidates.
 3. The largest gain is shipped. Others whose interval reaches into its own are not told apart from it: that they share
    the baseline's error makes this cautious. The choice among variants is not corrected for their number.
 """

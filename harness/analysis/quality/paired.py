@@ -119,7 +119,7 @@ def paired_interval(value: float, draws: np.ndarray, *pairs: Paired) -> Estimate
 
 
 def non_inferiority(recovery: Estimate | None, margin: float) -> str | None:
-    """Established: the whole interval lies at or above 1 - margin. Rejected: the whole interval lies below.
+    """Established: the whole interval is at or above 1 - margin. Rejected: the whole interval is below.
 
     None without a recovery: the baseline scored nothing, so there is nothing to keep.
     """

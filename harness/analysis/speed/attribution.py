@@ -1,7 +1,7 @@
 """The attribution ladder: how much of a gain each step brings, as BF16 to FP8 (quantization) to sparse FP8 (sparsity).
 
-The 2024 Sparse Llama study splits its gain so. Every step is a comparison of its own, with the variant before it as the
-baseline: the steps' values multiply to the whole, and each has the interval of its own comparison.
+The 2024 Sparse Llama study splits its gain so. Every step is a separate comparison, with the variant before it as the
+baseline: the steps' values multiply to the whole, and each has the interval of its comparison.
 """
 
 from dataclasses import dataclass, replace

@@ -5,7 +5,7 @@ that of the logarithm over the repeats, with Student's t (statistics/repeats.py)
 their geometric means over scenarios, has Welch's interval. Repeats run on one engine start, so what differs from start
 to start is not in it.
 
-- One search has the error of its own interval, which holds nothing of how searches differ: "within this search".
+- One search has the error of its own interval, which does not contain how searches differ: "within this search".
 - Repeats of a search that agree more closely than one of them is precise count as no closer than that.
 - One ladder gives no error: the requests of one run share a server, so they cannot show how it varies.
 """

@@ -39,7 +39,7 @@ class Reading:
 
     @property
     def error(self) -> LogError | None:
-        """Of the mean over the repeats."""
+        """The error of the mean over the repeats."""
         return log_error([rate for _, rate in self.rates], self.within)
 
     @property

@@ -3,7 +3,7 @@
 The stretch whose mean differs most from the rest's, on the logarithm, is tested by Student's t, its p multiplied by the
 number of stretches that it was chosen from (Bonferroni's bound for a maximum; K. J. Worsley 1979, Journal of the
 American Statistical Association 74, 365). If p is at most `alpha` its ends are changes, and the parts are searched in
-the same way (A. B. Olshen et al. 2004, Biostatistics 5, 557). So a regression that was mended after some nights is
+the same way (A. B. Olshen et al. 2004, Biostatistics 5, 557). So a regression that was fixed after some nights is
 found, which a search for one split at a time misses. A permutation test would assume less, but has no p below 1/462 for
 12 nights: too much for the many series of a sweep. What is known of a change's night is the set of splits whose
 likelihood ratio to the best is below 7.35 (95 %; B. E. Hansen 2000, Econometrica 68, 575). No library: this is all that

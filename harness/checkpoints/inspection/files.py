@@ -187,7 +187,7 @@ def _read_header(container: Container, name: str, size: int) -> None:
     head = container.files.read(name, 0, 8)
     length = int.from_bytes(head, "little")
     if head.startswith(b"version "):
-        return wrong("truncated", "a Git LFS pointer stands in the file's place")
+        return wrong("truncated", "the file is a Git LFS pointer")
     if len(head) < 8 or length + 8 > size:
         return wrong("truncated", f"{size} bytes, too few for its own header")
     if length > MAX_HEADER:

@@ -1,4 +1,4 @@
-"""From a scale's shape to what each scale stands for: tensor, channel, group or block. Pure."""
+"""From a scale's shape to what shares each scale: tensor, channel, group or block. Pure."""
 
 from dataclasses import replace
 from math import ceil, prod

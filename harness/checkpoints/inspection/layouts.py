@@ -6,7 +6,7 @@
     gptq        qweight (in * bits / 32, out) int32, qzeros, scales (groups, out)
     awq         qweight (in, out * bits / 32) int32, interleaved by [0, 2, 4, 6, 1, 3, 5, 7] like its qzeros
     fp4         weight_packed or weight (out, in / 2) uint8, two E2M1 a byte, scales (out, in / 16 or 32)
-    bitmask     compressed-tensors sparse-24-bitmask: bitmask (out, in / 8) says where the compressed values stand
+    bitmask     compressed-tensors sparse-24-bitmask: bitmask (out, in / 8) says where the compressed values are
     marlin_24   weight_packed, scale_packed, meta: 2:4 by construction
     bnb4        bitsandbytes NF4 or FP4, flat, blocks of `absmax`
     experts     the fused experts of gpt-oss: NAME_blocks, NAME_scales in MXFP4
@@ -97,7 +97,7 @@ class Stored:
 
 
 def modules(container: Container) -> dict[str, dict[str, Tensor]]:
-    """{module: {part: tensor}}; a tensor of no known part is a module of its own, part ''."""
+    """{module: {part: tensor}}; a tensor of no known part is a module by itself, part ''."""
     found: dict[str, dict[str, Tensor]] = {}
     names = container.tensors
     for name, tensor in names.items():

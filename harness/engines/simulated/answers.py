@@ -1,7 +1,7 @@
 """What the server says: seeded words in the shapes of vLLM's OpenAI API. Pure.
 
 A streamed event is joined from four pieces, of which three are made when the request comes: the hot path formats one
-number, the moment of sending (`sent_ns`, CLOCK_MONOTONIC), which stands last in every event that carries a token.
+number, the moment of sending (`sent_ns`, CLOCK_MONOTONIC), which is last in every event that carries a token.
 """
 
 import json
@@ -58,7 +58,7 @@ class Answer:
         self._after = after[:-1].encode() + b',"sent_ns":'
 
     def event(self, token: int, sent_ns: int) -> bytes:
-        """Server-sent event of token `token`. The first of a chat has the role in an event of its own before it."""
+        """Server-sent event of token `token`. The first of a chat has the role in a separate event before it."""
         if self._plain and token < self.asked.output_tokens - 1 and (token or not self.asked.chat):
             word = WORD_JSON[(self._offset + token) % len(WORDS)]
             return b"%b%b%b%d}\n\n" % (self._before, word, self._after, sent_ns)
@@ -111,7 +111,7 @@ class Answer:
         return {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}
 
     def _chunk(self, word: str | None, token: int) -> dict[str, object]:
-        """`word` None: a NUL stands where it goes."""
+        """`word` None: a NUL marks its place."""
         asked = self.asked
         last = word is not None and token == asked.output_tokens - 1
         choice: dict[str, object] = {"index": 0}
@@ -148,7 +148,7 @@ class Answer:
         drawn = random.Random(asked.digest)
         echoed = [self._echoed(token, drawn) for token in prompt]
         found = _logprobs_of(echoed + entries)
-        found["token_logprobs"][0] = found["top_logprobs"][0] = None  # nothing stands before the first token
+        found["token_logprobs"][0] = found["top_logprobs"][0] = None  # nothing is before the first token
         return found
 
     def _echoed(self, token: int, drawn: random.Random) -> tuple[str, dict[str, float]]:

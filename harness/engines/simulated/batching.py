@@ -8,7 +8,7 @@ every decoding sequence, and every one whose prompt is now read, emits one token
 the tokens it will ever hold fit, so nothing is preempted (vLLM admits on less and preempts).
 
 Once it decodes, a sequence emits at every step until it is done. So a step costs time only for the sequences that come
-and go, not for those that stay, and `simulate` runs thousands of times faster than the engine it stands for.
+and go, not for those that stay, and `simulate` runs thousands of times faster than the engine that it simulates.
 """
 
 import random
@@ -186,7 +186,7 @@ class ContinuousBatching:
 def simulate(batching: ContinuousBatching, arrivals: Iterable[tuple[float, int, int]]) -> list[list[float]]:
     """Token times in seconds of each request (arrival_s, prompt_tokens, output_tokens), in the order given.
 
-    Virtual time: the same steps at the same moments as an engine without a delay of its own, and no waiting.
+    Virtual time: the same steps at the same moments as an engine that adds no delay, and no waiting.
     """
     sequences = [Sequence(*arrival) for arrival in arrivals]
     queue = deque(sorted(sequences, key=lambda sequence: sequence.arrival_s))

@@ -1,4 +1,4 @@
-"""A simulated engine: rehearses a sweep without a GPU, and tests what measures. Its numbers say nothing of a model."""
+"""A simulated engine: rehearses a sweep without a GPU, and tests what measures. Its numbers are no model's."""
 
 import contextlib
 import hashlib
@@ -221,7 +221,7 @@ class Simulated(Engine):
 
 
 def _kv_bits(deployment: Deployment) -> float:
-    """Of the axis, else of the variant's scheme, else 16."""
+    """Bits of the axis, else of the variant's scheme, else 16."""
     own = deployment.scheme.kv_cache.bits if deployment.scheme.kv_cache else 16.0
     return KV_BITS.get(deployment.axes.kv_cache_dtype or "auto") or float(own)
 

@@ -25,7 +25,7 @@ class Pace(Protocol):
         """Raises ValueError for one that can never be served."""
 
     def cancel(self, sequence: Sequence) -> None:
-        """Of a sequence that has not emitted its last token."""
+        """Drop a sequence that has not emitted its last token."""
 
     def due_s(self) -> float:
         """When the next tokens are due; infinity while there are none."""

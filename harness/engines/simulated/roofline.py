@@ -45,7 +45,7 @@ class Roofline:
 
     @cached_property
     def memory_bytes(self) -> float:
-        """Of the model on all GPUs together, embedding and all."""
+        """Bytes of the model on all GPUs together, embedding included."""
         return self.weight_bytes + self.shape.head_weights * BF16_BYTES
 
     @cached_property
@@ -62,12 +62,12 @@ class Roofline:
 
     @cached_property
     def bf16_flops_per_s(self) -> float:
-        """Of one GPU."""
+        """FLOP/s of one GPU."""
         return self.hardware.peak["bf16"] * BF16_EFFICIENCY
 
     @cached_property
     def linear_flops_per_s(self) -> float:
-        """Of one GPU."""
+        """FLOP/s of one GPU."""
         return self.scheme.linear_flops_per_s(self.hardware)
 
     def step_s(self, batch: Batch) -> float:
@@ -82,7 +82,7 @@ class Roofline:
         return self.overhead_s + max(memory_s, compute_s) + self.reduce_s(batch.tokens)
 
     def reduce_s(self, tokens: int) -> float:
-        """Of all all-reduces of a step."""
+        """Seconds of all all-reduces of a step."""
         if self.tensor_parallel == 1:
             return 0.0
         ring = 2 * (self.tensor_parallel - 1) / self.tensor_parallel

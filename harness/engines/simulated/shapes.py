@@ -29,21 +29,21 @@ class Shape:
 
     @cached_property
     def expert_weights(self) -> int:
-        """Of one expert of every layer."""
+        """Weights of one expert of every layer."""
         return self.layers * 3 * self.hidden * self.intermediate
 
     @cached_property
     def linear_weights(self) -> int:
-        """Of the layers: what a scheme compresses, and memory holds."""
+        """Weights of the layers: what a scheme compresses, and memory holds."""
         return self.attention_weights + self.experts * self.expert_weights
 
     @cached_property
     def active_weights(self) -> int:
-        """Of the layers: what one token is multiplied with."""
+        """Weights of the layers that one token is multiplied with."""
         return self.attention_weights + self.experts_per_token * self.expert_weights
 
     def read_weights(self, tokens: int) -> float:
-        """Of the layers: what a step of so many tokens reads.
+        """Weights of the layers that a step of so many tokens reads.
 
         Each token takes k of E experts; taken evenly and independently, E * (1 - (1 - k/E) ** tokens) distinct ones are
         expected in a layer, so that a growing batch reads more until it reads all.
@@ -53,7 +53,7 @@ class Shape:
 
     @cached_property
     def head_weights(self) -> int:
-        """Of the language-model head, which every scheme leaves in BF16. The embedding is looked up, not multiplied."""
+        """Weights of the language-model head, which every scheme leaves in BF16. The embedding is only looked up."""
         return self.hidden * self.vocabulary
 
     @cached_property

@@ -235,7 +235,7 @@ class Loop:
 
     def _again(self, connection: PlainConnection, exchange: Exchange) -> bool:
         """A server may close a connection after an answer (llama.cpp does after every stream) just as the next request
-        goes out on it. That one was not read: it goes out once more, on a connection of its own, and the time counts
+        goes out on it. That one was not read: it goes out once more, on a separate connection, and the time counts
         as spent on connecting (RFC 9112, 9.3.1). Its own bytes, coming after the close, turn it into a reset: one
         before any answer, on a connection that had brought one, counts as such. False where it is not so.
         """

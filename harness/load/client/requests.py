@@ -10,7 +10,7 @@ PATH, CHAT_PATH = "/v1/completions", "/v1/chat/completions"
 PATHS = {"completions": PATH, "chat": CHAT_PATH}
 EVENT_BYTES, BASE_BYTES = 4096, 1 << 20  # a token's event is 200 to 400 bytes on the engines we know
 PROMPT = b'"prompt":['  # where a body of token ids has them: the first key of that name, without a space
-MARK = -1  # stands in a later turn's prompt where the conversation so far goes
+MARK = -1  # in a later turn's prompt, where the conversation so far goes
 EXACT_LENGTH = ("min_tokens", "ignore_eos")  # vLLM's
 
 

@@ -41,7 +41,7 @@ class _Event(NamedTuple):
 
 
 def parse(trace: Trace) -> Stream:
-    """The token events of a response. A failure of the connection stands, unless the server itself said why."""
+    """The token events of a response. A failure of the connection is reported, unless the server itself said why."""
     try:
         return _parse(trace)
     except Exception as error:  # the boundary: whatever a server sent, it costs this request and no other

@@ -55,7 +55,7 @@ class Trace:
     status: int | None = None  # HTTP
     error: Failure | None = None
     kernel_stamps: bool = True  # every read had a kernel's stamp
-    rejected_stamps: int = 0  # of those: stamps that cannot be, in whose place stands this process's time
+    rejected_stamps: int = 0  # of those: impossible stamps, replaced by this process's time
     beyond: bytes = b""  # what came after the response's end, in the same read
 
 

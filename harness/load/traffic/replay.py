@@ -3,7 +3,7 @@
     .csv    Azure's LLM inference traces: TIMESTAMP,ContextTokens,GeneratedTokens
             (github.com/Azure/AzurePublicDataset, 2023 and 2024; TIMESTAMP is a date and time, or a number of seconds)
     .jsonl  Mooncake's traces: {"timestamp": ms, "input_length": n, "output_length": m, "hash_ids": [...]}
-            (github.com/kvcache-ai/Mooncake; FAST 2025). Each id stands for a block of 512 prompt tokens, the last
+            (github.com/kvcache-ai/Mooncake; FAST 2025). Each id is a block of 512 prompt tokens, the last
             block may be shorter; requests whose lists begin alike share those tokens.
 
 Other tools write seconds under Mooncake's names; trace_units.py says which unit a file is read in. A length of 0 is
@@ -192,7 +192,7 @@ def _time(moment: str) -> tuple[float, bool]:
 
 
 def _since_epoch(moment: datetime) -> float:
-    """Microseconds stay exact; a time without a zone is taken as it stands, since only differences count."""
+    """Microseconds stay exact; a time without a zone is taken as it is, since only differences count."""
     return (moment - datetime(1970, 1, 1, tzinfo=moment.tzinfo)).total_seconds()
 
 

@@ -33,7 +33,7 @@ class Figure:
 def curve_figure(
     findings: Findings, looks: dict[str, VariantStyle], scenario: str, latency: str, id: str, data: Table
 ) -> Figure:
-    """A latency against the served rate: p50 solid, p99 broken, invalid points as a cross of their own."""
+    """A latency against the served rate: p50 solid, p99 dashed, invalid points as crosses."""
     name = latency.removesuffix("_ms").upper()
     traces, per = [], " per GPU" if findings.study.gpus_differ else ""
     for variant in findings.study.variants:
@@ -81,7 +81,7 @@ def limit_line(limit: float, along: Spec, upright: bool = False) -> Spec:
 def _curve(
     label: str, variant: str, look: VariantStyle, points: tuple[PointResult, ...], metric: str, part: str, share: float
 ) -> list:
-    """`share`: of the served rate that stands on the axis: one GPU's, where the variants have different numbers."""
+    """`share`: of the served rate that is on the axis: one GPU's, where the variants have different numbers."""
     known = [p for p in points if p.served_rps is not None and p.value(metric) is not None]
     valid, invalid = [p for p in known if p.valid], [p for p in known if not p.valid]
     traces: list[Spec] = []
@@ -148,7 +148,7 @@ def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Fron
         style = {"color": "@muted", "width": 1.5, "dash": "dot"}
         traces.append({"type": "scatter", "mode": "lines", **line, "line": style, "hoverinfo": "skip", "name": "front"})
     spans: list[tuple[float, float]] = []
-    for name, (x, y) in front.points.items() if len(front.points) > 1 else ():  # the baseline alone says nothing
+    for name, (x, y) in front.points.items() if len(front.points) > 1 else ():  # the baseline alone is no comparison
         beaten, look = name in front.dominated, looks[name]
         text = study.label(name)
         text += " (baseline)" if name == study.baseline else ""
@@ -182,7 +182,7 @@ def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Fron
     x_axis = axis(front.axis) | {"ticksuffix": "×", "zeroline": False}
     if spans:
         low, high = min(s[0] for s in spans), max(s[1] for s in spans)
-        room = (high - low) or 0.5  # to the right of a point stands its name
+        room = (high - low) or 0.5  # to the right of a point is its name
         x_axis |= {"range": [short(low - 0.12 * room), short(high + 0.58 * room)]}
     y_axis = axis("average accuracy recovery, %") | {"zeroline": False}
     title = f"Accuracy against {front.title}"

@@ -50,7 +50,7 @@ class VariantStyle:
 def styles(variants: dict[str, Variant], baseline: str) -> dict[str, VariantStyle]:
     """By variant, in the sweep's order; past six colours they come again with other markers.
 
-    A deployment has the colour of the variant that it deploys, and a marker of its own.
+    A deployment has the colour of the variant that it deploys, and its own marker.
     """
     found: dict[str, VariantStyle] = {}
     taken = 0

@@ -1,7 +1,7 @@
 """A figure as a small SVG file, for release notes: no browser, no scripts, the same data as on the page.
 
 It draws what the figures of this package use of plotly: scatter traces, error bars, linear, logarithmic and category
-axes, horizontal and vertical limit lines. It has a panel of its own behind it and follows the reader's light or dark
+axes, horizontal and vertical limit lines. It has its own panel behind it and follows the reader's light or dark
 scheme, so that it can be read on either of GitHub's themes, whichever the scheme is.
 """
 

@@ -67,7 +67,7 @@ def _tags(findings: Findings, names: tuple[str, ...]) -> list[str]:
 
 
 def _results(findings: Findings, name: str) -> list[Json]:
-    """Valid scores only; recovery beside the score, as a metric of its own. A simulated score is not published."""
+    """Valid scores only; recovery beside the score, as a separate metric. A simulated score is not published."""
     if simulated(findings.study):
         return []
     found = []

@@ -12,7 +12,7 @@ _BLOCK = re.compile(r"^[-+=](?=[ =-]|$)")  # a list, a rule or a heading
 
 
 def markdown(text: str) -> str:
-    """Text as text: no markup, link, mention or HTML of its own, on one line."""
+    """Text as text: without markup, links, mentions or HTML, on one line."""
     line = visible(" ".join(text.split()))
     return _BLOCK.sub(r"\\\g<0>", _SPECIAL.sub(r"\\\1", escape(line, quote=False)).replace("@", "&#64;"))
 

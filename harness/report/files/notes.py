@@ -9,7 +9,7 @@ from harness.report.sections import Filled
 
 
 def release_notes(findings: Findings, sections: tuple[Filled, ...], pictures: bool = True) -> str:
-    """`pictures`: with links to the SVG files beside the notes; without them the notes stand alone."""
+    """`pictures`: with links to the SVG files beside the notes; without them the notes are one file."""
     study = findings.study
     parts = [f"# {markdown(study.name)}", markdown(study.description)]
     parts += [f"> **{mark.word}** {markdown(mark.reason)}" for mark in findings.marks]

@@ -1,6 +1,6 @@
 """The frame that every page of the project has: one file that needs nothing else.
 
-All text is escaped by jinja2; figure data stand in `application/json` blocks with <, > and & as \\u escapes, so no text
+All text is escaped by jinja2; figure data are in `application/json` blocks with <, > and & as \\u escapes, so no text
 can end a script. A content security policy lets the page's own scripts run (by their hash) and nothing else, and loads
 nothing from anywhere: should an escape be missing one day, a hostile text still does not run.
 
@@ -85,7 +85,7 @@ def _policy(scripts: list[str]) -> str:
 
 
 def safe_json(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
+    """JSON that cannot end the script element it is in."""
     dumps = functools.partial(json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text = dumps(value)
     if re.search(r"\\[urbf]", text) or hides(text):  # of a name, for a figure

@@ -27,7 +27,7 @@ def render_trend(nights: Sequence[Night], series: list[Series], command: str, ve
     figures: dict[str, list[Figure]] = {}
     for position, ((subject, _, _), own) in enumerate(groups.items()):
         figures.setdefault(subject, []).append(trend_figure(own, looks, f"trend-{position}"))
-    marks = [Mark("SIMULATED", "the simulated engine's numbers say nothing of a model")] if simulated(newest) else []
+    marks = [Mark("SIMULATED", "a simulated engine answered: no model was measured")] if simulated(newest) else []
     return render(
         "trend.html",
         title=f"Trend of {len(nights)} nights",

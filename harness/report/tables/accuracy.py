@@ -34,7 +34,7 @@ def recovery_table(findings: Findings) -> Table:
         "difference, in points, that an uncorrected 5 % test of these items finds in 4 of 5 studies. Flips: items "
         "lost and gained against the baseline's first run. p: exact McNemar test (fractional scores, or two runs of "
         "the baseline: paired t), corrected by Holm for every comparison of this sweep. Established: the whole "
-        f"recovery interval lies at or above {100 * (1 - study.margin):g} %; rejected: it lies below; else "
+        f"recovery interval is at or above {100 * (1 - study.margin):g} %; rejected: it is below; else "
         "inconclusive, and beneath it the items on which an equivalent variant would be established in 4 of 5 "
         "studies, from the lowest to the highest share of disagreements that fits these items."
     )
@@ -116,7 +116,7 @@ def judge_table(findings: Findings) -> Table:
     heads = ["Variant", "Win rate", "Against", ">Items", ">Length difference", "Judge", ">Judge on known pairs"]
     note = (
         "Judge on known pairs: how often it prefers the answer that is known to be better; 50 % is a coin. A win rate "
-        "stands here only where that interval lies above 50 %. The baseline's win rate against itself is 50 % by "
+        "is here only where that interval is above 50 %. The baseline's win rate against itself is 50 % by "
         "definition. Length difference: mean over answers, variant minus reference; judges favour length."
     )
     return table("Win rates", [*heads, ">Judgements read"], rows, note)

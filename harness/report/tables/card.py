@@ -67,7 +67,7 @@ def evaluation_table(findings: Findings, names: tuple[str, ...]) -> Table:
         heads += [f">{study.label(name)}", ">Recovery"]
     note = "Brackets: 95 % intervals; of recovery, paired over the same items."
     if study.data == POCKET:
-        note += " Pocket suites have items of their own: their scores are not those of the benchmarks."
+        note += " Pocket suites have their own items: their scores are not those of the benchmarks."
     return table("Evaluation", heads, rows, note)
 
 

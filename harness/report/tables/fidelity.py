@@ -45,7 +45,7 @@ def _sameness(same: Sameness, noise: Sameness | None) -> list[Td]:
 
 
 def distance_table(findings: Findings) -> Table:
-    """Texts and multiple choice in one table: they are told apart by what stands under the suite's name."""
+    """Texts and multiple choice in one table: what is under the suite's name tells them apart."""
     study, rows = findings.study, []
     for text in findings.text_distances.values():
         part = f"a part: {text.windows:,} of {text.population:,} windows" if text.partial else ""
@@ -68,7 +68,7 @@ def distance_table(findings: Findings) -> Table:
     note = (
         "KL divergence of the variant's distribution from the baseline's, mean; 95 % intervals, resampled over windows "
         "of the text, or subjects. Multiple choice: over the choices. A fixed text: a lower bound, over the tokens "
-        "that stand among the likeliest of both, the rest as one; covered: the probability of those tokens. "
+        "that are among the likeliest of both, the rest as one; covered: the probability of those tokens. "
         "Top-1 agreement: share of tokens or items at which both prefer the same. Perplexity: lower is better. "
         "The baseline itself: its second run against its first."
     )
@@ -129,9 +129,9 @@ def known_pairs_table(findings: Findings) -> Table:
     heads = ["Judge", "Known pairs", ">Pairs", ">Better answer found", ">First answer preferred, points"]
     note = (
         "An answer against a worse one, both orders taken together; 50 % is a coin. 95 % intervals, clustered by "
-        "instruction. A win rate is shown only where the first two lie above 50 %. Published pairs are known by the "
+        "instruction. A win rate is shown only where the first two are above 50 %. Published pairs are known by the "
         "two models' standing over all instructions, not one by one. First answer preferred: share of judgements "
-        "for the answer that stood first, beyond 50 %."
+        "for the answer that was shown first, beyond 50 %."
     )
     return table("The judge on known pairs", heads, rows, note, group=0)
 

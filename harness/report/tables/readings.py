@@ -16,8 +16,7 @@ HOW = (
 )
 
 SAME_GPUS = (
-    "The best deployment at equal GPUs stands beneath: 2 × X is two replicas of X, with the load split evenly between "
-    "them."
+    "The best deployment at equal GPUs is below: 2 × X is two replicas of X, with the load split evenly between them."
 )
 
 

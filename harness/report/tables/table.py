@@ -34,7 +34,7 @@ class Table:
         return row == 0 or self.rows[row][self.group].text != self.rows[row - 1][self.group].text
 
     def shown(self, row: tuple) -> list:
-        """A row, or the heads, without the column that stands above its block on the page."""
+        """A row, or the heads, without the column that is above its block on the page."""
         return [item for column, item in enumerate(row) if column != self.group]
 
     @property
@@ -70,7 +70,7 @@ def times_label(study: Study, count: int, variant: str) -> str:
 
 
 def best(estimates: dict[str, Estimate | None]) -> str | None:
-    """The name whose whole interval lies above every other's value and interval; None when no one is that clear."""
+    """The name whose whole interval is above every other's value and interval; None when no one is that clear."""
     known = {name: e for name, e in estimates.items() if e is not None}
     if len(known) < 2:
         return None

@@ -22,7 +22,7 @@ class Judge:
     varies = False
 
     def plan(self, prepared: Prepared, session: Session, planned: Mapping[str, PlannedCell]) -> Iterator[PlannedCell]:
-        """Yield one a variant for each suite; a deployment has none, whose head's answers stand for it."""
+        """Yield one a variant for each suite; a deployment has none, which reuses its head's answers."""
         baseline = prepared.config.baseline
         for suite in session.suites:
             against_baseline = prepared.judged[suite].against_baseline
