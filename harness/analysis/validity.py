@@ -78,9 +78,9 @@ def marks(
         found.append(Mark("DAMAGED", damage_words(study)))
     total = len(study.measured) + len(study.missing) + len(study.failures)
     if study.missing or study.failures:
-        parts = [f"{len(study.missing)} not measured" if study.missing else ""]
-        parts.append(f"{len(study.failures)} failed" if study.failures else "")
-        found.append(Mark("PARTIAL", f"of {total} cells, {' and '.join(p for p in parts if p)}"))
+        counts = {"not measured": len(study.missing), "failed": len(study.failures)}
+        parts = [f"{count} of {total} cells {what}" for what, count in counts.items() if count]
+        found.append(Mark("PARTIAL", ", ".join(parts)))
     if invalid := [measured for measured in study.measured if not measured.valid]:
         found.append(Mark("INVALID", f"{len(invalid)} of {total} cells, not compared: {_causes(invalid)}"))
     subsets = {}

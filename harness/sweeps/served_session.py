@@ -44,13 +44,18 @@ class ServedSession:
     def variant(self) -> Variant | None:
         return self.prepared.config.variants[self.session.variant] if self.session.variant else None
 
+    def _beginning(self) -> str:
+        """What is done first, in the words of a progress line; credentials in a URL are masked where it is printed."""
+        target = self.prepared.engine.target(self.session.label)
+        return f"connecting to {target.base_url}" if target else "starting the engine"
+
     def measure(self) -> None:
         run, session = self.run, self.session
         checkpoint = self.prepare()
         for start in range(ENGINE_STARTS):
             if not run.pending(session):
                 return
-            run.progress.say(f"{session.name}: starting the engine" + (" again" if start else ""))
+            run.progress.say(f"{session.name}: {self._beginning()}" + (" again" if start else ""))
             began = time.monotonic()
             with self.serve(checkpoint) as server:
                 self.confirm_content()  # while the engine was loading it
