@@ -14,6 +14,7 @@ from harness.config.variants import Calibration, Deployments, Variant
 from harness.config.workloads import Gemm, LoadPoints, Scenario
 
 REFUSE, SKIP = "refuse", "skip"  # values of on_unsupported
+CELLS = "cells"  # of dry_run, beside true and false
 
 
 @dataclass
@@ -157,7 +158,7 @@ class Config:
     results_dir: str = "results"  # where records are stored: the only source of truth
     reports_dir: str = "reports"  # where reports are written
     cache_dir: str = "~/.cache/harness"  # environments and checkpoints, shared between sweeps
-    dry_run: bool = False  # print the plan and what this machine lacks; start nothing
+    dry_run: Any = False  # true: print the plan and what this machine lacks, start nothing; cells: with every cell
     fresh: bool = False  # measure every cell again; earlier measurements are kept in cells/.earlier (also --fresh)
     log_level: str = "info"  # debug | info | warning | error
     progress: str = "auto"  # auto | rich | plain

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.accuracy import SUITES, JudgedSuite, suite_class
 from harness.config.deployments import expand
-from harness.config.schema import REFUSE, SKIP, Config
+from harness.config.schema import CELLS, REFUSE, SKIP, Config
 from harness.config.schemes import problems as scheme_problems
 from harness.config.workloads import VERBATIM
 from harness.engines import ENGINES, engine_class
@@ -136,6 +136,8 @@ def check(config: Config) -> None:
     for group in ("variants", "suites", "scenarios"):
         for name in getattr(config, group):
             check_name(f"{group}: name", name, "files of the store and the report")
+    if config.dry_run not in (True, False, CELLS):
+        raise ConfigError(f"dry_run={config.dry_run}: true, false or {CELLS}")
     if not config.variants:
         raise ConfigError(f"sweep {config.name}: no variants; available: {', '.join(options('variant'))}")
     if config.baseline not in config.variants:

@@ -1,18 +1,26 @@
-"""`dry_run=true`: the plan as a table. Nothing is started; nothing is written but digests of files in cache_dir."""
+"""`dry_run=true`: the plan on one screen; `dry_run=cells`: every cell and server command.
 
+Nothing is started; nothing is written but digests of files in cache_dir.
+"""
+
+import functools
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.checkpoints import source
 from harness.checkpoints.compatibility import repair_words
 from harness.checkpoints.prepare import Workshop
+from harness.config.schema import CELLS
 from harness.console import terminal
 from harness.console.progress import duration
 from harness.engines import Engine
 from harness.engines.credentials import without_credentials
+from harness.engines.parallel import gpus_of
 from harness.gemm import GEMM
 from harness.records.cell import Cell, PlannedCell
 from harness.records.store import Store
@@ -22,10 +30,16 @@ from harness.sweeps.estimate import engine_start_s
 from harness.sweeps.kinds import KINDS, measured_in
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
+from harness.sweeps.problem_groups import BLANK, grouped
 from harness.sweeps.retries import retried, to_measure
 from harness.sweeps.session import JUDGE, Session
 from harness.sweeps.unsupported import said_of
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+SHOWN_SESSIONS = 20
 SERVERLESS = {
     JUDGE: "  (the judge is an endpoint)",
     GEMM: "  (products of linear layers, timed in the engine's environment; no server)",
@@ -44,47 +58,109 @@ def print_plan(
     """`seconds(cell)` estimates a cell; `problems` are preflight's; `cost(cells)`: what cells that are still to be
     measured cost; `again`: why cells that the store has are measured again.
     """
-    from rich.table import Table
-
-    engine = prepared.engine
+    whole = prepared.config.dry_run == CELLS
     console = terminal.console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
-    grand_total, todo = 0.0, 0
-    for number, session in enumerate(plan.sessions, 1):
-        pending = to_measure(session.cells, store)
-        wait = sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0)
-        grand_total, todo = grand_total + wait, todo + len(pending)
-        state = f"about {duration(wait)}" if pending else "nothing to do: the engine is not started"
-        console.print(f"\nsession {number}/{len(plan.sessions)}: {session.name} ({state})", style="bold", markup=False)
-        console.print(_command(session, engine, prepared.workshop), markup=False, highlight=False)
-        repaired = repair_words(session.config_overrides) if session.config_overrides else None
-        remarks = (session.without_recipe, repaired, unfingerprinted_code(session, engine))
-        for said in filter(None, (*remarks, *_remarks(prepared, session, pending), cost(pending))):
-            console.print(f"  {said}", markup=False, highlight=False)
-        table = Table("cell", "kind", "fingerprint", "state", "estimate")
-        for cell in session.cells:
-            estimate = duration(seconds(cell)) if cell in pending else ""
-            table.add_row(cell.key, cell.kind, cell.fingerprint, _state(cell, store), estimate)
-        console.print(table)
-    cached = len(plan.cells) - todo
+    say = functools.partial(console.print, markup=False, highlight=False)
+    outlook = [_look(prepared, session, store, seconds) for session in plan.sessions]
+    if whole:
+        for number, session in enumerate(outlook, 1):
+            _print_session(console, prepared, store, seconds, cost, session, f"{number}/{len(outlook)}")
+    else:
+        console.print(_sessions_table(outlook))
+        if len(outlook) > SHOWN_SESSIONS:
+            rest = outlook[SHOWN_SESSIONS:]
+            say(f"and {len(rest)} more sessions, about {duration(sum(one.seconds for one in rest))}")
+        for line in dict.fromkeys(remark for one in outlook for remark in one.remarks):
+            say(f"  {line}")
+    todo, cells = sum(len(one.pending) for one in outlook), len(plan.cells)
     console.print(
-        f"\n{len(plan.sessions)} sessions, {len(plan.cells)} cells: {cached} cached, {todo} to measure, "
-        f"about {duration(grand_total)} (environments and checkpoints not counted)",
+        f"\n{len(plan.sessions)} sessions, {cells} cells: {cells - todo} cached, {todo} to measure, "
+        f"about {duration(sum(one.seconds for one in outlook))} (environments and checkpoints not counted)",
         style="bold",
     )
     if total := cost(to_measure(plan.cells, store)):
-        console.print(total, markup=False, highlight=False)
+        say(total)
     for line in cached_words(plan.cells, store, datetime.now(UTC)):
-        console.print(f"cached: {line}; --fresh measures them again", markup=False, highlight=False)
+        say(f"cached: {line}; --fresh measures them again")
     for line in again:
-        console.print(line, markup=False, highlight=False)
+        say(line)
     if prepared.left_out:
         console.print("\nnot supported here, left out (on_unsupported=skip):", style="bold")
         for entry in prepared.left_out:
-            console.print(f"  {said_of(entry)}", markup=False, highlight=False)
+            say(f"  {said_of(entry)}")
     if problems:
         console.print(f"\npreflight would stop this here, {len(problems)} problem(s):", style="bold")
-        for index, problem in enumerate(problems, 1):
-            console.print(f"  {index}. {problem}", markup=False, highlight=False)
+        for index, (problem, alike) in enumerate(((one, []) for one in problems) if whole else grouped(problems), 1):
+            say(f"  {index}. {problem}" + (f"\n       {BLANK}: {', '.join(alike)}" if alike else ""))
+    if not whole:
+        say("\ndry_run=cells lists every cell and the exact server commands")
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run would do in a session. `remarks`: what a user should know of its checkpoint."""
+
+    session: Session
+    pending: tuple[PlannedCell, ...]
+    seconds: float
+    gpus: int | None
+    remarks: tuple[str, ...]
+
+
+def _look(prepared: Prepared, session: Session, store: Store, seconds: Callable[[Cell], float]) -> Outlook:
+    engine, config = prepared.engine, prepared.config
+    pending = tuple(to_measure(session.cells, store))
+    wait = sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0)
+    repaired = repair_words(session.config_overrides) if session.config_overrides else None
+    remarks = (session.without_recipe, repaired, unfingerprinted_code(session, engine))
+    local = engine.loads_weights and engine.config.device != "cpu" and session.variant
+    gpus = gpus_of(config, config.variants[session.variant_name]) if local else None
+    return Outlook(session, pending, wait, gpus, tuple(filter(None, remarks)))
+
+
+def _sessions_table(outlook: Sequence[Outlook]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    counts = any(one.gpus for one in outlook)
+    table = Table("session", box=None, pad_edge=False, header_style="bold")
+    for name in ("cells", "cached", "time", *(["GPUs"] if counts else [])):
+        table.add_column(name, justify="right")
+    for one in outlook[:SHOWN_SESSIONS]:
+        cells = len(one.session.cells)
+        row = [
+            one.session.name,
+            str(cells),
+            str(cells - len(one.pending)),
+            duration(one.seconds) if one.pending else "",
+        ]
+        table.add_row(*map(escape, row), *([str(one.gpus or "")] if counts else []))
+    return table
+
+
+def _print_session(
+    console: "Console",
+    prepared: Prepared,
+    store: Store,
+    seconds: Callable[[Cell], float],
+    cost: Callable[[Sequence[Cell]], str | None],
+    one: Outlook,
+    number: str,
+) -> None:
+    """Its server command, remarks, and every cell."""
+    from rich.table import Table
+
+    session = one.session
+    state = f"about {duration(one.seconds)}" if one.pending else "nothing to do: the engine is not started"
+    console.print(f"\nsession {number}: {session.name} ({state})", style="bold", markup=False)
+    console.print(_command(session, prepared.engine, prepared.workshop), markup=False, highlight=False)
+    for said in filter(None, (*one.remarks, *_remarks(prepared, session, one.pending), cost(one.pending))):
+        console.print(f"  {said}", markup=False, highlight=False)
+    table = Table("cell", "kind", "fingerprint", "state", "estimate")
+    for cell in session.cells:
+        estimate = duration(seconds(cell)) if cell in one.pending else ""
+        table.add_row(cell.key, cell.kind, cell.fingerprint, _state(cell, store), estimate)
+    console.print(table)
 
 
 def _state(cell: PlannedCell, store: Store) -> str:

@@ -13,7 +13,7 @@ VARIANTS = {"bf16", "fp8_dynamic", "sparse24_fp8_wanda", "int8_w8a8", "w4a16_rtn
 @pytest.fixture
 def dry_run(standin, tmp_path):
     places = (f"{key}={tmp_path}/{key}" for key in ("cache_dir", "results_dir", "reports_dir"))
-    settings = ["+sweep=gpu_proof", "dry_run=true", "hardware.min_free_disk_gb=0.1", *places]
+    settings = ["+sweep=gpu_proof", "dry_run=cells", "hardware.min_free_disk_gb=0.1", *places]
 
     def run(name: str, capability: str, *more: str):
         gpu = {"STANDIN_GPUS": "1", "STANDIN_NAME": name, "STANDIN_CAPABILITY": capability}

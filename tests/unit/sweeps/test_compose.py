@@ -1,5 +1,6 @@
 """The command line and conf/: good sweeps compose, mistakes are named."""
 
+import re
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ def harness(*arguments: str, cwd=None, timeout=120) -> subprocess.CompletedProce
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_plans(sweep, tmp_path):
-    done = harness(f"+sweep={sweep}", "dry_run=true", f"results_dir={tmp_path}", f"cache_dir={tmp_path}")
+    done = harness(f"+sweep={sweep}", "dry_run=cells", f"results_dir={tmp_path}", f"cache_dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert "vllm.entrypoints.openai.api_server --model" in done.stdout
     assert "to measure" in done.stdout
@@ -25,10 +26,18 @@ def test_every_sweep_plans(sweep, tmp_path):
 
 
 def test_hopper_plans_one_session_for_each_checkpoint(tmp_path):
-    done = harness("+sweep=hopper_sparse_fp8", "dry_run=true", f"results_dir={tmp_path}")
+    done = harness("+sweep=hopper_sparse_fp8", "dry_run=cells", f"results_dir={tmp_path}")
     for domain in ("gsm8k", "evolcodealpaca", "ultrachat_200k"):
         assert f"--model neuralmagic/Sparse-Llama-3.1-8B-{domain}-2of4-FP8-dynamic" in done.stdout
         assert f"--model neuralmagic/Llama-3.1-8B-{domain}" in done.stdout
+
+
+def test_a_dry_run_is_one_screen_with_a_line_for_each_session(tmp_path):
+    done = harness("+sweep=hopper_sparse_fp8", "dry_run=true", f"results_dir={tmp_path}")
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 45, done.stdout
+    sessions = [line for line in lines if re.match(r"(?:bf16|fp8_dynamic|sparse24_fp8|w4a16)@|judge ", line)]
+    assert len(sessions) == 13 and "13 sessions, 635 cells: 0 cached, 635 to measure" in done.stdout
 
 
 MISTAKES = [
@@ -49,6 +58,7 @@ MISTAKES = [
     (["+sweep=quickstart", "seed:3"], ["command line", "KEY=VALUE"]),
     (["+sweep=quickstart", "=3"], ["override"]),
     (["+sweep=quickstart", "progress=quiet"], ["progress", "plain"]),
+    (["+sweep=quickstart", "dry_run=cell"], ["dry_run=cell", "cells"]),
 ]
 
 
