@@ -1,6 +1,6 @@
 """Service-level objectives: limits on what users see of a server, by any metric.
 
-    ttft_ms, itl_ms, tpot_ms, e2e_ms    latencies, at most so many milliseconds (load/metrics.py has the formulas)
+    ttft_ms, itl_ms, tpot_ms, e2e_ms    latencies, at most so many milliseconds (loadgen/metrics.py has the formulas)
     tok_per_s_per_user                  1 / TPOT of a request, at least so many tokens/s
 
 With `_mean` or a percentile, a limit is of the whole cell: `itl_ms_p99: 50`, `e2e_ms_p99.9: 8000`. A floor is on the

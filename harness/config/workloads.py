@@ -46,7 +46,7 @@ class Scenario:
 
 @dataclass
 class CapacitySearch:
-    """The search for the highest request rate that meets a scenario's SLO (load/capacity.py)."""
+    """The search for the highest request rate that meets a scenario's SLO (loadgen/capacity.py)."""
 
     probes: int = 0  # at most so many measurements; 0 leaves the profile out
     requests: int = 200  # of each probe, at least ...

@@ -1,6 +1,6 @@
 """What engines export at GET /metrics, by their names: {exporter's name: our quantity}.
 
-Quantities are those of load/server_metrics.py. Names of vLLM 0.15 to 0.32, SGLang 0.5.23 and llama.cpp 11434.
+Quantities are those of loadgen/server_metrics.py. Names of vLLM 0.15 to 0.32, SGLang 0.5.23 and llama.cpp 11434.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`result` of a load cell, flat: names carry their unit, load/metrics.py has the formulas. None: there is no data."""
+"""`result` of a load cell, flat: names carry their unit, loadgen/metrics.py has formulas. None: no data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Spread(Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class VllmFigures(Stored):
-    """By the definitions of `vllm bench serve`, see load/peers.py."""
+    """By the definitions of `vllm bench serve`, see loadgen/peers.py."""
 
     ttft_ms: Spread = inline(Spread(), "ttft_ms_")
     tpot_ms: Spread = inline(Spread(), "tpot_ms_")
@@ -36,7 +36,7 @@ class VllmFigures(Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class AiperfFigures(Stored):
-    """By the definitions of AIPerf, see load/peers.py."""
+    """By the definitions of AIPerf, see loadgen/peers.py."""
 
     ttft_ms: Spread = inline(Spread(), "ttft_ms_")
     itl_ms: Spread = inline(Spread(), "itl_ms_")
@@ -63,7 +63,7 @@ class ClientFigures(Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerFigures(Stored):
-    """The server's own account, see load/server_metrics.py; None: it does not export it."""
+    """The server's own account, see loadgen/server_metrics.py; None: it does not export it."""
 
     prefix_cache_hit_rate: Number = None
     preemptions: Number = None
@@ -155,7 +155,7 @@ class CapacityProbe(Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class CapacityResult(Metrics):
-    """`result` of a load cell of the profile `capacity`, see load/capacity.py."""
+    """`result` of a load cell of the profile `capacity`, see loadgen/capacity.py."""
 
     capacity_rps: Number = None  # the highest rate that meets the SLO, or what is known of it
     capacity_rps_low: Number = None  # 90 % interval; None: no bound on that side

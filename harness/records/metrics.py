@@ -2,7 +2,7 @@
 
 A latency is stored as its mean and percentiles over requests or tokens: ``itl_ms_p99``.
 
-`result` of a load cell is flat: names carry their unit, `load/metrics.py` has the formulas. What there is no data for
+`result` of a load cell is flat: names carry their unit, `loadgen/metrics.py` has formulas. What there is no data for
 is None. {..} is {mean,p50,p90,p95,p99}.
     latencies       ttft_ms_{..}, itl_ms_{..} (pooled), itl_request_ms_{..}, tpot_ms_{..}, e2e_ms_{..}: from the
                     intended send; ttft_from_send_ms_{..}, e2e_from_send_ms_{..}: from the actual one
@@ -27,9 +27,9 @@ is None. {..} is {mean,p50,p90,p95,p99}.
                     draft_acceptance_rate, drafted_share (0 to 1), tokens_per_draft
     peers           vllm_{ttft,tpot,itl,e2el}_ms_{..}, vllm_request_rps, vllm_output_tok_per_s, vllm_total_tok_per_s,
                     vllm_goodput_rps; aiperf_{ttft,itl,request_latency}_ms_{..}, aiperf_request_rps,
-                    aiperf_output_tok_per_s: by their definitions, see load/peers.py
+                    aiperf_output_tok_per_s: by their definitions, see loadgen/peers.py
 
-`result` of a load cell of the profile `capacity` (`load/capacity.py`):
+`result` of a load cell of the profile `capacity` (`loadgen/capacity.py`):
     capacity_rps            the highest rate that meets the SLO, or what is known of it
     capacity_rps_low, capacity_rps_high     90 % interval; None: no bound on that side
     capacity_status         resolved | not_reached (capacity_rps is a lower bound) | below_minimum (capacity_rps_high is

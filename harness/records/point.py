@@ -15,7 +15,7 @@ class LoadPoint(Stored):
     A field added here is planned, stored, read back, named and grouped by, if it is declared with `later`.
     """
 
-    profile: str  # a key of harness.load.PROFILES
+    profile: str  # a key of harness.loadgen.PROFILES
     rate_rps: float | None = None  # offered request rate, the mean where it varies; None where the profile has none
     requests: int = 0  # conversations, where the scenario has several turns
     repeat: int = 0

@@ -10,11 +10,11 @@ import numpy as np
 
 from harness.engines import Deployment, Server
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
-from harness.load.client.requests import make_request
-from harness.load.client.schedule import run_schedule
-from harness.load.client.sse import parse
-from harness.load.client.trace import Asked, ClientFacts
-from harness.load.traffic.arrivals import poisson
+from harness.loadgen.client.requests import make_request
+from harness.loadgen.client.schedule import run_schedule
+from harness.loadgen.client.sse import parse
+from harness.loadgen.client.trace import Asked, ClientFacts
+from harness.loadgen.traffic.arrivals import poisson
 from harness.selftest.needs import Needs
 
 GAP_MS, TTFT_MS, SLOW_GAP_MS = 20.0, 20.0, 500.0
@@ -23,7 +23,7 @@ PROMPT = list(range(100, 356))
 SENT = re.compile(rb'"sent_ns":\s*(\d+)')
 MERGED_SHARE = 0.001
 STAMP_P99_US = 1000.0  # a gap of 20 ms is then known to 5 %, and ITL differences of a few ms are not smeared
-SEND_P99_MS = 10.0  # what load/client_flags.py allows before a point is invalid
+SEND_P99_MS = 10.0  # what loadgen/client_flags.py allows before a point is invalid
 DISPERSION = 0.05
 SECONDS, WINDOW_S = 12.0, 0.25
 STREAMS = (1000, 5000)

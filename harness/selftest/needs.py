@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.config.schema import Config
-from harness.load.traffic.verbatim import mean_lengths
+from harness.loadgen.traffic.verbatim import mean_lengths
 from harness.sweeps.prepare import points_of
 
 

@@ -7,7 +7,7 @@ from harness.config.schema import Config
 from harness.engines import Engine
 from harness.engines.dialect import EVERYTHING, TEXT, TOKEN_IDS
 from harness.engines.limits import Limits
-from harness.load.traffic.verbatim import mean_lengths, sent_as_text
+from harness.loadgen.traffic.verbatim import mean_lengths, sent_as_text
 from harness.records.point import LoadPoint
 
 Points = Mapping[str, Sequence[LoadPoint]]

@@ -52,7 +52,7 @@ def _asked(prepared: Prepared, session: Session, send: bool) -> Asked:
 
 def _send(prepared: Prepared, scenario: str, server: Server) -> None:
     """Send one request. Raises HarnessError."""
-    from harness.load.measure import warm_up
+    from harness.loadgen.measure import warm_up
     from harness.text.tokenizer import load_tokenizer
 
     config = prepared.config

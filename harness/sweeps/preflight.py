@@ -16,7 +16,7 @@ from harness.engines.parallel import gpus_of
 from harness.engines.urls import proxy_of
 from harness.errors import ConfigError
 from harness.gemm.cells import gemm_problems
-from harness.load.traffic.requests import longest_request
+from harness.loadgen.traffic.requests import longest_request
 from harness.machine import host, scratch
 from harness.redaction.masking import mask
 from harness.sweeps import capabilities, checkpoint_problems, judge_problems

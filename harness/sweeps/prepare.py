@@ -20,7 +20,7 @@ from harness.engines.limits import Limits
 from harness.errors import ConfigError
 from harness.gemm.cells import products_left_out
 from harness.hub.commits import DATASET, MODEL, commit_of
-from harness.load import load_points
+from harness.loadgen import load_points
 from harness.records.fields import Facts
 from harness.records.manifest import LeftOut
 from harness.records.point import LoadPoint

@@ -124,7 +124,7 @@ class ServedSession:
         first = next((cell for cell in loads if not self.run.budget.refusal(cell)), None)
         if first is None:
             return
-        from harness.load.measure import warm_up
+        from harness.loadgen.measure import warm_up
 
         config = self.prepared.config
         scenario = config.scenarios[first.scenario_name]

@@ -23,11 +23,11 @@ from harness.config.slo import Slo
 from harness.config.workloads import CapacitySearch
 from harness.engines.simulated.batching import ContinuousBatching, simulate
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
-from harness.load.capacity import Capacity, Probe, make_probe, search
-from harness.load.client.trace import Asked
-from harness.load.samples import Sample
-from harness.load.slo import ALLOWED_SHARE
-from harness.load.traffic.arrivals import poisson
+from harness.loadgen.capacity import Capacity, Probe, make_probe, search
+from harness.loadgen.client.trace import Asked
+from harness.loadgen.samples import Sample
+from harness.loadgen.slo import ALLOWED_SHARE
+from harness.loadgen.traffic.arrivals import poisson
 from harness.records.point import LoadPoint
 
 WITHIN = 0.03

@@ -26,7 +26,7 @@ from harness.compare.outcome import compare_groups
 from harness.compare.sides import Group
 from harness.engines.simulated.batching import ContinuousBatching, simulate
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
-from harness.load.traffic.arrivals import poisson
+from harness.loadgen.traffic.arrivals import poisson
 from harness.records.metrics import PERCENTILES
 from tests.unit.report.synthetic_study import VARIANTS, build, parts
 

@@ -21,7 +21,7 @@ from harness.checkpoints import gguf
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Deployment, engine_class
 from harness.engines.launched import ask_json
-from harness.load.server_metrics import scrape
+from harness.loadgen.server_metrics import scrape
 from harness.sweeps import compose
 
 CONFIG = compose.compose_sweep(["+sweep=gguf", "engine.slots=2", "engine.max_model_len=512"])

@@ -21,7 +21,7 @@ from harness.checkpoints.sources import Directory
 from harness.engines.releases import vllm_release
 from harness.errors import HarnessError
 from harness.gemm.shapes import layers
-from harness.load.traffic.replay import read_trace
+from harness.loadgen.traffic.replay import read_trace
 from harness.text.corpora import load_corpus
 from harness.untrusted import strict_json
 from harness.untrusted.patterns import Pattern

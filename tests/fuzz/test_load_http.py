@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.load.client.http import BadHttp, Framing
-from harness.load.client.spool import Raw, trace
-from harness.load.client.sse import parse
+from harness.loadgen.client.http import BadHttp, Framing
+from harness.loadgen.client.spool import Raw, trace
+from harness.loadgen.client.sse import parse
 from tests.fuzz.budget import examples
 from tests.fuzz.foreign import CUTS, cut, damaged, readable
 

@@ -5,11 +5,11 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.load.client.events import sse_events
-from harness.load.client.oddities import ODDITIES
-from harness.load.client.sse import parse, token_ids
-from harness.load.client.trace import Asked, Trace
-from harness.load.samples import row, sample
+from harness.loadgen.client.events import sse_events
+from harness.loadgen.client.oddities import ODDITIES
+from harness.loadgen.client.sse import parse, token_ids
+from harness.loadgen.client.trace import Asked, Trace
+from harness.loadgen.samples import row, sample
 from tests.fuzz.budget import examples
 from tests.fuzz.foreign import CUTS, JSON, changed, cut, damaged, encoded, readable
 

@@ -12,7 +12,7 @@ from harness.engines.model_list import parse_models
 from harness.engines.urls import redirect_words
 from harness.errors import EngineError
 from harness.hub.waiting import bounded
-from harness.load.server_metrics import COUNTERS, GAUGES, Watched, parse
+from harness.loadgen.server_metrics import COUNTERS, GAUGES, Watched, parse
 from tests.fuzz.budget import examples
 from tests.fuzz.foreign import JSON, NUMBERS, changed, damaged, encoded
 

@@ -43,8 +43,9 @@ def test_every_module_that_is_run_is_a_command():
         for path in modules
         if re.search(r"^def main\(", path.read_text(), re.MULTILINE)
     }
-    assert runnable - {"harness.cli"} == {command.module for command in COMMANDS}
-    assert all(callable(import_module(module).main) for module in [SWEEP, *runnable])
+    commands = {command.module for command in COMMANDS}
+    assert runnable - {"harness.cli"} <= commands
+    assert all(callable(import_module(module).main) for module in [SWEEP, *runnable, *commands])
 
 
 def test_help_is_one_screen_and_imports_nothing_heavy(tmp_path):

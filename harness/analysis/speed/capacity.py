@@ -1,6 +1,6 @@
 """The highest request rate that meets an SLO, what is known of its error, and the ratio of two of them.
 
-Each repeat gives one rate: what its search found (load/capacity.py), or its QPS ladder read for itself. The error is
+Each repeat gives one rate: what its search found (loadgen/capacity.py), or its QPS ladder read for itself. The error is
 that of the logarithm over the repeats, with Student's t (statistics/repeats.py); so the ratio of two capacities, and of
 their geometric means over scenarios, has Welch's interval. Repeats run on one engine start, so what differs from start
 to start is not in it.

@@ -58,7 +58,7 @@ class PointResult:
 
     @property
     def served_rps(self) -> float | None:
-        """Mean over the runs of `served_rps` (load/metrics.py): the rate axis of the figures and of the readings."""
+        """Mean over the runs of `served_rps` (loadgen/metrics.py): the rate axis of the figures and of the readings."""
         rates = self.values("served_rps") or self.values("achieved_rps")
         return sum(rates) / len(rates) if rates else None
 

@@ -141,7 +141,7 @@ def invalid_words(points: Iterable[PointResult]) -> str:
 
 
 def searched(point: PointResult | None) -> Reading | None:
-    """What a capacity search (load/capacity.py) found, over its repeats; None where there was none."""
+    """What a capacity search (loadgen/capacity.py) found, over its repeats; None where there was none."""
     if point is None:
         return None
     if not point.valid:

@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from harness.config.schema import Config
 from harness.config.slo import Given, Slo
-from harness.load.traffic.replay import replayed
-from harness.load.traffic.verbatim import mean_lengths
+from harness.loadgen.traffic.replay import replayed
+from harness.loadgen.traffic.verbatim import mean_lengths
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
 from harness.sweeps.fingerprint import fingerprint
@@ -58,7 +58,7 @@ class Load:
                 )
 
     def measure(self, cell: Cell, bench: Bench) -> Outcome:
-        from harness.load.measure import measure
+        from harness.loadgen.measure import measure
 
         config, name = bench.prepared.config, cell.scenario_name
         return measure(

@@ -17,7 +17,7 @@ from chaos_rows.study import CELLS, FOLDERS, Study, ended, processes, wait_for
 
 SIMULATED = ("engine=simulated", "engine.gap_ms=2", "engine.ttft_ms=5", "engine.stop_grace_s=2",
              "engine.startup_timeout_s=600", "load.request_timeout_s=60", "load.cell_timeout_s=120")  # fmt: skip
-ENGINE, WORKER, WATCHDOG = "simulated.server", "harness.load.client.worker", "engines/watchdog.py"
+ENGINE, WORKER, WATCHDOG = "simulated.server", "harness.loadgen.client.worker", "engines/watchdog.py"
 OURS = "/harness/"  # in a path of a traceback: a signal before our first line ends in Python's own
 HANGS_S = 300.0  # beyond four times what an undisturbed run takes
 GONE_S = 20.0  # for what a killed run started to end by itself

@@ -56,10 +56,10 @@ def _plan(cell: Cell):
 def _traces(cell: Cell, tokens: Path) -> dict:
     """Metrics as measure() computes them; a line a request: its id, and its token times."""
     from harness.engines import Server
-    from harness.load.client.schedule import run_schedule
-    from harness.load.metrics import summarize
-    from harness.load.samples import sample
-    from harness.load.traffic.requests import plan_requests
+    from harness.loadgen.client.schedule import run_schedule
+    from harness.loadgen.metrics import summarize
+    from harness.loadgen.samples import sample
+    from harness.loadgen.traffic.requests import plan_requests
 
     tokenizer, scenario, point, load = _plan(cell)
     server = Server(cell.base_url, cell.model)
@@ -87,7 +87,7 @@ def _traces(cell: Cell, tokens: Path) -> dict:
 
 def _measured(cell: Cell, rows: Path) -> dict:
     from harness.engines import Server
-    from harness.load.measure import measure
+    from harness.loadgen.measure import measure
 
     tokenizer, scenario, point, load = _plan(cell)
     progress = _stall(cell) if cell.stall_s else lambda done, total: None

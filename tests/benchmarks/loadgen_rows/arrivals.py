@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 from table import Row
 
-from harness.load.traffic.arrivals import poisson
+from harness.loadgen.traffic.arrivals import poisson
 from loadgen_rows.alone import OURS, observe
 from loadgen_rows.setup import Setup
 

@@ -15,7 +15,11 @@ TOKENS = 8
 
 
 class LeakyServer(ThreadingHTTPServer):
-    """http://HOST/WAY/v1/...: `WAY` says what happens to a completion; `accepted` counts the right credentials."""
+    """http://HOST/WAY/v1/...: `WAY` says what happens to a completion; `accepted` counts the right credentials.
+
+    After `welcome()`, each way's first completion is a good answer, and its list of models is good until then:
+    preflight is passed, and the session meets the failure.
+    """
 
     daemon_threads = True
     request_queue_size = 64
@@ -23,7 +27,11 @@ class LeakyServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.accepted: dict[str, int] = {}
+        self.answered_once: set[str] | None = None  # ways, after `welcome()`
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def welcome(self) -> None:
+        self.answered_once = set()
 
     def url(self, way: str, userinfo: str = "") -> str:
         return f"http://{userinfo}127.0.0.1:{self.server_port}/{way}"
@@ -42,6 +50,11 @@ class Handler(BaseHTTPRequestHandler):
     @property
     def way(self) -> str:
         return self.path.split("/")[1]
+
+    @property
+    def is_welcome(self) -> bool:
+        answered = self.server.answered_once
+        return answered is not None and self.way not in answered
 
     @property
     def said(self) -> str:
@@ -72,6 +85,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self.path.endswith("/v1/models"):
             return self.answer(404, self.said)
+        if self.is_welcome:
+            return self.answer(200, {"data": [{"id": "m"}]})
         if self.way == "models_401":
             return self.answer(401, {"error": self.said})
         if self.way == "models_garbage":
@@ -84,6 +99,9 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self.authorized():
             return self.answer(401, {"error": f"wrong credentials {self.said}"})
+        if self.server.answered_once is not None and self.is_welcome:
+            self.server.answered_once.add(self.way)
+            return self.stream(body)
         return getattr(self, f"way_{self.way}", self.stream)(body)
 
     def way_s401(self, _body) -> None:

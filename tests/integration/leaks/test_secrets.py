@@ -88,6 +88,11 @@ def test_servers_that_repeat_credentials_in_sixteen_ways(leaky, tiny_model, home
         "mlflow.tracking_uri=sqlite:///mlflow.db",
     )
     env = environment(home)
+    refused = run(command, home, env)
+    assert refused.code == 2 and "preflight found 15 problems" in refused.err, refused.printed
+    assert all(f"variant {name}: " in refused.err for name in WAYS if name != "bf16"), refused.printed
+    clean(home, refused)
+    leaky.welcome()
     first = run(command, home, env)
     assert first.code == 1, first.printed
     assert leaky.accepted["good"] >= 2, "the URL's credentials reach the server"
@@ -210,6 +215,7 @@ def test_a_real_mlflow_server_is_told_no_secret(leaky, tiny_model, home):
         uri = f"mlflow.tracking_uri=http://{MLFLOW_USER}127.0.0.1:{port}"
         words = load(tiny_model, f"engine.base_url={leaky.url('good', URL_USER)}", "variant=[bf16,fp16]", uri,
                      f"+engine.targets.fp16={{base_url: '{leaky.url('s500', TARGET_USER)}'}}")  # fmt: skip
+        leaky.welcome()
         done = run(words, home, environment(home))
         assert f"compare: http://***@127.0.0.1:{port}/" in done.out, done.printed
     finally:

@@ -87,14 +87,14 @@ def test_an_engine_that_dies_printing_its_environment(tiny_model, home):
 
 BUG = """
 import sys
-import harness.load.measure
+import harness.loadgen.measure
 from harness.sweeps.command import main
 from harness.console.output import masked_main
 
 def bug(*arguments):
     raise RuntimeError("POST http://alice:%s@host with " % sys.argv[1] + repr(arguments[0].headers))
 
-harness.load.measure.measure = bug
+harness.loadgen.measure.measure = bug
 if sys.argv[2] == "uncaught":
     import harness.sweeps.sweep
     harness.sweeps.sweep.build_plan = lambda *_: 1 / bug(type("Server", (), {"headers": sys.argv[1]}))

@@ -1,11 +1,11 @@
 """The real client over a few small requests; its books must balance."""
 
 from harness.config.slo import Slo
-from harness.load.client.requests import make_request
-from harness.load.client.schedule import run_schedule
-from harness.load.client.trace import Asked
-from harness.load.metrics import summarize
-from harness.load.samples import sample
+from harness.loadgen.client.requests import make_request
+from harness.loadgen.client.schedule import run_schedule
+from harness.loadgen.client.trace import Asked
+from harness.loadgen.metrics import summarize
+from harness.loadgen.samples import sample
 from harness.records.point import LoadPoint
 
 TOKENS = 6

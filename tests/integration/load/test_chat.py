@@ -9,7 +9,7 @@ from aiohttp import web
 
 from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
-from harness.load.measure import measure
+from harness.loadgen.measure import measure
 from harness.records.point import LoadPoint
 from harness.text.tokenizer import load_tokenizer
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from harness.engines import Server
-from harness.load.client.connections import Clock, Exchange, PlainConnection
-from harness.load.client.sockets import connecting_socket, stamping
-from harness.load.client.spool import Planned
+from harness.loadgen.client.connections import Clock, Exchange, PlainConnection
+from harness.loadgen.client.sockets import connecting_socket, stamping
+from harness.loadgen.client.spool import Planned
 from tests.integration.load.client_run import TOKENS, run
 
 

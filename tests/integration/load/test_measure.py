@@ -8,8 +8,8 @@ import pytest
 from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
-from harness.load import load_points
-from harness.load.measure import measure, warm_up
+from harness.loadgen import load_points
+from harness.loadgen.measure import measure, warm_up
 from harness.records.point import LoadPoint
 
 LOAD = LoadPoints(

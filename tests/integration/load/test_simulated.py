@@ -9,8 +9,8 @@ from harness.config.workloads import CapacitySearch, LoadPoints, Scenario
 from harness.engines import Deployment
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.errors import CellError
-from harness.load import load_points
-from harness.load.measure import measure
+from harness.loadgen import load_points
+from harness.loadgen.measure import measure
 from harness.records.point import LoadPoint
 from harness.selftest.checks import known_server
 

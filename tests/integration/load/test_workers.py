@@ -68,9 +68,9 @@ def test_a_worker_that_dies_is_an_error_of_the_cell(scripted):
 def test_no_worker_outlives_its_parent(scripted):
     program = textwrap.dedent(f"""
         from harness.engines import Server
-        from harness.load.client.schedule import run_schedule
-        from harness.load.client.requests import make_request
-        from harness.load.client.trace import Asked
+        from harness.loadgen.client.schedule import run_schedule
+        from harness.loadgen.client.requests import make_request
+        from harness.loadgen.client.trace import Asked
         server = Server("http://127.0.0.1:{scripted.port}", "tiny")
         requests = [make_request(0, 0.0, "tiny", [1], Asked(1, 1))]
         with run_schedule(server, requests, concurrency=None, request_timeout_s=60, cell_timeout_s=60):
@@ -94,9 +94,9 @@ def test_what_does_not_fit_into_the_temporary_folder_names_it(scripted, tmp_path
         import resource
         from harness.engines import Server
         from harness.errors import DiskFull
-        from harness.load.client.schedule import run_schedule
-        from harness.load.client.requests import make_request
-        from harness.load.client.trace import Asked
+        from harness.loadgen.client.schedule import run_schedule
+        from harness.loadgen.client.requests import make_request
+        from harness.loadgen.client.trace import Asked
         resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
         server = Server("http://127.0.0.1:{scripted.port}", "tiny")
         requests = [make_request(n, 0.0, "tiny", [1], Asked(1, 64)) for n in range(4)]

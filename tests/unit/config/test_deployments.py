@@ -105,7 +105,7 @@ def test_without_scenarios_only_variants_with_scores_of_their_own_are_left():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["deployments.tensor_parallel=[1,2,1]"], "deployments.tensor_parallel: 1 stands there twice"),
+        (["deployments.tensor_parallel=[1,2,1]"], "deployments.tensor_parallel: 1 is there twice"),
         (["deployments.tensor_parallel=[0]"], "deployments.tensor_parallel: 0 must be at least 1"),
         (["deployments.tensor_paralel=[2]"], "unknown key 'deployments.tensor_paralel'; did you mean 'tensor_p"),
         (["deployments.tensor_parallel=2"], "deployments.tensor_parallel: "),

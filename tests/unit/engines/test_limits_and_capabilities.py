@@ -17,11 +17,11 @@ from harness.engines.dialect import LLAMACPP, OPENAI, SGLANG
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.limits import Limits, Meter, Pace, TokenPrice, tokens_of
 from harness.engines.llamacpp import LlamaCpp, LlamaCppConfig
-from harness.load import load_points
-from harness.load.bench import Bench
-from harness.load.client.requests import make_request
-from harness.load.client.trace import Asked, Failure
-from harness.load.samples import Sample
+from harness.loadgen import load_points
+from harness.loadgen.bench import Bench
+from harness.loadgen.client.requests import make_request
+from harness.loadgen.client.trace import Asked, Failure
+from harness.loadgen.samples import Sample
 from harness.records.cell import Cell
 from harness.records.point import LoadPoint
 from harness.sweeps import capabilities

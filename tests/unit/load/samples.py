@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from harness.load.client.trace import Asked
-from harness.load.samples import Sample
+from harness.loadgen.client.trace import Asked
+from harness.loadgen.samples import Sample
 
 
 def made(index, intended_s, sent_s, token_s, *, turn=0, connect_s=0.0, error=None, **changes):

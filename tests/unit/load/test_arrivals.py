@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from harness.config.workloads import LoadPoints
-from harness.load import PROFILES
-from harness.load.traffic.arrivals import ARRIVALS, constant, gamma, poisson, ramp
+from harness.loadgen import PROFILES
+from harness.loadgen.traffic.arrivals import ARRIVALS, constant, gamma, poisson, ramp
 from harness.records.point import LoadPoint
 
 LOAD = LoadPoints()

@@ -7,9 +7,9 @@ import pytest
 
 from harness.config.slo import Slo
 from harness.config.workloads import CapacitySearch
-from harness.load.capacity import Probe, capacity_result, search
-from harness.load.slo import SloReading, Tally
-from harness.load.threshold import design_effect, posterior, target
+from harness.loadgen.capacity import Probe, capacity_result, search
+from harness.loadgen.slo import SloReading, Tally
+from harness.loadgen.threshold import design_effect, posterior, target
 from harness.records.load_result import CapacityResult
 
 SETTINGS = CapacitySearch(probes=8)

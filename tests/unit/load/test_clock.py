@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.load.client import connections
-from harness.load.client.connections import Clock
-from harness.load.client.loop import Loop
+from harness.loadgen.client import connections
+from harness.loadgen.client.connections import Clock
+from harness.loadgen.client.loop import Loop
 
 MS = 1_000_000
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from harness.load.client.http import BadHttp, Framing, Target, body_reads, parse_head
+from harness.loadgen.client.http import BadHttp, Framing, Target, body_reads, parse_head
 
 BODY = b'data: {"a": 1}\n\ndata: 0\r\n\r\n\n\ndata: [DONE]\n\n'
 

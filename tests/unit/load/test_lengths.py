@@ -6,7 +6,7 @@ from scipy import stats
 
 from harness.config.workloads import Scenario, Spread
 from harness.errors import ConfigError
-from harness.load.traffic.lengths import check_shape, draw_lengths
+from harness.loadgen.traffic.lengths import check_shape, draw_lengths
 
 SPREADS = [
     (512, Spread("uniform", 0.5)),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from harness.config.slo import Slo
-from harness.load.client.trace import Asked, Failure, Trace
-from harness.load.metrics import served_rps, summarize, window
-from harness.load.samples import row, sample
+from harness.loadgen.client.trace import Asked, Failure, Trace
+from harness.loadgen.metrics import served_rps, summarize, window
+from harness.loadgen.samples import row, sample
 from harness.records.load_result import LoadResult
 from harness.records.point import LoadPoint
 from tests.unit.load.samples import made, steady_cell

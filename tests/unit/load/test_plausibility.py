@@ -6,12 +6,12 @@ import json
 import pytest
 
 from harness.config.slo import Slo
-from harness.load.client.spool import Raw, trace
-from harness.load.client.sse import parse, token_ids
-from harness.load.client.trace import Asked, Trace
-from harness.load.flags import flags
-from harness.load.metrics import summarize
-from harness.load.samples import sample
+from harness.loadgen.client.spool import Raw, trace
+from harness.loadgen.client.sse import parse, token_ids
+from harness.loadgen.client.trace import Asked, Trace
+from harness.loadgen.flags import flags
+from harness.loadgen.metrics import summarize
+from harness.loadgen.samples import sample
 from harness.records.load_result import LoadResult
 from harness.records.point import LoadPoint
 from tests.unit.load.samples import made

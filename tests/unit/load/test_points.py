@@ -6,14 +6,14 @@ import pytest
 
 from harness.config.workloads import CapacitySearch, LoadPoints, Scenario
 from harness.errors import ConfigError
-from harness.load import PROFILES, derive_seed, load_points, traffic_seed
+from harness.loadgen import PROFILES, derive_seed, load_points, traffic_seed
 from harness.records.point import LoadPoint
 
 CHAT = Scenario(prompt_tokens=512, output_tokens=256)
 
 
 def test_importing_the_room_loads_nothing_heavy():
-    code = "import sys, harness.load; print([m for m in ('numpy', 'aiohttp', 'transformers') if m in sys.modules])"
+    code = "import sys, harness.loadgen; print([m for m in ('numpy', 'aiohttp', 'transformers') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 

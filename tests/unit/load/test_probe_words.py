@@ -2,9 +2,9 @@
 
 import math
 
-from harness.load.capacity import Probe
-from harness.load.probe_words import probe_words
-from harness.load.slo import SloReading
+from harness.loadgen.capacity import Probe
+from harness.loadgen.probe_words import probe_words
+from harness.loadgen.slo import SloReading
 
 
 def probe(rate: float, itl_ms: float, valid: bool = True) -> Probe:

@@ -6,9 +6,9 @@ from tokenizers import Tokenizer, decoders, models, processors
 from transformers import PreTrainedTokenizerFast
 
 from harness.errors import CellError, ConfigError
-from harness.load.traffic.prompts import make_block_prompts, make_prompts, writer
-from harness.load.traffic.replay import Arrival
-from harness.load.traffic.retokenize import count_ids, make_texts
+from harness.loadgen.traffic.prompts import make_block_prompts, make_prompts, writer
+from harness.loadgen.traffic.replay import Arrival
+from harness.loadgen.traffic.retokenize import count_ids, make_texts
 from harness.text.corpora import Corpus, load_corpus
 from harness.text.tokenizer import bos_ids, load_tokenizer
 

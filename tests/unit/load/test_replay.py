@@ -3,7 +3,7 @@ import json
 import pytest
 
 from harness.errors import ConfigError
-from harness.load.traffic.replay import Arrival, digest, read_trace, shared_tokens
+from harness.loadgen.traffic.replay import Arrival, digest, read_trace, shared_tokens
 
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
 2023-11-16 18:15:46.6805900,374,44

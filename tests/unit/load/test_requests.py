@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from harness.load.client.requests import MARK, continue_body, make_request
-from harness.load.client.trace import Asked
+from harness.loadgen.client.requests import MARK, continue_body, make_request
+from harness.loadgen.client.trace import Asked
 
 
 def body(prompt, **options) -> bytes:

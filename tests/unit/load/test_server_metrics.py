@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from harness.engines import Server, metric_names
-from harness.load import server_metrics
-from harness.load.server_metrics import COUNTERS, GAUGES, MAX_SERIES, Watched, between, watch
+from harness.loadgen import server_metrics
+from harness.loadgen.server_metrics import COUNTERS, GAUGES, MAX_SERIES, Watched, between, watch
 from harness.records.load_result import ServerFigures
 
 parse = partial(server_metrics.parse, names=metric_names.KNOWN)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from harness.config.slo import Slo
-from harness.load.client.trace import Failure
-from harness.load.metrics import Window
-from harness.load.slo import judge, percentile
+from harness.loadgen.client.trace import Failure
+from harness.loadgen.metrics import Window
+from harness.loadgen.slo import judge, percentile
 from tests.unit.load.samples import made
 
 SLO = Slo.of(ttft_ms_p99=250.0, itl_ms_p99=120.0)

@@ -3,9 +3,9 @@ import random
 
 import pytest
 
-from harness.load.client.events import sse_events
-from harness.load.client.sse import parse
-from harness.load.client.trace import Failure, Trace
+from harness.loadgen.client.events import sse_events
+from harness.loadgen.client.sse import parse
+from harness.loadgen.client.trace import Failure, Trace
 
 
 def event(text=None, finish=None, usage=None, **extra):

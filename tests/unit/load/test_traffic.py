@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.config.workloads import LoadPoints, Scenario, Spread
-from harness.load import load_points
-from harness.load.client.requests import MARK, continue_body
-from harness.load.traffic.requests import expected_prefix_share, longest_request, plan_requests, warm_up_requests
+from harness.loadgen import load_points
+from harness.loadgen.client.requests import MARK, continue_body
+from harness.loadgen.traffic.requests import expected_prefix_share, longest_request, plan_requests, warm_up_requests
 from harness.records.point import LoadPoint
 
 LOAD = LoadPoints()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from harness.config.slo import Slo
-from harness.load.client.trace import Failure
-from harness.load.flags import flags
-from harness.load.metrics import summarize
+from harness.loadgen.client.trace import Failure
+from harness.loadgen.flags import flags
+from harness.loadgen.metrics import summarize
 from harness.records.load_result import LoadResult
 from harness.records.point import LoadPoint
 from tests.unit.load.samples import made, steady_cell

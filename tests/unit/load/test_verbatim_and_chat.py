@@ -6,9 +6,9 @@ import pytest
 
 from harness.config.workloads import LoadPoints, Scenario
 from harness.errors import ConfigError
-from harness.load import load_points
-from harness.load.traffic.requests import expected_prefix_share, plan_requests, warm_up_requests
-from harness.load.traffic.verbatim import api_of, mean_lengths, repeated
+from harness.loadgen import load_points
+from harness.loadgen.traffic.requests import expected_prefix_share, plan_requests, warm_up_requests
+from harness.loadgen.traffic.verbatim import api_of, mean_lengths, repeated
 from harness.records.point import LoadPoint
 from harness.text.tokenizer import encode
 

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import harness
-from harness.load.client.oddities import ODDITIES
+from harness.loadgen.client.oddities import ODDITIES
 from harness.records.flag import Flag
 from harness.report.flag_catalogue import FLAGS, remedies
 
