@@ -4,8 +4,8 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
-from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING as REQUIRED
 
@@ -106,6 +106,8 @@ def _name(kind: Any) -> str:
         return f"list of {_name(arguments[0])}"
     if origin is dict:
         return f"{_name(arguments[0])} to {_name(arguments[1])}"
+    if origin in (Union, UnionType):
+        return " or ".join(map(_name, arguments))
     if kind in (Any, NoneType):
         return "any"
     return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(kind, str(kind))

@@ -158,7 +158,7 @@ class Config:
     results_dir: str = "results"  # where records are stored: the only source of truth
     reports_dir: str = "reports"  # where reports are written
     cache_dir: str = "~/.cache/harness"  # environments and checkpoints, shared between sweeps
-    dry_run: Any = False  # true: print the plan and what this machine lacks, start nothing; cells: with every cell
+    dry_run: bool | str = False  # true: print the plan and what this machine lacks; cells: every cell too
     fresh: bool = False  # measure every cell again; earlier measurements are kept in cells/.earlier (also --fresh)
     log_level: str = "info"  # debug | info | warning | error
     progress: str = "auto"  # auto | rich | plain

@@ -15,7 +15,7 @@ The result of a second pass is that of the first.
 import re
 import shlex
 from dataclasses import dataclass, fields
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -79,7 +79,8 @@ def prepare_arguments(arguments: list[str], sweeps: list[str]) -> list[str]:
         if setting and setting.key == "sweep":
             _check(setting, parsed.overrides, sweeps)
         if setting and (known := types_of(key := setting.key.replace("-", "_"))):
-            value = setting.value or ("true" if bool in known else "VALUE")
+            is_switch = any(bool in (kind, *get_args(kind)) for kind in known)
+            value = setting.value or ("true" if is_switch else "VALUE")
             raise ConfigError(f"cannot read {flag!r} on the command line; type {key}={value}")
     given = parsed.overrides
     at = next((n for n, argument in enumerate(arguments) if argument in given), len(arguments))
