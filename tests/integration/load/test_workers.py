@@ -117,5 +117,5 @@ def worker_of(scripted, parent: int | None = None) -> int:
     """The one worker that `parent` has, once its first request has come."""
     while not scripted.arrived_s:
         time.sleep(0.005)
-    (worker,) = [child for child in children(parent or os.getpid()) if "load.client.worker" in command_line(child)]
+    (worker,) = [child for child in children(parent or os.getpid()) if "loadgen.client.worker" in command_line(child)]
     return worker

@@ -10,6 +10,7 @@ import pytest
 
 from harness.machine.devices import Device
 from harness.records import Window
+from harness.records.host_facts import Gpu
 from harness.records.load_result import LoadResult
 from harness.telemetry.sampler import sampling
 
@@ -50,7 +51,7 @@ def test_a_driver_that_is_not_loaded_is_no_nvml(standin):
 def test_the_host_facts_of_three_kinds_of_gpu(standin):
     facts, gpus, why = json.loads(standin.run("-c", FACTS).stdout)
     assert why is None and facts["nvml"] == "13.999.01" and gpus == facts["gpus"]
-    first, old, sliced = facts["gpus"]
+    first, old, sliced = map(Gpu.from_json, facts["gpus"])
     assert (first.compute_capability, first.memory_gib, first.driver) == (9.0, 80.0, "999.01")
     assert (first.power_limit_w, first.default_power_limit_w) == (500.0, 700.0)
     assert first.persistence_mode is True and first.clocks_locked is True
@@ -106,15 +107,15 @@ def test_a_process_that_is_not_the_servers_flags_the_cell_from_when_it_came(in_r
         def cell():
             window = Window(time.monotonic(), 0.0, 0.4)
             time.sleep(0.4)
-            return sampler.of_cell(True, window, {"completion_tokens": 10, "prompt_tokens": 10})
+            return sampler.of_cell(True, window, LoadResult(completion_tokens=10, prompt_tokens=10))
 
         alone = cell()
-        assert alone.flags == [] and alone.summary["foreign_processes"] == []
-        assert alone.summary["energy_j_per_output_token"] == pytest.approx(300 * 0.4 / 10, rel=0.02)
+        assert alone.flags == [] and not alone.telemetry.foreign_processes
+        assert alone.telemetry.energy_j_per_output_token == pytest.approx(300 * 0.4 / 10, rel=0.02)
         in_reach.state.write_text(f"pid 0 {server.pid} 70000000000\npid 0 1 5000000000\n")
         shared = cell()
         server.terminate()
-    assert [p["pid"] for p in shared.summary["foreign_processes"]] == [1]
+    assert [p.pid for p in shared.telemetry.foreign_processes] == [1]
     (flag,) = shared.flags
     assert (flag.code, flag.level) == ("gpu_shared", "caution") and "process 1 (" in flag.message
 
@@ -123,8 +124,8 @@ def test_a_gpu_that_falls_off_the_bus_ends_the_telemetry_and_not_the_sweep(in_re
     with sampling((DATA_CENTRE,), interval_s=0.05) as sampler:
         in_reach.state.write_text("lost 0\n")
         time.sleep(0.3)
-        assert sampler.of_cell(True, Window(time.monotonic(), 0.0, 0.1), {}).summary is None
-        assert sampler.of_cell(True, Window(time.monotonic(), 0.0, 0.1), {}).summary is None
+        assert sampler.of_cell(True, Window(time.monotonic(), 0.0, 0.1), LoadResult()).telemetry is None
+        assert sampler.of_cell(True, Window(time.monotonic(), 0.0, 0.1), LoadResult()).telemetry is None
     assert (
         caplog.text.count("no GPU telemetry from here on, or not all of it: the sampler ended: NVML: GPU is lost") == 1
     )
