@@ -13,7 +13,7 @@ from harness.draft.sweep_file import Draft
 from harness.draft.variants import drafted
 from harness.errors import ConfigError, HarnessError
 from harness.machine import host
-from harness.paths import PACKAGE, conf_dir, conf_dirs, conf_files
+from harness.paths import conf_dir, conf_files
 from harness.untrusted.names import check_name
 
 POCKET = "pocket"
@@ -29,7 +29,7 @@ def draft_of(
     base, others = _baseline(found)
     same_model([base, *others])
     sweep = name or (out.stem if out else _slug(base.name))
-    path = out or _home() / "sweep" / f"{sweep}.yaml"
+    path = out or Path("conf").absolute() / "sweep" / f"{sweep}.yaml"
     _check_place(path, sweep, force)
     baseline, *rest = drafted([base, *others], variants())
     chosen = choose([baseline, *rest], engine)
@@ -85,12 +85,6 @@ def _flags(path: Path) -> str:
     folder = path.absolute().parent.parent
     found = (conf_dir(), Path("conf").absolute())
     return "" if folder.resolve() in [each.resolve() for each in found] else f"--config-dir {folder} "
-
-
-def _home() -> Path:
-    """The conf/ that a draft goes to: of the working directory where it has one, or where the project is installed."""
-    first = conf_dirs()[0]
-    return Path("conf").absolute() if first.is_relative_to(PACKAGE) else first
 
 
 def _data(asked: str | None) -> tuple[str | None, str]:
