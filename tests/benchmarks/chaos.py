@@ -5,7 +5,7 @@ Each trial starts a study, does one thing to it (kinds below), and then runs the
     survived     the command run again ends with exit code 0, every cell is measured, nothing hangs and no run prints a
                  traceback
     lost         a stored cell is gone
-    repeated     a cell is measured twice, or a stored record or its rows change
+    repeated     a valid cell is measured twice, or its stored record or rows change
     left behind  processes that still run, or temporary files
 
 Exit code 1 unless every trial survives and the other three are 0. A full disk is a small tmpfs, which takes root to

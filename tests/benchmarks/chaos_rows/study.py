@@ -79,6 +79,12 @@ class Study:
             found[json.loads(record)["cell"]["key"]] = sha256(record + rows).hexdigest()
         return found
 
+    def retried(self) -> set[str]:
+        """The keys of cells that a run measured again because their first record was invalid."""
+        paths = (self.root / "results" / NAME / "cells").glob("*--*/record.json")
+        records = [json.loads(path.read_bytes()) for path in paths]
+        return {one["cell"]["key"] for one in records if "measured_again" in {flag["code"] for flag in one["flags"]}}
+
     def temporary(self) -> list[Path]:
         """Files and folders that only a run may have: temporary, hidden work, records of processes."""
         root = self.root

@@ -218,8 +218,11 @@ def trial(kind: str, seed: int, root: Path, model: Path, typical_s: float) -> Ve
             not reasons,
             [key for key in before if key not in after],
             sorted(
-                {key for key in said if said.count(key) > 1}
-                | {k for k in before if after.get(k, before[k]) != before[k]}
+                (
+                    {key for key in said if said.count(key) > 1}
+                    | {k for k in before if after.get(k, before[k]) != before[k]}
+                )
+                - study.retried()
             ),
             left,
             [*codes, again.returncode],
