@@ -57,6 +57,7 @@ class PerplexityConfig:
 
 class Perplexity(Suite):
     Config = PerplexityConfig
+    per_item = False
     config: PerplexityConfig
 
     def __init__(self, name: str, config: PerplexityConfig):

@@ -31,6 +31,7 @@ class Suite(ABC):
     """A suite asks a server the same questions for every variant and keeps the answer and the score of each item."""
 
     Config: ClassVar[type]  # dataclass of its settings; `kind` names the suite's kind
+    per_item: ClassVar[bool] = True  # False: it scores a text, and its distance to the baseline's is compared
 
     def __init__(self, name: str, config: Any):
         """`name`: its key in the sweep. Raises ConfigError for a setting that cannot be."""

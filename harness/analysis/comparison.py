@@ -169,7 +169,7 @@ def _pair(
         variants={word: _variant(v, word, labels[word]) for word, v in ((A, one), (B, two))},
         suites=suites,
         scenarios=scenarios,
-        margin=margin,
+        decision=replace(a.study.decision, margin=margin),
         seed=a.study.seed,
         published=(),
         command=command,

@@ -100,6 +100,7 @@ def analyse(study: Study) -> Findings:
     capacities = {key: capacity(found, study.scenarios[key[1]].slo) for key, found in points.items()}
     gains = _gains(study, capacities)
     means, slow = speedups(study, points, capacities, gains), emulated(study)
+    texts = text_distances(study)
     return Findings(
         study=study,
         suites=suites,
@@ -107,7 +108,7 @@ def analyse(study: Study) -> Findings:
         win_rates=rates,
         agreements=agreements(study),
         choice_distances=choice_distances(study),
-        text_distances=text_distances(study),
+        text_distances=texts,
         points=points,
         against=against,
         capacities=capacities,
@@ -119,7 +120,7 @@ def analyse(study: Study) -> Findings:
         rungs=rungs(study, points, capacities),
         envelopes={(s, metric): envelope(study, points, s, metric) for s in study.scenarios for metric in METRICS},
         fronts=fronts(study, averages, means),
-        recommendation=recommend(study, suites, rates, means, slow),
+        recommendation=recommend(study, suites, rates, means, slow, texts),
         emulated=slow,
         marks=marks(study, suites, rates),
         flags=flag_groups(study, suites),

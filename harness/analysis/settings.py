@@ -1,4 +1,4 @@
-"""What a sweep says about its report and about no measurement: prices, attribution ladder, latency cut-offs, checks."""
+"""What a sweep says about its report and about no measurement: prices, attribution ladder, checks, what decides."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,6 +53,44 @@ class Checks:
     metrics: tuple[MetricCheck, ...] = ()
     schemes: dict[str, str] = field(default_factory=dict)
     of_each_variant: tuple[str, ...] = ()
+
+
+OBJECTIVES = ("latency", "throughput", "capacity", "size", "cost")
+FORMER_OBJECTIVE = ("capacity", "latency", "throughput")  # of stores without decision.objective
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Upper limits of the distance to the baseline on a text; None: no limit."""
+
+    perplexity_ratio: float | None = None
+    kl_nats: float | None = None
+
+    @property
+    def decides(self) -> bool:
+        return self.perplexity_ratio is not None or self.kl_nats is not None
+
+
+@dataclass(frozen=True)
+class DecisionSettings:
+    """What the recommendation rests on. `suites` None: every suite that is scored item by item."""
+
+    margin: float = 0.01  # non-inferiority margin on recovery
+    suites: tuple[str, ...] | None = None
+    fidelity: Fidelity = Fidelity()
+    objective: tuple[str, ...] = FORMER_OBJECTIVE
+
+
+def read_decision(decision: Mapping[str, Any], margin: float) -> DecisionSettings:
+    """From the manifest's `decision` (config.Decision); `margin`: of a sweep that was stored before it existed."""
+    suites, fidelity = decision.get("suites"), decision.get("fidelity") or {}
+    objective = decision.get("objective") or FORMER_OBJECTIVE
+    return DecisionSettings(
+        margin=float(decision.get("margin", margin)),
+        suites=None if suites is None else tuple(suites),
+        fidelity=Fidelity(fidelity.get("perplexity_ratio"), fidelity.get("kl_nats")),
+        objective=(objective,) if isinstance(objective, str) else tuple(objective),
+    )
 
 
 def read_checks(checks: Mapping[str, Any]) -> Checks:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.analysis.settings import Checks, Settings, read_checks, read_settings
+from harness.analysis.settings import Checks, DecisionSettings, Settings, read_checks, read_decision, read_settings
 from harness.records import Damage
 from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
@@ -99,7 +99,6 @@ class Study:
     variants: dict[str, Variant]
     suites: tuple[str, ...]
     scenarios: dict[str, Scenario]
-    margin: float  # non-inferiority margin on recovery
     seed: int
     published: tuple[Published, ...]
     command: str
@@ -112,9 +111,15 @@ class Study:
     failures: tuple[Failure, ...]
     settings: Settings = field(default_factory=Settings)
     checks: Checks = field(default_factory=Checks)
+    decision: DecisionSettings = field(default_factory=DecisionSettings)
     left_out: tuple[LeftOut, ...] = ()  # not supported on this machine
     spent: tuple[SpentBeside, ...] = ()  # what an endpoint took for no record
     damaged: tuple[Damage, ...] = ()  # stored, and left out
+
+    @property
+    def margin(self) -> float:
+        """The non-inferiority margin on recovery."""
+        return self.decision.margin
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -177,7 +182,6 @@ def build_study(
         variants=manifest.variants,
         suites=manifest.suites,
         scenarios=manifest.scenarios,
-        margin=manifest.margin,
         seed=manifest.seed,
         published=manifest.published,
         command=manifest.command,
@@ -190,6 +194,7 @@ def build_study(
         failures=failed,
         settings=read_settings(manifest.report),
         checks=read_checks(manifest.checks),
+        decision=read_decision(manifest.decision, manifest.margin),
         left_out=manifest.left_out,
         spent=tuple(spent),
         damaged=tuple(damaged),

@@ -110,6 +110,26 @@ class Checks:
 
 
 @dataclass
+class Fidelity:
+    """Limits of the distance to the baseline on the sweep's texts (suites of kind perplexity); null: no limit."""
+
+    perplexity_ratio: float | None = None  # variant / baseline: 1.02 allows 2 % more
+    kl_nats: float | None = None  # mean KL divergence of a token from the baseline's distribution: 0.05
+
+
+@dataclass
+class Decision:
+    """What the recommendation rests on. It changes no measurement: with other values nothing is measured again."""
+
+    suites: list[str] | None = None  # suites that decide; null: every suite scored item by item; []: none
+    margin: float = 0.01  # non-inferiority margin on recovery
+    fidelity: Fidelity = field(default_factory=Fidelity)  # the upper end of the 95 % interval must be below each limit
+    objective: Any = field(  # one or an ordered list of latency, throughput, capacity, size, cost: the first that
+        default_factory=lambda: ["capacity", "latency", "throughput"]  # an acceptable variant improves decides
+    )
+
+
+@dataclass
 class Hardware:
     """What the sweep was written for; preflight compares it with this machine."""
 
@@ -147,10 +167,11 @@ class Config:
     published: list[Published] = field(default_factory=list)  # reference figures
     report: Report = field(default_factory=Report)
     checks: Checks = field(default_factory=Checks)
+    decision: Decision = field(default_factory=Decision)
     hardware: Hardware = field(default_factory=Hardware)
     on_unsupported: str = REFUSE  # variants whose `needs` this machine does not meet: refuse to start | skip them
     rehearsal: Rehearsal = field(default_factory=Rehearsal)
-    margin: float = 0.01  # non-inferiority margin on recovery
+    margin: float | None = None  # former name of decision.margin; still accepted
     noise_runs: int = 1  # the baseline's suites once more: their difference is the noise floor of every other
     concurrency: int = 16  # accuracy requests in flight, the same for every variant
     seed: int = 0  # of items, prompts and arrival times

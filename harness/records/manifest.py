@@ -110,6 +110,7 @@ class Manifest(Stored):
     published: tuple[Published, ...] = ()
     report: dict[str, Any] = field(default_factory=dict)  # analysis/settings.py reads it
     checks: dict[str, Any] = field(default_factory=dict)  # and this
+    decision: dict[str, Any] = field(default_factory=dict)  # and this
     left_out: tuple[LeftOut, ...] = ()  # not supported on this machine
     command: str = ""
     config: dict[str, Any] = field(default_factory=dict)  # resolved, as Hydra composed it

@@ -11,6 +11,7 @@ from typing import ClassVar
 from harness.analysis import Findings, Study
 from harness.analysis.study import Cell
 from harness.report.figures.figures import Figure
+from harness.report.recommendation import Conclusion
 from harness.report.tables.table import Table
 from harness.report.verdicts import Verdict
 
@@ -105,10 +106,10 @@ class Caveat:
 
 @dataclass(frozen=True)
 class FirstScreen(Block):
-    """The recommendation, the variants at a glance, one picture and the caveats: what is read before anything else."""
+    """The conclusion, the variants at a glance, one picture and the caveats: what is read before anything else."""
 
     kind = "first_screen"
-    recommendation: str | None
+    conclusion: Conclusion | None
     table: Table
     drawing: Drawing | None
     caveats: tuple[Caveat, ...]
@@ -117,10 +118,10 @@ class FirstScreen(Block):
 
 @dataclass(frozen=True)
 class Answer(Block):
-    """The recommendation, for the notes, and what is said of each variant; `baseline`: its label."""
+    """The conclusion, for the notes, and what is said of each variant; `baseline`: its label."""
 
     kind = "answer"
-    recommendation: str | None
+    conclusion: Conclusion | None
     verdicts: tuple[Verdict, ...]
     baseline: str
 

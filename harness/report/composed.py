@@ -30,7 +30,7 @@ from harness.report.figures.figures import curve_figure, front_figure
 from harness.report.figures.gains import envelope_figure, ladder_figure
 from harness.report.figures.gemm import gemm_figures
 from harness.report.figures.style import styles
-from harness.report.recommendation import recommendation
+from harness.report.recommendation import conclusion
 from harness.report.tables.accuracy import categories_table
 from harness.report.tables.gemm import layers_table
 from harness.report.tables.glance import glance_table
@@ -65,7 +65,7 @@ PRODUCTS = (
 
 def first_screen(findings: Findings) -> Iterator[Block]:
     caveats = tuple(Caveat(mark.word, mark.reason, _section(mark)) for mark in findings.marks)
-    yield FirstScreen(recommendation(findings), glance_table(findings), _picture(findings), caveats)
+    yield FirstScreen(conclusion(findings), glance_table(findings), _picture(findings), caveats)
 
 
 def _section(mark: Mark) -> str:
@@ -77,7 +77,7 @@ def _picture(findings: Findings) -> Drawing | None:
     """Accuracy against what the recommendation is about, else the first front; without accuracy, the first ladder."""
     study, looks = findings.study, styles(findings.study.variants, findings.study.baseline)
     fronts = [front for front in findings.fronts if len(front.points) > 1]
-    wanted = findings.recommendation.measure if findings.recommendation else None
+    wanted = findings.recommendation.objective if findings.recommendation else None
     for front in sorted(fronts, key=lambda front: front.name != wanted):
         return Drawing(front_figure(findings, looks, front, "first-front", front_table(findings, front)))
     for name in study.scenarios:
@@ -90,7 +90,7 @@ def _picture(findings: Findings) -> Drawing | None:
 
 def answer(findings: Findings) -> Iterator[Block]:
     study = findings.study
-    yield Answer(recommendation(findings), tuple(verdicts(findings)), study.label(study.baseline))
+    yield Answer(conclusion(findings), tuple(verdicts(findings)), study.label(study.baseline))
 
 
 def categories(findings: Findings) -> Iterator[Block]:

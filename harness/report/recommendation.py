@@ -1,110 +1,146 @@
-"""The answer to "which one do I ship?", in one or two sentences."""
+"""The answer to "which one do I ship?": a conclusion of one or two sentences, its evidence, and a command."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from harness.analysis import Findings
-from harness.analysis.decision.recommend import Recommendation, Wanted
-from harness.analysis.statistics.intervals import Estimate
+from harness.analysis.decision.needs import REPEATS, Need
+from harness.analysis.decision.recommend import NONE, RUN_MORE, SHIP, Recommendation
+from harness.analysis.quality.paired import INCONCLUSIVE, REJECTED
 from harness.analysis.validity import simulated
+from harness.report.evidence import evidence, gain_words, listed
 from harness.report.slo_answer import NOT_TRIED, slo_answer
-from harness.report.words import items_needed, times
 
-NOUNS = {"capacity": "capacity at the SLO", "latency": "single-stream latency", "throughput": "throughput"}
 CLAIMS = {
-    "capacity": "serves {} the requests at the SLO",
-    "latency": "answers a single stream {} as fast",
-    "throughput": "gives {} the throughput",
+    "capacity": "serves {gain} the requests of {base} at the SLO",
+    "latency": "answers a single stream {gain} as fast as {base}",
+    "throughput": "gives {gain} the throughput of {base}",
+    "cost": "serves {gain} the tokens of {base} for the same money",
+    "size": "is {gain} smaller than {base}",
 }
-FIDELITY = "or fidelity metrics (suite perplexity)"
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """`headline`: the conclusion. `evidence`: a sentence each. `command`: measures what is lacking, and nothing else
+    that is measured already; None where nothing is lacking, or nothing that can be measured."""
+
+    headline: str
+    evidence: tuple[str, ...] = ()
+    command: str | None = None
+
+    @property
+    def text(self) -> str:
+        run = (f"Run: {self.command}",) if self.command else ()
+        return " ".join([self.headline, *self.evidence, *run])
 
 
 def recommendation(findings: Findings) -> str | None:
+    """Return the conclusion in one line; None for a study that compares nothing."""
+    found = conclusion(findings)
+    return found.text if found else None
+
+
+def conclusion(findings: Findings) -> Conclusion | None:
     """None for a study that compares nothing."""
     found = findings.recommendation
     if found is None:
         return None
-    if not findings.study.suites and (served := slo_answer(findings)):
-        return ("SIMULATED: " if simulated(findings.study) else "") + served
-    said = _ship(findings, found, found.measure) if found.ship and found.measure else _none(findings, found)
-    return ("SIMULATED: " if simulated(findings.study) else "") + said
+    mark = "SIMULATED: " if simulated(findings.study) else ""
+    if not findings.study.suites:
+        none = f"No rate at an SLO: no scenario has an SLO that was searched for or met. {NOT_TRIED}"
+        return Conclusion(mark + (slo_answer(findings) or none))
+    if not any(candidate.criteria for candidate in found.candidates.values()):
+        none = "No recommendation: no suite scored answers item by item, and decision.fidelity has no limit."
+        return Conclusion(mark + none)
+    return Conclusion(
+        mark + HEADLINES[found.outcome](findings, found), evidence(findings, found), _command(findings, found)
+    )
 
 
-def _ship(findings: Findings, found: Recommendation, measure: str) -> str:
+def _ship(findings: Findings, found: Recommendation) -> str:
     first, *others = found.ship
-    label, study = findings.study.label, findings.study
-    claim = CLAIMS[measure].format(times(found.gains[first]))
-    said = f"Ship {label(first)}: it is {_safe(findings, found)}, and {claim}."
+    label = findings.study.label
+    said = f"Ship {label(first)}: it {_claim(findings, found, first)} and keeps {_kept(findings)}."
     if others:
-        rest = _listed([f"{label(name)} ({times(found.gains[name])})" for name in others])
+        rest = listed([f"{label(name)} ({gain_words(findings, found, name)})" for name in others])
         said += f" {rest} {'is' if len(others) == 1 else 'are'} not told apart from it."
-    per_gpu = measure != "latency" and study.gpus_differ
-    return said + (" Per GPU." if per_gpu else "")
+    return said
+
+
+def _run_more(findings: Findings, found: Recommendation) -> str:
+    name = found.promising or ""
+    said = (
+        f"{findings.study.label(name)} looks good: it {_claim(findings, found, name)}. But the evidence is insufficient"
+    )
+    blocked = [need for need in found.needs if need.why]
+    if blocked:
+        return f"{said}, and {listed([need.subject or 'repeats' for need in blocked])} cannot decide."
+    return f"{said}: measure {listed([_needed(need) for need in found.needs])}."
+
+
+def _needed(need: Need) -> str:
+    if need.unit == REPEATS:
+        return f"{need.needed} repeats"
+    all_of_them = need.population is not None and need.needed >= need.population
+    return f"{'all' if all_of_them else f'{need.needed:,}'} {need.unit} of {need.subject}"
 
 
 def _none(findings: Findings, found: Recommendation) -> str:
     label = findings.study.label
-    if not findings.study.suites:
-        return f"No rate at an SLO: no scenario has an SLO that was searched for or met. {NOT_TRIED}"
-    if not found.suites:
-        return "No recommendation: no suite scored answers item by item."
-    if not found.safe:
-        why = "; ".join(f"{label(name)}, {reason}" for name, reason in found.ruled_out.items())
-        said = f"No recommendation: no variant is established as {_bound(findings)} on every suite ({why})."
-        return " ".join([said, *_undecided(findings, found)])
-    safe = _listed([label(name) for name in found.safe])
-    head = f"No recommendation: {safe} {'is' if len(found.safe) == 1 else 'are'} {_safe(findings, found)}"
-    if found.measure is None:
-        slow = [label(name) for name in found.safe if name in findings.emulated]
-        why = f"the kernels of {_listed(slow)} are emulated here" if slow else "no speed was compared"
-        return f"{head}, but {why}."
-    gains = _listed([f"{label(name)} {_gain(gain, name in found.within_search)}" for name, gain in found.gains.items()])
-    return f"{head}, but no gain in {NOUNS[found.measure]} is established: {gains}."
+    if found.acceptable:
+        names = listed([label(name) for name in found.acceptable])
+        verb = "keeps" if len(found.acceptable) == 1 else "keep"
+        return f"No variant qualifies: {names} {verb} {_kept(findings)}, but {_no_gain(findings, found)}."
+    by: dict[str, list[str]] = {}
+    for name, candidate in found.candidates.items():
+        by.setdefault(candidate.status, []).append(label(name))
+    parts = [_status(status, labels) for status, labels in by.items()]
+    return f"No variant qualifies: {'; '.join(parts)}."
 
 
-def _undecided(findings: Findings, found: Recommendation) -> list[str]:
-    """What more items would decide; and the suites that decide nothing at any size they have, with what would."""
-    study = findings.study
-    bases = (findings.suites.get((study.baseline, suite)) for suite in found.suites)
-    guessed = [base.suite for base in bases if base and base.at_chance]
-    wanted = {suite: each for suite, each in found.wanted.items() if suite not in guessed}
-    needed = [_wanted(suite, each) for suite, each in wanted.items() if not _too_small(each)]
-    said = [f"An equivalent variant would need {_listed(needed)}."] if needed else []
-    said += [
-        f"{suite} cannot decide at a {100 * study.margin:g} % margin: an equivalent variant would need "
-        f"{items_needed(each.span)} items, and it has {each.population:,}; "
-        f"use a larger suite, a larger margin, {FIDELITY}."
-        for suite, each in wanted.items()
-        if _too_small(each)
-    ]
-    label = study.label(study.baseline)
-    return said + [
-        f"{suite} cannot decide: {label} is at chance; use an easier suite, {FIDELITY}." for suite in guessed
-    ]
+def _status(status: str, labels: list[str]) -> str:
+    several = len(labels) > 1
+    if status == INCONCLUSIVE:
+        return f"the evidence on {listed(labels)} is insufficient"
+    if status == REJECTED:
+        return f"{listed(labels)} {'exceed' if several else 'exceeds'} the limits"
+    return f"{listed(labels)} {'were' if several else 'was'} not measured on everything that decides"
 
 
-def _too_small(wanted: Wanted) -> bool:
-    """Whether all of the suite's items are fewer than an equivalent variant needs, by the most hopeful estimate."""
-    return wanted.population is not None and (wanted.span[0] or wanted.items) > wanted.population
+def _no_gain(findings: Findings, found: Recommendation) -> str:
+    slow = [name for name in found.acceptable if name in findings.emulated]
+    if found.objective:
+        return f"no gain in {listed([name for name, known in found.gains.items() if known])} is established"
+    if slow:
+        return f"the kernels of {listed([findings.study.label(name) for name in slow])} are emulated here"
+    return f"no {' or '.join(findings.study.decision.objective)} was compared"
 
 
-def _wanted(suite: str, wanted: Wanted) -> str:
-    population = wanted.population
-    lacking = f" (it has {population:,})" if population is not None and wanted.items > population else ""
-    return f"{items_needed(wanted.span)} items of {suite}{lacking}"
+def _claim(findings: Findings, found: Recommendation, name: str) -> str:
+    base = findings.study.label(findings.study.baseline)
+    said = CLAIMS[found.objective or "latency"].format(gain=gain_words(findings, found, name), base=base)
+    return said + (" per GPU" if findings.study.gpus_differ and found.objective in ("capacity", "throughput") else "")
 
 
-def _gain(gain: Estimate, within_search: bool) -> str:
-    if gain.bounded:
-        return times(gain) + (" within one search" if within_search else "")
-    return f"{times(gain)} (n = 1, no CI)"
+def _kept(findings: Findings) -> str:
+    """What the criteria ask for, in the words of a product manager."""
+    study, found = findings.study, findings.recommendation
+    accuracy = f"its accuracy within {100 * study.margin:g} %" if found and found.suites else ""
+    fidelity = "its fidelity within the limits" if study.decision.fidelity.decides else ""
+    return " and ".join(part for part in (accuracy, fidelity) if part)
 
 
-def _safe(findings: Findings, found: Recommendation) -> str:
-    return f"established as {_bound(findings)} on {_listed(list(found.suites))}"
+def _command(findings: Findings, found: Recommendation) -> str | None:
+    """The sweep's command with the settings that are lacking; None where they alone would not decide."""
+    settings = [need.setting for need in found.needs]
+    arguments = shlex.split(findings.study.command)
+    if not settings or not all(settings) or not any(argument.startswith("+sweep=") for argument in arguments):
+        return None
+    changed = {str(setting).partition("=")[0] for setting in settings} | {"fresh", "--fresh", "dry_run"}
+    kept = [argument for argument in arguments if argument.partition("=")[0] not in changed]
+    return shlex.join([*kept, *map(str, settings)])
 
 
-def _bound(findings: Findings) -> str:
-    study = findings.study
-    return f"non-inferior to {study.label(study.baseline)} at a {100 * study.margin:g} % margin"
-
-
-def _listed(names: list[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+HEADLINES: dict[str, Callable[[Findings, Recommendation], str]] = {SHIP: _ship, RUN_MORE: _run_more, NONE: _none}

@@ -27,6 +27,7 @@ from harness.gemm.formats import check_gemm
 from harness.machine import host
 from harness.paths import GROUPS, conf_dir, conf_dirs, conf_files, scenarios_dir
 from harness.redaction.known_secrets import learn_config
+from harness.sweeps.decision_settings import check_decision, rename_margin
 from harness.sweeps.overrides import (
     NULL_BLOCKS,
     PRESENT,
@@ -81,6 +82,7 @@ def typed(composed: DictConfig) -> Config:
                 f"sweep {composed.name}: no model; add model= with a hub id (ORG/NAME), a directory, FILE.gguf or "
                 "pypi:PACKAGE"
             )
+        rename_margin(composed)
         _lengths_of_files(composed.scenarios)
         for group, key in (("variant", "label"), ("suite", "kind"), ("scenario", "prompt_tokens")):
             _drop_unchosen(composed[f"{group}s"], group, key)
@@ -161,8 +163,6 @@ def check(config: Config) -> None:
         raise ConfigError(f"noise_runs={config.noise_runs}: 0 leaves the noise floor out, 1 measures it")
     if config.concurrency < 1:
         raise ConfigError(f"concurrency={config.concurrency}: at least one request must be in flight")
-    if not 0 <= config.margin < 1:
-        raise ConfigError(f"margin={config.margin} is a share of the baseline's score: at least 0, below 1")
     if config.progress not in ("auto", "rich", "plain"):
         raise ConfigError(f"progress={config.progress!r}{did_you_mean(config.progress, ['auto', 'rich', 'plain'])}")
     if config.on_unsupported not in (REFUSE, SKIP):
@@ -177,6 +177,7 @@ def check(config: Config) -> None:
     if judged and not config.judge:
         raise ConfigError(f"suite {judged[0]} needs a judge: set judge.model or judge.base_url, or leave the suite out")
     check_report(config, options("variant"))
+    check_decision(config, options("suite"))
     check_published(config, options)
     check_checks(config, options)
     for name, scenario in config.scenarios.items():

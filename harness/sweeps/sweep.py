@@ -124,10 +124,11 @@ def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: 
             )
             for name, scenario in config.scenarios.items()
         },
-        margin=config.margin,
+        margin=config.decision.margin,
         published=tuple(Published(**asdict(entry)) for entry in config.published),
         report=asdict(config.report),
         checks=asdict(config.checks),
+        decision=asdict(config.decision),
         left_out=prepared.left_out,
         command=shlex.join(["python", "-m", "harness", *map(mask, argv[1:])]),
         config=composed,
@@ -192,7 +193,7 @@ def _report(store: Store, config: Config, out: Path) -> tuple[Path | None, str |
     from harness.analysis.load_study import load_study
     from harness.report import write_report
     from harness.report.console import print_table
-    from harness.report.recommendation import recommendation
+    from harness.report.recommendation import conclusion
     from harness.report.tables.checks import checks_summary, checks_table
     from harness.report.tables.slo import slo_table
 
@@ -210,8 +211,9 @@ def _report(store: Store, config: Config, out: Path) -> tuple[Path | None, str |
         print_table(checks_table(findings), checks_summary(findings, results))
     if (rates := slo_table(findings)).rows:
         print_table(rates)
-    if answer := recommendation(findings):
-        print(f"\n{answer}")
+    if answer := conclusion(findings):
+        run = [f"Run: {answer.command}"] if answer.command else []
+        print("", answer.headline, *(f"  {sentence}" for sentence in answer.evidence), *run, sep="\n")
     compare = None
     if config.mlflow.enabled:
         from harness.tracking import track

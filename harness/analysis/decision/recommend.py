@@ -1,119 +1,105 @@
-"""Which variant to ship: from the verdicts and gains that the study has, one answer, and None where it has none.
+"""Which variant to ship: one of three outcomes, from what the study has measured and `decision` of its configuration.
 
-1. Accuracy. A variant is safe when its non-inferiority to the baseline, at the sweep's margin, is established on every
-   suite that is scored item by item, and the baseline is not at chance there: of two models that guess, one is as good
-   as the other. To claim all of them each is tested at full level: an intersection-union test needs no
-   correction (R. L. Berger 1982, Technometrics 24, 295). A win rate whose interval is below one half, or a
-   suite that has no valid comparison, rules a variant out.
-2. Speed, among the safe ones: the first of capacity at the SLO, single-stream latency and throughput that the study
-   has. A gain counts when its whole interval is above 1 and rests on repeats: one run, or one search, does not show
-   how runs differ. Kernels that are emulated here have none. Where numbers of GPUs differ, capacity and throughput
-   are per GPU.
-   A variant's other deployments have its accuracy and their own speeds; the baseline's are no candidates.
-3. The largest gain is shipped. Others whose interval reaches into its own are not told apart from it: that they share
-   the baseline's error makes this cautious. The choice among variants is not corrected for their number.
+1. Accuracy. A variant is acceptable when every criterion is established (criteria.py): non-inferior to the baseline at
+   `decision.margin` on the deciding suites, and within the limits of `decision.fidelity`; corrected by Holm for the
+   sweep's variants. A variant's other deployments have its accuracy and their own speeds; the baseline's are no
+   candidates.
+2. Gain. The first objective of `decision.objective` on which an acceptable variant is established as better than the
+   baseline decides (objective.py); corrected by Holm for variants and objectives. The largest gain is shipped. Others
+   whose interval reaches into its own are not told apart from it: that they share the baseline's error makes this
+   cautious.
+
+Each step is wrong with a probability of at most 2.5 %, so that SHIP names a variant that is not acceptable, or not
+better than the baseline, in at most 5 % of studies (docs/accuracy.md; tests/benchmarks/recommendation.py).
+
+RUN_MORE: a variant looks good, which means that nothing rejects it, every estimate keeps its limit, and it gains; what
+is lacking is evidence, and `needs` says which (needs.py). NONE: no variant qualifies.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.analysis.decision.pareto import per_gpu
+from harness.analysis.decision.criteria import Candidate, candidates, deciding
+from harness.analysis.decision.needs import Need, needs_of_criteria, needs_of_gains
+from harness.analysis.decision.objective import Gains, best, objective_gains
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.judge import WinRate
 from harness.analysis.quality.paired import ESTABLISHED, INCONCLUSIVE
+from harness.analysis.quality.texts import TextDistance
 from harness.analysis.speed.speedups import Speedups
-from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
 
-MEASURES = ("capacity", "latency", "throughput")
-
-
-@dataclass(frozen=True, order=True)
-class Wanted:
-    """`items` that would show an equal variant, for the one that disagrees most; `population`: those of the suite."""
-
-    items: int
-    population: int | None  # None: not known
-    span: tuple[int, int] = (0, 0)  # `items` by the lowest and the highest share of disagreements that fits the data
+SHIP, RUN_MORE, NONE = "ship", "run_more", "none"
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """`ship`: the largest significant gain first, then those not told apart from it; empty: no recommendation."""
+    """`ship`: the largest established gain first, then those not told apart from it; empty unless SHIP."""
 
+    outcome: str  # SHIP | RUN_MORE | NONE
     ship: tuple[str, ...]
-    safe: tuple[str, ...]  # non-inferior on every suite, in the sweep's order; without their other deployments
-    suites: tuple[str, ...]  # the suites that this rests on
-    measure: str | None  # of MEASURES: what the gains are of; None: no safe variant has a speed to compare
-    gains: dict[str, Estimate]  # of the safe variants, and their deployments, that have the measure
-    ruled_out: dict[str, str]  # the other variants, and why: "gsm8k: inconclusive"
-    wanted: dict[str, Wanted] = field(default_factory=dict)  # by suite
-    within_search: tuple[str, ...] = ()  # of `gains`: capacities of single searches
+    promising: str | None  # RUN_MORE: the variant that looks good
+    objective: str | None  # on which `ship`, or `promising`, gains; NONE: the first one that has gains
+    candidates: dict[str, Candidate]  # the forms of the model, in the sweep's order
+    suites: tuple[str, ...]  # the suites that decide
+    gains: Gains  # of the acceptable variants and their deployments; RUN_MORE: of `promising` too
+    needs: tuple[Need, ...] = field(default=())  # what would decide
+
+    @property
+    def acceptable(self) -> tuple[str, ...]:
+        """The forms that meet every criterion, without their other deployments."""
+        return tuple(name for name, found in self.candidates.items() if found.status == ESTABLISHED)
 
 
 def recommend(
     study: Study,
-    suites: dict[tuple[str, str], SuiteResult],
-    win_rates: dict[tuple[str, str], WinRate],
-    speedups: dict[str, Speedups],
+    suites: Mapping[tuple[str, str], SuiteResult],
+    win_rates: Mapping[tuple[str, str], WinRate],
+    speedups: Mapping[str, Speedups],
     emulated: tuple[str, ...],
+    texts: Mapping[tuple[str, str], TextDistance],
 ) -> Recommendation | None:
     """None for a study that compares no other form of the model, or serves nothing."""
     if not study.forms or not (study.suites or study.scenarios):
         return None
-    scored = tuple(suite for suite in study.suites if any(key[1] == suite for key in suites))
-    ruled_out = {name: why for name in study.forms if (why := _unsafe(study.baseline, name, scored, suites, win_rates))}
-    safe = tuple(name for name in study.forms if name not in ruled_out)
-    of = {name: study.variants[name].accuracy_of or name for name in study.compared}
-    able = [name for name in study.compared if of[name] in safe and name not in emulated]
-    measure = next((m for m in MEASURES if any(_gain(study, speedups, name, m) for name in able)), None)
-    found = {name: _gain(study, speedups, name, measure) for name in able} if measure else {}
-    gains = {name: gain for name, gain in found.items() if gain is not None}
-    single = tuple(n for n in gains if measure == "capacity" and speedups[n].capacity_within_search)
-    best = _best({name: gain for name, gain in gains.items() if name not in single})
-    return Recommendation(best, safe, scored, measure, gains, ruled_out, _wanted(list(ruled_out), suites), single)
+    found = candidates(study, suites, win_rates, texts)
+    chosen = deciding(study, suites)
+
+    def gains_of(statuses: tuple[str, ...]) -> Gains:
+        """The gains of the forms with these statuses, and of their deployments."""
+        able = [name for name in study.compared if _accuracy(study, found, name) in statuses]
+        return objective_gains(study, speedups, able, emulated)
+
+    gains = gains_of((ESTABLISHED,))
+    for objective, known in gains.items():
+        if ship := best(known):
+            return Recommendation(SHIP, ship, None, objective, found, chosen, gains)
+    if picked := _promising(study, found, gains_of((ESTABLISHED, INCONCLUSIVE))):
+        objective, name, gains = picked
+        needs = needs_of_criteria(study, found, suites, [study.variants[name].accuracy_of or name])
+        needs += needs_of_gains(gains[objective][name], len(found)) if objective else ()
+        return Recommendation(RUN_MORE, (), name, objective, found, chosen, gains, needs)
+    first = next((objective for objective, known in gains.items() if known), None)
+    undecided = [name for name, one in found.items() if one.status == INCONCLUSIVE]
+    needs = needs_of_criteria(study, found, suites, undecided)
+    return Recommendation(NONE, (), None, first, found, chosen, gains, needs)
 
 
-def _wanted(names: list[str], suites: dict[tuple[str, str], SuiteResult]) -> dict[str, Wanted]:
-    """Return the items that are lacking, by suite on which something is inconclusive for want of items."""
-    found: dict[str, Wanted] = {}
-    for (name, suite), result in suites.items():
-        c = result.comparison
-        if name in names and c and c.verdict == INCONCLUSIVE and (items := c.items_to_show or 0) > result.items:
-            wanted = Wanted(items, result.population, c.items_range or (items, items))
-            found[suite] = max(found.get(suite, Wanted(0, 0)), wanted)
-    return found
+def _accuracy(study: Study, found: Mapping[str, Candidate], name: str) -> str | None:
+    """The status of the form whose scores a variant has; None for the baseline's deployments."""
+    own = found.get(study.variants[name].accuracy_of or name)
+    return own.status if own else None
 
 
-def _unsafe(baseline: str, name: str, scored: tuple[str, ...], suites: dict, win_rates: dict) -> str | None:
-    if not scored:
-        return "no suite is scored"
-    for suite in scored:
-        result = suites.get((name, suite))
-        if result is None or result.comparison is None:
-            return f"{suite}: {result.not_compared if result and result.not_compared else 'not measured'}"
-        if result.comparison.verdict != ESTABLISHED:
-            return f"{suite}: {result.comparison.verdict or 'the baseline scored nothing'}"
-        if (base := suites.get((baseline, suite))) and base.at_chance:
-            return f"{suite}: the baseline is at chance"
-    for (variant, suite), rate in win_rates.items():
-        if variant == name and rate.win_rate and rate.win_rate.high is not None and rate.win_rate.high < 0.5:
-            return f"{suite}: loses"
+def _promising(study: Study, found: Mapping[str, Candidate], gains: Gains) -> tuple[str, str, Gains] | None:
+    """(objective, variant, gains): the largest gain, by its value, of what meets every limit by its value."""
+    for objective, known in gains.items():
+        able = {
+            name: gain.estimate.value
+            for name, gain in known.items()
+            if gain.estimate.value > 1 and (one := found[study.variants[name].accuracy_of or name])
+            and (one.status == ESTABLISHED or one.promising)
+        }  # fmt: skip
+        if able:
+            return objective, max(able, key=lambda name: able[name]), gains
     return None
-
-
-def _gain(study: Study, speedups: dict[str, Speedups], name: str, measure: str) -> Estimate | None:
-    found = speedups.get(name)
-    gain = getattr(found, measure) if found else None
-    return gain if gain is None or measure == "latency" else per_gpu(study, name, gain)
-
-
-def _best(gains: dict[str, Estimate]) -> tuple[str, ...]:
-    """Significant gains, the largest first, and those whose interval reaches into the largest one's."""
-    shown = {name: gain for name, gain in gains.items() if gain.low is not None and gain.low > 1}
-    ranked = sorted(shown, key=lambda name: -shown[name].value)
-    return tuple(name for name in ranked if _reaches(shown[name], shown[ranked[0]]))
-
-
-def _reaches(gain: Estimate, largest: Estimate) -> bool:
-    """Whether the interval of a gain ends inside or above that of the largest one."""
-    return gain.high is None or largest.low is None or gain.high >= largest.low

@@ -36,6 +36,7 @@ class Gain:
     estimate: Estimate
     at_least: bool = False
     within_search: bool = False
+    repeats: int = 1  # of the side that has fewer
 
 
 def capacity(points: tuple[PointResult, ...], slo: dict[str, float]) -> Reading:
@@ -113,7 +114,8 @@ def mean_gain(bases: Sequence[Reading], own: Sequence[Reading]) -> Gain:
     above, below = (per_repeat([dict(reading.rates) for reading in side]) for side in (own, bases))
     within = tuple(sum(reading.within for reading in side) / len(side) ** 2 for side in (own, bases))
     ratio = log_ratio_interval(above, below, (within[0], within[1]))
-    return Gain(ratio, within_search=ratio.bounded and min(len(above), len(below)) == 1)
+    fewest = min(len(above), len(below))
+    return Gain(ratio, within_search=ratio.bounded and fewest == 1, repeats=fewest)
 
 
 def ratio_bounds(base: Reading, own: Reading) -> tuple[float | None, float | None]:

@@ -136,6 +136,11 @@ def mean_ratio(numerators: Sequence[PointResult], denominators: Sequence[PointRe
     return log_ratio_interval(above, below) if above and below else None
 
 
+def fewest_repeats(one: Sequence[PointResult], other: Sequence[PointResult], metric: str) -> int:
+    """Return how many values `mean_ratio` has of the side that has fewer."""
+    return min(len(per_repeat([by_repeat(point, metric) for point in side])) for side in (one, other))
+
+
 def by_repeat(point: PointResult, metric: str) -> dict[int, float]:
     """The metric of each repeat that has it."""
     return {run.cell.repeat: float(run.metrics[metric]) for run in point.runs if metric in run.metrics}

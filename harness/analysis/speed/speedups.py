@@ -3,10 +3,11 @@
 A repeat gives one value, its geometric mean over the scenarios; intervals are Welch's over the repeats.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from harness.analysis.speed.capacity import Gain, mean_gain
-from harness.analysis.speed.performance import PointResult, Points, at, comparable, mean_ratio
+from harness.analysis.speed.performance import PointResult, Points, at, comparable, fewest_repeats, mean_ratio
 from harness.analysis.speed.readings import Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
@@ -21,6 +22,7 @@ class Speedups:
     capacity: Estimate | None  # highest request rate at the SLO, over `capacity_scenarios`
     capacity_scenarios: tuple[str, ...] = ()  # the scenarios that have the ratio for every variant
     capacity_within_search: bool = False  # its interval is that of single searches: how these differ is not in it
+    repeats: Mapping[str, int] = field(default_factory=dict)  # by latency, throughput, capacity: of the side with fewer
 
 
 def speedups(
@@ -36,11 +38,14 @@ def speedups(
         exact = bool(shared) and all(_exact(gains.get((name, scenario))) for scenario in shared)
         sides = ([capacities[variant, scenario] for scenario in shared] for variant in (study.baseline, name))
         capacity = mean_gain(*sides) if exact else None
-        latency, throughput = _mean_latency(study, points, name), _mean_throughput(study, points, name)
+        latency, single = _mean_latency(study, points, name)
+        throughput, at_once = _mean_throughput(study, points, name)
+        repeats = {"latency": single, "throughput": at_once}
         if capacity is None:
-            found[name] = Speedups(latency, throughput, None)
+            found[name] = Speedups(latency, throughput, None, repeats=repeats)
         else:
-            found[name] = Speedups(latency, throughput, capacity.estimate, shared, capacity.within_search)
+            repeats["capacity"] = capacity.repeats
+            found[name] = Speedups(latency, throughput, capacity.estimate, shared, capacity.within_search, repeats)
     return found
 
 
@@ -55,14 +60,16 @@ def _exact(gain: Gain | None) -> Estimate | None:
     return None if gain is None or gain.at_least else gain.estimate
 
 
-def _mean_latency(study: Study, points: Points, name: str) -> Estimate | None:
+def _mean_latency(study: Study, points: Points, name: str) -> tuple[Estimate | None, int]:
+    """(the gain, the repeats that it rests on)."""
     sides = _sides(study, points, name, "single_stream", "e2e_ms_p50")
-    return mean_ratio(sides[0], sides[1], "e2e_ms_p50") if sides else None
+    return (mean_ratio(*sides, "e2e_ms_p50"), fewest_repeats(*sides, "e2e_ms_p50")) if sides else (None, 0)
 
 
-def _mean_throughput(study: Study, points: Points, name: str) -> Estimate | None:
+def _mean_throughput(study: Study, points: Points, name: str) -> tuple[Estimate | None, int]:
     sides = _sides(study, points, name, "throughput", "output_tok_per_s")
-    return mean_ratio(sides[1], sides[0], "output_tok_per_s") if sides else None
+    metric = "output_tok_per_s"
+    return (mean_ratio(sides[1], sides[0], metric), fewest_repeats(*sides, metric)) if sides else (None, 0)
 
 
 def _sides(

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import scipy  # imports scipy.stats when it is first used: only fractional scores need it, and it takes 0.7 s
-from scipy.special import betaincinv, ndtr, ndtri
+from scipy.special import betaincinv, ndtr, ndtri, stdtr, stdtrit
 
-from harness.analysis.statistics.intervals import CONFIDENCE, fair_coin_cdf, pseudo_items
+from harness.analysis.statistics.intervals import CONFIDENCE, Estimate, fair_coin_cdf, pseudo_items
 
 ALPHA, POWER = 1 - CONFIDENCE, 0.8
 _Z = ndtri(1 - ALPHA / 2)
@@ -54,6 +54,31 @@ def holm(
         highest = max(highest, left * weighted)
         adjusted[name] = min(1.0, highest)
     return adjusted
+
+
+def one_sided_p(
+    estimate: Estimate, limit: float, above: bool, freedom: float = math.inf, on_log: bool = False
+) -> float | None:
+    """Return the one-sided p that a quantity is not above (`above`) or not below `limit`, from its 95 % interval.
+
+    At most 2.5 % exactly where the whole interval is on the wanted side. Elsewhere the end that faces the limit is
+    taken as t.975 standard errors from the value: p = T(-distance / error), T Student's with `freedom` degrees (inf:
+    normal), on the logarithm for ratios of positive quantities. None without that end.
+    """
+    end = estimate.low if above else estimate.high
+    if end is None or (on_log and end <= 0):
+        return None
+    value, end, limit = (math.log(x) if on_log else x for x in (estimate.value, end, limit))
+    distance = value - limit if above else limit - value
+    error = abs(value - end) / quantile(1 - ALPHA / 2, freedom)
+    if error == 0:
+        return 0.0 if distance > 0 else 1.0
+    return float(ndtr(-distance / error) if math.isinf(freedom) else stdtr(freedom, -distance / error))
+
+
+def quantile(share: float, freedom: float = math.inf) -> float:
+    """Return the quantile of Student's t; `freedom` inf: the normal distribution's."""
+    return float(ndtri(share) if math.isinf(freedom) else stdtrit(freedom, share))
 
 
 def minimum_detectable(standard_error: float) -> float:

@@ -19,6 +19,7 @@ from harness.report.files.summary_entries import (
     average_entry,
     capacity_entry,
     cutoff_entry,
+    decision_entry,
     energy_entry,
     estimate_entry,
     fastest_entry,
@@ -29,7 +30,7 @@ from harness.report.files.summary_entries import (
 )
 from harness.report.verdicts import verdicts
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 def summary_json(findings: Findings) -> str:
@@ -71,6 +72,7 @@ def summary(findings: Findings) -> Json:
         },
         "checks": [asdict(result) for result in check_results(findings)],
         "left_out": [asdict(entry) for entry in study.left_out],
+        "decision": decision_entry(study.decision),
         "recommendation": recommendation_entry(findings),
         "suites": [suite_entry(findings, result) for result in findings.suites.values()],
         "win_rates": [

@@ -1,28 +1,73 @@
 """Entries of summary.json: one object each, of estimates, capacities, suites and the rest of the findings."""
 
+from dataclasses import asdict
+
 from harness.analysis import Findings
+from harness.analysis.decision.criteria import Candidate
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.paired import MCNEMAR
+from harness.analysis.settings import DecisionSettings
 from harness.analysis.speed.capacity import estimate
 from harness.analysis.speed.cutoffs import Envelope
 from harness.analysis.speed.energy import Energy
 from harness.analysis.speed.speedups import Speedups
 from harness.analysis.statistics.intervals import Estimate
 from harness.records.fields import Json
-from harness.report.recommendation import recommendation
+from harness.report.recommendation import conclusion
 
 
 def recommendation_entry(findings: Findings) -> Json | None:
     if (found := findings.recommendation) is None:
         return None
+    said = conclusion(findings)
     return {
-        "text": recommendation(findings),
+        "text": said.text if said else None,
+        "outcome": found.outcome,
         "ship": list(found.ship),
-        "safe": list(found.safe),
+        "promising": found.promising,
+        "acceptable": list(found.acceptable),
         "suites": list(found.suites),
-        "measure": found.measure,
-        "gains": {name: estimate_entry(gain) for name, gain in found.gains.items()},
-        "ruled_out": found.ruled_out,
+        "objective": found.objective,
+        "headline": said.headline if said else None,
+        "evidence": list(said.evidence) if said else [],
+        "command": said.command if said else None,
+        "candidates": {name: _candidate_entry(one) for name, one in found.candidates.items()},
+        "gains": {
+            objective: {
+                name: {"gain": estimate_entry(gain.estimate), "established": gain.established}
+                | {"p": gain.p, "p_holm": gain.p_holm, "within_search": gain.within_search}
+                for name, gain in known.items()
+            }
+            for objective, known in found.gains.items()
+        },
+        "needs": [
+            {"suite": need.subject or None, "unit": need.unit, "measured": need.measured, "needed": need.needed}
+            | {"population": need.population, "setting": need.setting, "blocked": need.why}
+            for need in found.needs
+        ],
+    }
+
+
+def _candidate_entry(candidate: Candidate) -> Json:
+    return {
+        "status": candidate.status,
+        "p": candidate.p,
+        "p_holm": candidate.p_holm,
+        "criteria": [
+            {"kind": c.kind, "suite": c.suite, "limit": c.limit, "status": c.status, "reason": c.reason, "p": c.p}
+            | {"estimate": estimate_entry(c.estimate), "measured": c.measured}
+            for c in candidate.criteria
+        ],
+    }
+
+
+def decision_entry(decision: DecisionSettings) -> Json:
+    """`decision` of the sweep's configuration."""
+    return {
+        "suites": None if decision.suites is None else list(decision.suites),
+        "margin": decision.margin,
+        "fidelity": asdict(decision.fidelity),
+        "objective": list(decision.objective),
     }
 
 
