@@ -4,7 +4,7 @@ from harness.compare.outcome import Outcome, Pair
 from harness.report.tables import comparison as tables
 from harness.report.tables.gates import gates_table
 from harness.report.tables.table import Table, Td
-from harness.report.verdicts import verdicts
+from harness.report.verdicts import remarks, verdicts
 from harness.untrusted.visible import visible
 
 COLOURS = {"good": "\033[32m", "bad": "\033[31m", "warn": "\033[33m"}
@@ -21,7 +21,8 @@ def comparison_text(pair: Pair, outcome: Outcome, colour: bool) -> str:
     else:
         parts.append("Nothing that was recorded differs between A and B.")
     if comparison.serves:
-        parts.append(plain("\n".join(verdict.text for verdict in verdicts(comparison.findings))))
+        verdict_of = verdicts(comparison.findings)
+        parts.append(plain("\n".join([*(verdict.bare for verdict in verdict_of), *remarks(verdict_of)])))
     shown = [tables.accuracy_table(comparison), tables.load_table(comparison), tables.capacity_table(comparison)]
     shown.append(tables.products_table(comparison))
     parts += [table_text(t, colour, notes=t.title != "Load points") for t in shown if t.rows]

@@ -118,12 +118,13 @@ class FirstScreen(Block):
 
 @dataclass(frozen=True)
 class Answer(Block):
-    """The conclusion, for the notes, and what is said of each variant; `baseline`: its label."""
+    """The conclusion, for the notes, and what is said of each variant; `baseline`: its label; `remarks`: of all."""
 
     kind = "answer"
     conclusion: Conclusion | None
     verdicts: tuple[Verdict, ...]
     baseline: str
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

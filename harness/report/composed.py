@@ -39,7 +39,7 @@ from harness.report.tables.performance import front_table, ladder_table
 from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
 from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
-from harness.report.verdicts import verdicts
+from harness.report.verdicts import remarks, verdicts
 from harness.report.words import slo
 from harness.untrusted.names import file_name
 
@@ -90,7 +90,8 @@ def _picture(findings: Findings) -> Drawing | None:
 
 def answer(findings: Findings) -> Iterator[Block]:
     study = findings.study
-    yield Answer(conclusion(findings), tuple(verdicts(findings)), study.label(study.baseline))
+    said = tuple(verdicts(findings))
+    yield Answer(conclusion(findings), said, study.label(study.baseline), remarks(said))
 
 
 def categories(findings: Findings) -> Iterator[Block]:

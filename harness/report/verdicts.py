@@ -1,9 +1,11 @@
 """What a report says of each variant: accuracy and speed in one sentence, then what an engineer asks next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis import Findings
 from harness.analysis.speed.capacity import Gain
+from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.validity import simulated
 from harness.report.non_inferiority import difference_words, verdict_words
 from harness.report.words import WITHIN, capacity_gain, percent, plural, slo, slo_ratio, times, told
@@ -11,16 +13,31 @@ from harness.report.words import WITHIN, capacity_gain, percent, plural, slo, sl
 
 @dataclass(frozen=True)
 class Verdict:
-    """`headline`: accuracy and speed in one sentence; `detail`: what an engineer asks next."""
+    """`headline`: accuracy and speed in one sentence; `detail`: what an engineer asks next. Where several are shown
+    together, `remarks` are said once beside them; `text` may be quoted without the page around it."""
 
     variant: str
     headline: str
     detail: str
-    mark: str = ""  # before a sentence wherever it is shown: it may be quoted without the page around it
+    mark: str = ""
+    one_run: bool = False  # a ratio has no interval, for want of repeats
+
+    @property
+    def bare(self) -> str:
+        return f"{self.headline} {self.detail}".strip()
 
     @property
     def text(self) -> str:
-        return f"{self.mark}{self.headline} {self.detail}".strip()
+        return f"{self.mark}{self.bare}{' ' + ONE_RUN if self.one_run else ''}"
+
+
+ONE_RUN = "Ratios without an interval are of one run each (n = 1, no CI)."
+
+
+def remarks(shown: Sequence[Verdict]) -> tuple[str, ...]:
+    """What holds for several verdicts, once: that an engine was simulated, that ratios are of one run."""
+    simulated_words = ("SIMULATED: no model was measured.",) if any(verdict.mark for verdict in shown) else ()
+    return (*simulated_words, *((ONE_RUN,) if any(verdict.one_run for verdict in shown) else ()))
 
 
 def verdicts(findings: Findings) -> list[Verdict]:
@@ -54,7 +71,9 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
         detail.append("The products of its kernel are wrong here: their speed is not given.")
     if speeds and name in findings.emulated:
         detail.append("Its kernels are emulated here: these speeds are not representative of hardware that has them.")
-    return Verdict(name, headline, " ".join(text for text in detail if text), mark)
+    gains = (findings.latency.get(name), findings.throughput.get(name), findings.speedups[name].capacity)
+    one_run = any(gain is not None and not gain.bounded for gain in gains)
+    return Verdict(name, headline, " ".join(text for text in detail if text), mark, one_run)
 
 
 def _kept(findings: Findings, name: str) -> str:
@@ -94,12 +113,12 @@ def _wins(findings: Findings, name: str) -> list[str]:
 def _latency(findings: Findings, name: str) -> str | None:
     gain, scenarios = findings.latency.get(name), len(findings.study.scenarios)
     over = f" (E2E, geometric mean of {scenarios} scenarios)" if scenarios > 1 else " (E2E)"
-    return f"answers a single stream {times(gain)} as fast{over}{told(gain)}" if gain else None
+    return f"answers a single stream {times(gain)} as fast{over}{_told(gain)}" if gain else None
 
 
 def _throughput(findings: Findings, name: str) -> str | None:
     gain = findings.throughput.get(name)
-    return f"gives {times(gain)} the throughput{told(gain)}" if gain else None
+    return f"gives {times(gain)} the throughput{_told(gain)}" if gain else None
 
 
 def _capacity(findings: Findings, name: str) -> str | None:
@@ -111,7 +130,7 @@ def _capacity(findings: Findings, name: str) -> str | None:
         of = f"{count} scenarios" if count == len(scenarios) else f"{count} of {len(scenarios)} scenarios"
         over = f" (geometric mean of {of})" if count > 1 else f" in {means.capacity_scenarios[0]}"
         limit = limits.pop() if len(limits) == 1 else "each scenario's SLO"
-        unsure = WITHIN if means.capacity_within_search else told(gain)
+        unsure = WITHIN if means.capacity_within_search else _told(gain)
         return f"serves {times(gain)} the requests at {limit}{over}{unsure}"
     for scenario, facts in scenarios.items():
         if found := findings.gains.get((name, scenario)):
@@ -119,6 +138,11 @@ def _capacity(findings: Findings, name: str) -> str | None:
         if ratio := slo_ratio(findings, name, scenario):
             return f"serves {ratio} the requests at {slo(facts.slo)} in {scenario}"
     return None
+
+
+def _told(gain: Estimate) -> str:
+    """Nothing of a gain without an interval: ONE_RUN says it once."""
+    return told(gain) if gain.bounded else ""
 
 
 def _products(findings: Findings, name: str) -> str | None:

@@ -18,7 +18,7 @@ from harness.report.tables.performance import single_stream_table, throughput_ta
 from harness.report.tables.provenance import kernels_table
 from harness.report.tables.readings import fixed_latency_table
 from harness.report.tables.table import Table
-from harness.report.verdicts import verdicts
+from harness.report.verdicts import remarks, verdicts
 from harness.untrusted.names import file_name
 
 HUB = "https://huggingface.co"
@@ -44,7 +44,8 @@ def model_card(findings: Findings, names: tuple[str, ...]) -> str:
     title = study.label(names[0]) if len(names) == 1 else study.name
     parts = [f"# {markdown(title)}", markdown(study.description), _links(findings)]
     parts += [f"> **{mark.word}** {markdown(mark.reason)}" for mark in findings.marks]
-    parts += ["\n".join(f"- {markdown(texts[name].text)}" for name in names)]
+    parts += [markdown(" ".join(remarks([texts[name] for name in names])))]
+    parts += ["\n".join(f"- {markdown(texts[name].bare)}" for name in names)]
     parts += ["## Checkpoints", markdown_table(checkpoints_table(findings, kept))]
     parts += ["## Evaluation", markdown_table(evaluation_table(findings, names))] if study.suites else []
     parts += ["## Inference performance", *_speed(findings, kept)]

@@ -35,11 +35,12 @@ def _written(block: Block, pictures: bool) -> str:
 
 
 def _answer(answer: Answer) -> str:
-    said = "\n".join(f"- {markdown(verdict.text)}" for verdict in answer.verdicts)
+    said = "\n".join(f"- {markdown(verdict.bare)}" for verdict in answer.verdicts)
     parts = ["## Verdict"]
     if found := answer.conclusion:
         parts += [f"**{markdown(found.headline)}**", code_fence(found.command) if found.command else ""]
         parts.append("\n".join(f"- {markdown(sentence)}" for sentence in found.evidence))
+    parts.append(markdown(" ".join(answer.remarks)))
     parts.append(said or f"No variant is compared with {markdown(answer.baseline)}.")
     return "\n\n".join(part for part in parts if part)
 

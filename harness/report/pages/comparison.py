@@ -11,7 +11,7 @@ from harness.report.tables.performance import ladder_table
 from harness.report.tables.provenance import engines_table, kernels_table
 from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
-from harness.report.verdicts import verdicts
+from harness.report.verdicts import remarks, verdicts
 from harness.report.words import slo
 
 
@@ -68,10 +68,11 @@ class PairView:
 
 def _pair(position: int, comparison: Comparison, gates: Table) -> PairView:
     findings = comparison.findings
+    said = verdicts(findings) if comparison.serves else []
     return PairView(
         id=f"pair-{position}",
         comparison=comparison,
-        sentences=[verdict.text for verdict in verdicts(findings) if comparison.serves],
+        sentences=[verdict.bare for verdict in said] + list(remarks(said)),
         gates=gates,
         differences=tables.differences_table(comparison),
         accuracy=tables.accuracy_table(comparison),
