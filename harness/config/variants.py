@@ -103,6 +103,7 @@ class Needs:
     compute_capability_below: float | None = None  # the first that lacks them again
     engine: str | None = None  # "vllm<0.19"
     cpu: str = "native"  # on the engine's CPU build: native | emulated | dense (2:4 zeros multiplied) | none
+    cpu_flags: list[str] = field(default_factory=list)  # of /proc/cpuinfo: the CPU has one of them; empty: any CPU
 
 
 @dataclass

@@ -172,16 +172,18 @@ def load_points(load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
     for tier, limits in {"slo": scenario.slo, **{f"tiers.{name}": of for name, of in scenario.tiers.items()}}.items():
         read_slo(tier, limits)
     _positive("load.duration_s", load.duration_s)
-    for setting in ("repeats", "workers"):
-        if getattr(load, setting) < 1:
-            raise ConfigError(f"load.{setting}: at least 1, got {getattr(load, setting)}")
+    for setting in ("repeats", "rate_repeats", "workers"):
+        if (given := getattr(load, setting)) is not None and given < 1:
+            raise ConfigError(f"load.{setting}: at least 1, got {given}")
     if load.retries < 0:
         raise ConfigError(f"load.retries: 0 or more, got {load.retries}")
     once = [point for profile in PROFILES.values() for point in profile.points(load, scenario)]
     twice = [slug for slug, count in Counter(point.slug for point in once).items() if count > 1]
     if twice:
         raise ConfigError(f"load: the same point twice, {', '.join(twice)}; load.repeats repeats all of them")
-    return [replace(point, repeat=repeat) for repeat in range(load.repeats) for point in once]
+    counts = {point.slug: _repeats(load, point) for point in once}
+    rounds = range(max(counts.values(), default=0))
+    return [replace(point, repeat=n) for n in rounds for point in once if n < counts[point.slug]]
 
 
 def read_slo(setting: str, given: Given) -> Slo:
@@ -207,6 +209,11 @@ def _arrivals(load: LoadPoints) -> dict:
 
     check_arrivals(load.arrivals, load.burstiness)
     return {"arrivals": load.arrivals, "burstiness": float(load.burstiness)}
+
+
+def _repeats(load: LoadPoints, point: LoadPoint) -> int:
+    own = load.rate_repeats if point.profile == "server" else None
+    return load.repeats if own is None else own
 
 
 def _unless_empty(point: LoadPoint) -> list[LoadPoint]:

@@ -135,6 +135,11 @@ def cpu_dtype() -> str:
     return "bfloat16" if flags & {"avx512f", "amx_bf16", "bf16"} else "float32"
 
 
+def cpu_flags() -> frozenset[str]:
+    """Feature flags of /proc/cpuinfo: {avx2, avx512_vnni, ...}, on Arm {asimddp, bf16, ...}; empty where unknown."""
+    return _cpu()[1]
+
+
 def _cpu_model() -> str:
     """Model name and the instruction sets that decide which kernels an engine takes."""
     name, flags = _cpu()

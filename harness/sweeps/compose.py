@@ -15,7 +15,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.accuracy import SUITES, JudgedSuite, suite_class
+from harness.accuracy import SUITES, suite_class
 from harness.config.deployments import expand
 from harness.config.schema import CELLS, REFUSE, SKIP, Config
 from harness.config.schemes import problems as scheme_problems
@@ -173,9 +173,6 @@ def check(config: Config) -> None:
         raise ConfigError("judge: set judge.model (a checkpoint to serve) or judge.base_url (an endpoint)")
     if config.judge and config.judge.base_url and not config.judge.endpoint_model:
         raise ConfigError("judge.base_url is set; set judge.endpoint_model to the model that judges there")
-    judged = [name for name, suite in config.suites.items() if issubclass(suite_class(suite.kind), JudgedSuite)]
-    if judged and not config.judge:
-        raise ConfigError(f"suite {judged[0]} needs a judge: set judge.model or judge.base_url, or leave the suite out")
     check_report(config, options("variant"))
     check_decision(config, options("suite"))
     check_published(config, options)

@@ -53,10 +53,10 @@ def print_plan(
     seconds: Callable[[Cell], float],
     problems: list[str],
     cost: Callable[[Sequence[Cell]], str | None] = lambda pending: None,
-    again: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> None:
     """`seconds(cell)` estimates a cell; `problems` are preflight's; `cost(cells)`: what cells that are still to be
-    measured cost; `again`: why cells that the store has are measured again.
+    measured cost; `notes`: what a user should know of the sweep, and why cells of the store are measured again.
     """
     whole = prepared.config.dry_run == CELLS
     console = terminal.console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
@@ -82,7 +82,7 @@ def print_plan(
         say(total)
     for line in cached_words(plan.cells, store, datetime.now(UTC)):
         say(f"cached: {line}; --fresh measures them again")
-    for line in again:
+    for line in notes:
         say(line)
     if prepared.left_out:
         console.print("\nnot supported here, left out (on_unsupported=skip):", style="bold")

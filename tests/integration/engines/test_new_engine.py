@@ -23,7 +23,13 @@ def test_a_sweep_runs_on_an_engine_of_one_module(tiny_model, tmp_path):
         *(sys.executable, "-c", RUN, "+sweep=quickstart", "engine=dummy", f"hydra.searchpath=[file://{HERE}/conf]"),
         *(f"model={tiny_model}", "name=new_engine", "variant=[bf16,fp8_dynamic]", "suite=[gsm8k]", "judge=null"),
         *("suites.gsm8k.items=4", "suites.gsm8k.max_tokens=8", "suites.gsm8k.fewshot=0", "noise_runs=0"),
-        *("scenario=[rag_256_8]", "load.rates_rps=[20]", "load.duration_s=0.5", "load.min_requests=8"),
+        *(
+            "scenario=[rag_256_8]",
+            "load.rates_rps=[20]",
+            "load.duration_s=0.5",
+            "load.min_requests=8",
+            "load.repeats=1",
+        ),
         *("mlflow.enabled=false", "progress=plain", "engine.gap_ms=3"),
         *(f"results_dir={tmp_path}/results", f"reports_dir={tmp_path}/reports"),
     ]

@@ -28,7 +28,7 @@ def load(model: Path, *settings: str) -> list[str]:
             "judge=null",
         ),
         *("scenario=[rag_256_8]", "load.throughput_requests=0", "load.rates_rps=[]", "load.single_stream_requests=2"),
-        *("load.warmup_requests=0", "load.request_timeout_s=1", "hardware.min_free_disk_gb=0.1"),
+        *("load.warmup_requests=0", "load.request_timeout_s=1", "hardware.min_free_disk_gb=0.1", "load.repeats=1"),
         *(setting for setting in settings),
     )
 

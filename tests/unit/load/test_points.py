@@ -43,6 +43,14 @@ def test_a_sweep_measures_every_profile_in_every_repeat(tmp_path):
     assert all(p.concurrency == flights.get(p.profile) for p in points)
 
 
+def test_the_ladder_may_have_fewer_or_more_repeats_than_the_other_points():
+    load = LoadPoints(rates_rps=[1.0], repeats=2, rate_repeats=1)
+    once = ["single_stream_r0", "throughput_r0", "server_1rps_r0"]
+    assert [p.slug for p in load_points(load, CHAT)] == [*once, "single_stream_r1", "throughput_r1"]
+    load = dataclasses.replace(load, repeats=1, rate_repeats=2)
+    assert [p.slug for p in load_points(load, CHAT)] == [*once, "server_1rps_r1"]
+
+
 def test_a_profile_without_requests_is_left_out():
     load = LoadPoints(single_stream_requests=0, throughput_requests=0, rates_rps=[])
     assert load_points(load, CHAT) == []
@@ -94,6 +102,7 @@ REFUSED = [
     (LoadPoints(min_requests=10, max_requests=5), "min_requests"),
     (LoadPoints(duration_s=0), "duration_s"),
     (LoadPoints(repeats=0), "repeats"),
+    (LoadPoints(rate_repeats=0), "rate_repeats: at least 1"),
     (LoadPoints(arrivals="poison"), "did you mean 'poisson'"),
     (LoadPoints(arrivals="gamma", burstiness=0.0), "burstiness.*above 0"),
     (LoadPoints(burstiness=0.5), "no meaning for poisson.*load.arrivals=gamma"),

@@ -53,7 +53,7 @@ MISTAKES = [
     (["+sweep=quickstart", "suites.mmlu.item=3"], ["suites.mmlu.item", "items"]),
     (["+sweep=quickstart", "baseline=fp16"], ["baseline 'fp16'", "bf16"]),
     (["+sweep=quickstart", "variant=[w4a16]"], ["baseline 'bf16'", "set baseline="]),
-    (["+sweep=quickstart", "judge=null"], ["alpaca_eval needs a judge"]),
+    (["+sweep=quickstart", "judge.prompt=few_shot"], ["judge: set judge.model"]),
     (["+sweep=quickstart", "name=../x"], ["name=", "folder"]),
     (["+sweep=quickstart", "seed:3"], ["command line", "KEY=VALUE"]),
     (["+sweep=quickstart", "=3"], ["override"]),

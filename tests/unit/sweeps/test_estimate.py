@@ -16,7 +16,7 @@ def test_a_replay_takes_until_its_last_answer_ends(tmp_path):
     config = compose.compose_sweep(
         [
             *("+sweep=quickstart", "engine=simulated", "suite=[]", "variant=[bf16]", "scenario=[chat_96_16]"),
-            *("judge=null", "noise_runs=0", f"load.trace={trace}", "load.trace_speed=2"),
+            *("noise_runs=0", f"load.trace={trace}", "load.trace_speed=2", "load.repeats=1"),
         ]
     )
     prepared = prepare(config)

