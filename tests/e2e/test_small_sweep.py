@@ -33,6 +33,7 @@ SMALL = [
     "load.rates_rps=[2]",
     "load.duration_s=3",
     "load.repeats=1",
+    "noise_runs=1",
     "progress=plain",
 ]
 CELLS = 3 * (3 + 5) + 5 + 2  # variants x (load points + suites) + the baseline's suites again + judged variants

@@ -9,10 +9,12 @@ from harness.loadgen.traffic.replay import replayed
 from harness.loadgen.traffic.verbatim import mean_lengths
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
+from harness.records.point import LoadPoint
 from harness.sweeps.fingerprint import fingerprint
 from harness.sweeps.kinds.contract import Bench, Pace, Tokens
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import VARIANT, Session
+from harness.sweeps.unsupported import emulated
 
 NO_TRAFFIC = (
     "rates_rps",
@@ -40,7 +42,7 @@ class Load:
             given = {key: value for key, value in asdict(scenario).items() if key not in NO_TRAFFIC}
             shape = {key: value for key, value in given.items() if key not in LATER or value != LATER[key]}
             traffic = {"name": name, **shape, "corpus": prepared.corpora[name]}
-            for point in prepared.points[name]:
+            for point in _informative(prepared.points[name], config, variant):
                 inputs = {**session.inputs, "scenario": traffic, "point": point.to_json(), "seed": config.seed}
                 inputs |= {"limits": limits, "tokenizer": prepared.tokenizer}
                 if point.profile == "capacity":
@@ -92,6 +94,11 @@ class Load:
 
     def remark(self, cells: Sequence[Cell], prepared: Prepared) -> str | None:
         return None
+
+
+def _informative(points: Sequence[LoadPoint], config: Config, variant: str) -> Sequence[LoadPoint]:
+    """Return the points without their repeats where the speed is an emulation's: an interval of it shows nothing."""
+    return [point for point in points if not point.repeat] if emulated(config, variant) else points
 
 
 def _searched(slo: Given) -> dict[str, float | None]:
