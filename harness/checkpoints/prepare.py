@@ -22,7 +22,7 @@ from harness.checkpoints.named_repositories import code_commits
 from harness.checkpoints.quantized import quantization_of
 from harness.checkpoints.recipe_fields import CalibrationFields, RecipeFields, WorkerSpec
 from harness.checkpoints.sources import Hub, Pypi, size_bytes
-from harness.engines import environment
+from harness.engines import ahead, environment
 from harness.engines.environment import EnvironmentConfig, locked, run_logged
 from harness.errors import HarnessError
 from harness.hub.commits import DATASET, commit_of
@@ -216,6 +216,10 @@ class Workshop:
             finally:
                 shutil.rmtree(work, ignore_errors=True)
         return home
+
+    def installing(self) -> contextlib.AbstractContextManager[None]:
+        """Install the compression environment beside what else the context does."""
+        return ahead.installing(self.compression, self.cache_dir, self.log.with_name("compression.log"))
 
     def _environment(self) -> Path:
         if not environment.is_ready(self.compression, self.cache_dir):

@@ -83,9 +83,21 @@ class ServedSession:
 
     def prepare(self) -> Checkpoint:
         """Make environment and checkpoint ready; refuse a checkpoint that is not what its variant claims."""
+        with self._installing_tools():
+            self.run.ready_environment()
+            return self._checkpoint()
+
+    def _installing_tools(self) -> AbstractContextManager[None]:
+        """Install the compression environment beside the engine's, where both are still to be installed."""
+        session, engine, workshop = self.session, self.prepared.engine, self.prepared.workshop
+        if not engine.loads_weights or session.served is None or engine.is_ready():
+            return nullcontext()
+        made = workshop.is_made(session.checkpoint, session.recipe)
+        return nullcontext() if made else workshop.installing()
+
+    def _checkpoint(self) -> Checkpoint:
         session, prepared = self.session, self.prepared
         engine, workshop = prepared.engine, prepared.workshop
-        self.run.ready_environment()
         if not engine.loads_weights or session.served is None:
             return Checkpoint(session.checkpoint, session.checkpoint)
         self.confirm_content()
