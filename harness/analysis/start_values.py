@@ -29,16 +29,22 @@ class Starts:
     places: tuple[tuple[str, ...], tuple[str, ...]]
 
     def change(self, key: Key) -> StartChange | None:
-        return start_change(*self.values[key]) if key in self.values else None
+        if key not in self.values:
+            return None
+        a, b = self.values[key]
+        return start_change(a, b, self.places if self._whole(a, b) else None)
 
     def over(self, keys: Sequence[Key]) -> StartChange | None:
         """The change of the geometric mean over several load points, from starts that have them all."""
         found = [self.values.get(key, ((), ())) for key in keys]
-        whole = tuple(len(side) for side in self.places)
-        if any((len(a), len(b)) != whole for a, b in found):
+        if not all(self._whole(a, b) for a, b in found):
             return None
         means = [np.exp(np.mean(np.log([pair[side] for pair in found]), axis=0)) for side in (0, 1)]
-        return start_change(means[0].tolist(), means[1].tolist())
+        return start_change(means[0].tolist(), means[1].tolist(), self.places)
+
+    def _whole(self, a: Sequence[float], b: Sequence[float]) -> bool:
+        """Whether these are values of all starts."""
+        return (len(a), len(b)) == tuple(len(side) for side in self.places)
 
 
 def start_values(reference: Sequence[Comparison], candidate: Sequence[Comparison]) -> Starts:

@@ -11,7 +11,7 @@ with the newest reference.
 
 Gates. A gate on a speed needs to know how starts of one server differ: 3 or more reference nights, or starts of A and B
 in turn (`harness ab`); else it is refused, and what is missing is said. A check fails where the change is estimated
-beyond its limit and is shown to be a change for the worse, by a p that is adjusted over all checks together (Holm):
+beyond its limit and is shown to be a change for the worse, by a p that is adjusted over all checks together:
 equal sides fail in at most 5 % of comparisons. It passes where its whole 95 % interval keeps the limit, and is
 inconclusive in between, which counts as a pass, with --strict as a failure (the 5 % hold without it). What A has and B
 was to have but has not, and a gate with nothing to check, fail. What each gate is able to find is said below its table.

@@ -1,14 +1,9 @@
 """The decision over all checks of a comparison, so that equal sides fail it in at most 5 % of nights.
 
-A check fails where the change is estimated beyond its limit *and* is shown to be a change for the worse at all: Holm's
-adjusted one-sided p of no change is at most 5 %. (Where the limit asks for an improvement, it is the limit that p is
-of; a recovery has a margin in its limit, and p is of that.) It passes where the whole 95 % interval keeps the limit,
-and is inconclusive otherwise. Holm holds for dependent checks: a slow start is slow at every load point.
-
-Half of the 5 % are for the checks that are of all load points or suites together, shared evenly, and half for the
-others: a regression that is everywhere is found by the first, with the least noise.
-
-S. Holm 1979, Scandinavian Journal of Statistics 6, 65.
+A check fails where the change is estimated beyond its limit *and* is shown to be a change for the worse at all: the
+one-sided p of no change, adjusted over all checks together (families.py), is at most 5 %. (Where the limit asks for an
+improvement, it is the limit that p is of; a recovery has a margin in its limit, and p is of that.) It passes where the
+whole 95 % interval keeps the limit, and is inconclusive otherwise.
 """
 
 from dataclasses import replace
@@ -16,29 +11,25 @@ from math import exp, inf, log
 
 from scipy.special import ndtr, ndtri
 
+from harness.analysis.decision.families import Adjusted, adjusted, demanded
 from harness.analysis.decision.gates import DECIDED_LATER, FAILED, INCONCLUSIVE, PASSED, Check
 from harness.analysis.statistics.intervals import CONFIDENCE, Estimate
-from harness.analysis.statistics.significance import ALPHA, holm
+from harness.analysis.statistics.significance import ALPHA
 from harness.analysis.statistics.starts import FOUND
 
 MOST_STARTS = 40  # more nights are not proposed
 _Z = float(ndtri((1 + CONFIDENCE) / 2))
 
 
-def decide(found: list[Check], regression: float) -> list[Check]:
-    """Return the checks, decided. `regression`: the change for the worse whose `power` is stated: 0.08 is 8 %."""
-    p_values: dict[str | tuple, float | None] = {
-        str(position): _p(check) for position, check in enumerate(found) if check.status == DECIDED_LATER
-    }
-    tested = {name: found[int(str(name))] for name, p in p_values.items() if p is not None}
-    kinds = [check.whole for check in tested.values()]
-    weights = {name: 1 / kinds.count(check.whole) / len(set(kinds)) for name, check in tested.items()}
-    adjusted = holm(p_values, weights)
+def decide(found: list[Check], regression: float | None) -> list[Check]:
+    """Return the checks, decided. `regression`: the change for the worse whose `power` is stated: 0.08 is 8 %; None:
+    no power is stated."""
+    p_values = {n: _p(check) for n, check in enumerate(found) if check.status == DECIDED_LATER}
+    tested = {n: (found[n], p) for n, p in p_values.items() if p is not None}
+    by_position = adjusted(tested, regression)
     return [
-        _decided(check, p_values[name], adjusted[name], ALPHA * weights.get(name, 0.0), regression)
-        if name in p_values
-        else check
-        for name, check in ((str(position), check) for position, check in enumerate(found))
+        _decided(check, p_values[n], by_position.get(n), regression) if n in p_values else check
+        for n, check in enumerate(found)
     ]
 
 
@@ -58,8 +49,7 @@ def status_of(estimate: Estimate, limit: float, lower_is_better: bool, adjusted:
 
 def _p(check: Check) -> float | None:
     if check.starts is not None:
-        demanded = min(1.0, check.limit) if check.lower_is_better else max(1.0, check.limit)
-        return check.starts.p_beyond(demanded, above=check.lower_is_better)
+        return check.starts.p_beyond(demanded(check), above=check.lower_is_better)
     estimate = check.estimate
     if estimate is None or estimate.high is None:
         return None
@@ -69,12 +59,13 @@ def _p(check: Check) -> float | None:
     return float(ndtr((estimate.value - check.limit) / error))
 
 
-def _decided(check: Check, p: float | None, adjusted: float | None, alpha: float, regression: float) -> Check:
+def _decided(check: Check, p: float | None, of_all: Adjusted | None, regression: float | None) -> Check:
     assert check.estimate is not None
-    status = status_of(check.estimate, check.limit, check.lower_is_better, adjusted)
-    check = replace(check, status=status, p=p, adjusted=adjusted)
-    if check.starts is None or check.limit <= 0:
+    status = status_of(check.estimate, check.limit, check.lower_is_better, of_all.p if of_all else None)
+    check = replace(check, status=status, p=p, adjusted=of_all.p if of_all else None)
+    if check.starts is None or of_all is None or of_all.level is None or regression is None or check.limit <= 0:
         return check
+    alpha = of_all.level
     worse = 1 if check.lower_is_better else -1
     limit_ln = worse * log(check.limit)
     if limit_ln < 0:  # an improvement is asked for: a regression is no question

@@ -37,7 +37,7 @@ class Gates:
 class Check:
     """`limit` and `estimate` are of the same quantity: a recovery or a ratio B / A.
 
-    `p`: one-sided, of no change for the worse (of a recovery, of one at the limit); `adjusted`: Holm's, over all
+    `p`: one-sided, of no change for the worse (of a recovery, of one at the limit); `adjusted`: over all
     checks. `power`: chance of finding the regression that was asked about; `detectable`: the smallest change that is
     found in 90 % of nights, as a ratio; `needed`: starts of A with which `power` would be 90 %.
     """

@@ -20,6 +20,7 @@ from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 from harness.analysis.statistics.intervals import CONFIDENCE, Estimate
 
+Names = tuple[tuple[str, ...], tuple[str, ...]]  # of A's and of B's starts
 LEAST_FREEDOM = 2  # three starts of A and one of B, or two of each
 FOUND = 0.9  # share of nights in which a detectable regression is found
 _LARGEST = 10.0  # ln of a ratio: where the search for a detectable one ends
@@ -34,6 +35,8 @@ class StartChange:
     sd: float
     reference: int  # starts of A
     candidate: int  # starts of B
+    logs: tuple[float, ...] = ()  # of each start, those of A first
+    names: Names | None = None  # of the starts: changes of the same ones are tested together
 
     @property
     def freedom(self) -> int:
@@ -75,7 +78,9 @@ def _seen(freedom: int) -> np.ndarray:
     return np.sqrt(chdtri(freedom, _QUANTILES) / freedom)
 
 
-def start_change(reference: Sequence[float], candidate: Sequence[float]) -> StartChange | None:
+def start_change(
+    reference: Sequence[float], candidate: Sequence[float], names: Names | None = None
+) -> StartChange | None:
     """Compare starts of A and of B, each a positive value.
 
     None for fewer starts than give `LEAST_FREEDOM`, and for starts that do not vary: their variance is not known.
@@ -90,4 +95,5 @@ def start_change(reference: Sequence[float], candidate: Sequence[float]) -> Star
         return None
     value = exp(float(b.mean() - a.mean()))
     half = float(stdtrit(k + m - 2, (1 + CONFIDENCE) / 2)) * sd * sqrt(1 / k + 1 / m)
-    return StartChange(Estimate(value, value * exp(-half), value * exp(half)), sd, k, m)
+    estimate = Estimate(value, value * exp(-half), value * exp(half))
+    return StartChange(estimate, sd, k, m, (*a.tolist(), *b.tolist()), names)

@@ -8,7 +8,7 @@ from harness.report.words import NONE, p_value, percent
 
 TONES = {PASSED: "good", FAILED: "bad", NOT_EVALUATED: "bad", INCONCLUSIVE: "warn", REFUSED: "warn", NOTE: "muted"}
 RULE = (
-    "A check fails where the change is estimated beyond its limit and p, adjusted over all checks (Holm), is at most "
+    "A check fails where the change is estimated beyond its limit and p, adjusted over all checks together, is at most "
     "5 %: equal sides fail in at most 5 % of comparisons. It passes where the whole 95 % interval keeps the limit."
 )
 
@@ -21,7 +21,7 @@ def gates_table(checks: list[Check], strict: bool = False, regression: float = 0
         p = NONE if check.adjusted is None else p_value(check.adjusted)
         counts = Td(counts_as(check, strict), "bad" if check.failed(strict) else "")
         rows.append([status, check.gate, check.what, limit_text(check), Td(found, note=check.reason), p, counts])
-    heads = ["Result", "Gate", "Of", ">Limit", ">Found", ">p (Holm)", "Counts as"]
+    heads = ["Result", "Gate", "Of", ">Limit", ">Found", ">p, adjusted", "Counts as"]
     return table("Gates", heads, rows, " ".join([RULE, *findable(checks, regression), *missing(checks)]))
 
 

@@ -72,13 +72,27 @@ def test_many_checks_share_the_five_percent():
     assert among.power < decide([one], 0.08)[0].power
 
 
-def test_the_check_of_all_load_points_has_half_of_the_five_percent():
-    """Weighted Holm: the first step of a p with weight 1/2 is 2·p, of one of ten that share the rest 20·p."""
+def test_the_check_of_all_load_points_has_most_of_the_five_percent():
+    """Weighted Holm: the first step of a p with weight 0.7 is p/0.7, of one of ten that share the rest 10·p/0.3."""
     whole, others = replace(check([10.7]), whole=True), [check([10.0])] * 10
     found = decide([whole, *others], 0.08)
-    assert found[0].adjusted == pytest.approx(2 * found[0].p) and found[0].status == FAILED
-    [*_, single] = decide([replace(check([10.0]), whole=True), *others, check([10.55])], 0.08)
-    assert single.adjusted == pytest.approx(22 * single.p)
+    assert found[0].adjusted == pytest.approx(found[0].p / 0.7) and found[0].status == FAILED
+    [*_, single] = decide([replace(check([10.0]), whole=True), *others, check([10.9])], 0.08)
+    assert single.adjusted == pytest.approx(11 * single.p / 0.3)
+
+
+def test_checks_of_the_same_starts_are_adjusted_for_what_they_are_worth_together():
+    """Twenty copies of a check are one check; twenty checks of other starts are twenty."""
+    names = (tuple("abcde"), ("tonight",))
+
+    def joint(values_b, values_a=A):
+        return replace(check(values_b), starts=start_change(values_a, values_b, names))
+
+    one = decide([joint([10.55])], 0.08)[0]
+    assert [found.adjusted for found in decide([joint([10.55])] * 20, 0.08)] == pytest.approx([one.adjusted] * 20)
+    apart = decide([check([10.55])] + [check([10.0])] * 19, 0.08)[0]
+    assert one.adjusted == pytest.approx(apart.p, rel=0.1) and apart.p < 0.05 < apart.adjusted
+    assert one.power >= apart.power
 
 
 def test_throughput_counts_downwards():
