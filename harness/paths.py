@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression")
+GROUPS = ("sweep", "variant", "engine", "suite", "scenario", "compression", "executor")
 PACKAGE = Path(__file__).resolve().parent
 
 

@@ -15,6 +15,7 @@ from harness.accuracy import SUITES, suite_class
 from harness.config.schema import Config
 from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
+from harness.executors import EXECUTORS, executor_class
 from harness.sweeps.setting_types import is_optional, plain
 
 HEAD = """\
@@ -37,6 +38,8 @@ def page() -> str:
     parts += _sections("compression.", EnvironmentConfig, "`compression`", shown)
     for kind in ENGINES:
         parts += _sections("engine.", engine_class(kind).Config, f"Engine `{kind}`", shown)
+    for kind in EXECUTORS:
+        parts += _sections("executor.", executor_class(kind).Config, f"Executor `{kind}`", shown)
     for kind in SUITES:
         parts += _sections("suites.NAME.", suite_class(kind).Config, f"Suite kind `{kind}`", shown)
     return "\n".join(parts)

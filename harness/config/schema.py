@@ -153,6 +153,7 @@ class Config:
     baseline: str = MISSING  # the variant that the others are compared with
     engine: Any = MISSING  # chosen with engine=NAME from conf/engine
     compression: Any = MISSING  # environment in which checkpoints are made
+    executor: Any = MISSING  # what runs sessions: chosen with executor=NAME from conf/executor
     variants: dict[str, Variant] = field(default_factory=dict)
     deployments: Deployments = field(default_factory=Deployments)  # of each variant without its own
     calibration: Calibration = field(  # of every recipe that needs data

@@ -12,7 +12,7 @@ from harness.untrusted.visible import one_entry, visible
 
 class Progress(Protocol):
     def say(self, message: str) -> None: ...
-    def start(self, total_cells: int, estimate_s: float) -> None: ...
+    def start(self, total_cells: int, estimate_s: float, width: float = 1.0) -> None: ...
     def add(self, cells: int, estimate_s: float) -> None: ...
     def cell(self, key: str, estimate_s: float) -> None: ...
     def advance(self, done: int, total: int) -> None: ...
@@ -29,8 +29,9 @@ def duration(seconds: float) -> str:
 class Remaining:
     """Time left: what is left of the estimate, scaled by how true it was for the cells so far."""
 
-    def __init__(self, estimate_s: float):
+    def __init__(self, estimate_s: float, width: float = 1.0):
         self.estimate_s, self.expected_s, self.spent_s = estimate_s, 0.0, 0.0
+        self.width = width  # cells that are measured at once, on average
 
     def finished(self, expected_s: float, spent_s: float) -> None:
         self.expected_s += expected_s
@@ -38,7 +39,7 @@ class Remaining:
 
     def seconds(self) -> float:
         scale = self.spent_s / self.expected_s if self.expected_s > 10 else 1.0
-        return max(0.0, self.estimate_s - self.expected_s) * min(max(scale, 0.2), 5.0)
+        return max(0.0, self.estimate_s - self.expected_s) * min(max(scale, 0.2), 5.0) / self.width
 
 
 class PlainProgress:
@@ -56,9 +57,10 @@ class PlainProgress:
             f"[{duration(time.monotonic() - self.begin):>7}] {mask(one_entry(message))}", file=self.stream, flush=True
         )
 
-    def start(self, total_cells: int, estimate_s: float) -> None:
-        self.total, self.remaining = total_cells, Remaining(estimate_s)
-        self.say(f"{total_cells} cells to measure, about {duration(estimate_s)}")
+    def start(self, total_cells: int, estimate_s: float, width: float = 1.0) -> None:
+        """`estimate_s`: of all cells, one after the other; `width`: how many are measured at once, on average."""
+        self.total, self.remaining = total_cells, Remaining(estimate_s, width)
+        self.say(f"{total_cells} cells to measure, about {duration(estimate_s / width)}")
 
     def add(self, cells: int, estimate_s: float) -> None:
         """Count cells, and their seconds, that became necessary after the start."""
@@ -97,10 +99,10 @@ class RichProgress(PlainProgress):
         stamp = duration(time.monotonic() - self.begin)
         self.display.console.print(f"[{stamp:>7}] {mask(one_entry(message))}", highlight=False)
 
-    def start(self, total_cells: int, estimate_s: float) -> None:
+    def start(self, total_cells: int, estimate_s: float, width: float = 1.0) -> None:
         from rich.file_proxy import FileProxy
 
-        super().start(total_cells, estimate_s)
+        super().start(total_cells, estimate_s, width)
         self.display.start()
         if isinstance(sys.stdout, FileProxy):  # what is printed meanwhile goes above the bars, by rich's own stream
             sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)

@@ -42,6 +42,7 @@ class EngineConfig:
     device: str | None = None  # cuda | rocm | cpu: what a server that is started here computes on
     args: Sequence[str] = ()
     env: Mapping[str, str] = MappingProxyType({})
+    port: int | None = None  # that its server must listen on; None: a free one
     max_model_len: int | None = None  # tokens of one request, prompt and answer; None: not known here
     price: TokenPrice = TokenPrice()
     max_cost: float | None = None  # of the whole sweep, in the price's currency

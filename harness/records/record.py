@@ -9,6 +9,7 @@ from harness.records.engine_facts import EngineFacts
 from harness.records.fields import Stored, optional
 from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
+from harness.records.placement import Placement
 from harness.records.result import OtherResult, Result, result_of
 from harness.records.telemetry import Telemetry
 from harness.records.usage import Cost, Usage
@@ -39,6 +40,7 @@ class Record(Stored):
     duration_s: float | None = None
     harness: str = ""  # version
     telemetry: Telemetry | None = optional()  # of the server's GPUs, where NVML told of them
+    placement: Placement | None = optional()  # None: alone, in the process that wrote the store
     files: Mapping[str, StoredFile] = field(default_factory=dict)  # beside it, by name
     schema: int | None = None  # as it was stored
 

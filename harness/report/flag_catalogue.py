@@ -36,6 +36,11 @@ FLAGS = {
     "event_loop_lag": Explained("user-space token times are late by a part of the ITL", MORE_WORKERS),
     "clock_step": Explained("the system's clock was set during the measurement", CLOCK),
     "rejected_stamps": Explained("kernel time stamps were impossible and were replaced by the time of reading", CLOCK),
+    # Where it was measured
+    "neighbours": Explained(
+        "other sessions ran on the same machine: they may have changed how fast it was",
+        "set executor.colocate=none, which runs load sessions alone",
+    ),
     # The load as the server handled it
     "measured_again": Explained("an earlier try of this cell was invalid; it is kept beside this one"),
     "errors": Explained("requests failed; only completed ones are in the figures", SERVER_LOG),

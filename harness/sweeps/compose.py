@@ -23,6 +23,7 @@ from harness.config.workloads import VERBATIM
 from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import ConfigError, did_you_mean
+from harness.executors import EXECUTORS, executor_class
 from harness.gemm.formats import check_gemm
 from harness.machine import host
 from harness.paths import GROUPS, conf_dir, conf_dirs, conf_files, scenarios_dir
@@ -50,11 +51,11 @@ class WorkingDirectory(SearchPathPlugin):
 
 def register() -> None:
     """The schemas of the root, the engines and the suites, so that a wrong key or type is refused by name."""
-    _register(tuple(ENGINES), tuple(SUITES))
+    _register(tuple(ENGINES), tuple(SUITES), tuple(EXECUTORS))
 
 
 @cache
-def _register(engines: tuple[str, ...], suites: tuple[str, ...]) -> None:
+def _register(engines: tuple[str, ...], suites: tuple[str, ...], executors: tuple[str, ...]) -> None:
     """Once for the same kinds: Hydra's store is the process's, and filling it a sixth of the time to compose."""
     Plugins.instance().register(WorkingDirectory)
     store = ConfigStore.instance()
@@ -63,6 +64,8 @@ def _register(engines: tuple[str, ...], suites: tuple[str, ...]) -> None:
         store.store(group="engine", name=f"{kind}_schema", node=engine_class(kind).Config)
     for kind in suites:
         store.store(group="suite", name=f"{kind}_schema", node=suite_class(kind).Config)
+    for kind in executors:
+        store.store(group="executor", name=f"{kind}_schema", node=executor_class(kind).Config)
     store.store(group="compression", name="schema", node=EnvironmentConfig)
     for name in root_blocks():
         store.store(group=f"{NULL_BLOCKS}/{name}", name=PRESENT, node={name: {}}, package="_global_")

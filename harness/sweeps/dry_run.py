@@ -28,6 +28,7 @@ from harness.sweeps.cached import cached_words
 from harness.sweeps.checkpoint_problems import unfingerprinted_code
 from harness.sweeps.estimate import engine_start_s
 from harness.sweeps.kinds import KINDS, measured_in
+from harness.sweeps.packed import schedule_lines
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.problem_groups import BLANK, grouped
@@ -78,6 +79,8 @@ def print_plan(
         f"about {duration(sum(one.seconds for one in outlook))} (environments and checkpoints not counted)",
         style="bold",
     )
+    for line in schedule_lines(prepared, plan, store, seconds, sum(one.seconds for one in outlook)):
+        say(line)
     if total := cost(to_measure(plan.cells, store)):
         say(total)
     for line in cached_words(plan.cells, store, datetime.now(UTC)):

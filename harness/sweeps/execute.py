@@ -1,13 +1,15 @@
-"""Executes a run: its sessions one after the other, each by what measures sessions of its kind."""
+"""Executes a run: its sessions one after the other, or side by side where the executor has several GPUs."""
 
 from collections.abc import Callable
 
 from harness.errors import DiskFull, HarnessError
 from harness.gemm import GEMM
+from harness.sweeps.packed import division
 from harness.sweeps.products import measure_products_session
 from harness.sweeps.run import Run
 from harness.sweeps.served_session import measure_served_session
 from harness.sweeps.session import JUDGE, VARIANT, Session
+from harness.sweeps.side_by_side import SideBySide
 
 MEASURE: dict[str, Callable[[Run, Session], None]] = {
     VARIANT: measure_served_session,
@@ -18,15 +20,23 @@ MEASURE: dict[str, Callable[[Run, Session], None]] = {
 
 def execute(run: Run) -> dict[str, str]:
     """Measure what is missing. Return {cell key: error}. DiskFull and KeyboardInterrupt pass through."""
+    if run.prepared.executor.gpus:
+        found = division(run.prepared, run.plan, run.store, run.seconds)
+        SideBySide(run, {part.task.name: part for part in found.parts}).measure()
+        return run.failed
     for session in run.plan.sessions:
-        if not run.pending(session):
-            continue
-        try:
-            MEASURE[session.kind](run, session)
-        except DiskFull:
-            raise
-        except HarnessError as error:
-            run.check_space()  # an engine whose log cannot be written dies of something else
-            for cell in run.pending(session):
-                run.fail(cell, str(error), run.log_of(session))
+        if run.pending(session):
+            measure_session(run, session)
     return run.failed
+
+
+def measure_session(run: Run, session: Session) -> None:
+    """Measure the pending cells of a session, or note why it failed."""
+    try:
+        MEASURE[session.kind](run, session)
+    except DiskFull:
+        raise
+    except HarnessError as error:
+        run.check_space()  # an engine whose log cannot be written dies of something else
+        for cell in run.pending(session):
+            run.fail(cell, str(error), run.log_of(session))

@@ -19,7 +19,7 @@ from harness.gemm.cells import gemm_problems
 from harness.loadgen.traffic.requests import longest_request
 from harness.machine import host, scratch
 from harness.redaction.masking import mask
-from harness.sweeps import capabilities, checkpoint_problems, judge_problems
+from harness.sweeps import capabilities, checkpoint_problems, judge_problems, packed
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session_gpus import gpu_problems
@@ -38,12 +38,13 @@ def problems(prepared: Prepared, plan: Plan) -> list[str]:
     served = {session.label: session.served for session in plan.sessions if session.served}
     found += engine.deployment_problems(list(served.values()))
     if engine.loads_weights:
-        found += _hardware(config) + gpu_problems(config, engine, plan)
+        found += _hardware(config) + gpu_problems(config, engine, prepared.executor, plan)
         for name in sorted({cell.variant for cell in plan.cells}):
             found += (
                 [] if accuracy_of(config.variants[name]) else needs_problems(config, name)
             )  # the head says it for all
             found += _gpus(config, name)
+    found += prepared.executor.problems() + packed.gpu_problems(prepared, plan)
     found += checkpoint_problems.problems(prepared, plan)
     for suite in prepared.suites.values():
         found += suite_problems(suite, config.data.root)

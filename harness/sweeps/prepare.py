@@ -18,6 +18,7 @@ from harness.config.schema import Config
 from harness.engines import Engine, engine_class
 from harness.engines.limits import Limits
 from harness.errors import ConfigError
+from harness.executors import Executor, executor_class
 from harness.gemm.cells import products_left_out
 from harness.hub.commits import DATASET, MODEL, commit_of
 from harness.loadgen import load_points
@@ -35,10 +36,12 @@ from harness.text.corpora import corpus_digest, is_on_hub
 class Prepared:
     """What a sweep is planned and run with."""
 
+    asked: Config = field(repr=False)  # what was resolved
     config: Config  # without what this machine does not support
     engine: Engine
     suites: dict[str, Suite]
     workshop: Workshop  # where checkpoints are made
+    executor: Executor
     sessions: tuple[Session, ...] = field(repr=False)  # in the order in which they run, without their cells
     points: dict[str, tuple[LoadPoint, ...]]  # of each scenario
     corpora: dict[str, str]  # scenario -> digest of its text
@@ -87,10 +90,12 @@ def prepare(asked: Config, say: Callable[[str], None] = lambda line: None, engin
     checkpoints = [config.model] if serves else []
     checkpoints += [session.checkpoint for session in sessions if session.checkpoint and engine.loads_weights]
     return Prepared(
+        asked=asked,
         config=config,
         engine=engine,
         suites=suites,
         workshop=workshop,
+        executor=executor_class(config.executor.kind)(config.executor, engine),
         sessions=sessions,
         points=points_of(config),
         corpora={name: corpus_digest(scenario.text) for name, scenario in config.scenarios.items()},

@@ -9,22 +9,22 @@ from collections.abc import Iterable
 
 from harness.records.cell import PlannedCell
 from harness.records.flag import Flag
-from harness.records.store import Store
+from harness.records.results import Results
 from harness.sweeps.kinds import KINDS
 
 
-def to_measure(cells: Iterable[PlannedCell], store: Store) -> list[PlannedCell]:
+def to_measure(cells: Iterable[PlannedCell], store: Results) -> list[PlannedCell]:
     return [cell for cell in cells if cell.fingerprint not in store or retried(cell, store)]
 
 
-def retried(cell: PlannedCell, store: Store) -> tuple[Flag, ...]:
+def retried(cell: PlannedCell, store: Results) -> tuple[Flag, ...]:
     """Return the flags that make its record invalid, where measuring it again may help; empty for any other cell."""
     if cell.fingerprint not in store or not KINDS[cell.kind].varies:
         return ()
     return store.record(cell.fingerprint).invalid
 
 
-def retried_words(cells: Iterable[PlannedCell], store: Store) -> list[str]:
+def retried_words(cells: Iterable[PlannedCell], store: Results) -> list[str]:
     """Return a line like `3 cells are invalid and are measured again: client_cpu 2, errors 1`."""
     found = [flags for cell in cells if (flags := retried(cell, store))]
     if not found:
@@ -34,7 +34,7 @@ def retried_words(cells: Iterable[PlannedCell], store: Store) -> list[str]:
     return [f"{count} measured again: {', '.join(f'{code} {number}' for code, number in sorted(codes.items()))}"]
 
 
-def earlier_note(cell: PlannedCell, store: Store) -> list[Flag]:
+def earlier_note(cell: PlannedCell, store: Results) -> list[Flag]:
     """Return the note that a cell's record carries when earlier tries of it were invalid."""
     tries = [record.invalid for record in store.earlier_tries(cell.fingerprint) if record.invalid]
     tries += [flags] if (flags := retried(cell, store)) else []

@@ -12,14 +12,17 @@ from typing import Any
 import harness
 from harness.console.progress import Progress
 from harness.engines.limits import Meter
+from harness.executors import Place
 from harness.machine import disk, host, scratch
 from harness.records import Outcome
 from harness.records.cell import PlannedCell
 from harness.records.engine_facts import EngineFacts
+from harness.records.fields import Json
 from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
 from harness.records.record import Record
-from harness.records.store import Store, slug
+from harness.records.results import Results
+from harness.records.store import slug
 from harness.records.usage import Spent, SpentBeside, Usage
 from harness.redaction.masking import mask
 from harness.sweeps.budget import Budget
@@ -38,12 +41,13 @@ class Run:
 
     prepared: Prepared
     plan: Plan
-    store: Store
+    store: Results
     progress: Progress
     seconds: Callable[[PlannedCell], float]
     budget: Budget = field(default_factory=Budget)
     failed: dict[str, str] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)  # of each cell, in this run
+    place: Place | None = None  # where the executor sent it; None: this process, on all of the machine
 
     def check_space(self) -> None:
         """Raise DiskFull where no space is left: what failed meanwhile failed of that, whatever it said."""
@@ -122,6 +126,11 @@ class Run:
         self.tries[cell.key] += 1
         self.progress.cell_done(cell.key, self._outcome(cell, record), elapsed_s)
 
+    def accept(self, record: Record, rows: list[Json], samples: list[Json] | None) -> None:
+        """Store what a session elsewhere has measured; it showed the outcome itself."""
+        self.store.write(record, rows, samples)
+        self.tries[record.cell.key] += 1
+
     def _note_superseded(self, cell: PlannedCell) -> None:
         """What an invalid try took is in no record that counts any more."""
         if retried(cell, self.store):
@@ -140,8 +149,10 @@ class Run:
 
     def fail(self, cell: PlannedCell, error: str, server_log: Path, elapsed_s: float = 0.0) -> None:
         error = mask(error)
-        self.failed[cell.key] = error
-        where = str(server_log) if server_log.exists() else None
-        self.store.write_failure(cell.key, error, where)
-        log.error("%s failed: %s", cell.key, error)
+        self.note_failure(cell.key, error, str(server_log) if server_log.exists() else None)
         self.progress.cell_done(cell.key, f"FAILED: {error.splitlines()[0]}", elapsed_s)
+
+    def note_failure(self, key: str, error: str, server_log: str | None) -> None:
+        self.failed[key] = error
+        self.store.write_failure(key, error, server_log)
+        log.error("%s failed: %s", key, error)

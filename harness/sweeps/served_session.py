@@ -2,7 +2,8 @@
 
 import logging
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from harness.checkpoints import Checkpoint
 from harness.checkpoints.compatibility import repair_words
@@ -16,6 +17,7 @@ from harness.engines import Server
 from harness.engines.credentials import split_url
 from harness.engines.model_list import is_served
 from harness.errors import DiskFull, HarnessError
+from harness.executors.cores import apart, bound
 from harness.records.engine_facts import EngineFacts
 from harness.sweeps.checkpoint_problems import unfingerprinted_code
 from harness.sweeps.measure_cell import Measuring
@@ -57,7 +59,7 @@ class ServedSession:
                 return
             run.progress.say(f"{session.name}: {self._beginning()}" + (" again" if start else ""))
             began = time.monotonic()
-            with self.serve(checkpoint) as server:
+            with self._serve(checkpoint) as server:
                 self.confirm_content()  # while the engine was loading it
                 run.progress.say(f"{session.name}: ready after {time.monotonic() - began:.0f} s")
                 self._cells(server, checkpoint)
@@ -123,6 +125,18 @@ class ServedSession:
             raise HarnessError(
                 f"checkpoint {session.checkpoint} has changed since the sweep was planned; run the command again"
             )
+
+    @contextmanager
+    def _serve(self, checkpoint: Checkpoint) -> Iterator[Server]:
+        """The server, on other CPU cores than the load client where the session has enough of them."""
+        cores = self.run.place.cores if self.run.place else ()
+        load = self.session.scenarios and cores
+        client, engine = apart(cores, self.prepared.config.load.workers) if load else (cores, cores)
+        with ExitStack() as stack:
+            with bound(engine):
+                server = stack.enter_context(self.serve(checkpoint))
+            stack.enter_context(bound(client))
+            yield server
 
     def serve(self, checkpoint: Checkpoint) -> AbstractContextManager[Server]:
         session = self.session

@@ -7,6 +7,7 @@ from harness.config.schema import Config
 from harness.config.variants import Variant
 from harness.engines import Engine
 from harness.engines.parallel import gpus_of
+from harness.executors import Executor
 from harness.machine.devices import Device
 from harness.sweeps.plan import Plan
 from harness.sweeps.session import Session
@@ -21,10 +22,18 @@ def devices(config: Config, engine: Engine, session: Session) -> tuple[Device, .
     return used_devices(_environment(config), _count(config, session))
 
 
-def gpu_problems(config: Config, engine: Engine, plan: Plan) -> list[str]:
-    """Lines for preflight."""
+def gpu_problems(config: Config, engine: Engine, executor: Executor, plan: Plan) -> list[str]:
+    """Lines for preflight: of every GPU of the executor, where it has several."""
     wanted = {s.name: _count(config, s) for s in plan.sessions if on_gpus(engine, s)}
-    return problems(_environment(config), wanted) if wanted else []
+    if wanted and executor.variables:
+        wanted["executor.gpus"] = executor.gpus
+    return problems({**_environment(config), **executor.variables}, wanted) if wanted else []
+
+
+def needed(config: Config, engine: Engine, session: Session) -> int:
+    """Return the GPUs that a session's server takes of its executor; the simulated engine's are only counted."""
+    counted = engine.kind == "simulated" and session.served is not None
+    return _count(config, session) if counted or on_gpus(engine, session) else 0
 
 
 def on_gpus(engine: Engine, session: Session) -> bool:

@@ -20,13 +20,16 @@ def types_of(key: str) -> list[Any]:
 
 
 def _chosen_by_kind(root: str, depth: int) -> list[type]:
-    """The dataclasses of `engine`, `compression` and each of `suites`, which the schema declares as Any."""
+    """The dataclasses of `engine`, `executor`, `compression` and each of `suites`, which the schema declares as Any."""
     from harness.accuracy import SUITES, suite_class
     from harness.engines import ENGINES, engine_class
     from harness.engines.environment import EnvironmentConfig
+    from harness.executors import EXECUTORS, executor_class
 
     if (root, depth) == ("engine", 0):
         return [engine_class(kind).Config for kind in ENGINES]
+    if (root, depth) == ("executor", 0):
+        return [executor_class(kind).Config for kind in EXECUTORS]
     if (root, depth) == ("compression", 0):
         return [EnvironmentConfig]
     return [suite_class(kind).Config for kind in SUITES] if (root, depth) == ("suites", 1) else []

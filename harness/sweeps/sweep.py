@@ -34,10 +34,12 @@ from harness.sweeps.estimate import estimator, total
 from harness.sweeps.execute import execute
 from harness.sweeps.judge_problems import unjudged
 from harness.sweeps.measured_again import measured_again
+from harness.sweeps.packed import division
 from harness.sweeps.plan import Plan, build_plan
 from harness.sweeps.prepare import Prepared, prepare, store_folder
 from harness.sweeps.retries import retried, retried_words, to_measure
 from harness.sweeps.run import Run
+from harness.sweeps.session_lock import await_abandoned
 from harness.sweeps.sessions import checkpoint_of
 from harness.sweeps.unsupported import emulated
 from harness.untrusted.names import folder_for
@@ -65,7 +67,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         print(f"warning: {store.root}/{damage}; {aside}{what}", file=sys.stderr)
     notes = [*unjudged(prepared), *measured_again(plan.cells, store), *retried_words(plan.cells, store)]
     if not config.dry_run:
-        _clean_up_after_killed_runs(store.root.parent, progress)
+        _clean_up_after_killed_runs(store, progress)
     found = preflight.problems(prepared, plan)
     seconds = estimator(prepared, plan, store)
     money = budget(prepared, plan, store)
@@ -95,7 +97,9 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         else:
             for line in (*notes, *(session.without_recipe for session in plan.sessions if session.without_recipe)):
                 progress.say(line)
-            progress.start(len(wanted), total(plan, store, prepared.engine, seconds))
+            together = division(prepared, plan, store, seconds) if prepared.executor.gpus else None
+            serial_s = total(plan, store, prepared.engine, seconds)
+            progress.start(len(wanted), *((together.total_s, together.width) if together else (serial_s, 1.0)))
             try:
                 execute(run)
             finally:
@@ -159,8 +163,10 @@ def _stored_variant(prepared: Prepared, name: str) -> Variant:
     )
 
 
-def _clean_up_after_killed_runs(results_dir: Path, progress: Progress) -> None:
+def _clean_up_after_killed_runs(store: Store, progress: Progress) -> None:
     """Before preflight, which looks at ports and at memory."""
+    results_dir = store.root.parent
+    await_abandoned(store, progress)
     scratch.remove_abandoned()
     for left in leftovers.find(results_dir):
         if left.marked:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.machine import nvml as access
-from harness.machine.devices import VARIABLE, visible
+from harness.machine.devices import VARIABLE, Device, visible
 from harness.telemetry.processes import lines, named_process
 
 
@@ -29,8 +29,13 @@ def _problems(nvml: Any, environment: Mapping[str, str], wanted: Mapping[str, in
             shown = f"{len(seen.devices)} of the {len(gpus)} here"
             found.append(f"{session} is to be served on {count} GPU(s), and CUDA sees {shown}{told}")
     for device in seen.devices[: max(wanted.values(), default=0)]:
-        there = access.processes(nvml, device)
-        named = None if there is None else [named_process(process) for process in there]
-        used = access.reading(nvml, device)["memory_used_bytes"]
-        found += lines(device, named, used, access.facts(nvml, device)["memory_bytes"])
+        found += others(nvml, device)
     return found
+
+
+def others(nvml: Any, device: Device) -> list[str]:
+    """Return a line for each process that is on a GPU before an engine starts; none: it is free."""
+    there = access.processes(nvml, device)
+    named = None if there is None else [named_process(process) for process in there]
+    used = access.reading(nvml, device)["memory_used_bytes"]
+    return list(lines(device, named, used, access.facts(nvml, device)["memory_bytes"]))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from harness.engines import Server
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
-from harness.records.store import Store
+from harness.records.results import Results
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import Session
 
@@ -30,7 +30,7 @@ class Bench:
 
     prepared: Prepared
     server: Server
-    store: Store
+    store: Results
     cells: Mapping[str, Cell]  # of the plan, by key: a judge needs the answers of others
     tokenizer: Callable[[], Any]
     tokenizer_location: Callable[[], str]

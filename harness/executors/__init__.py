@@ -1,0 +1,132 @@
+"""Executors: what runs sessions. An executor is one module with one class, and one line in EXECUTORS.
+
+A session travels as bytes and may run in another process or on another machine. There `entry` measures it, the same
+code whatever the executor, and its events stream back to the process that writes the store.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.engines import Engine
+from harness.errors import ConfigError, did_you_mean
+
+EXECUTORS = {"local": "harness.executors.local:Local"}
+
+NONE, ACCURACY, ALL = "none", "accuracy", "all"  # values of colocate
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a session needs of a machine."""
+
+    gpus: int = 0
+    cores: int = 1
+    memory_gib: float = 0.0  # of the host; 0: not known
+    times: bool = False  # it measures time: what runs beside it may change its results
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What sessions can have at once, and what may run beside a session that measures time: none | accuracy | all."""
+
+    gpus: int
+    parallel: int
+    colocate: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a session runs. `variables`: the environment by which it sees its GPUs and no others."""
+
+    host: str
+    gpus: tuple[str, ...] = ()  # UUIDs, or indices where none is known
+    cores: tuple[int, ...] = ()  # CPUs that it is bound to; empty: all
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A session to be run."""
+
+    name: str
+    needs: Needs
+    estimate_s: float
+    after: tuple[str, ...] = ()  # tasks whose results it reads
+    entry: str = ""  # MODULE:FUNCTION, which is called with (description, place, emit)
+    log: Path = Path(os.devnull)  # for what its process prints
+    describe: Callable[[], bytes] = field(default=bytes, compare=False, repr=False)  # called when it starts
+
+
+@dataclass(frozen=True)
+class Started:
+    """The first event of a task."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last event of a task. `error`: why its process ended before its work did."""
+
+    error: str | None = None
+
+
+Receive = Callable[[Task, Place, Any], None]  # an event: Started, what the entry emitted, Ended
+Emit = Callable[[Any], None]
+
+
+class Executor(ABC):
+    """Runs tasks. `problems` is for preflight; `gpus` is what the planner packs sessions onto."""
+
+    Config: ClassVar[type[Any]]  # a dataclass: the settings of conf/executor
+
+    def __init__(self, config: Any, engine: Engine):
+        self.config, self.engine = config, engine
+
+    @property
+    @abstractmethod
+    def gpus(self) -> int:
+        """GPUs that sessions can have at once, of all nodes; 0: sessions run in this process, one after the other."""
+
+    @property
+    @abstractmethod
+    def parallel(self) -> int:
+        """Sessions at once, at most."""
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.gpus, self.parallel, self.config.colocate)
+
+    @property
+    @abstractmethod
+    def variables(self) -> Mapping[str, str]:
+        """The environment that shows all of its GPUs of this machine, and no others; for preflight."""
+
+    @abstractmethod
+    def problems(self) -> list[str]:
+        """Lines for preflight."""
+
+    @abstractmethod
+    def run(self, tasks: Sequence[Task], receive: Receive) -> None:
+        """Run the tasks and pass on their events, in this thread, as they come.
+
+        Every task that was started has an `Ended`, whatever happened to its process; a task without one still runs
+        elsewhere when this returns (detached). A task starts once those that it is `after` have ended. When an
+        exception passes through, a signal's or that of `receive`, nothing that was started is left behind.
+        """
+
+
+def executor_class(kind: str) -> type[Executor]:
+    if kind not in EXECUTORS:
+        raise ConfigError(f"executor.kind={kind!r}{did_you_mean(kind, list(EXECUTORS))}")
+    module, name = EXECUTORS[kind].split(":")
+    return getattr(import_module(module), name)
+
+
+def call(entry: str, description: bytes, place: Place, emit: Emit) -> None:
+    """Measure a session where it was sent to."""
+    module, name = entry.split(":")
+    getattr(import_module(module), name)(description, place, emit)

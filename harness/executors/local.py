@@ -1,0 +1,203 @@
+"""Runs sessions side by side on this machine: a process each, with separate GPUs, CPU cores and ports."""
+
+import contextlib
+import os
+import platform
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from harness.engines import Engine
+from harness.errors import HarnessError
+from harness.executors import ACCURACY, ALL, NONE, Ended, Executor, Needs, Place, Receive, Started, Task, cores, frames
+from harness.executors.packing import longest_first, next_task
+from harness.executors.slots import SETTING, Slots, declared, slots
+from harness.machine import disk, nvml
+from harness.machine.devices import VARIABLE
+from harness.machine.interrupts import held
+from harness.machine.pipes import piped
+from harness.telemetry.problems import others
+
+ENDING_S = 60.0  # that a session gets to stop its engine; engines are killed long before that
+READ_BYTES = 1 << 20
+
+
+@dataclass
+class LocalConfig:
+    """Sessions side by side on this machine. With one GPU, or none, they run one after the other."""
+
+    kind: str = "local"
+    gpus: list[Any] | None = None  # indices or UUIDs, MIG instances too; null: the free ones that CUDA shows
+    parallel: int | None = None  # sessions at once; null: one for each GPU; 1: one after the other
+    colocate: str = NONE  # what may run beside a session that measures load: none | accuracy | all
+
+
+@dataclass
+class _Running:
+    task: Task
+    place: Place
+    slots: tuple[int, ...]
+    process: subprocess.Popen
+    arriving: frames.Frames = field(default_factory=frames.Frames)
+
+
+class Local(Executor):
+    Config = LocalConfig
+
+    def __init__(self, config: LocalConfig, engine: Engine):
+        super().__init__(config, engine)
+        self._running: dict[int, _Running] = {}  # by the descriptor of its events
+        self._ended: set[str] = set()
+        self._stopping = False
+
+    @cached_property
+    def _slots(self) -> Slots:
+        asked, engine = self.config.gpus, self.engine
+        if engine.device != "cuda":
+            return declared(asked or ()) if engine.kind == "simulated" else Slots()
+        environment = {**os.environ, **engine.env}
+        try:
+            with nvml.opened() as library:
+                found = slots(asked, nvml.gpus(library), environment)
+                return found if asked is not None else found.keeping(lambda device: not others(library, device))
+        except nvml.NvmlAbsent:
+            return slots(asked, [], environment)
+
+    @property
+    def gpus(self) -> int:
+        found = len(self._slots)
+        fixed = VARIABLE in self.engine.env and self.config.gpus is None  # part of the fingerprint: not ours to change
+        one_by_one = self.config.parallel == 1 and not (self.config.gpus and self.engine.device == "cuda")
+        return 0 if fixed or one_by_one or (found <= 1 and self.config.gpus is None) else found
+
+    @property
+    def parallel(self) -> int:
+        return self.config.parallel or max(1, self.gpus)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return self._slots.variables(range(self.gpus))
+
+    def problems(self) -> list[str]:
+        asked, engine = self.config.gpus, self.engine
+        found = list(self._slots.problems)
+        if asked is not None and engine.device != "cuda" and engine.kind != "simulated":
+            found.append(f"{SETTING}={asked}: {engine.label} uses no NVIDIA GPU of this machine; set {SETTING}=null")
+        if asked is not None and VARIABLE in engine.env:
+            found.append(f"{SETTING} and engine.env.{VARIABLE} both choose GPUs; leave one of them out")
+        if asked == []:
+            found.append(f"{SETTING}=[] leaves no GPU; name those to use, or set {SETTING}=null for all")
+        if engine.config.port is not None and min(self.gpus, self.parallel) > 1:
+            found.append(f"engine.port={engine.config.port} and several sessions at once: set engine.port=null")
+        if self.config.parallel is not None and self.config.parallel < 1:
+            found.append(f"executor.parallel={self.config.parallel}: must be at least 1")
+        if self.config.colocate not in (NONE, ACCURACY, ALL):
+            found.append(f"executor.colocate={self.config.colocate!r}: must be {NONE}, {ACCURACY} or {ALL}")
+        return found
+
+    @cached_property
+    def _cores(self) -> list[tuple[int, ...]]:
+        return cores.shares(cores.nodes(), self.gpus)
+
+    def run(self, tasks: Sequence[Task], receive: Receive) -> None:
+        waiting = longest_first(tasks)
+        with selectors.DefaultSelector() as selector:
+            try:
+                while waiting or self._running:
+                    while task := self._next(waiting):
+                        waiting.remove(task)
+                        self._start(task, selector, receive)
+                    for key, _ in selector.select():
+                        self._read(key.fd, selector, receive)
+            finally:
+                self._stop(selector, receive)
+
+    def _next(self, waiting: Sequence[Task]) -> Task | None:
+        busy = list(self._running.values())
+        return next_task(waiting, [one.task for one in busy], self._ended, len(self._free()), self.limits)
+
+    def _free(self) -> list[int]:
+        taken = {number for one in self._running.values() for number in one.slots}
+        return [number for number in range(self.gpus) if number not in taken]
+
+    def _place(self, needs: Needs, numbers: tuple[int, ...]) -> Place:
+        """The cores of the GPUs' slots; a session without a GPU is bound to none."""
+        bound = tuple(core for number in numbers if number < len(self._cores) for core in self._cores[number])
+        names, variables = self._slots.names(numbers), self._slots.variables(numbers)
+        return Place(platform.node(), names, bound, variables)
+
+    def _start(self, task: Task, selector: selectors.BaseSelector, receive: Receive) -> None:
+        numbers = tuple(self._free()[: task.needs.gpus])
+        place, description = self._place(task.needs, numbers), task.describe()
+        with held(), disk.naming(task.log.parent):
+            task.log.parent.mkdir(parents=True, exist_ok=True)
+            with task.log.open("ab") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "harness.executors.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env={**os.environ, **place.variables},
+                    start_new_session=True,  # Ctrl-C is ours to handle
+                )
+            events = piped(process.stdout).fileno()
+            self._running[events] = _Running(task, place, numbers, process)
+            selector.register(events, selectors.EVENT_READ)
+        receive(task, place, Started())
+        try:
+            frames.write(piped(process.stdin), (task.entry, description, place))
+        except BrokenPipeError:
+            return  # it died at once: its output ends
+
+    def _read(self, events: int, selector: selectors.BaseSelector, receive: Receive) -> None:
+        one = self._running[events]
+        if data := os.read(events, READ_BYTES):
+            for event in one.arriving.feed(data):
+                receive(one.task, one.place, event)
+            return
+        with held():
+            selector.unregister(events)
+            del self._running[events]
+            self._ended.add(one.task.name)
+            code = _end(one.process)
+        receive(one.task, one.place, Ended(None if self._stopping else _died(code)))
+
+    def _stop(self, selector: selectors.BaseSelector, receive: Receive) -> None:
+        """Interrupt what runs, store what it had measured, and wait until its engines have stopped."""
+        self._stopping = bool(self._running)
+        with held():
+            for one in self._running.values():
+                piped(one.process.stdin).close()
+            deadline = time.monotonic() + ENDING_S
+            while self._running and time.monotonic() < deadline:
+                for key, _ in selector.select(1.0):
+                    with contextlib.suppress(HarnessError):  # the disk that ended the run is still full
+                        self._read(key.fd, selector, receive)
+            for one in self._running.values():
+                one.process.kill()
+                _end(one.process)
+            self._running.clear()
+
+
+def _end(process: subprocess.Popen) -> int:
+    """The exit code of a process whose output has ended."""
+    try:
+        code = process.wait(ENDING_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe and not pipe.closed:
+            pipe.close()
+    return code
+
+
+def _died(code: int) -> str | None:
+    if code == 0:
+        return None
+    return f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"

@@ -1,0 +1,80 @@
+"""Which sessions run at once, and when: longest estimate first, on whatever GPUs are free. Pure.
+
+The executor asks `next_task` whenever a session starts or ends; `schedule` asks it with estimated times, so that the
+plan is what will happen if the estimates are right. Longest first (LPT) takes at most 4/3 - 1/(3 m) of the shortest
+possible time on m machines (R. L. Graham, Bounds on multiprocessing timing anomalies, SIAM J. Appl. Math. 17, 1969).
+"""
+
+import heapq
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from harness.executors import ACCURACY, ALL, Limits, Task
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A task in a schedule, on the GPUs with these numbers."""
+
+    task: Task
+    start_s: float
+    end_s: float
+    gpus: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    placed: tuple[Placed, ...]  # in the order of their starts
+
+    @property
+    def makespan_s(self) -> float:
+        return max((one.end_s for one in self.placed), default=0.0)
+
+    @property
+    def gpus_used(self) -> int:
+        return len({gpu for one in self.placed for gpu in one.gpus})
+
+
+def may_share(one: Task, other: Task, colocate: str) -> bool:
+    """Whether two tasks may run on one node at the same time."""
+    timed = one.needs.times + other.needs.times
+    return timed == 0 or colocate == ALL or (timed == 1 and colocate == ACCURACY)
+
+
+def longest_first(tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks with the longest first; equal ones stay in order."""
+    return sorted(tasks, key=lambda task: -task.estimate_s)
+
+
+def next_task(
+    waiting: Sequence[Task], running: Sequence[Task], ended: Collection[str], free_gpus: int, limits: Limits
+) -> Task | None:
+    """Return the first of `waiting` that can start now; `ended` holds the names of tasks that are over."""
+    if len(running) >= limits.parallel:
+        return None
+    for task in waiting:
+        fits = task.needs.gpus <= free_gpus and all(name in ended for name in task.after)
+        if fits and all(may_share(task, other, limits.colocate) for other in running):
+            return task
+    return None
+
+
+def schedule(tasks: Sequence[Task], limits: Limits) -> Schedule:
+    """Return when each task runs if it takes as long as estimated. Raises ValueError for one that never can."""
+    waiting, running = longest_first(tasks), list[Placed]()
+    free, ended, placed, now = list(range(limits.gpus)), set[str](), list[Placed](), 0.0
+    while waiting or running:
+        while task := next_task(waiting, [one.task for one in running], ended, len(free), limits):
+            waiting.remove(task)
+            taken = tuple(heapq.nsmallest(task.needs.gpus, free))
+            free = [gpu for gpu in free if gpu not in taken]
+            placed.append(Placed(task, now, now + task.estimate_s, taken))
+            running.append(placed[-1])
+        if not running:
+            raise ValueError(f"{waiting[0].name} cannot run on {limits.gpus} GPUs")
+        now = min(one.end_s for one in running)
+        for over in [one for one in running if one.end_s <= now]:
+            running.remove(over)
+            ended.add(over.task.name)
+            free += over.gpus
+    return Schedule(tuple(placed))

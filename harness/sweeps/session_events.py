@@ -1,0 +1,62 @@
+"""What a session that runs elsewhere tells the process that writes the store."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.config.schema import Config
+from harness.records.fields import Json
+from harness.records.record import Record
+from harness.records.usage import SpentBeside
+
+
+@dataclass(frozen=True)
+class SessionWork:
+    """The description of a session: all that measuring it takes, wherever that is.
+
+    The other side prepares the sweep again and plans it, which must give the same fingerprints.
+    """
+
+    config: Config = field(repr=False)  # as asked for; its secrets travel in memory only
+    session: str  # of the plan
+    name: str  # of the session, or of the part of it
+    root: str  # folder of the store, for logs
+    wanted: tuple[str, ...]  # fingerprints of the cells to measure
+    estimates_s: dict[str, float]  # fingerprint -> seconds
+    records: dict[str, Record]  # stored ones that it has to know: invalid ones that are measured again
+    earlier: dict[str, list[Record]]  # fingerprint -> earlier tries
+    rows: dict[str, list[Json]] = field(repr=False)  # fingerprint -> answers that it judges
+
+
+@dataclass(frozen=True)
+class Measured:
+    record: Record
+    rows: list[Json] = field(repr=False)
+    samples: list[Json] | None = field(repr=False)  # of the GPUs
+
+
+@dataclass(frozen=True)
+class Failed:
+    key: str
+    error: str
+    log: str | None
+
+
+@dataclass(frozen=True)
+class SpentNoted:
+    taken: SpentBeside
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A call of the progress display."""
+
+    method: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why its remaining cells cannot be measured. `full`: no space is left, and the run ends."""
+
+    error: str
+    full: bool = False

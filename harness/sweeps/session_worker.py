@@ -1,0 +1,70 @@
+"""Measures a session where an executor sent it. The code that measures is that of a run on this machine."""
+
+import logging
+import pickle
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from harness.console.output import MaskedFormatter
+from harness.errors import DiskFull, HarnessError
+from harness.executors import Emit, Place
+from harness.executors.cores import bound
+from harness.machine import disk, scratch
+from harness.records.cell import Cell
+from harness.redaction.known_secrets import learn_config
+from harness.sweeps.execute import measure_session
+from harness.sweeps.plan import Plan, build_plan
+from harness.sweeps.prepare import prepare
+from harness.sweeps.run import Run
+from harness.sweeps.session import Session
+from harness.sweeps.session_events import Refused, SessionWork
+from harness.sweeps.session_lock import counted
+from harness.sweeps.streamed import StreamedProgress, StreamedResults
+
+
+def measure(description: bytes, place: Place, emit: Emit) -> None:
+    """Measure a pickled SessionWork; its events are those of session_events.py."""
+    work: SessionWork = pickle.loads(description)
+    learn_config(asdict(work.config))
+    _start_log(work.config.log_level)
+    folders = [Path(work.root), Path(work.config.cache_dir).expanduser().absolute(), scratch.root()]
+    progress = StreamedProgress(emit)
+    try:
+        with disk.among(*folders), counted(Path(work.root)):
+            prepared = prepare(work.config, progress.say)
+            plan = build_plan(prepared)
+            session = _wanted(plan, work)
+            run = Run(prepared, plan, StreamedResults(work, emit), progress, _estimates(work), place=place)
+            with bound(place.cores):  # only now: the number of cores is part of a fingerprint
+                measure_session(run, session)
+    except DiskFull as error:
+        emit(Refused(str(error), full=True))
+    except HarnessError as error:
+        emit(Refused(str(error)))
+
+
+def _wanted(plan: Plan, work: SessionWork) -> Session:
+    """Return the session with the cells that are to be measured. Raises HarnessError where the plan is another one."""
+    found = next((session for session in plan.sessions if session.name == work.session), None)
+    cells = {cell.fingerprint: cell for cell in (found.cells if found else ())}
+    if found is None or (missing := [one for one in work.wanted if one not in cells]):
+        what = f"{len(missing)} of {len(work.wanted)} cells" if found else "the session"
+        raise HarnessError(
+            f"{work.name}: {what} would not be those of the plan: a checkpoint, a data set or a package has changed "
+            "since, or differs on this machine; run the command again"
+        )
+    return replace(found, name=work.name, cells=tuple(cells[one] for one in work.wanted))
+
+
+def _estimates(work: SessionWork) -> Callable[[Cell], float]:
+    return lambda cell: work.estimates_s.get(cell.fingerprint, 0.0)
+
+
+def _start_log(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("harness")
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    root.propagate = False

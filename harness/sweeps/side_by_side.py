@@ -1,0 +1,154 @@
+"""Runs a plan's sessions on an executor and stores what they send: this process alone writes the store."""
+
+import pickle
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from harness.errors import DiskFull
+from harness.executors import Ended, Place, Started, Task
+from harness.records.fields import Json
+from harness.records.flag import Flag
+from harness.records.placement import Placement
+from harness.records.record import Record
+from harness.records.store import slug
+from harness.sweeps.kinds import KINDS
+from harness.sweeps.parts import Part
+from harness.sweeps.run import Run
+from harness.sweeps.session_events import Failed, Measured, Refused, SessionWork, Shown, SpentNoted
+
+ENTRY = "harness.sweeps.session_worker:measure"
+STARTS = 2  # a session whose process died is started once more for the cells that are left
+
+
+@dataclass
+class _Stay:
+    """When a session ran, in seconds of the monotonic clock."""
+
+    task: Task
+    place: Place
+    start_s: float
+    end_s: float = float("inf")
+
+
+@dataclass
+class SideBySide:
+    """A run on an executor. `died`: why the processes of sessions ended before their work did."""
+
+    run: Run
+    parts: dict[str, Part]  # by the name of its task
+    stays: list[_Stay] = field(default_factory=list)
+    died: dict[str, str] = field(default_factory=dict)
+    estimates_s: dict[str, float] = field(default_factory=dict)  # of the cells that are being measured, by key
+    shown: str = ""  # the task whose cell the display shows
+
+    def measure(self) -> None:
+        """Measure what is missing. DiskFull and KeyboardInterrupt pass through."""
+        run = self.run
+        for _ in range(STARTS):
+            left = [part for part in self.parts.values() if run.pending(part.session)]
+            if not left:
+                return
+            self.died.clear()
+            run.prepared.executor.run([self._task(part) for part in left], self.receive)
+        for name, error in self.died.items():
+            part = self.parts[name]
+            for cell in run.pending(part.session):
+                run.fail(cell, f"not run: {error}, {STARTS} times", self._log(part))
+
+    def receive(self, task: Task, place: Place, event: Any) -> None:
+        run, part = self.run, self.parts[task.name]
+        match event:
+            case Started():
+                self.stays.append(_Stay(task, place, time.monotonic()))
+                run.progress.say(self._running())
+            case Measured(record, rows, samples):
+                run.accept(self._placed(task, place, record), rows, samples)
+            case Failed(key, error, log):
+                run.note_failure(key, error, log)
+            case SpentNoted(taken):
+                run.store.note_spent(taken)
+            case Shown(method, arguments):
+                self._show(task, method, arguments)
+            case Refused(error, full):
+                if full:
+                    raise DiskFull(error)
+                for cell in run.pending(part.session):
+                    run.fail(cell, error, self._log(part))
+            case Ended(error):
+                stay = next(one for one in reversed(self.stays) if one.task is task)
+                stay.end_s = time.monotonic()
+                if error:
+                    self.died[task.name] = error
+                    run.progress.say(f"{task.name}: {error}; its log: {self._log(part)}")
+
+    def _task(self, part: Part) -> Task:
+        return replace(part.task, entry=ENTRY, log=self._log(part), describe=partial(self._describe, part))
+
+    def _log(self, part: Part) -> Any:
+        return self.run.store.logs / f"{slug(part.task.name)}.session.log"
+
+    def _describe(self, part: Part) -> bytes:
+        run, store = self.run, self.run.store
+        pending = run.pending(part.session)
+        known = [cell.fingerprint for cell in pending if cell.fingerprint in store]
+        planned = next(s for s in run.plan.sessions if {c.key for c in s.cells} >= {c.key for c in part.session.cells})
+        work = SessionWork(
+            config=run.prepared.asked,
+            session=planned.name,
+            name=part.task.name,
+            root=str(store.root),
+            wanted=tuple(cell.fingerprint for cell in pending),
+            estimates_s={cell.fingerprint: run.seconds(cell) for cell in pending},
+            records={fingerprint: store.record(fingerprint) for fingerprint in known},
+            earlier={cell.fingerprint: store.earlier_tries(cell.fingerprint) for cell in pending},
+            rows=self._answers(part),
+        )
+        return pickle.dumps(work)
+
+    def _answers(self, part: Part) -> dict[str, list[Json]]:
+        """Return the stored answers that the part judges."""
+        suites = {cell.suite for cell in part.session.cells if cell.kind == "judge"}
+        wanted = [cell.fingerprint for cell in self.run.plan.cells if cell.kind == "accuracy" and cell.suite in suites]
+        return {
+            fingerprint: self.run.store.rows(fingerprint) for fingerprint in wanted if fingerprint in self.run.store
+        }
+
+    def _placed(self, task: Task, place: Place, record: Record) -> Record:
+        """Return the record with its place, and a flag where neighbours may have changed how fast it was."""
+        start_s = time.monotonic() - (record.duration_s or 0.0)
+        stays = [s for s in self.stays if s.task is not task and s.place.host == place.host and s.end_s > start_s]
+        neighbours = tuple(dict.fromkeys(stay.task.name for stay in stays))
+        flags = record.flags
+        if neighbours and KINDS[record.cell.kind].times:
+            message = f"measured beside {', '.join(neighbours)} on the same machine; their effect was not measured"
+            flags = (*flags, Flag("neighbours", "caution", message))
+        return replace(record, flags=flags, placement=Placement(place.host, place.gpus, place.cores, neighbours))
+
+    def _show(self, task: Task, method: str, arguments: tuple[Any, ...]) -> None:
+        progress = self.run.progress
+        if method == "cell":
+            key, estimate_s = arguments
+            self.estimates_s[key], self.shown = estimate_s, task.name
+            progress.cell(key, estimate_s)
+        elif method == "cell_done":
+            key, outcome, seconds = arguments
+            progress.cell(key, self.estimates_s.pop(key, 0.0))
+            progress.cell_done(key, outcome, seconds)
+        elif method == "advance" and task.name == self.shown:
+            progress.advance(*arguments)
+        elif method == "add":
+            progress.add(*arguments)
+        elif method == "say":
+            progress.say(*arguments)
+
+    def _running(self) -> str:
+        """Return a line like ``2 of 5 sessions run: bf16 on GPU 0, fp8 on GPU 1``."""
+        stays = [stay for stay in self.stays if stay.end_s == float("inf")]
+        told = (f"{s.task.name}{f' on GPU {_words(s.place)}' if s.place.gpus else ''}" for s in stays)
+        return f"{len(stays)} of {len(self.parts)} sessions run: {', '.join(told)}"
+
+
+def _words(place: Place) -> str:
+    return "+".join(gpu[:12] for gpu in place.gpus)

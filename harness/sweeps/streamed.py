@@ -1,0 +1,82 @@
+"""The store and the progress display of a session that runs elsewhere: what they are told becomes events."""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness.executors import Emit
+from harness.records.fields import Json
+from harness.records.record import Record
+from harness.records.usage import SpentBeside
+from harness.sweeps.session_events import Failed, Measured, SessionWork, Shown, SpentNoted
+
+ADVANCE_S = 0.5  # between two reports of how far a cell is
+
+
+class StreamedResults:
+    """Results (harness/records/results.py) of one session."""
+
+    def __init__(self, work: SessionWork, emit: Emit):
+        self.root = Path(work.root)
+        self._records, self._rows = dict(work.records), work.rows
+        self._earlier = {fingerprint: list(tries) for fingerprint, tries in work.earlier.items()}
+        self._emit = emit
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def __contains__(self, fingerprint: str) -> bool:
+        return fingerprint in self._records or fingerprint in self._rows
+
+    def record(self, fingerprint: str) -> Record:
+        return self._records[fingerprint]
+
+    def rows(self, fingerprint: str) -> list[Json]:
+        return self._rows[fingerprint]
+
+    def earlier_tries(self, fingerprint: str | None = None) -> list[Record]:
+        return self._earlier.get(fingerprint or "", [])
+
+    def write(self, record: Record, rows: Iterable[Json], telemetry: Sequence[Json] | None = None) -> None:
+        self._emit(Measured(record, list(rows), list(telemetry) if telemetry else None))
+        known = self._records.get(record.fingerprint)
+        if known and known.invalid:
+            self._earlier.setdefault(record.fingerprint, []).append(known)
+        self._records[record.fingerprint] = record
+
+    def write_failure(self, key: str, error: str, log: str | None) -> None:
+        self._emit(Failed(key, error, log))
+
+    def note_spent(self, taken: SpentBeside) -> None:
+        self._emit(SpentNoted(taken))
+
+
+class StreamedProgress:
+    """Progress (harness/console/progress.py) of one session."""
+
+    def __init__(self, emit: Emit):
+        self._emit, self._advanced_s = emit, 0.0
+
+    def say(self, message: str) -> None:
+        self._emit(Shown("say", (message,)))
+
+    def start(self, total_cells: int, estimate_s: float, width: float = 1.0) -> None:
+        return None  # of the whole run
+
+    def add(self, cells: int, estimate_s: float) -> None:
+        self._emit(Shown("add", (cells, estimate_s)))
+
+    def cell(self, key: str, estimate_s: float) -> None:
+        self._emit(Shown("cell", (key, estimate_s)))
+
+    def advance(self, done: int, total: int) -> None:
+        if (now := time.monotonic()) > self._advanced_s + ADVANCE_S:
+            self._advanced_s = now
+            self._emit(Shown("advance", (done, total)))
+
+    def cell_done(self, key: str, outcome: str, seconds: float) -> None:
+        self._emit(Shown("cell_done", (key, outcome, seconds)))
+
+    def stop(self) -> None:
+        return None

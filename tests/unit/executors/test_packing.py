@@ -1,0 +1,68 @@
+"""When sessions run, and on which GPUs."""
+
+import itertools
+import random
+
+import pytest
+
+from harness.executors import Limits, Needs, Task
+from harness.executors.packing import may_share, schedule
+
+
+def task(name: str, seconds: float, gpus: int = 1, times: bool = False, after: tuple[str, ...] = ()) -> Task:
+    return Task(name, Needs(gpus=gpus, times=times), seconds, after)
+
+
+def shortest(seconds: list[float], gpus: int) -> float:
+    """The shortest makespan, by trying every assignment."""
+    loads = (
+        [sum(s for s, own in zip(seconds, chosen, strict=True) if own == gpu) for gpu in range(gpus)]
+        for chosen in itertools.product(range(gpus), repeat=len(seconds))
+    )
+    return min(map(max, loads))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_longest_first_is_within_grahams_bound_of_the_optimum(seed):
+    draw = random.Random(seed)
+    gpus = draw.choice([2, 3])
+    seconds = [float(draw.randint(1, 30)) for _ in range(draw.randint(1, 7))]
+    tasks = [task(str(n), each) for n, each in enumerate(seconds)]
+    found = schedule(tasks, Limits(gpus, gpus, "none")).makespan_s
+    best = shortest(seconds, gpus)
+    assert best <= found <= (4 / 3 - 1 / (3 * gpus)) * best + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_schedule_breaks_a_rule(seed):
+    draw = random.Random(seed)
+    gpus, colocate = draw.choice([2, 4, 8]), draw.choice(["none", "accuracy", "all"])
+    tasks = [
+        task(str(n), draw.randint(1, 30), draw.randint(0, gpus), draw.random() < 0.4) for n in range(draw.randint(1, 9))
+    ]
+    tasks.append(task("judge", 5, 1, after=("0",)))
+    limits = Limits(gpus, draw.randint(1, gpus), colocate)
+    placed = schedule(tasks, limits).placed
+    assert sorted(one.task.name for one in placed) == sorted(one.name for one in tasks)
+    ends = {one.task.name: one.end_s for one in placed}
+    for one in placed:
+        assert len(set(one.gpus)) == one.task.needs.gpus and all(0 <= gpu < gpus for gpu in one.gpus)
+        assert all(ends[name] <= one.start_s for name in one.task.after)
+        beside = [other for other in placed if other.start_s <= one.start_s < other.end_s and other is not one]
+        assert len(beside) < limits.parallel
+        for other in beside:
+            assert not set(one.gpus) & set(other.gpus)
+            assert may_share(one.task, other.task, colocate)
+
+
+def test_what_times_runs_alone_unless_the_sweep_says_otherwise():
+    load, other, suite = task("load", 10, times=True), task("other", 10, times=True), task("suite", 4)
+    assert schedule([load, other, suite], Limits(3, 3, "none")).makespan_s == 24
+    assert schedule([load, other, suite], Limits(3, 3, "accuracy")).makespan_s == 20
+    assert schedule([load, other, suite], Limits(3, 3, "all")).makespan_s == 10
+    assert schedule([load, other, suite], Limits(3, 1, "all")).makespan_s == 24
+
+
+def test_a_task_that_fits_nowhere_is_an_error():
+    with pytest.raises(ValueError, match="big cannot run on 2 GPUs"):
+        schedule([task("big", 1, gpus=4)], Limits(2, 2, "all"))
