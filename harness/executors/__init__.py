@@ -41,7 +41,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a session runs. `variables`: the environment by which it sees its GPUs and no others."""
+    """Where a session runs.
+
+    `variables`: the environment by which its engine sees its GPUs and no others. The entry sets it once the sweep is
+    planned, as fingerprints name the GPUs that the whole sweep sees.
+    """
 
     host: str
     gpus: tuple[str, ...] = ()  # UUIDs, or indices where none is known

@@ -142,7 +142,6 @@ class Local(Executor):
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env={**os.environ, **place.variables},
                     start_new_session=True,  # Ctrl-C is ours to handle
                 )
             events = piped(process.stdout).fileno()

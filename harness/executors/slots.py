@@ -33,7 +33,7 @@ class Slots:
         By index, on the order of the PCI bus, which is NVML's: older engines do not read UUIDs. A MIG instance has no
         index.
         """
-        if not self.devices:
+        if not self.devices or not numbers:
             return {}
         chosen = [self.devices[n] for n in numbers]
         return {ORDER: "PCI_BUS_ID", VARIABLE: ",".join(one.uuid if one.instance else str(one.gpu) for one in chosen)}

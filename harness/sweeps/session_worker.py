@@ -1,6 +1,7 @@
 """Measures a session where an executor sent it. The code that measures is that of a run on this machine."""
 
 import logging
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -33,10 +34,11 @@ def measure(description: bytes, place: Place, emit: Emit) -> None:
     try:
         with disk.among(*folders), counted(Path(work.root)):
             prepared = prepare(work.config, progress.say)
-            plan = build_plan(prepared)
+            plan = build_plan(prepared)  # with all GPUs and cores in sight, as they are part of fingerprints
             session = _wanted(plan, work)
+            os.environ.update(place.variables)
             run = Run(prepared, plan, StreamedResults(work, emit), progress, _estimates(work), place=place)
-            with bound(place.cores):  # only now: the number of cores is part of a fingerprint
+            with bound(place.cores):
                 measure_session(run, session)
     except DiskFull as error:
         emit(Refused(str(error), full=True))

@@ -83,4 +83,4 @@ def test_a_session_that_is_killed_goes_on_from_its_last_cell_in_the_same_run(tmp
         said, _ = process.communicate(timeout=240)
     assert "its process was killed by signal 9" in said, said
     after = records(tmp_path, "killed")
-    assert len(after) == 4 and all(after[key] == record for key, record in before.items())
+    assert len(after) == 6 and all(after[key] == record for key, record in before.items())

@@ -43,9 +43,11 @@ def test_a_foreign_process_is_a_preflight_error_on_the_gpus_that_are_used(prefli
     found = preflight("+engine.env.CUDA_VISIBLE_DEVICES=1")
     assert "GPU 1 (Stand-in 100): process 1 (" in found and "GPU 0 " not in found
     found = preflight("variants.bf16.gpus=2")
-    assert "GPU 0 (Stand-in 100): process 1 (" in found and "GPU 1 " not in found, "the third is free"
-    found = preflight("executor.gpus=[2,1]")
-    assert "GPU 1 (Stand-in 100): process 1 (" in found and "GPU 0 " not in found and "GPU 2 " not in found
+    assert "GPU 0 (Stand-in 100): process 1 (" in found and "GPU 1 (Stand-in 100): process 1 (" in found
+    found = preflight("executor.gpus=[1]")
+    assert "GPU 1 (Stand-in 100): process 1 (" in found and "GPU 0 " not in found
+    found = preflight("variants.bf16.gpus=2", "executor.gpus=[1]")
+    assert "bf16 is served on 2 GPUs; 1 are free or named in executor.gpus" in found
     found = preflight("variants.bf16.gpus=2", "executor.parallel=1")
     assert "GPU 0 (Stand-in 100): process 1 (" in found and "GPU 1 (Stand-in 100): process 1 (" in found
 

@@ -10,7 +10,7 @@ from harness.executors.cores import bound
 def tell(description: bytes, place: Place, emit: Emit) -> None:
     print("what is printed is in the log")
     with bound(place.cores):
-        emit((description, os.environ.get("CUDA_VISIBLE_DEVICES"), place.gpus, sorted(os.sched_getaffinity(0))))
+        emit((description, place.variables.get("CUDA_VISIBLE_DEVICES"), place.gpus, sorted(os.sched_getaffinity(0))))
 
 
 def die(description: bytes, place: Place, emit: Emit) -> None:
