@@ -26,6 +26,7 @@ COMMANDS = (
     Command("ab", "harness.sweeps.ab", "start two engine versions or settings in turn, and compare the starts"),
     Command("trend", "harness.compare.trend", "show a sweep's numbers over nights, and where their level changes"),
     Command("inspect", "harness.inspect", "show what is in a checkpoint, and whether an engine can read it"),
+    Command("merge", "harness.merge", "merge the stores of one sweep from several machines"),
     Command("check", "harness.check", "verify a sweep's store, and set damaged cells aside"),
     Command("track", "harness.track", "log a sweep to MLflow again, from its store"),
     Command("selftest", "harness.selftest.__main__", "test whether this machine can generate a sweep's load"),

@@ -8,6 +8,8 @@ import itertools
 import json
 import os
 import re
+import shutil
+import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 import orjson
 
 from harness.machine.disk import write_synced
+from harness.records.disk_errors import disk_errors
 from harness.records.fields import Json
 from harness.records.record import Record, StoredFile
 from harness.records.record_check import record_fault, rows_fault
@@ -134,6 +137,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def copy_into(folder: Path, path: Path) -> None:
+    """Copy a cell's folder there: whole, or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    work = folder.parent / f".cell-{uuid.uuid4().hex}"
+    with disk_errors(folder.parent):
+        try:
+            shutil.copytree(path, work)
+            os.rename(work, folder / path.name)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    sync_folder(folder)
 
 
 def move_into(folder: Path, path: Path) -> None:

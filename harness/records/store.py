@@ -89,6 +89,9 @@ class Store:
     def __contains__(self, fingerprint: str) -> bool:
         return fingerprint in self._index
 
+    def folder(self, fingerprint: str) -> Path:
+        return self._index[fingerprint]
+
     def measure_again(self, fingerprints: Iterable[str]) -> None:
         """Count these as not measured. Each stays until `write` has the new one, and for ever if that fails."""
         for fingerprint in self._index.keys() & set(fingerprints):
