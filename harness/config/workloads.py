@@ -75,7 +75,8 @@ class LoadPoints:
     duration_s: float = 60.0  # arrivals of one rate are drawn over this time ...
     min_requests: int = 32  # ... and never fewer
     max_requests: int = 2000  # ... nor more than this
-    repeats: int = 1  # of every load cell, each with other prompts and arrivals; 2 or more give intervals
+    repeats: int = 1  # of every load cell, each with other prompts and arrivals; 2 or more give intervals; where a CPU
+    # emulates the scheme, its speed is measured once
     rate_repeats: int | None = None  # of each rate of the QPS ladder; null: as many as of the other load cells
     retries: int = 2  # an invalid cell is measured again at the end of its session, at most so many times in a run
     warmup_requests: int = 4  # sent before a session's first load cell, not measured
