@@ -33,7 +33,7 @@ def planned(no_hub):
     ("variant", "kind", "settings"),
     [
         ("fp8_dynamic", "fp8", []),
-        ("int8_w8a8", "int8", []),  # its recipe is calibrated: the data is not asked for
+        ("int8_w8a8_smoothquant", "int8", []),  # its recipe is calibrated: the data is not asked for
         ("w4a16_gptq", "int4_g64", ["variants.w4a16_gptq.scheme.weights.group_size=64"]),
         ("w4a16_awq", "awq", []),
     ],
