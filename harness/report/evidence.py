@@ -13,7 +13,7 @@ from harness.analysis.decision.criteria import (
     Candidate,
     Criterion,
 )
-from harness.analysis.decision.needs import ITEMS, NO_DISTANCE, REPEATS, Need
+from harness.analysis.decision.needs import ITEMS, NO_DISTANCE, REPEATS, WINDOWS, Need
 from harness.analysis.decision.recommend import SHIP, Recommendation
 from harness.analysis.quality.paired import ESTABLISHED, REJECTED
 from harness.report.words import items_needed, measured, percent, times
@@ -132,7 +132,7 @@ def _need(findings: Findings, need: Need) -> str:
     if need.unit == REPEATS:
         if need.why:
             return f"The gain is too small to establish with {need.needed} repeats."
-        return f"{need.needed} repeats give the gain an interval that decides; the {need.measured} measured are kept."
+        return f"{need.needed} repeats give the gain an interval; what is measured is kept."
     if need.why == AT_CHANCE:
         label = study.label(study.baseline)
         return (
@@ -143,6 +143,11 @@ def _need(findings: Findings, need: Need) -> str:
         return f"{need.subject}: the estimate is too near its limit for more {need.unit} to decide."
     who = "an equivalent variant" if need.unit == ITEMS else "this estimate"
     if need.why:
+        if need.unit == WINDOWS:
+            return (
+                f"{need.subject} cannot decide at this limit: {who} would need {items_needed(need.span)} windows, and "
+                f"its text has {need.population:,}. Set a longer text (suites.{need.subject}.text), or a higher limit."
+            )
         smaller = f"Set decision.margin={need.margin:g}, use" if need.margin else "Use"
         return (
             f"{need.subject} cannot decide at this limit: {who} would need {items_needed(need.span)} {need.unit}, and "

@@ -92,14 +92,14 @@ def _accuracy(study: Study, found: Mapping[str, Candidate], name: str) -> str | 
 
 
 def _promising(study: Study, found: Mapping[str, Candidate], gains: Gains) -> tuple[str, str, Gains] | None:
-    """(objective, variant, gains): the largest gain, by its value, of what meets every limit by its value."""
+    """(objective, variant, gains): of what meets every limit by its value, the largest gain; acceptable ones first."""
     for objective, known in gains.items():
-        able = {
-            name: gain.estimate.value
-            for name, gain in known.items()
-            if gain.estimate.value > 1 and (one := found[study.variants[name].accuracy_of or name])
-            and (one.status == ESTABLISHED or one.promising)
-        }  # fmt: skip
+        able: dict[str, tuple[bool, float]] = {}
+        for name, gain in known.items():
+            form = found[study.variants[name].accuracy_of or name]
+            acceptable = form.status == ESTABLISHED
+            if gain.estimate.value > 1 and (acceptable or form.promising):
+                able[name] = acceptable, gain.estimate.value
         if able:
             return objective, max(able, key=lambda name: able[name]), gains
     return None

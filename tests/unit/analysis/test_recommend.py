@@ -308,3 +308,10 @@ def test_other_deployments_have_their_variants_accuracy_and_speeds_of_their_own(
     assert said.headline.startswith("Ship Dense FP8, TP 2: it serves")
     found, said = answered(findings, dict.fromkeys(COMPARED, INCONCLUSIVE), gains, variants=variants)
     assert (found.ship, found.promising) == ((), "int4"), "the reason is said once"
+
+
+def test_what_lacks_repeats_alone_looks_better_than_what_lacks_items(findings):
+    verdicts = {"fp8": ESTABLISHED, "sparse_fp8": REJECTED, "int4": INCONCLUSIVE}
+    found, _ = answered(findings, verdicts, {"fp8": ONCE, "int4": Estimate(2.0)}, repeats={})
+    assert (found.outcome, found.promising) == (RUN_MORE, "fp8")
+    assert [need.setting for need in found.needs] == ["load.repeats=3"]
