@@ -100,7 +100,7 @@ def _check_hardware(kept: Iterable[Copy]) -> None:
     """Raise ConfigError where speeds were measured on GPUs of different models."""
     found: dict[tuple[str, ...], Copy] = {}
     for copy in kept:
-        if copy.record.cell.kind in TIMED and (models := hardware(copy.record)):
+        if copy.record.cell.kind in TIMED and (models := hardware(copy.record.inputs, copy.record.engine)):
             found.setdefault(models, copy)
     if len(found) > 1:
         told = ", ".join(

@@ -21,6 +21,7 @@ from harness.records.host_facts import HostFacts
 from harness.records.item import Item, TextWindow
 from harness.records.load_result import CapacityResult, LoadResult
 from harness.records.manifest import LeftOut, Manifest, Published, Scenario, Variant
+from harness.records.placement import Placement
 from harness.records.record import Record
 from harness.records.request import Request
 from harness.records.result import Result
@@ -48,6 +49,7 @@ class Measured:
     telemetry: Telemetry = field(default_factory=Telemetry)
     usage: Usage = Usage()  # requests and tokens, as the server counted them
     cost: Cost | None = None  # what they cost, where they have a price
+    placement: Placement | None = None  # None: alone, in the process that wrote the store
 
     @property
     def scored(self) -> AccuracyResult:
@@ -226,4 +228,5 @@ def _measured(cell: Cell, record: Record, rows: Rows) -> Measured:
         load_rows=lambda: rows(record),
         usage=record.usage or Usage(),
         cost=record.cost,
+        placement=record.placement,
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.errors import ConfigError
 from harness.records.cell import Cell
+from harness.records.engine_facts import EngineFacts
 from harness.records.manifest import Manifest
 from harness.records.record import Record
 
@@ -84,10 +85,10 @@ def merged(manifests: Mapping[str, Manifest], measured: Callable[[Cell], bool]) 
     )
 
 
-def hardware(record: Record) -> tuple[str, ...]:
+def hardware(inputs: Mapping[str, Any], engine: EngineFacts) -> tuple[str, ...]:
     """Return the models of the GPUs that a cell's server used, or the CPU's; empty where someone else runs it."""
-    host: Any = record.inputs.get("host") or {}
-    cpu = [str(host.get("cpu"))] if record.engine.device == "cpu" else []
+    host: Any = inputs.get("host") or {}
+    cpu = [str(host.get("cpu"))] if engine.device == "cpu" else []
     return tuple(dict.fromkeys(host.get("gpus") or cpu))
 
 

@@ -16,7 +16,7 @@ from harness.paths import scenarios_dir
 from harness.report.files.public_names import public
 from harness.untrusted.names import file_name
 
-HERE = ("results_dir", "reports_dir", "cache_dir", "mlflow", "dry_run", "log_level", "progress", "name")
+HERE = ("executor", "results_dir", "reports_dir", "cache_dir", "mlflow", "dry_run", "log_level", "progress", "name")
 ADDRESSES = ("base_url", "api_key", "binary", "python")  # of this machine, or of servers that a reader does not have
 
 

@@ -4,9 +4,12 @@ import json
 from typing import Any
 
 from harness.analysis import Findings
+from harness.analysis.study import Measured
 from harness.analysis.validity import engines
 from harness.records.engine_facts import EngineFacts, LoggedScheme
 from harness.records.host_facts import Gpu
+from harness.records.merging import hardware
+from harness.records.placement import Placement
 from harness.report.tables.table import Table, Td, name_of, table
 from harness.report.words import NONE, size
 
@@ -109,6 +112,24 @@ def host_table(findings: Findings) -> Table:
     days = sorted(measured.started_at for measured in study.measured if measured.started_at)
     rows += [["measured", f"{days[0]} to {days[-1]}"]] if days else []
     return table("Machine and versions", ["Fact", "Value"], rows)
+
+
+def places_table(findings: Findings) -> Table:
+    """Which machine and GPU measured what, where that is more than one process on one kind of GPU."""
+    found: dict[tuple, list[Measured]] = {}
+    for measured in findings.study.measured:
+        placed = measured.placement or Placement()
+        models = " + ".join(hardware(measured.inputs, measured.engine))
+        found.setdefault((placed.host, ", ".join(placed.gpus), models), []).append(measured)
+    if len(found) < 2:
+        return table("Places", [], [])
+    rows = []
+    for (host, gpus, models), cells in sorted(found.items()):
+        beside = sum(bool(measured.placement and measured.placement.neighbours) for measured in cells)
+        names = dict.fromkeys(name_of(findings.study, measured.cell.variant).text for measured in cells)
+        rows.append([host or NONE, gpus or NONE, models or NONE, ", ".join(names), len(cells), beside])
+    heads = ["Machine", "GPU", "Model", "Measured", ">Cells", ">Beside other sessions"]
+    return table("Where cells were measured", heads, rows)
 
 
 def _gpu(gpu: Gpu) -> str:
