@@ -18,7 +18,7 @@ from harness.config.deployments import Axes
 from harness.engines import Deployment, Engine, EngineConfig, Server, environment
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.model_list import list_models
-from harness.engines.process import ServerProcess, free_port, port_in_use
+from harness.engines.process import ServerProcess, own_port, port_in_use
 from harness.engines.replies import BadReply, parse_json
 from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
@@ -91,21 +91,23 @@ class Launched(Engine):
 
     @contextlib.contextmanager
     def serve(self, deployment: Deployment, log: Path) -> Iterator[Server]:
-        port = self.config.port or free_port()
-        command = self.command(deployment, port)
-        base_url = f"http://127.0.0.1:{port}"
-        if port_in_use(port):
-            raise EngineError(f"variant {deployment.name}: port {port} is in use; set engine.port=null for a free one")
-        process = ServerProcess(command, {**self.server_env(log), **self.config.env}, log, self.config.stop_grace_s)
-        try:
-            what = f"variant {deployment.name}: {self.label}"
-            ready_s = process.wait_ready(lambda: self.healthy(base_url), self.config.startup_timeout_s, what)
-            if deployment.name not in (available := list_models(Server(base_url, deployment.name)) or []):
-                raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
-            started = EngineFacts(self.kind, self.device, tuple(command), str(log), round(ready_s, 1))
-            yield Server(base_url, deployment.name, None, self.server_facts(started, base_url, log), self.dialect)
-        finally:
-            process.stop()
+        with own_port(self.config.port or None) as port:
+            command = self.command(deployment, port)
+            base_url = f"http://127.0.0.1:{port}"
+            if port_in_use(port):
+                raise EngineError(
+                    f"variant {deployment.name}: port {port} is in use; set engine.port=null for a free one"
+                )
+            process = ServerProcess(command, {**self.server_env(log), **self.config.env}, log, self.config.stop_grace_s)
+            try:
+                what = f"variant {deployment.name}: {self.label}"
+                ready_s = process.wait_ready(lambda: self.healthy(base_url), self.config.startup_timeout_s, what)
+                if deployment.name not in (available := list_models(Server(base_url, deployment.name)) or []):
+                    raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
+                started = EngineFacts(self.kind, self.device, tuple(command), str(log), round(ready_s, 1))
+                yield Server(base_url, deployment.name, None, self.server_facts(started, base_url, log), self.dialect)
+            finally:
+                process.stop()
 
     def healthy(self, base_url: str) -> bool:
         return ask(base_url + "/health", timeout_s=2) is not None

@@ -32,6 +32,27 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@contextlib.contextmanager
+def own_port(fixed: int | None = None) -> Iterator[int]:
+    """`fixed`, else a free port that no other session here is given while the context lasts.
+
+    A server listens on its port only some time after it was chosen. A name in Linux's abstract namespace marks it; the
+    kernel removes that with the process.
+    """
+    if fixed is not None:
+        yield fixed
+        return
+    while True:
+        port = free_port()
+        with socket.socket(socket.AF_UNIX) as mark:
+            try:
+                mark.bind(f"\0harness-port-{port}")
+            except OSError:
+                continue  # another session's
+            yield port
+            return
+
+
 def port_in_use(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -14,6 +14,7 @@ from harness.sweeps.prepare import Prepared
 from harness.sweeps.retries import to_measure
 from harness.sweeps.session_gpus import needed
 
+PROCESS_START_S = 3.0  # a session's process, until it has planned the sweep again: a rule of thumb
 SHOWN_GPUS, LINE = 8, 110
 BESIDE = {
     "none": "load sessions run alone",
@@ -67,7 +68,8 @@ def _summary(found: Division, limits: Limits) -> str:
 
 
 def _works(prepared: Prepared, plan: Plan, store: Results) -> list[Work]:
-    config, engine, start_s = prepared.config, prepared.engine, engine_start_s(prepared.engine)
+    config, engine = prepared.config, prepared.engine
+    start_s = engine_start_s(engine) + PROCESS_START_S
     return [
         Work(session, tuple(to_measure(session.cells, store)), needed(config, engine, session), start_s)
         for session in plan.sessions

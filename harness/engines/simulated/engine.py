@@ -16,7 +16,7 @@ from harness.engines import Deployment, Engine, EngineConfig, Server
 from harness.engines.dialect import VLLM
 from harness.engines.model_list import list_models
 from harness.engines.parallel import parallel_sizes
-from harness.engines.process import ServerProcess, free_port, port_in_use
+from harness.engines.process import ServerProcess, own_port, port_in_use
 from harness.engines.simulated.roofline import Roofline, problems
 from harness.engines.simulated.schemes import SCHEMES, Scheme, scheme_of
 from harness.engines.simulated.shapes import SHAPES
@@ -197,24 +197,28 @@ class Simulated(Engine):
 
     @contextlib.contextmanager
     def serve(self, deployment: Deployment, log: Path) -> Iterator[Server]:
-        port = self.config.port or free_port()
-        if port_in_use(port):
-            raise EngineError(f"variant {deployment.name}: port {port} is in use; set engine.port=null for a free one")
-        factor = random.SystemRandom().lognormvariate(0.0, self.config.start_sd)
-        command = self.command(deployment, port, factor)
-        base_url = f"http://127.0.0.1:{port}"
-        process = ServerProcess(command, {}, log, self.config.stop_grace_s)
-        try:
-            what = f"variant {deployment.name}: the simulated engine"
-            server = Server(base_url, deployment.name)
-            process.wait_ready(lambda: _answers(server), self.config.startup_timeout_s, what)
-            if deployment.name not in (available := list_models(server) or []):
-                raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
-            simulated = self.deployment_fingerprint(deployment)
-            facts = EngineFacts(self.kind, command=tuple(command), log=str(log), version=__version__, more=simulated)
-            yield Server(base_url, deployment.name, None, facts)
-        finally:
-            process.stop()
+        with own_port(self.config.port or None) as port:
+            if port_in_use(port):
+                raise EngineError(
+                    f"variant {deployment.name}: port {port} is in use; set engine.port=null for a free one"
+                )
+            factor = random.SystemRandom().lognormvariate(0.0, self.config.start_sd)
+            command = self.command(deployment, port, factor)
+            base_url = f"http://127.0.0.1:{port}"
+            process = ServerProcess(command, {}, log, self.config.stop_grace_s)
+            try:
+                what = f"variant {deployment.name}: the simulated engine"
+                server = Server(base_url, deployment.name)
+                process.wait_ready(lambda: _answers(server), self.config.startup_timeout_s, what)
+                if deployment.name not in (available := list_models(server) or []):
+                    raise EngineError(f"{what} at {base_url} serves {available}; another server took its port?")
+                simulated = self.deployment_fingerprint(deployment)
+                facts = EngineFacts(
+                    self.kind, command=tuple(command), log=str(log), version=__version__, more=simulated
+                )
+                yield Server(base_url, deployment.name, None, facts)
+            finally:
+                process.stop()
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return True  # it has none
