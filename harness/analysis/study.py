@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.analysis.settings import Checks, DecisionSettings, Settings, read_checks, read_decision, read_settings
+from harness.analysis.to_come import ToCome
 from harness.records import Damage
 from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
@@ -117,6 +118,7 @@ class Study:
     left_out: tuple[LeftOut, ...] = ()  # not supported on this machine
     spent: tuple[SpentBeside, ...] = ()  # what an endpoint took for no record
     damaged: tuple[Damage, ...] = ()  # stored, and left out
+    to_come: ToCome | None = None  # while the sweep runs
 
     @property
     def margin(self) -> float:

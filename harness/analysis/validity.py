@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.judge import WinRate
 from harness.analysis.study import Measured, Study
+from harness.analysis.to_come import ToCome
+from harness.console.progress import duration
 from harness.records.engine_facts import EngineFacts
 
 LEVELS = ("invalid", "caution", "note")
@@ -17,7 +19,7 @@ DAMAGES_NAMED = 4
 class Mark:
     """A word across the page, and why."""
 
-    word: str  # DAMAGED | PARTIAL | INVALID | EMULATED | SIMULATED
+    word: str  # DAMAGED | INCOMPLETE | PARTIAL | INVALID | EMULATED | SIMULATED
     reason: str
 
 
@@ -77,8 +79,10 @@ def marks(
     if study.damaged:
         found.append(Mark("DAMAGED", damage_words(study)))
     total = len(study.measured) + len(study.missing) + len(study.failures)
-    if study.missing or study.failures:
-        counts = {"not measured": len(study.missing), "failed": len(study.failures)}
+    if study.to_come:
+        found.append(Mark("INCOMPLETE", _to_come_words(study.to_come, total)))
+    if study.failures or (study.missing and not study.to_come):
+        counts = {"not measured": 0 if study.to_come else len(study.missing), "failed": len(study.failures)}
         parts = [f"{count} of {total} cells {what}" for what, count in counts.items() if count]
         found.append(Mark("PARTIAL", ", ".join(parts)))
     if invalid := [measured for measured in study.measured if not measured.valid]:
@@ -96,6 +100,14 @@ def marks(
     if simulated(study):
         found.append(Mark("SIMULATED", "a simulated engine answered: no model was measured"))
     return tuple(found)
+
+
+def _to_come_words(coming: ToCome, total: int) -> str:
+    names = ", ".join(session.name for session in coming.sessions)
+    return (
+        f"the sweep is running: {coming.cells} of {total} cells are still to come ({names}), "
+        f"about {duration(coming.seconds)} as of {coming.at}"
+    )
 
 
 def _causes(invalid: list[Measured]) -> str:

@@ -71,6 +71,7 @@ class Report:
     cutoffs_ms: dict[str, Any] = field(default_factory=dict)  # {itl_ms_p99: [20, 50]}; empty: round latencies
     base_model: str | None = None  # hub id that the model cards name; null: the baseline's, where it is on the hub
     url: str | None = None  # where this report is published; the model cards link to it
+    live: bool = True  # while the sweep runs, bring the report and MLflow up to date after each session
 
 
 @dataclass

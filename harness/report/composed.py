@@ -70,7 +70,7 @@ def first_screen(findings: Findings) -> Iterator[Block]:
 
 def _section(mark: Mark) -> str:
     """The section that explains a mark."""
-    return "provenance" if mark.word in ("SIMULATED", "EMULATED") else "validity"
+    return {"SIMULATED": "provenance", "EMULATED": "provenance", "INCOMPLETE": "to_come"}.get(mark.word, "validity")
 
 
 def _picture(findings: Findings) -> Drawing | None:

@@ -21,6 +21,7 @@ from harness.report.tables import (
     performance,
     provenance,
     slo,
+    to_come,
     validity,
 )
 
@@ -70,6 +71,7 @@ FIRST = "recommendation"  # the page's first screen, above its navigation
 
 SECTIONS: tuple[Section, ...] = (
     Section(FIRST, "Recommendation", (composed.first_screen,)),
+    Section("to_come", "Still to come", (shown(to_come.to_come_table, quiet=True),)),
     Section("verdict", "Verdict", (composed.answer, shown(slo.slo_table))),
     Section("checks", "Checks", (shown(checks.checks_table, quiet=True), shown(checks.left_out_table))),
     Section("variants", "Variants", (shown(overview.variants_table, quiet=True, always=True),), _serves),

@@ -18,15 +18,19 @@ MEASURE: dict[str, Callable[[Run, Session], None]] = {
 }
 
 
-def execute(run: Run) -> dict[str, str]:
-    """Measure what is missing. Return {cell key: error}. DiskFull and KeyboardInterrupt pass through."""
+def execute(run: Run, after_session: Callable[[Run], None] = lambda run: None) -> dict[str, str]:
+    """Measure what is missing. Return {cell key: error}. DiskFull and KeyboardInterrupt pass through.
+
+    `after_session` is called when a session has ended and no other one runs.
+    """
     if run.prepared.executor.gpus:
         found = division(run.prepared, run.plan, run.store, run.seconds)
-        SideBySide(run, {part.task.name: part for part in found.parts}).measure()
+        SideBySide(run, {part.task.name: part for part in found.parts}, after_session).measure()
         return run.failed
     for session in run.plan.sessions:
         if run.pending(session):
             measure_session(run, session)
+            after_session(run)
     return run.failed
 
 

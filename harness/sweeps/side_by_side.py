@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -38,6 +39,7 @@ class SideBySide:
 
     run: Run
     parts: dict[str, Part]  # by the name of its task
+    after_session: Callable[[Run], None] = lambda run: None  # called where no other session runs
     stays: list[_Stay] = field(default_factory=list)
     died: dict[str, str] = field(default_factory=dict)
     estimates_s: dict[str, float] = field(default_factory=dict)  # of the cells that are being measured, by key
@@ -82,6 +84,8 @@ class SideBySide:
                 if error:
                     self.died[task.name] = error
                     run.progress.say(f"{task.name}: {error}; its log: {self._log(part)}")
+                if all(one.end_s < float("inf") for one in self.stays):
+                    self.after_session(run)
 
     def _task(self, part: Part) -> Task:
         return replace(part.task, entry=ENTRY, log=self._log(part), describe=partial(self._describe, part))

@@ -11,14 +11,13 @@ from omegaconf import DictConfig
 
 import harness
 from harness.config.deployments import accuracy_of, axes_of
-from harness.config.schema import Config
 from harness.config.schemes import claimed_words, scheme_words
 from harness.config.slo import Slo
 from harness.console.output import MaskedFormatter
 from harness.console.progress import Progress, make_progress
 from harness.engines import leftovers
 from harness.engines.parallel import gpus_of
-from harness.errors import HarnessError, PreflightError
+from harness.errors import PreflightError
 from harness.machine import disk, host, scratch
 from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
@@ -41,6 +40,7 @@ from harness.sweeps.retries import retried, retried_words, to_measure
 from harness.sweeps.run import Run
 from harness.sweeps.session_lock import await_abandoned
 from harness.sweeps.sessions import checkpoint_of
+from harness.sweeps.sinks import Updates, Written, write_sinks
 from harness.sweeps.unsupported import emulated
 from harness.untrusted.names import folder_for
 
@@ -101,13 +101,13 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
             serial_s = total(plan, store, prepared.engine, seconds)
             progress.start(len(wanted), *((together.total_s, together.width) if together else (serial_s, 1.0)))
             try:
-                execute(run)
+                execute(run, Updates(config, out).after_session)
             finally:
                 progress.stop()
-    report, compare, kept = _report(store, config, out)
+    written = write_sinks(store, config, out)
     invalid = {cell.key: retried(cell, store) for cell in run.invalid()}
-    _summary(run.failed, invalid, report, compare)
-    return 1 if run.failed or invalid or report is None or not kept else 0
+    _summary(run.failed, invalid, written)
+    return 1 if run.failed or invalid or written.report is None or not written.checks_kept else 0
 
 
 def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: list[str]) -> Manifest:
@@ -188,53 +188,7 @@ def _start_log(store: Store, level: str) -> None:
     root.propagate = False
 
 
-def _report(store: Store, config: Config, out: Path) -> tuple[Path | None, str | None, bool]:
-    """Write the sinks: the report's page, and where MLflow compares the variants; None for a sink that failed.
-
-    Each may fail alone: it is said, with the command that repeats it, and the store is whole. The third value is False
-    where one of the sweep's checks failed.
-    """
-    from harness.analysis import analyse
-    from harness.analysis.decision.checks import check_results
-    from harness.analysis.decision.checks import failed as any_failed
-    from harness.analysis.load_study import load_study
-    from harness.report import write_report
-    from harness.report.console import print_table
-    from harness.report.recommendation import conclusion
-    from harness.report.tables.checks import checks_summary, checks_table
-    from harness.report.tables.slo import slo_table
-
-    study = load_study(store.root)
-    findings = analyse(study)
-    try:
-        report = write_report(study, out, findings)
-    except OSError as error:
-        again = f"python -m harness.report {shlex.quote(str(store.root))}"
-        why = f"no space left for {out}; free some" if disk.is_full(error) else mask(str(error))
-        print(f"the report could not be written ({why}); repeat it with: {again}", file=sys.stderr)
-        return None, None, True
-    results = check_results(findings)
-    if results:
-        print_table(checks_table(findings), checks_summary(findings, results))
-    if (rates := slo_table(findings)).rows:
-        print_table(rates)
-    if answer := conclusion(findings):
-        run = [f"Run: {answer.command}"] if answer.command else []
-        print("", answer.headline, *(f"  {sentence}" for sentence in answer.evidence), *run, sep="\n")
-    compare = None
-    if config.mlflow.enabled:
-        from harness.tracking import track
-
-        try:
-            compare = track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment, results=store.root)
-        except HarnessError as error:
-            print(f"MLflow: {error}", file=sys.stderr)
-    return report, compare, not any_failed(results)
-
-
-def _summary(
-    failed: dict[str, str], invalid: dict[str, tuple[Flag, ...]], report: Path | None, compare: str | None
-) -> None:
+def _summary(failed: dict[str, str], invalid: dict[str, tuple[Flag, ...]], written: Written) -> None:
     if invalid:
         print(f"\n{len(invalid)} {'cell is' if len(invalid) == 1 else 'cells are'} invalid and not compared:")
         for key, flags in invalid.items():
@@ -246,7 +200,7 @@ def _summary(
         for error in dict.fromkeys(failed.values()):  # an engine that did not start fails many cells with one reason
             print(f"  {', '.join(key for key, reason in failed.items() if reason == error)}:\n    {error}")
         print("the same command measures them again, and nothing else")
-    if report:
-        print(f"\nreport:  {report}")
-    if compare:
-        print(f"compare: {compare}")
+    if written.report:
+        print(f"\nreport:  {written.report}")
+    if written.compare:
+        print(f"compare: {written.compare}")

@@ -50,7 +50,7 @@ class Runs:
         """Returns the link to the comparison, to be put behind the server's address."""
         study = findings.study
         shared = {SWEEP: study.name, MEASURED_BY: _measured_by(study)}
-        ids = record_ids(study)
+        ids, running = record_ids(study), study.to_come is not None
         shared[MEASUREMENT] = self.measurement(shared, ids)
         key = view_key("\n".join(shared.values()))
         link = view_link(self.experiment, key)
@@ -67,6 +67,8 @@ class Runs:
         said[RECORDS] = " ".join(ids)
         tags = shared | said | {NAME: study.name, NOTE: content.sweep_note(findings, link, trend)}
         parent = self.run(shared, tags, content.sweep_params(study), {}, content.datasets(study), at_ms)
+        if running:
+            self.client.update_run(parent, status="RUNNING")
         names: set[str] = set()
         trended: set[str] = set()
         for name, variant in reversed(study.variants.items()):  # MLflow lists the newest first
@@ -76,22 +78,32 @@ class Runs:
             own = shared | {VARIANT: name}
             data = content.datasets(study, name)
             self.run(own, own | said | tags, content.variant_params(study, name), values, data, at_ms)
-            if study.measured:
+            if study.measured and not running:  # a point of the trend is only added: it waits for the last session
                 note = {NOTE: content.history_note(findings)} | watermark
                 history = self.history(kept | {VARIANT: name}, note | {NAME: f"{variant.label}: history"})
                 trended |= add_point(self.client, history, shared[MEASUREMENT], values, at_ms)
         self.artifacts(parent, study, report_dir)
         now_ms = int(time.time() * 1000)
         self.save_view(key, saved_view(study, _filter(shared), names, now_ms))
-        self.save_view(trend_key, trend_view(study.name, _filter(kept), trended, now_ms))
-        self.client.set_terminated(parent, "FINISHED")  # last: a sweep whose logging broke off is not finished
+        if not running:
+            self.save_view(trend_key, trend_view(study.name, _filter(kept), trended, now_ms))
+            self.client.set_terminated(parent, "FINISHED")  # last: a sweep whose logging broke off is not finished
         return link
 
     def measurement(self, shared: dict[str, str], ids: list[str]) -> str:
-        """The id of the measurement: that of the runs which hold one of its records, else a new one."""
-        for run in self.search(shared):
-            if same_measurement(run.data.tags, ids):
-                return run.data.tags[MEASUREMENT]
+        """The id of the measurement: that of the runs which hold one of its records, else a new one.
+
+        Its runs are given the `shared` tags: a later session may have added an engine to what measured them.
+        """
+        for run in self.search({SWEEP: shared[SWEEP]}):
+            before = run.data.tags.get(MEASURED_BY, "")
+            if not same_measurement(run.data.tags, ids) or not _includes(shared[MEASURED_BY], before):
+                continue
+            known = {SWEEP: shared[SWEEP], MEASUREMENT: run.data.tags[MEASUREMENT]}
+            for other in self.search(known) if before != shared[MEASURED_BY] else ():
+                if other.data.tags.get(MEASURED_BY) == before:
+                    self.client.set_tag(other.info.run_id, MEASURED_BY, shared[MEASURED_BY])
+            return known[MEASUREMENT]
         return ids[0] if ids else NOTHING_YET
 
     def history(self, identity: dict[str, str], tags: dict[str, str]) -> Any:
@@ -142,7 +154,12 @@ class Runs:
         missing = [Param(key, value) for key, value in params.items() if key not in known]
         if missing:
             self.client.log_batch(run_id, params=missing[:PARAM_BATCH])
-        new = [Metric(name, v, at_ms, step) for (name, step), v in values.items() if logged.get((name, step)) != v]
+        now_ms = int(time.time() * 1000)  # of a value that replaces another: MLflow shows the newest of a step
+        new = [
+            Metric(name, value, now_ms if (name, step) in logged else at_ms, step)
+            for (name, step), value in values.items()
+            if logged.get((name, step)) != value
+        ]
         for start in range(0, len(new), BATCH):
             self.client.log_batch(run_id, metrics=new[start : start + BATCH])
         if data:
@@ -183,6 +200,13 @@ class Runs:
 
 def _measured_by(study: Study) -> str:
     return f"{content.engine_text(study.measured) or 'nothing yet'} on {content.hardware_text(study.host)}"
+
+
+def _includes(measured_by: str, before: str) -> bool:
+    """Whether all engines of `before` are among those of `measured_by`, on the same hardware."""
+    engines, _, hardware = measured_by.rpartition(" on ")
+    engines_before, _, hardware_before = before.rpartition(" on ")
+    return hardware == hardware_before and set(engines_before.split(", ")) <= set(engines.split(", "))
 
 
 def _conflicts(run: Any, params: dict[str, str], values: Metrics, data: dict) -> bool:
