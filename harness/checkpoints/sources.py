@@ -8,6 +8,7 @@ from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.identity import content, gguf_content, tokenizer_only
 from harness.checkpoints.recipe_fields import WorkerSpec
 from harness.hub.commits import MODEL, commit_of
+from harness.paths import scenarios_dir
 from harness.records.fields import Facts
 from harness.untrusted import strict_json
 
@@ -112,6 +113,23 @@ class Directory:
 
     def location(self) -> str:
         return str(self.path)
+
+
+class PocketTokenizer(Directory):
+    """`pocket:tokenizer`: the small tokenizer that the project ships, for engines that load no weights."""
+
+    REFERENCE = "pocket:tokenizer"
+
+    def __init__(self, reference: str):
+        self.reference = reference
+        self.path = scenarios_dir() / "pocket" / "tokenizer"
+
+    @classmethod
+    def matches(cls, reference: str) -> bool:
+        return reference == cls.REFERENCE
+
+    def problems(self) -> list[str]:
+        return []
 
 
 class GgufFile:

