@@ -38,7 +38,7 @@ def test_the_studies_of_the_field_are_there():
 def test_every_sweep_plans_on_its_own_engine(sweep, tmp_path):
     prepared, plan = planned([f"+sweep={sweep}", *OF_ANY_MODEL.get(sweep, [])], tmp_path)
     config, engine, suites = prepared.config, prepared.engine, prepared.suites
-    assert config.name == sweep and engine.loads_weights
+    assert config.name == sweep and engine.loads_weights == (sweep != "demo")
     measured = {(cell.variant, cell.scenario or cell.suite) for cell in plan.cells}
     assert {(config.baseline, name) for name in (*suites, *config.scenarios)} <= measured
     assert plan.cells and {cell.variant for cell in plan.cells if cell.kind != "judge"} == set(config.variants)
