@@ -1,20 +1,36 @@
 """CPU cores for sessions that run side by side: a share each, within a NUMA node where there are several."""
 
 import contextlib
+import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-NODES = Path("/sys/devices/system/node")
+NODES, DEVICES = Path("/sys/devices/system/node"), Path("/sys/bus/pci/devices")
 LEAST = 2  # cores of a session; with fewer the kernel shares out better than a fixed assignment
 
 
-def shares(nodes: Sequence[Sequence[int]], slots: int) -> list[tuple[int, ...]]:
+def shares(nodes: Mapping[int, Sequence[int]], slots: int, homes: Sequence[int | None] = ()) -> list[tuple[int, ...]]:
     """Return the cores of each slot: disjoint, of equal number, and of one node as far as they fit.
 
-    `nodes`: the cores of each NUMA node. Empty shares where there are fewer than `LEAST` cores for each.
+    `nodes`: the cores of each NUMA node; `homes`: the node of each slot's GPU, whose cores it gets where all are known.
+    Empty shares where there are fewer than `LEAST` cores for each.
     """
+    if slots and len(homes) == slots and all(home in nodes for home in homes):
+        return _at_home(nodes, [home for home in homes if home is not None])
+    return _spread(list(nodes.values()), slots)
+
+
+def _at_home(nodes: Mapping[int, Sequence[int]], homes: Sequence[int]) -> list[tuple[int, ...]]:
+    count = min(len(nodes[home]) // homes.count(home) for home in homes)
+    if count < LEAST:
+        return [()] * len(homes)
+    rest = {home: iter(nodes[home]) for home in homes}
+    return [tuple(itertools.islice(rest[home], count)) for home in homes]
+
+
+def _spread(nodes: Sequence[Sequence[int]], slots: int) -> list[tuple[int, ...]]:
     count = sum(map(len, nodes)) // slots if slots else 0
     if count < LEAST:
         return [()] * slots
@@ -35,15 +51,27 @@ def apart(cores: Sequence[int], workers: int) -> tuple[tuple[int, ...], tuple[in
     return tuple(cores[:client]), tuple(cores[client:])
 
 
-def nodes(root: Path = NODES) -> list[list[int]]:
-    """The cores that this process may use, by NUMA node; one list where Linux tells of none."""
+def nodes(root: Path = NODES) -> dict[int, list[int]]:
+    """The cores that this process may use, by NUMA node; one node where Linux tells of none."""
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    found = []
-    for path in sorted(root.glob("node[0-9]*/cpulist"), key=lambda path: int(path.parent.name[4:])):
+    found: dict[int, list[int]] = {}
+    for number, path in sorted((int(path.parent.name[4:]), path) for path in root.glob("node[0-9]*/cpulist")):
         with contextlib.suppress(OSError, ValueError):
-            found.append([core for core in parse_list(path.read_text()) if core in allowed])
-    found = [node for node in found if node]
-    return found if sum(map(len, found)) == len(allowed) else [allowed]
+            found[number] = [core for core in parse_list(path.read_text()) if core in allowed]
+    found = {number: cores for number, cores in found.items() if cores}
+    return found if sum(map(len, found.values())) == len(allowed) else {0: allowed}
+
+
+def node_of(pci_bus_id: str | None, root: Path = DEVICES) -> int | None:
+    """The NUMA node of a PCI device, by NVML's bus id (``00000000:3B:00.0``); None where Linux does not tell."""
+    if pci_bus_id is None:
+        return None
+    domain, _, address = pci_bus_id.lower().partition(":")
+    try:
+        found = int((root / f"{domain[-4:]}:{address}" / "numa_node").read_text())
+    except (OSError, ValueError):
+        return None
+    return found if found >= 0 else None  # -1: the machine has one node
 
 
 def parse_list(text: str) -> list[int]:

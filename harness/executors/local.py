@@ -102,7 +102,10 @@ class Local(Executor):
 
     @cached_property
     def _cores(self) -> list[tuple[int, ...]]:
-        return cores.shares(cores.nodes(), self.gpus)
+        homes: list[int | None] = []
+        with contextlib.suppress(nvml.NvmlAbsent), nvml.opened() as library:
+            homes = [cores.node_of(nvml.pci_bus_id(library, device)) for device in self._slots.devices]
+        return cores.shares(cores.nodes(), self.gpus, homes)
 
     def run(self, tasks: Sequence[Task], receive: Receive) -> None:
         waiting = longest_first(tasks)

@@ -80,6 +80,12 @@ def _instances(nvml: ModuleType, handle: Any) -> tuple[str, ...]:
     return tuple(nvml.nvmlDeviceGetUUID(instance) for instance in handles if instance is not None)
 
 
+def pci_bus_id(nvml: ModuleType, device: Device) -> str | None:
+    """``00000000:3B:00.0``"""
+    found = told(nvml.nvmlDeviceGetPciInfo, nvml.nvmlDeviceGetHandleByIndex(device.gpu))
+    return found and str(found.busId.decode() if isinstance(found.busId, bytes) else found.busId)
+
+
 def versions(nvml: ModuleType) -> dict[str, str]:
     return {"driver": nvml.nvmlSystemGetDriverVersion(), "nvml": nvml.nvmlSystemGetNVMLVersion()}
 

@@ -52,6 +52,16 @@ def test_a_foreign_process_is_a_preflight_error_on_the_gpus_that_are_used(prefli
     assert "GPU 0 (Stand-in 100): process 1 (" in found and "GPU 1 (Stand-in 100): process 1 (" in found
 
 
+def test_the_plan_is_for_the_free_gpus_of_one_model(standin, tiny_model, tmp_path):
+    settings = [*SWEEP, *places(tmp_path), f"model={tiny_model}", "dry_run=true"]
+    said = standin.run("-m", "harness", *settings).stdout
+    assert "of 2 GPUs: 2 sessions, about " in said, "the third GPU is in MIG mode"
+    standin.state.write_text("pid 1 1 9000000000\n")
+    assert "GPUs: 2 sessions" not in standin.run("-m", "harness", *settings).stdout
+    said = standin.run("-m", "harness", *settings, "executor.gpus=[0,9]").stdout
+    assert "executor.gpus: this machine has no GPU 9; its GPUs: 0: GPU-0" in said
+
+
 def test_gpus_that_cuda_will_not_see_are_a_preflight_error(preflight):
     found = preflight("variants.bf16.gpus=2", CUDA_VISIBLE_DEVICES="1,7")
     assert "CUDA_VISIBLE_DEVICES=1,7: no GPU, or more than one, is called '7'" in found

@@ -51,11 +51,24 @@ def test_without_nvml_named_gpus_are_a_problem_and_are_counted_for_the_plan():
 
 
 def test_cores_are_shared_out_within_numa_nodes():
-    nodes = [list(range(8)), list(range(8, 16))]
+    nodes = {0: list(range(8)), 1: list(range(8, 16))}
     assert cores.shares(nodes, 4) == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11), (12, 13, 14, 15)]
     odd = cores.shares(nodes, 3)
     assert odd == [(0, 1, 2, 3, 4), (8, 9, 10, 11, 12), (5, 6, 7, 13, 14)]
-    assert cores.shares([[0, 1]], 2) == [(), ()], "one core each is the kernel's to share out"
+    assert cores.shares({0: [0, 1]}, 2) == [(), ()], "one core each is the kernel's to share out"
+
+
+def test_a_gpu_has_cores_of_its_numa_node(tmp_path):
+    nodes = {0: list(range(8)), 1: list(range(8, 16))}
+    assert cores.shares(nodes, 2, [1, 1]) == [(8, 9, 10, 11), (12, 13, 14, 15)]
+    assert cores.shares(nodes, 3, [0, 1, 1]) == [(0, 1, 2, 3), (8, 9, 10, 11), (12, 13, 14, 15)]
+    assert cores.shares(nodes, 2, [1, None]) == cores.shares(nodes, 2), "where all are known, or none"
+    (tmp_path / "0000:3b:00.0").mkdir()
+    (tmp_path / "0000:3b:00.0" / "numa_node").write_text("1\n")
+    assert cores.node_of("00000000:3B:00.0", tmp_path) == 1
+    (tmp_path / "0000:3b:00.0" / "numa_node").write_text("-1\n")
+    assert cores.node_of("00000000:3B:00.0", tmp_path) is None and cores.node_of(None) is None
+    assert cores.node_of("00000000:5E:00.0", tmp_path) is None
 
 
 def test_the_client_is_apart_from_the_engine_where_there_are_cores_for_both():
@@ -69,8 +82,8 @@ def test_the_kernels_lists_of_cpus_are_read(tmp_path, monkeypatch):
     for number, text in ((0, "0-3\n"), (1, "8,10-11\n")):
         (tmp_path / f"node{number}").mkdir()
         (tmp_path / f"node{number}" / "cpulist").write_text(text)
-    assert cores.nodes(tmp_path) == [[0, 1, 2], [8]]
-    assert cores.nodes(tmp_path / "none") == [[0, 1, 2, 8]]
+    assert cores.nodes(tmp_path) == {0: [0, 1, 2], 1: [8]}
+    assert cores.nodes(tmp_path / "none") == {0: [0, 1, 2, 8]}
 
 
 def test_a_thread_is_bound_for_the_context_alone():
