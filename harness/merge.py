@@ -3,10 +3,11 @@
     harness merge node1/results/study node2/results/study -o results/study
     harness report results/study
 
-On each machine run a part of the sweep: 'scenario=[chat_512_256]' suite=[] on one, scenario=[] 'suite=[mmlu,gsm8k]' on
-the other. Split by scenario and suite rather than by variant: each ratio to the baseline is then of one machine. Cells
-are matched by fingerprint and copied as they are. What two stores measured differently is a conflict: each is named and
-nothing is written, unless --prefer says which store counts. Speeds of different GPU models are not merged unless you ask for it: their ratios compare GPUs, not variants.
+On each machine run a part of the sweep: 'scenario=[chat_512_256]' suite=[] on one, scenario=[] 'suite=[mmlu,gsm8k]'
+on the other. Split by scenario and suite rather than by variant: each ratio to the baseline is then of one machine.
+Cells are matched by fingerprint and copied as they are. What two stores measured differently is a conflict: each is
+named and nothing is written, unless --prefer says which store counts. Speeds of different GPU models are not merged
+unless you ask for it: their ratios compare GPUs, not variants.
 
 Exit codes: 0 merged; 1 conflicts; 2 not the stores of one study, or a mistake in the command.
 """
