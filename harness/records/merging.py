@@ -1,6 +1,6 @@
 """Stores of one sweep from several machines as one: which cells it has, and what contradicts itself. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,8 @@ from harness.records.cell import Cell
 from harness.records.engine_facts import EngineFacts
 from harness.records.manifest import Manifest
 from harness.records.record import Record
+
+PARTS = ("variants", "suites", "scenarios")  # of the configuration, in which the stores may differ
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,15 @@ def merged(manifests: Mapping[str, Manifest], measured: Callable[[Cell], bool]) 
         scenarios=scenarios,
         suites=tuple(suites),
         cells=tuple(cells.values()),
+        config=first.config | {part: _union(part, manifests.values()) for part in PARTS if part in first.config},
         left_out=tuple(entry for entry in left_out if entry.variant not in planned),
         revisions={key: value for one in manifests.values() for key, value in one.revisions.items()},
         command="; ".join(dict.fromkeys(manifest.command for manifest in manifests.values())),
     )
+
+
+def _union(part: str, manifests: Iterable[Manifest]) -> dict[str, Any]:
+    return {name: value for manifest in manifests for name, value in (manifest.config.get(part) or {}).items()}
 
 
 def hardware(inputs: Mapping[str, Any], engine: EngineFacts) -> tuple[str, ...]:

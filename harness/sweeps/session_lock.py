@@ -16,7 +16,8 @@ WAIT_S = 60.0  # the longest that engines get to stop
 
 @contextlib.contextmanager
 def counted(store: Path) -> Iterator[None]:
-    """Hold the lock, with the other sessions."""
+    """Hold the lock, with the other sessions; the folder is made where the session is on another machine."""
+    store.mkdir(parents=True, exist_ok=True)
     with (store / LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield

@@ -41,6 +41,7 @@ def store(root: Path, *cells: Cell, gpu: str | None = None, score: str = "x", pl
         Manifest(
             name="study",
             baseline="bf16",
+            config={"variants": dict.fromkeys(sorted(names)), "seed": 0},
             variants={name: variant for name, variant in VARIANTS.items() if name in names},
             suites=("mmlu", "gsm8k"),
             scenarios={"chat": Scenario("chat", 8, 8, {})},
@@ -68,6 +69,7 @@ def test_the_cells_of_both_are_copied_byte_by_byte(tmp_path, capsys):
     assert whole.check() == 3 and not whole.damages
     manifest = whole.manifest()
     assert [one.key for one in manifest.cells] == ["bf16/mmlu", "fp8/mmlu", "int4/mmlu", "int4/gsm8k"]
+    assert manifest.config == {"variants": {"bf16": None, "fp8": None, "int4": None}, "seed": 0}
     assert list(manifest.variants) == ["bf16", "fp8", "int4"] and manifest.baseline == "bf16"
     assert [failure.key for failure in whole.failures()] == ["int4/gsm8k"], "the other was measured after all"
     assert [taken.what for taken in whole.spent()] == ["warm-up"]
