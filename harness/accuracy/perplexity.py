@@ -26,7 +26,7 @@ from harness.accuracy.datasets import Source, source, unreachable_hub
 from harness.accuracy.generation import request_many
 from harness.accuracy.items import digest, outcome, subset
 from harness.accuracy.reasoning import unreadable_flags
-from harness.accuracy.suite import Facts
+from harness.accuracy.suite import ECHO, Facts
 from harness.accuracy.text_windows import AskedWindow, cut_windows, scored_windows
 from harness.engines.dialect import PROMPT_LOGPROBS_BY_ID
 from harness.errors import CellError, ConfigError
@@ -84,6 +84,9 @@ class Perplexity(Suite):
     def planned_items(self) -> int | None:
         """Return the number of windows; None for a text that is named, which is read when it is needed."""
         return self.config.items or (None if self.config.text else max(1, WIKITEXT_TOKENS // self.config.window))
+
+    def typical_tokens(self) -> tuple[float, float]:
+        return ECHO * self.config.window, 1.0
 
     def longest_request(self) -> int:
         """Tokens of the server's context that a window takes, the one generated token included."""

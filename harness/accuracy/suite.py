@@ -12,6 +12,9 @@ from harness.records import Outcome
 from harness.records.item import Item
 
 Facts = dict[str, Any]  # JSON: what decides a result, and nothing else
+ITEM_PROMPT_TOKENS = 300.0  # pocket suites have 50 (AlpacaEval) to 310 (GSM8K, 3-shot)
+ANSWER_SHARE, LONG_ANSWER = 0.6, 400.0  # of the limit of an answer; tokens of one that ends by itself
+ECHO = 2.5  # tokens that one prompt token costs where its log-probability is asked for too
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,10 @@ class Suite(ABC):
     def answer_tokens(self) -> int:
         """Tokens of an answer, at most."""
         return 1
+
+    def typical_tokens(self) -> tuple[float, float]:
+        """Tokens of an item's prompts and of its answers by a rule of thumb: what it costs a server in time."""
+        return ITEM_PROMPT_TOKENS, min(ANSWER_SHARE * self.answer_tokens(), LONG_ANSWER)
 
     def longest_request(self) -> int:
         """Tokens of the server's context that a request takes, where that is known without a tokenizer; else 0."""

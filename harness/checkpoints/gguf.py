@@ -136,5 +136,8 @@ class GgufWorkshop(Workshop):
     def _key(self, reference: str, recipe: RecipeFields | None) -> Facts:
         return {"gguf": self.identity(reference, recipe)}
 
-    def _environment(self) -> Path:
+    def has_environment(self) -> bool:
+        return True
+
+    def ready_environment(self) -> Path:
         return Path(sys.executable)  # the worker needs the standard library only

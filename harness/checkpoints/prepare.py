@@ -196,7 +196,7 @@ class Workshop:
         with locked(home.with_name(home.name + ".lock")):
             if home.is_dir():
                 return home
-            python = self._environment()
+            python = self.ready_environment()
             env = dict(os.environ)
             if reference.startswith("pypi:") and "package" in spec:
                 env["PYTHONPATH"] = str(self._package(Pypi(reference)))
@@ -221,8 +221,13 @@ class Workshop:
         """Install the compression environment beside what else the context does."""
         return ahead.installing(self.compression, self.cache_dir, self.log.with_name("compression.log"))
 
-    def _environment(self) -> Path:
-        if not environment.is_ready(self.compression, self.cache_dir):
+    def has_environment(self) -> bool:
+        """Whether there is nothing to install before a checkpoint is made."""
+        return environment.is_ready(self.compression, self.cache_dir)
+
+    def ready_environment(self) -> Path:
+        """Return the interpreter of the compression environment, which is installed first. Raises HarnessError."""
+        if not self.has_environment():
             self.say("installing the compression environment (once)")
         return environment.ensure(self.compression, self.cache_dir, self.log)
 

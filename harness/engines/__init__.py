@@ -131,6 +131,12 @@ class Engine(ABC):
     model_flags: ClassVar[Mapping[str, str | None]] = MappingProxyType({})
 
     code_flag: str | None = None  # the argument that lets it run code that a checkpoint names (`auto_map`)
+    install_s: float = 0.0  # rule of thumb for `prepare`, where there is something to make
+
+    @property
+    def start_s(self) -> float:
+        """Rule of thumb for a start until the first answer, beside the reading of weights."""
+        return 1.0
 
     def __init__(self, config: Any, cache_dir: Path):
         self.config = config

@@ -64,6 +64,7 @@ class Sglang(Launched):
     dialect = SGLANG
     model_flags = MODEL_FLAGS
     code_flag = "--trust-remote-code"
+    start_s = 60.0
 
     def fingerprint(self) -> Facts:
         return {**super().fingerprint(), "dtype": self.config.dtype}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.records.fields import Json
+from harness.records.phase import PhaseTime
 from harness.records.record import Record
 from harness.records.usage import SpentBeside
 
@@ -29,3 +30,5 @@ class Results(Protocol):
     def write_failure(self, key: str, error: str, log: str | None) -> None: ...
 
     def note_spent(self, taken: SpentBeside) -> None: ...
+
+    def note_phase(self, taken: PhaseTime) -> None: ...

@@ -6,7 +6,7 @@
     results/SWEEP/cells/.earlier/                  invalid tries, and what --fresh measured again (earlier_tries.py)
     results/SWEEP/failures/KEY.json                a cell that could not be measured; gone once it could
     results/SWEEP/spent.jsonl                      what an endpoint took for no record: warm-ups, cells that failed
-    results/SWEEP/logs/                            server logs, whole
+    results/SWEEP/logs/                            server logs, whole; phases.jsonl: how long each phase took
 
 A cell is written into a hidden folder and renamed into place: it is there whole or not at all, whenever we are killed.
 A valid cell is never written again, but for one that `measure_again` names: the new one then takes its place.
@@ -36,6 +36,7 @@ from harness.records.failed_cell import FailedCell
 from harness.records.fields import Json
 from harness.records.manifest import Manifest
 from harness.records.manifest_check import manifest_fault
+from harness.records.phase import PhaseTime, phase_line, phase_lines
 from harness.records.record import Record
 from harness.records.shapes import mismatch
 from harness.records.spent import spent_lines, spent_text
@@ -252,6 +253,24 @@ class Store:
         if wrong:
             self._note(self._spent, wrong)
         return lines
+
+    def note_phase(self, taken: PhaseTime) -> None:
+        """Append how long a phase took; it is no result, and a log that cannot be written stops nothing."""
+        with contextlib.suppress(OSError):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            with self._phases.open("a") as file:
+                file.write(phase_line(taken))
+
+    def phases(self) -> list[PhaseTime]:
+        """Return how long the phases took, as far as it can be read, in the order in which they ended."""
+        try:
+            return list(phase_lines(self._phases.read_text(errors="replace").splitlines()))
+        except OSError:
+            return []
+
+    @property
+    def _phases(self) -> Path:
+        return self.logs / "phases.jsonl"
 
     @property
     def _spent(self) -> Path:

@@ -8,7 +8,7 @@ from harness.engines.limits import Meter, TokenPrice
 from harness.records.cell import Cell
 from harness.records.store import Store
 from harness.records.usage import Cost, Spent, Usage
-from harness.sweeps.estimate import subject
+from harness.sweeps.estimates.phases import subject
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.kinds.contract import Tokens
 from harness.sweeps.plan import Plan

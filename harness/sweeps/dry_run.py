@@ -23,10 +23,11 @@ from harness.engines.credentials import without_credentials
 from harness.engines.parallel import gpus_of
 from harness.gemm import GEMM
 from harness.records.cell import Cell, PlannedCell
+from harness.records.phase import REPORT
 from harness.records.store import Store
 from harness.sweeps.cached import cached_words
 from harness.sweeps.checkpoint_problems import unfingerprinted_code
-from harness.sweeps.estimate import engine_start_s
+from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.kinds import KINDS, measured_in
 from harness.sweeps.packed import schedule_lines
 from harness.sweeps.plan import Plan
@@ -51,21 +52,21 @@ def print_plan(
     prepared: Prepared,
     plan: Plan,
     store: Store,
-    seconds: Callable[[Cell], float],
+    estimates: Estimates,
     problems: list[str],
     cost: Callable[[Sequence[Cell]], str | None] = lambda pending: None,
     notes: Sequence[str] = (),
 ) -> None:
-    """`seconds(cell)` estimates a cell; `problems` are preflight's; `cost(cells)`: what cells that are still to be
-    measured cost; `notes`: what a user should know of the sweep, and why cells of the store are measured again.
+    """`problems` are preflight's; `cost(cells)`: what cells that are still to be measured cost; `notes`: what a user
+    should know of the sweep, and why cells of the store are measured again.
     """
     whole = prepared.config.dry_run == CELLS
     console = terminal.console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
     say = functools.partial(console.print, markup=False, highlight=False)
-    outlook = [_look(prepared, session, store, seconds) for session in plan.sessions]
+    outlook = [_look(prepared, session, store, estimates) for session in plan.sessions]
     if whole:
         for number, session in enumerate(outlook, 1):
-            _print_session(console, prepared, store, seconds, cost, session, f"{number}/{len(outlook)}")
+            _print_session(console, prepared, store, estimates, cost, session, f"{number}/{len(outlook)}")
     else:
         console.print(_sessions_table(outlook))
         if len(outlook) > SHOWN_SESSIONS:
@@ -76,10 +77,12 @@ def print_plan(
     todo, cells = sum(len(one.pending) for one in outlook), len(plan.cells)
     console.print(
         f"\n{len(plan.sessions)} sessions, {cells} cells: {cells - todo} cached, {todo} to measure, "
-        f"about {duration(sum(one.seconds for one in outlook))} (environments and checkpoints not counted)",
+        + (f"about {duration(estimates.total_s)}" if todo else "nothing to do"),
         style="bold",
     )
-    for line in schedule_lines(prepared, plan, store, seconds, sum(one.seconds for one in outlook)):
+    if todo:
+        say(f"time: {_parts(estimates)}; by {estimates.basis}")
+    for line in schedule_lines(prepared, plan, store, estimates):
         say(line)
     if total := cost(to_measure(plan.cells, store)):
         say(total)
@@ -110,10 +113,17 @@ class Outlook:
     remarks: tuple[str, ...]
 
 
-def _look(prepared: Prepared, session: Session, store: Store, seconds: Callable[[Cell], float]) -> Outlook:
+def _parts(estimates: Estimates) -> str:
+    """``environments 3:15, engine starts 2:10, load 5:01, accuracy 3:40``"""
+    parts = estimates.by_kind()
+    several = {kind: kind if kind in KINDS or kind == REPORT else f"{kind}s" for kind in parts}
+    return ", ".join(f"{several[kind]} {duration(seconds)}" for kind, seconds in parts.items())
+
+
+def _look(prepared: Prepared, session: Session, store: Store, estimates: Estimates) -> Outlook:
     engine, config = prepared.engine, prepared.config
     pending = tuple(to_measure(session.cells, store))
-    wait = sum(map(seconds, pending)) + (engine_start_s(engine) if pending else 0)
+    wait = estimates.of_session(session.name)
     repaired = repair_words(session.config_overrides) if session.config_overrides else None
     remarks = (session.without_recipe, repaired, unfingerprinted_code(session, engine))
     local = engine.loads_weights and engine.config.device != "cpu" and session.variant
@@ -145,7 +155,7 @@ def _print_session(
     console: "Console",
     prepared: Prepared,
     store: Store,
-    seconds: Callable[[Cell], float],
+    estimates: Estimates,
     cost: Callable[[Sequence[Cell]], str | None],
     one: Outlook,
     number: str,
@@ -161,7 +171,7 @@ def _print_session(
         console.print(f"  {said}", markup=False, highlight=False)
     table = Table("cell", "kind", "fingerprint", "state", "estimate")
     for cell in session.cells:
-        estimate = duration(seconds(cell)) if cell in one.pending else ""
+        estimate = duration(estimates.of_cell(cell.key)) if cell in one.pending else ""
         table.add_row(cell.key, cell.kind, cell.fingerprint, _state(cell, store), estimate)
     console.print(table)
 

@@ -24,7 +24,7 @@ def execute(run: Run, after_session: Callable[[Run], None] = lambda run: None) -
     `after_session` is called when a session has ended and no other one runs.
     """
     if run.prepared.executor.gpus:
-        found = division(run.prepared, run.plan, run.store, run.seconds)
+        found = division(run.prepared, run.plan, run.store, run.estimates)
         SideBySide(run, {part.task.name: part for part in found.parts}, after_session).measure()
         return run.failed
     for session in run.plan.sessions:

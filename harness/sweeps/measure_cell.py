@@ -41,7 +41,7 @@ class Measuring:
     def measure(self, cell: PlannedCell) -> None:
         """Measure and store a cell, or note why that failed. DiskFull and KeyboardInterrupt pass through."""
         run = self.run
-        run.progress.cell(cell.key, run.seconds(cell))
+        run.progress.cell(cell.key)
         started_at, began = datetime.now(UTC), time.monotonic()
         try:
             outcome = self._outcome(cell)

@@ -1,13 +1,13 @@
 """A plan as its executor runs it: its parts, when each runs on which GPU, and what the dry run says of that."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.console.progress import duration
 from harness.executors import ALL, Limits
 from harness.records.cell import PlannedCell
 from harness.records.results import Results
-from harness.sweeps.estimate import engine_start_s
+from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.parts import Division, Work, divide
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
@@ -23,9 +23,10 @@ BESIDE = {
 }
 
 
-def division(prepared: Prepared, plan: Plan, store: Results, seconds: Callable[[PlannedCell], float]) -> Division:
+def division(prepared: Prepared, plan: Plan, store: Results, estimates: Estimates) -> Division:
     """Divide what is still to be measured for the sweep's executor."""
-    return divide(_works(prepared, plan, store), seconds, _limits(prepared, plan))
+    works = _works(prepared, plan, store, estimates)
+    return divide(works, lambda cell: estimates.of_cell(cell.key), _limits(prepared, plan))
 
 
 def gpu_problems(prepared: Prepared, plan: Plan) -> list[str]:
@@ -39,16 +40,18 @@ def gpu_problems(prepared: Prepared, plan: Plan) -> list[str]:
     ]
 
 
-def schedule_lines(
-    prepared: Prepared, plan: Plan, store: Results, seconds: Callable[[PlannedCell], float], serial_s: float
-) -> Iterator[str]:
-    """Yield what the dry run says of an executor with several GPUs; `serial_s`: the estimate for one."""
+def schedule_lines(prepared: Prepared, plan: Plan, store: Results, estimates: Estimates) -> Iterator[str]:
+    """Yield what the dry run says of an executor with several GPUs."""
     limits = _limits(prepared, plan)
-    works = _works(prepared, plan, store)
+    works = _works(prepared, plan, store, estimates)
     if not limits.gpus or not any(work.pending for work in works):
         return
+
+    def seconds(cell: PlannedCell) -> float:
+        return estimates.of_cell(cell.key)
+
     found = divide(works, seconds, limits)
-    yield f"{_summary(found, limits)}; one GPU: {duration(serial_s)}"
+    yield f"{_summary(found, limits)}; one GPU: {duration(estimates.total_s)}"
     if limits.colocate != ALL:
         beside = replace(limits, colocate=ALL)
         yield f"{_summary(divide(works, seconds, beside), beside)} and may disturb each other: executor.colocate={ALL}"
@@ -67,11 +70,14 @@ def _summary(found: Division, limits: Limits) -> str:
     )
 
 
-def _works(prepared: Prepared, plan: Plan, store: Results) -> list[Work]:
+def _works(prepared: Prepared, plan: Plan, store: Results, estimates: Estimates) -> list[Work]:
     config, engine = prepared.config, prepared.engine
-    start_s = engine_start_s(engine) + PROCESS_START_S
+
+    def start_s(session: str) -> float:
+        return estimates.beginning_s(session) + PROCESS_START_S
+
     return [
-        Work(session, tuple(to_measure(session.cells, store)), needed(config, engine, session), start_s)
+        Work(session, tuple(to_measure(session.cells, store)), needed(config, engine, session), start_s(session.name))
         for session in plan.sessions
     ]
 

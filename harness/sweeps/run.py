@@ -1,8 +1,10 @@
 """A run of a plan: what is still to be measured, and how a cell's record or failure is kept."""
 
+import contextlib
 import logging
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -20,12 +22,16 @@ from harness.records.engine_facts import EngineFacts
 from harness.records.fields import Json
 from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
+from harness.records.phase import CHECKPOINT, Phase
 from harness.records.record import Record
 from harness.records.results import Results
 from harness.records.store import slug
 from harness.records.usage import Spent, SpentBeside, Usage
 from harness.redaction.masking import mask
 from harness.sweeps.budget import Budget
+from harness.sweeps.estimates import durations
+from harness.sweeps.estimates.estimate import Estimates, finished
+from harness.sweeps.estimates.phases import COMPRESSION, environment_key, import_key, needed
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.retries import earlier_note, retried, to_measure
@@ -43,10 +49,11 @@ class Run:
     plan: Plan
     store: Results
     progress: Progress
-    seconds: Callable[[PlannedCell], float]
+    estimates: Estimates
     budget: Budget = field(default_factory=Budget)
     failed: dict[str, str] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)  # of each cell, in this run
+    width: float = 1.0  # cells that are measured at once, on average
     place: Place | None = None  # where the executor sent it; None: this process, on all of the machine
 
     def check_space(self) -> None:
@@ -70,7 +77,41 @@ class Run:
         engine = self.prepared.engine
         if not engine.is_ready():
             self.progress.say("installing the engine's environment (once)")
-        engine.prepare(self.store.logs / "setup.log")
+        with self.timed(environment_key(engine.kind)):
+            engine.prepare(self.store.logs / "setup.log")
+
+    def make_checkpoint(self, session: Session) -> None:
+        """Make what the session is served and cut prompts with, one phase at a time. Raises HarnessError."""
+        workshop = self.prepared.workshop
+        imports = {import_key(reference): reference for reference in needed(self.prepared, session)}
+        for phase in self.estimates.of(session.name):
+            if phase.key == environment_key(COMPRESSION):
+                with self.timed(phase.key):
+                    workshop.ready_environment()
+            elif phase.kind == CHECKPOINT:
+                with self.timed(phase.key):
+                    if phase.key in imports:
+                        workshop.tokenizer(imports[phase.key])
+                    else:
+                        workshop.prepare(session.checkpoint, session.recipe)
+
+    @contextlib.contextmanager
+    def timed(self, key: str) -> Iterator[None]:
+        """Note how long a phase takes; one that fails is not kept."""
+        began = time.monotonic()
+        yield
+        self.took(key, time.monotonic() - began)
+
+    def left_s(self) -> float:
+        return self.estimates.left_s() / self.width
+
+    def took(self, key: str, seconds: float) -> None:
+        """Keep how long a phase took: in the store for the report, in the cache for later estimates."""
+        if found := self.estimates.took(key, seconds):
+            phase, estimated_s = found
+            taken = finished(phase, seconds, estimated_s)
+            self.store.note_phase(taken)
+            durations.note(self.prepared.workshop.cache_dir, taken)
 
     @cached_property
     def tokenizer_location(self) -> str:
@@ -124,7 +165,9 @@ class Run:
         )
         self.store.write(record, outcome.rows, seen.rows)
         self.tries[cell.key] += 1
-        self.progress.cell_done(cell.key, self._outcome(cell, record), elapsed_s)
+        phase = self.estimates.ahead.get(cell.key)
+        self.took(cell.key, elapsed_s)
+        self.progress.cell_done(cell.key, self._outcome(cell, record, phase), elapsed_s, self.left_s())
 
     def accept(self, record: Record, rows: list[Json], samples: list[Json] | None) -> None:
         """Store what a session elsewhere has measured; it showed the outcome itself."""
@@ -137,22 +180,25 @@ class Run:
             earlier = self.store.record(cell.fingerprint)
             self.note_spent(f"{cell.key}, invalid", Spent(usage=earlier.usage or Usage(), cost=earlier.cost))
 
-    def _outcome(self, cell: PlannedCell, record: Record) -> str:
+    def _outcome(self, cell: PlannedCell, record: Record, phase: Phase | None) -> str:
         """Return how it went; an invalid cell that is to be measured once more is one more cell of the run."""
         if not record.invalid:
             return "measured"
         again = bool(retried(cell, self.store)) and self.tries[cell.key] <= self.prepared.config.load.retries
         if again:
-            self.progress.add(1, self.seconds(cell))
+            self.progress.add(1)
+            if phase:
+                self.estimates.again(phase)
         codes = ", ".join(flag.code for flag in record.invalid)
         return f"invalid ({codes}){', measured again at the end of the session' if again else ''}"
 
     def fail(self, cell: PlannedCell, error: str, server_log: Path, elapsed_s: float = 0.0) -> None:
         error = mask(error)
         self.note_failure(cell.key, error, str(server_log) if server_log.exists() else None)
-        self.progress.cell_done(cell.key, f"FAILED: {error.splitlines()[0]}", elapsed_s)
+        self.progress.cell_done(cell.key, f"FAILED: {error.splitlines()[0]}", elapsed_s, self.left_s())
 
     def note_failure(self, key: str, error: str, server_log: str | None) -> None:
         self.failed[key] = error
+        self.estimates.dropped(key)
         self.store.write_failure(key, error, server_log)
         log.error("%s failed: %s", key, error)

@@ -20,6 +20,7 @@ from harness.errors import DiskFull, HarnessError
 from harness.executors.cores import apart, bound
 from harness.records.engine_facts import EngineFacts
 from harness.sweeps.checkpoint_problems import unfingerprinted_code
+from harness.sweeps.estimates.phases import start_key, warm_up_key
 from harness.sweeps.measure_cell import Measuring
 from harness.sweeps.run import Run
 from harness.sweeps.session import Session
@@ -61,7 +62,8 @@ class ServedSession:
             began = time.monotonic()
             with self._serve(checkpoint) as server:
                 self.confirm_content()  # while the engine was loading it
-                run.progress.say(f"{session.name}: ready after {time.monotonic() - began:.0f} s")
+                run.took(start_key(session.name), ready_s := time.monotonic() - began)
+                run.progress.say(f"{session.name}: ready after {ready_s:.0f} s")
                 self._cells(server, checkpoint)
         for cell in run.pending(session):
             run.fail(cell, f"not run: the engine died {ENGINE_STARTS} times in this session", self.log_file)
@@ -70,7 +72,8 @@ class ServedSession:
         """Measure what is pending until the engine dies."""
         run, session, prepared = self.run, self.session, self.prepared
         with sampling(devices(prepared.config, prepared.engine, session)) as sampler:
-            self._warm_up(server)
+            with run.timed(warm_up_key(session.name)):
+                self._warm_up(server)
             run.note_spent(f"{session.name}, warm-up", run.spend(session, server.meter.lap()))
             measuring = Measuring(run, session, server, checkpoint, self.inspection, self.variant, sampler)
             while pending := run.pending(session):  # invalid cells again, after all others
@@ -101,8 +104,10 @@ class ServedSession:
         session, prepared = self.session, self.prepared
         engine, workshop = prepared.engine, prepared.workshop
         if not engine.loads_weights or session.served is None:
+            self.run.make_checkpoint(session)
             return Checkpoint(session.checkpoint, session.checkpoint)
         self.confirm_content()
+        self.run.make_checkpoint(session)
         checkpoint = workshop.prepare(session.checkpoint, session.recipe)
         self.inspection = admitted(checkpoint.location, checkpoint.revision, session.label, self.variant)
         args = (*prepared.config.engine.args, *session.args)

@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.config.schema import Config
 from harness.records.fields import Json
+from harness.records.phase import Phase, PhaseTime
 from harness.records.record import Record
 from harness.records.usage import SpentBeside
 
@@ -21,7 +22,7 @@ class SessionWork:
     name: str  # of the session, or of the part of it
     root: str  # folder of the store, for logs
     wanted: tuple[str, ...]  # fingerprints of the cells to measure
-    estimates_s: dict[str, float]  # fingerprint -> seconds
+    phases: tuple[Phase, ...]  # what it is expected to take
     records: dict[str, Record]  # stored ones that it has to know: invalid ones that are measured again
     earlier: dict[str, list[Record]]  # fingerprint -> earlier tries
     rows: dict[str, list[Json]] = field(repr=False)  # fingerprint -> answers that it judges
@@ -44,6 +45,11 @@ class Failed:
 @dataclass(frozen=True)
 class SpentNoted:
     taken: SpentBeside
+
+
+@dataclass(frozen=True)
+class PhaseNoted:
+    taken: PhaseTime
 
 
 @dataclass(frozen=True)

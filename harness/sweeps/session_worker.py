@@ -3,7 +3,6 @@
 import logging
 import os
 import pickle
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from harness.errors import DiskFull, HarnessError
 from harness.executors import Emit, Place
 from harness.executors.cores import bound
 from harness.machine import disk, scratch
-from harness.records.cell import Cell
 from harness.redaction.known_secrets import learn_config
+from harness.sweeps.estimates.durations import Durations
+from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.execute import measure_session
 from harness.sweeps.plan import Plan, build_plan
 from harness.sweeps.prepare import prepare
@@ -37,7 +37,9 @@ def measure(description: bytes, place: Place, emit: Emit) -> None:
             plan = build_plan(prepared)  # with all GPUs and cores in sight, as they are part of fingerprints
             session = _wanted(plan, work)
             os.environ.update(place.variables)
-            run = Run(prepared, plan, StreamedResults(work, emit), progress, _estimates(work), place=place)
+            run = Run(
+                prepared, plan, StreamedResults(work, emit), progress, Estimates(work.phases, Durations()), place=place
+            )
             with bound(place.cores):
                 measure_session(run, session)
     except DiskFull as error:
@@ -57,10 +59,6 @@ def _wanted(plan: Plan, work: SessionWork) -> Session:
             "since, or differs on this machine; run the command again"
         )
     return replace(found, name=work.name, cells=tuple(cells[one] for one in work.wanted))
-
-
-def _estimates(work: SessionWork) -> Callable[[Cell], float]:
-    return lambda cell: work.estimates_s.get(cell.fingerprint, 0.0)
 
 
 def _start_log(level: str) -> None:

@@ -14,10 +14,11 @@ from harness.records.flag import Flag
 from harness.records.placement import Placement
 from harness.records.record import Record
 from harness.records.store import slug
+from harness.sweeps.estimates.phases import phases_of_part
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.parts import Part
 from harness.sweeps.run import Run
-from harness.sweeps.session_events import Failed, Measured, Refused, SessionWork, Shown, SpentNoted
+from harness.sweeps.session_events import Failed, Measured, PhaseNoted, Refused, SessionWork, Shown, SpentNoted
 
 ENTRY = "harness.sweeps.session_worker:measure"
 STARTS = 2  # a session whose process died is started once more for the cells that are left
@@ -42,7 +43,6 @@ class SideBySide:
     after_session: Callable[[Run], None] = lambda run: None  # called where no other session runs
     stays: list[_Stay] = field(default_factory=list)
     died: dict[str, str] = field(default_factory=dict)
-    estimates_s: dict[str, float] = field(default_factory=dict)  # of the cells that are being measured, by key
     shown: str = ""  # the task whose cell the display shows
 
     def measure(self) -> None:
@@ -71,6 +71,9 @@ class SideBySide:
                 run.note_failure(key, error, log)
             case SpentNoted(taken):
                 run.store.note_spent(taken)
+            case PhaseNoted(finished):
+                run.estimates.took(finished.key, finished.seconds)
+                run.store.note_phase(finished)
             case Shown(method, arguments):
                 self._show(task, method, arguments)
             case Refused(error, full):
@@ -104,7 +107,7 @@ class SideBySide:
             name=part.task.name,
             root=str(store.root),
             wanted=tuple(cell.fingerprint for cell in pending),
-            estimates_s={cell.fingerprint: run.seconds(cell) for cell in pending},
+            phases=phases_of_part(run.estimates.of(planned.name), part.task.name, {cell.key for cell in pending}),
             records={fingerprint: store.record(fingerprint) for fingerprint in known},
             earlier={cell.fingerprint: store.earlier_tries(cell.fingerprint) for cell in pending},
             rows=self._answers(part),
@@ -133,13 +136,12 @@ class SideBySide:
     def _show(self, task: Task, method: str, arguments: tuple[Any, ...]) -> None:
         progress = self.run.progress
         if method == "cell":
-            key, estimate_s = arguments
-            self.estimates_s[key], self.shown = estimate_s, task.name
-            progress.cell(key, estimate_s)
+            self.shown = task.name
+            progress.cell(*arguments)
         elif method == "cell_done":
-            key, outcome, seconds = arguments
-            progress.cell(key, self.estimates_s.pop(key, 0.0))
-            progress.cell_done(key, outcome, seconds)
+            key, outcome, seconds, _ = arguments  # it knows what is left of its session alone
+            progress.cell(key)
+            progress.cell_done(key, outcome, seconds, self.run.left_s())
         elif method == "advance" and task.name == self.shown:
             progress.advance(*arguments)
         elif method == "add":

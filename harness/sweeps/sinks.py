@@ -14,7 +14,6 @@ from harness.errors import HarnessError
 from harness.machine import disk
 from harness.records.store import Store
 from harness.redaction.masking import mask
-from harness.sweeps.estimate import engine_start_s
 from harness.sweeps.run import Run
 
 SHARE = 20  # an update is due once twenty times what the last one took has passed: at most 5 % of a run
@@ -122,5 +121,4 @@ def sessions_to_come(run: Run) -> Iterator[SessionToCome]:
     """Yield each session of the run that has cells to measure, with its estimate, engine start included."""
     for session in run.plan.sessions:
         if cells := run.pending(session):
-            seconds = sum(map(run.seconds, cells)) + engine_start_s(run.prepared.engine)
-            yield SessionToCome(session.name, len(cells), seconds)
+            yield SessionToCome(session.name, len(cells), run.estimates.of_session(session.name))

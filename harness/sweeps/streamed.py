@@ -6,9 +6,10 @@ from pathlib import Path
 
 from harness.executors import Emit
 from harness.records.fields import Json
+from harness.records.phase import PhaseTime
 from harness.records.record import Record
 from harness.records.usage import SpentBeside
-from harness.sweeps.session_events import Failed, Measured, SessionWork, Shown, SpentNoted
+from harness.sweeps.session_events import Failed, Measured, PhaseNoted, SessionWork, Shown, SpentNoted
 
 ADVANCE_S = 0.5  # between two reports of how far a cell is
 
@@ -51,6 +52,9 @@ class StreamedResults:
     def note_spent(self, taken: SpentBeside) -> None:
         self._emit(SpentNoted(taken))
 
+    def note_phase(self, taken: PhaseTime) -> None:
+        self._emit(PhaseNoted(taken))
+
 
 class StreamedProgress:
     """Progress (harness/console/progress.py) of one session."""
@@ -61,22 +65,22 @@ class StreamedProgress:
     def say(self, message: str) -> None:
         self._emit(Shown("say", (message,)))
 
-    def start(self, total_cells: int, estimate_s: float, width: float = 1.0) -> None:
+    def start(self, total_cells: int, estimate_s: float) -> None:
         return None  # of the whole run
 
-    def add(self, cells: int, estimate_s: float) -> None:
-        self._emit(Shown("add", (cells, estimate_s)))
+    def add(self, cells: int) -> None:
+        self._emit(Shown("add", (cells,)))
 
-    def cell(self, key: str, estimate_s: float) -> None:
-        self._emit(Shown("cell", (key, estimate_s)))
+    def cell(self, key: str) -> None:
+        self._emit(Shown("cell", (key,)))
 
     def advance(self, done: int, total: int) -> None:
         if (now := time.monotonic()) > self._advanced_s + ADVANCE_S:
             self._advanced_s = now
             self._emit(Shown("advance", (done, total)))
 
-    def cell_done(self, key: str, outcome: str, seconds: float) -> None:
-        self._emit(Shown("cell_done", (key, outcome, seconds)))
+    def cell_done(self, key: str, outcome: str, seconds: float, left_s: float) -> None:
+        self._emit(Shown("cell_done", (key, outcome, seconds, left_s)))
 
     def stop(self) -> None:
         return None

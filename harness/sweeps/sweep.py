@@ -22,6 +22,7 @@ from harness.machine import disk, host, scratch
 from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
 from harness.records.manifest import Manifest, Published, Scenario, Variant
+from harness.records.phase import REPORT
 from harness.records.store import Store
 from harness.redaction.masking import mask
 from harness.report.flag_catalogue import remedies
@@ -29,7 +30,7 @@ from harness.sweeps import compose, preflight
 from harness.sweeps.budget import budget
 from harness.sweeps.dry_run import print_plan
 from harness.sweeps.endpoint_problems import ask
-from harness.sweeps.estimate import estimator, total
+from harness.sweeps.estimates.estimate import estimates, known_durations
 from harness.sweeps.execute import execute
 from harness.sweeps.judge_problems import unjudged
 from harness.sweeps.measured_again import measured_again
@@ -69,16 +70,17 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     if not config.dry_run:
         _clean_up_after_killed_runs(store, progress)
     found = preflight.problems(prepared, plan)
-    seconds = estimator(prepared, plan, store)
+    known = known_durations(prepared, plan, store)
     money = budget(prepared, plan, store)
     if config.fresh:
         store.measure_again(cell.fingerprint for cell in plan.cells)
     wanted = to_measure(plan.cells, store)
+    ahead = estimates(prepared, plan, store, known)
     priced = any(prepared.engine.price_of(name).known for name in config.variants)
     asked_of = [] if found else list(ask(prepared, plan, wanted, send=not (config.dry_run and priced)))
     found += [one.problem for one in asked_of if one.problem]
     if config.dry_run:
-        print_plan(prepared, plan, store, seconds, found, money.words, notes)
+        print_plan(prepared, plan, store, ahead, found, money.words, notes)
         return 0
     if found and any(cell.fingerprint not in store for cell in wanted):  # a complete sweep reports anywhere
         raise PreflightError(found)
@@ -87,7 +89,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
             _start_log(store, config.log_level)
         store.set_aside()
         store.write_manifest(manifest_of(prepared, compose.plain(composed), plan, argv))
-        run = Run(prepared, plan, store, progress, seconds, money)
+        run = Run(prepared, plan, store, progress, ahead, money)
         for one in asked_of:
             run.note_spent(f"{one.session.name}, preflight", run.spend(one.session, one.used))
         if not wanted:
@@ -97,14 +99,15 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         else:
             for line in (*notes, *(session.without_recipe for session in plan.sessions if session.without_recipe)):
                 progress.say(line)
-            together = division(prepared, plan, store, seconds) if prepared.executor.gpus else None
-            serial_s = total(plan, store, prepared.engine, seconds)
-            progress.start(len(wanted), *((together.total_s, together.width) if together else (serial_s, 1.0)))
+            if prepared.executor.gpus:
+                run.width = division(prepared, plan, store, ahead).width
+            progress.start(len(wanted), ahead.total_s / run.width)
             try:
                 execute(run, Updates(config, out).after_session)
             finally:
                 progress.stop()
-    written = write_sinks(store, config, out)
+    with run.timed(REPORT):
+        written = write_sinks(store, config, out)
     invalid = {cell.key: retried(cell, store) for cell in run.invalid()}
     _summary(run.failed, invalid, written)
     return 1 if run.failed or invalid or written.report is None or not written.checks_kept else 0

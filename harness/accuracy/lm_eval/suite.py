@@ -34,13 +34,14 @@ from harness.accuracy.lm_eval.logged_samples import (
 from harness.accuracy.lm_eval.mirrors import DATA
 from harness.accuracy.lm_eval.tasks import choose_items, load_tasks
 from harness.accuracy.reasoning import answer_flags
-from harness.accuracy.suite import Facts
+from harness.accuracy.suite import ECHO, Facts
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.errors import CellError, ConfigError, HarnessError, did_you_mean
 from harness.records import Outcome
 from harness.records.accuracy_result import AccuracyResult, scores_to_json
 
 REVISION = 1  # of this module's own protocol: raise it when prompts, requests or scores change
+CHOICES = 4  # of a multiple-choice item, for estimates of time
 
 
 @dataclass
@@ -94,6 +95,12 @@ class LmEval(Suite):
 
     def answer_tokens(self) -> int:
         return 1 if NEXT_TOKEN_LOGPROBS in self.asks() else self.config.max_tokens
+
+    def typical_tokens(self) -> tuple[float, float]:
+        prompt, answer = super().typical_tokens()
+        if PROMPT_LOGPROBS in self.asks():  # a request for each choice
+            return CHOICES * ECHO * prompt, CHOICES
+        return prompt, answer
 
     def run(self, context: Context) -> Outcome:
         from harness.accuracy.lm_eval.quiet_library import quiet

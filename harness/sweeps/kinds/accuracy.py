@@ -7,8 +7,9 @@ from harness.accuracy import Context
 from harness.machine import scratch
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
+from harness.sweeps.estimates.pace import Pace
 from harness.sweeps.fingerprint import fingerprint
-from harness.sweeps.kinds.contract import Bench, Pace, Tokens
+from harness.sweeps.kinds.contract import Bench, Tokens
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import VARIANT, Session
 
@@ -39,7 +40,9 @@ class Accuracy:
             return bench.prepared.suites[cell.suite_name].run(context(bench, work_dir))
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
-        return pace.suite_s + (prepared.suites[cell.suite_name].planned_items() or UNKNOWN_ITEMS) * pace.item_s
+        suite = prepared.suites[cell.suite_name]
+        items = suite.planned_items() or UNKNOWN_ITEMS
+        return pace.suite_s + pace.closed_s(items, *suite.typical_tokens(), prepared.concurrency)
 
     def tokens(self, cell: Cell, prepared: Prepared) -> Tokens:
         suite = prepared.suites[cell.suite_name]

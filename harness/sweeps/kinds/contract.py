@@ -8,20 +8,11 @@ from harness.engines import Server
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
 from harness.records.results import Results
+from harness.sweeps.estimates.pace import Pace
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import Session
 
 Tokens = tuple[float, float]  # of prompts and of answers
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Rules of thumb for how fast a sweep's engine is, in seconds."""
-
-    suite_s: float
-    item_s: float
-    judgement_s: float
-    token_s: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,10 @@ class CellKind(Protocol):
         """Yield the session's cells of this kind. `planned`: {key: cell} of earlier ones. Pure."""
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
-        """Estimate how long a cell takes. `first`: the first of its suite that is still to be measured."""
+        """Return how long a cell takes by the rules of thumb, on a server of that pace.
+
+        `first`: it is the first of its suite that is still to be measured.
+        """
 
     def tokens(self, cell: Cell, prepared: Prepared) -> Tokens:
         """Estimate the tokens that the sweep's engine charges for, answers in full length."""

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from harness.gemm import GEMM
 from harness.gemm.formats import format_of
 from harness.records.cell import Cell, PlannedCell
+from harness.sweeps.estimates.pace import Pace
 from harness.sweeps.fingerprint import fingerprint
-from harness.sweeps.kinds.contract import Pace, Tokens
+from harness.sweeps.kinds.contract import Tokens
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import Session
 

@@ -9,9 +9,10 @@ from harness.machine import scratch
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
 from harness.records.item import Item
+from harness.sweeps.estimates.pace import Pace
 from harness.sweeps.fingerprint import fingerprint
 from harness.sweeps.kinds.accuracy import context
-from harness.sweeps.kinds.contract import Bench, Pace, Tokens
+from harness.sweeps.kinds.contract import Bench, Tokens
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import JUDGE, Session
 
@@ -51,7 +52,14 @@ class Judge:
             return suite.judge(context(bench, work_dir), judge_of(config), items[cell.variant], items[config.baseline])
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
-        return pace.suite_s + self._asked(cell, prepared, first).calls * pace.judgement_s
+        asked = self._asked(cell, prepared, first)
+        if judge_of(prepared.config).base_url:
+            return pace.suite_s + asked.calls * pace.judgement_s
+        calls = max(1, asked.calls)
+        suite = prepared.judged[cell.suite_name]
+        share = suite.typical_tokens()[1] / suite.answer_tokens()  # `asked` counts answers as long as they may be
+        prompt, completion = share * asked.prompt_tokens / calls, asked.completion_tokens / calls
+        return pace.suite_s + pace.closed_s(calls, prompt, completion, prepared.concurrency)
 
     def tokens(self, cell: Cell, prepared: Prepared) -> Tokens:
         if judge_of(prepared.config).base_url:

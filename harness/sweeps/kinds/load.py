@@ -5,13 +5,13 @@ from dataclasses import asdict
 
 from harness.config.schema import Config
 from harness.config.slo import Given, Slo
-from harness.loadgen.traffic.replay import replayed
-from harness.loadgen.traffic.verbatim import mean_lengths
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
 from harness.records.point import LoadPoint
+from harness.sweeps.estimates.load_rules import conversation_tokens, load_s
+from harness.sweeps.estimates.pace import Pace
 from harness.sweeps.fingerprint import fingerprint
-from harness.sweeps.kinds.contract import Bench, Pace, Tokens
+from harness.sweeps.kinds.contract import Bench, Tokens
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import VARIANT, Session
 from harness.sweeps.unsupported import emulated
@@ -22,8 +22,6 @@ NO_TRAFFIC = (
     "tiers",
     "text",
 )  # of a scenario: in the points, judged by later, in the corpus' digest
-STREAMS = 8  # at once, where the point does not say
-
 
 LATER = {"send": "generated", "api": None}  # settings that older fingerprints do not have, with their defaults
 
@@ -76,18 +74,7 @@ class Load:
         )
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
-        config, point = prepared.config, cell.load_point
-        load, scenario = config.load, config.scenarios[cell.scenario_name]
-        answers_s = mean_lengths(scenario)[1] * scenario.turns * pace.token_s
-        if point.profile == "capacity":
-            search = load.capacity
-            return search.probes * (max(search.duration_s, search.requests * pace.token_s) + answers_s)
-        if point.trace_sha256 is not None:  # the last answer to end, not the last request, ends the replay
-            arrivals = replayed(point, load)
-            return max(arrival.at_s / point.trace_speed + arrival.output_tokens * pace.token_s for arrival in arrivals)
-        if point.rate_rps:
-            return point.requests / point.rate_rps + answers_s
-        return point.requests * answers_s / (point.concurrency or STREAMS)
+        return load_s(prepared.config.scenarios[cell.scenario_name], cell.load_point, prepared.config.load, pace)
 
     def tokens(self, cell: Cell, prepared: Prepared) -> Tokens:
         return load_tokens(prepared.config, cell)
@@ -113,9 +100,5 @@ def load_tokens(config: Config, cell: Cell) -> Tokens:
     if point.profile == "capacity":
         search = config.load.capacity
         requests = search.probes * max(search.requests, round(search.duration_s * search.max_rps))
-    prompt, output = mean_lengths(scenario)
-    message = prompt if scenario.turn_tokens is None else scenario.turn_tokens
-    prompts = [
-        prompt + turn * (output + message) for turn in range(scenario.turns)
-    ]  # a later turn resends what was said
-    return requests * sum(prompts), requests * scenario.turns * output
+    prompts, outputs = conversation_tokens(scenario)
+    return requests * prompts, requests * outputs

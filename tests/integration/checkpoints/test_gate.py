@@ -17,6 +17,8 @@ from harness.engines.vllm_log import logged_scheme
 from harness.records.engine_facts import EngineFacts, LoggedScheme
 from harness.records.store import Store
 from harness.sweeps import checkpoint_problems, compose
+from harness.sweeps.estimates.durations import Durations
+from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.execute import execute
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
@@ -80,7 +82,7 @@ def sweep(tmp_path, tiny_model, scripted):
         with store.locked():
             store.write_manifest(manifest_of(prepared, {}, plan, ["harness"]))
             progress = make_progress("plain")
-            failed = execute(Run(prepared, plan, store, progress, lambda cell: 1.0))
+            failed = execute(Run(prepared, plan, store, progress, Estimates((), Durations())))
         records = [json.loads(path.read_text()) for path in store.root.glob("cells/*/record.json")]
         return said, failed, engine, {record["cell"]["key"]: record for record in records}, load_study(store.root)
 

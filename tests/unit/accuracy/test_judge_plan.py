@@ -4,7 +4,8 @@ import pytest
 
 from harness.records.store import Store
 from harness.sweeps import compose, judge_problems
-from harness.sweeps.estimate import estimator
+from harness.sweeps.estimates.durations import Durations
+from harness.sweeps.estimates.estimate import estimates
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
@@ -54,8 +55,8 @@ def test_without_a_judge_the_answers_are_gathered_and_it_is_said(tmp_path):
 def test_the_first_judge_cell_pays_for_the_trial(tmp_path):
     prepared, plan = planned(tmp_path)
     cells = [cell for cell in plan.cells if cell.kind == "judge"]
-    seconds = estimator(prepared, plan, Store(tmp_path))
-    assert seconds(cells[0]) > 2 * seconds(cells[1])
+    expected = estimates(prepared, plan, Store(tmp_path), Durations())
+    assert expected.of_cell(cells[0].key) > 2 * expected.of_cell(cells[1].key)
     text = remark(prepared, plan)
     assert "at most 120 calls" in text and "prompt" in text and "endpoint" not in text
     others = {cell.kind for cell in plan.cells} - {"judge"}

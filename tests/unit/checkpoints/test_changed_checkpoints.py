@@ -13,6 +13,8 @@ from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 from harness.records.store import Store
 from harness.sweeps import compose
+from harness.sweeps.estimates.durations import Durations
+from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.execute import execute
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
@@ -101,7 +103,7 @@ def test_a_checkpoint_that_changes_after_planning_is_not_measured(composed, chec
     monkeypatch.setattr(Run, "ready_environment", lambda run: None)
     monkeypatch.setattr("harness.sweeps.served_session.admitted", lambda *_: None)
     store, progress = Store(tmp_path / "results"), make_progress("plain")
-    run = Run(prepared, plan, store, progress, lambda cell: 1.0)
+    run = Run(prepared, plan, store, progress, Estimates((), Durations()))
     assert ServedSession(run, session).prepare().digest == session.cells[0].inputs["weights"]["content"]
     started = []
 

@@ -11,6 +11,8 @@ from harness.console.progress import make_progress
 from harness.errors import HarnessError
 from harness.records.store import Store
 from harness.sweeps import checkpoint_problems, compose
+from harness.sweeps.estimates.durations import Durations
+from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
@@ -116,7 +118,7 @@ def made_ready(checkpoints, monkeypatch):
     def call(prepared, plan, variant):
         monkeypatch.setattr(Run, "ready_environment", lambda run: None)
         store = Store(checkpoints["model"].parent / "results")
-        run = Run(prepared, plan, store, make_progress("plain"), lambda cell: 1)
+        run = Run(prepared, plan, store, make_progress("plain"), Estimates((), Durations()))
         [session] = [session for session in plan.sessions if session.variant == variant]
         return ServedSession(run, session).prepare()
 

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from harness.console.progress import duration
 from harness.errors import ConfigError
 from harness.executors import Limits
 from harness.records.store import Store
 from harness.sweeps import packed
 from harness.sweeps.compose import compose_sweep
-from harness.sweeps.estimate import estimator
+from harness.sweeps.estimates.durations import Durations
+from harness.sweeps.estimates.estimate import estimates
 from harness.sweeps.parts import Work, divide
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
@@ -20,17 +22,17 @@ EIGHT = "executor.gpus=[0,1,2,3,4,5,6,7]"
 
 @pytest.fixture(scope="module")
 def hopper(tmp_path_factory):
-    """(prepared, plan, store, seconds)"""
+    """(prepared, plan, store, estimates)"""
     prepared = prepare(compose_sweep(["+sweep=hopper_sparse_fp8", EIGHT, "executor.colocate=all"]))
     plan, store = build_plan(prepared), Store(tmp_path_factory.mktemp("store"))
-    return prepared, plan, store, estimator(prepared, plan, store)
+    return prepared, plan, store, estimates(prepared, plan, store, Durations())
 
 
 def test_every_cell_is_in_one_part_with_its_fingerprint(hopper):
-    _, plan, _, seconds = hopper
+    _, plan, _, expected = hopper
     for colocate in ("none", "accuracy", "all"):
         works = [Work(session, session.cells, 1, 60.0) for session in plan.sessions]
-        found = divide(works, seconds, Limits(8, 8, colocate))
+        found = divide(works, lambda cell: expected.of_cell(cell.key), Limits(8, 8, colocate))
         cells = [cell for part in found.parts for cell in part.session.cells]
         assert sorted(cell.fingerprint for cell in cells) == sorted(cell.fingerprint for cell in plan.cells)
         names = [part.task.name for part in found.parts]
@@ -87,12 +89,14 @@ def test_five_alike_variants_take_as_long_as_one(hopper):
 
 
 def test_the_dry_run_says_the_schedule_within_a_screen(hopper):
-    prepared, plan, store, seconds = hopper
-    lines = list(packed.schedule_lines(prepared, plan, store, seconds, 56565.0))
-    assert lines[0].startswith("8 of 8 GPUs: ") and lines[0].endswith("side by side; one GPU: 15:42:45")
+    prepared, plan, store, expected = hopper
+    lines = list(packed.schedule_lines(prepared, plan, store, expected))
+    assert lines[0].startswith("8 of 8 GPUs: ") and lines[0].endswith(
+        f"side by side; one GPU: {duration(expected.total_s)}"
+    )
     assert len(lines) == 9 and lines[1].startswith("  GPU 0: 0:00 ")
     default = prepare(compose_sweep(["+sweep=hopper_sparse_fp8"]))
-    assert not list(packed.schedule_lines(default, plan, store, seconds, 1.0)), "this machine has no GPU"
+    assert not list(packed.schedule_lines(default, plan, store, expected)), "this machine has no GPU"
 
 
 def test_what_a_session_needs_travels_as_bytes(hopper):

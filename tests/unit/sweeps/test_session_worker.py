@@ -20,7 +20,7 @@ def sent(tmp_path, monkeypatch):
     plan = build_plan(prepare(config))
     session = plan.sessions[1]
     wanted = tuple(cell.fingerprint for cell in session.cells[:2])
-    work = SessionWork(config, session.name, "part", str(tmp_path), wanted, {}, {}, {}, {})
+    work = SessionWork(config, session.name, "part", str(tmp_path), wanted, (), {}, {}, {})
     measured: list[tuple] = []
     monkeypatch.setattr(
         session_worker,

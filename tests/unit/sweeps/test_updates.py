@@ -12,13 +12,12 @@ from harness.sweeps.sinks import FIRST_S, SHARE, Updates, sessions_to_come
 
 
 def run_with(pending: dict[str, int]) -> SimpleNamespace:
-    """A run whose sessions have so many cells to measure, of two seconds each."""
+    """A run whose sessions have so many cells to measure, of two seconds each, after a start of two."""
     sessions = [SimpleNamespace(name=name) for name in pending]
     return SimpleNamespace(
         plan=SimpleNamespace(sessions=sessions),
         pending=lambda session: ["cell"] * pending[session.name],
-        seconds=lambda cell: 2.0,
-        prepared=SimpleNamespace(engine=SimpleNamespace(loads_weights=False)),
+        estimates=SimpleNamespace(of_session=lambda name: 2.0 + 2.0 * pending[name]),
         progress=SimpleNamespace(say=lambda line: None),
     )
 
