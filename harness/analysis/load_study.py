@@ -28,4 +28,7 @@ def load_study(results: Path) -> Study:
     manifest = replace(manifest, variants=variants)
     failures = [f for f in store.failures() if f.key in wanted and f.key not in measured]
     spent = store.spent()
-    return build_study(manifest, records, lambda record: store.rows(record.fingerprint), failures, spent, store.damages)
+    study = build_study(
+        manifest, records, lambda record: store.rows(record.fingerprint), failures, spent, store.damages
+    )
+    return replace(study, phases=tuple(store.phases()))

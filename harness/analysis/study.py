@@ -22,6 +22,7 @@ from harness.records.host_facts import HostFacts
 from harness.records.item import Item, TextWindow
 from harness.records.load_result import CapacityResult, LoadResult
 from harness.records.manifest import LeftOut, Manifest, Published, Scenario, Variant
+from harness.records.phase import PhaseTime
 from harness.records.placement import Placement
 from harness.records.record import Record
 from harness.records.request import Request
@@ -119,6 +120,7 @@ class Study:
     spent: tuple[SpentBeside, ...] = ()  # what an endpoint took for no record
     damaged: tuple[Damage, ...] = ()  # stored, and left out
     to_come: ToCome | None = None  # while the sweep runs
+    phases: tuple[PhaseTime, ...] = ()  # of its runs on this machine, in the order in which they ended
 
     @property
     def margin(self) -> float:
