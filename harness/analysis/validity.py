@@ -91,9 +91,9 @@ def marks(
     results: list[SuiteResult | WinRate] = [*suites.values(), *win_rates.values()]
     for result in results:
         if result.partial:
-            subsets[result.suite] = f"{result.suite} ({result.items} of {result.population} items)"
+            subsets[result.suite] = f"{result.suite} ({result.items:,} of {result.population:,} items)"
     if subsets:
-        found.append(Mark("PARTIAL", "suites measured on a part of their items: " + ", ".join(subsets.values())))
+        found.append(Mark("PARTIAL", "suites measured on a subset of their items: " + ", ".join(subsets.values())))
     if names := emulated(study):
         labels = ", ".join(study.label(name) for name in names)
         found.append(Mark("EMULATED", f"{labels}: kernels emulated on this hardware; speeds are not representative"))

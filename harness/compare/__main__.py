@@ -48,7 +48,7 @@ def compare(arguments: argparse.Namespace, command: str) -> int:
     from harness.compare.files import write_files
     from harness.compare.outcome import compare_groups
     from harness.compare.sides import groups
-    from harness.compare.text import comparison_text, plain
+    from harness.compare.text import comparison_text, conclusion_text, plain
 
     folders, candidates = arguments.folders, arguments.candidate
     if not candidates:
@@ -63,7 +63,9 @@ def compare(arguments: argparse.Namespace, command: str) -> int:
     found = groups(folders, candidates, arguments.results)
     outcome = compare_groups(found, gates_of(arguments), arguments.strict, arguments.power_at, command)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    text = "\n\n".join(comparison_text(pair, outcome, colour) for pair in outcome.pairs)
+    text = conclusion_text(outcome, colour) + "\n\n".join(
+        comparison_text(pair, outcome, colour) for pair in outcome.pairs
+    )
     if isinstance(sys.stdout.encoding, str) and sys.stdout.encoding.lower() != "utf-8":
         text = text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding)
     write_files(arguments, outcome)

@@ -33,8 +33,16 @@ def write_files(arguments: argparse.Namespace, outcome: Outcome) -> None:
 def _page(outcome: Outcome) -> str:
     from harness.report.pages.comparison import render_comparison
 
-    compared = [(p.comparison, gates_table(p.checks, outcome.strict, outcome.regression)) for p in outcome.pairs]
-    return render_comparison(compared, outcome.verdict, outcome.failed, outcome.command, harness.__version__)
+    gates = [gates_table(pair.checks, outcome.strict, outcome.regression) for pair in outcome.pairs]
+    return render_comparison(
+        outcome.compared,
+        gates,
+        outcome.verdict,
+        outcome.failed,
+        outcome.command,
+        harness.__version__,
+        outcome.strict,
+    )
 
 
 def write(path: Path, text: str) -> None:

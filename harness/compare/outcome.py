@@ -32,6 +32,10 @@ class Outcome:
         return [check for pair in self.pairs for check in pair.checks]
 
     @property
+    def compared(self) -> list[tuple[Comparison, list[Check]]]:
+        return [(pair.comparison, pair.checks) for pair in self.pairs]
+
+    @property
     def failing(self) -> list[Check]:
         return [check for check in self.checks if check.failed(self.strict)]
 

@@ -2,12 +2,20 @@
 
 from harness.compare.outcome import Outcome, Pair
 from harness.report.files.markdown import code_fence, markdown, markdown_table
+from harness.report.regression import regression
+from harness.report.tables.changes import changes_table
 from harness.report.tables.gates import gates_table
 
 
 def summary(outcome: Outcome) -> str:
     head = f"### {markdown(outcome.verdict or 'Compared; no gate was asked for')}"
-    return "\n\n".join([head, *(_pair(pair, outcome) for pair in outcome.pairs), code_fence(outcome.command)]) + "\n"
+    said = [f"**{markdown(regression(outcome.compared, outcome.strict))}**"]
+    changes = changes_table(outcome.compared, outcome.strict)
+    said += [markdown_table(changes)] if changes.rows else []
+    return (
+        "\n\n".join([head, *said, *(_pair(pair, outcome) for pair in outcome.pairs), code_fence(outcome.command)])
+        + "\n"
+    )
 
 
 def _pair(pair: Pair, outcome: Outcome) -> str:

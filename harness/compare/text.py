@@ -1,7 +1,9 @@
 """A comparison as text: for a terminal, a CI log, a pipe. Nothing from a store can move the cursor."""
 
 from harness.compare.outcome import Outcome, Pair
+from harness.report.regression import regression
 from harness.report.tables import comparison as tables
+from harness.report.tables.changes import changes_table
 from harness.report.tables.gates import gates_table
 from harness.report.tables.table import Table, Td
 from harness.report.verdicts import remarks, verdicts
@@ -31,6 +33,13 @@ def comparison_text(pair: Pair, outcome: Outcome, colour: bool) -> str:
     if pair.checks:
         parts.append(table_text(gates_table(pair.checks, outcome.strict, outcome.regression), colour))
     return "\n\n".join(parts) + "\n"
+
+
+def conclusion_text(outcome: Outcome, colour: bool) -> str:
+    """What comes first: whether B regresses, by how much, from how many measurements."""
+    said, changes = regression(outcome.compared, outcome.strict), changes_table(outcome.compared, outcome.strict)
+    parts = [plain(said), *([table_text(changes, colour)] if changes.rows else [])]
+    return "".join(f"{part}\n\n" for part in parts if part)
 
 
 def started(place: str, places: tuple[str, ...]) -> str:

@@ -42,7 +42,7 @@ def show(folders: list[Path], html: Path | None, data: Path | None) -> None:
     from harness.compare.files import write
     from harness.compare.sides import measured_at, read_study
     from harness.compare.text import plain, table_text
-    from harness.report.pages.trend import render_trend, sentences
+    from harness.report.pages.trend import conclusion, render_trend, sentences
     from harness.report.tables.trend import trend_table
 
     studies = {folder.resolve(): (str(folder), read_study(folder)) for folder in folders}
@@ -58,6 +58,5 @@ def show(folders: list[Path], html: Path | None, data: Path | None) -> None:
             write(data, json.dumps([asdict(one) for one in series], indent=1) + "\n")
     except OSError as error:
         raise ConfigError(f"cannot write {error.filename or 'the output'}: {error.strerror or error}") from None
-    found = [plain(text) for text in sentences(series)] or ["No change of level was found."]
-    shown = "\n".join([*found, "", table_text(trend_table(series))])
+    shown = "\n".join([plain(conclusion(series)), *map(plain, sentences(series)), "", table_text(trend_table(series))])
     print(shown, file=getattr(sys.stdout, "styled", sys.stdout), flush=True)

@@ -86,6 +86,15 @@ class Text(Block):
 
 
 @dataclass(frozen=True)
+class HowToRead(Block):
+    """What the marks of the figures below mean; folded away."""
+
+    kind = "how"
+    text: str
+    notes: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
 class Details(Block):
     """Tables that the page folds away beneath their summary."""
 
@@ -113,7 +122,6 @@ class FirstScreen(Block):
     table: Table
     drawing: Drawing | None
     caveats: tuple[Caveat, ...]
-    notes: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

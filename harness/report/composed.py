@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import yaml
 
@@ -20,6 +21,7 @@ from harness.report.blocks import (
     FiguresBlock,
     FirstScreen,
     Heading,
+    HowToRead,
     Legend,
     NotMeasured,
     TableBlock,
@@ -37,14 +39,15 @@ from harness.report.tables.glance import glance_table
 from harness.report.tables.overview import published_table
 from harness.report.tables.performance import front_table, ladder_table
 from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_latency_table, fixed_rate_table
+from harness.report.tables.slo import slo_table
 from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
 from harness.report.verdicts import remarks, verdicts
-from harness.report.words import slo
+from harness.report.words import SIMULATED, slo
 from harness.untrusted.names import file_name
 
 CURVES = (
-    "Solid: p50. Broken: p99. Served rate: what was offered or, where the server fell behind, what it finished (hollow "
+    "Solid: p50; dashed: p99. Served rate: what was offered or, where the server fell behind, what it finished (hollow "
     "marker: less than 95 % of the offered rate). Cross: the point failed its validity checks. Bars: smallest to "
     "largest repeat. Red line: the SLO. Times count from the moment at which a request was due."
 )
@@ -58,14 +61,17 @@ ENVELOPES = (
 )
 PRODUCTS = (
     "On random data, operands quantized beforehand, weights from memory; all variants timed in turn. Bars: 95 % "
-    "intervals of the median over rounds. Cross, hollow: a product whose answer is wrong. Thin broken lines: what the "
+    "intervals of the median over rounds. Cross, hollow: a product whose answer is wrong. Thin dashed lines: what the "
     "roofline allows."
 )
 
 
 def first_screen(findings: Findings) -> Iterator[Block]:
     caveats = tuple(Caveat(mark.word, mark.reason, _section(mark)) for mark in findings.marks)
-    yield FirstScreen(conclusion(findings), glance_table(findings), _picture(findings), caveats)
+    said = conclusion(findings)
+    if said:  # a caveat of the same screen says that an engine was simulated
+        said = replace(said, headline=said.headline.removeprefix(SIMULATED))
+    yield FirstScreen(said, glance_table(findings), _picture(findings), caveats)
 
 
 def _section(mark: Mark) -> str:
@@ -79,13 +85,21 @@ def _picture(findings: Findings) -> Drawing | None:
     fronts = [front for front in findings.fronts if len(front.points) > 1]
     wanted = findings.recommendation.objective if findings.recommendation else None
     for front in sorted(fronts, key=lambda front: front.name != wanted):
-        return Drawing(front_figure(findings, looks, front, "first-front", front_table(findings, front)))
+        figure = front_figure(findings, looks, front, "first-front", front_table(findings, front))
+        return Drawing(figure, f"pareto_{front.name}")
     for name in study.scenarios:
         latency = SHOWN_LATENCIES[0]
         figure = curve_figure(findings, looks, name, latency, "first-ladder", ladder_table(findings, name, latency))
         if figure.spec["data"]:
-            return Drawing(figure)
+            return Drawing(figure, f"itl_{file_name(name)}")
     return None
+
+
+def slo_rates(findings: Findings) -> Iterator[Block]:
+    """The rates at the SLO; the notes have them where nothing else is the answer."""
+    table = slo_table(findings)
+    if table.rows:
+        yield TableBlock(table, inline=True, notes=not findings.study.suites)
 
 
 def answer(findings: Findings) -> Iterator[Block]:
@@ -106,7 +120,7 @@ def fronts(findings: Findings) -> Iterator[Block]:
     for front in findings.fronts:
         figure = front_figure(findings, looks, front, f"front-{front.name}", front_table(findings, front))
         drawings.append(Drawing(figure, f"pareto_{front.name}" if len(front.points) > 1 else None))
-    yield Text(PARETO, "note")
+    yield HowToRead(PARETO)
     yield legend(findings.study)
     yield FiguresBlock(tuple(drawings))
 
@@ -116,7 +130,7 @@ def curves(findings: Findings) -> Iterator[Block]:
     study = findings.study
     looks = styles(study.variants, study.baseline)
     yield Heading("Latency against QPS", level=2, page=False)
-    yield Text(CURVES, "note")
+    yield HowToRead(CURVES)
     yield legend(study)
     for position, (name, scenario) in enumerate(study.scenarios.items()):
         asked = f"{scenario.prompt_tokens} prompt and {scenario.output_tokens} generated tokens"
@@ -125,13 +139,13 @@ def curves(findings: Findings) -> Iterator[Block]:
             curve_figure(findings, looks, name, latency, f"{latency}-{position}", ladder_table(findings, name, latency))
             for latency in SHOWN_LATENCIES
         )
-        chart = Drawing(itl, f"itl_{file_name(name)}", f"{itl.title}, {name}: p50 solid, p99 broken")
+        chart = Drawing(itl, f"itl_{file_name(name)}", f"{itl.title}, {name}: p50 solid, p99 dashed")
         yield Heading(name)
         yield Text(shape, "note")
         yield FiguresBlock((chart, *map(Drawing, others)), "grid three")
         for latency in SHOWN_LATENCIES:
             tables = (fixed_rate_table(findings, name, latency), fixed_latency_table(findings, name, latency))
-            blocks = tuple(TableBlock(table, level=4) for table in tables)
+            blocks = tuple(TableBlock(table, notes=False) for table in tables)
             if latency == SHOWN_LATENCIES[0]:
                 yield from blocks
             else:
@@ -157,7 +171,7 @@ def envelopes(findings: Findings) -> Iterator[Block]:
         figure = envelope_figure(findings, looks, scenario, metric, f"envelope-{position}", data)
         drawings.append(Drawing(figure, f"envelope_{file_name(scenario)}"))
     yield Heading("Deployments", level=2, page=False)
-    yield Text(ENVELOPES, "note")
+    yield HowToRead(ENVELOPES)
     yield legend(study)
     yield FiguresBlock(tuple(drawings))
     for table in (fastest_table(findings, metric), cutoffs_table(findings, metric)):
@@ -183,7 +197,7 @@ def cutoffs(findings: Findings) -> Iterator[Block]:
 def products(findings: Findings) -> Iterator[Block]:
     study, layers = findings.study, layers_table(findings)
     figures = gemm_figures(findings, styles(study.variants, study.baseline))
-    yield Text(PRODUCTS, "note")
+    yield HowToRead(PRODUCTS)
     yield legend(study)
     yield FiguresBlock(tuple(Drawing(figure, figure.id.replace("-", "_")) for figure in figures))
     yield Details(layers.title, (TableBlock(layers),))
@@ -200,7 +214,7 @@ def flags(findings: Findings) -> Iterator[Block]:
     if findings.flags:
         yield TableBlock(flags_table(findings), inline=True)
     else:
-        yield Text("No cell carries a flag.", inline=True)
+        yield Text("No flags.", inline=True)
 
 
 def not_measured(findings: Findings) -> Iterator[Block]:

@@ -135,7 +135,10 @@ def _kept(findings: Findings) -> str:
 def _command(findings: Findings, found: Recommendation) -> str | None:
     """The sweep's command with the settings that are lacking; None where they alone would not decide."""
     settings = [need.setting for need in found.needs]
-    arguments = shlex.split(findings.study.command)
+    try:
+        arguments = shlex.split(findings.study.command)
+    except ValueError:  # a store's command may be anything
+        return None
     if not settings or not all(settings) or not any(argument.startswith("+sweep=") for argument in arguments):
         return None
     changed = {str(setting).partition("=")[0] for setting in settings} | {"fresh", "--fresh", "dry_run"}

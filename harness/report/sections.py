@@ -21,7 +21,6 @@ from harness.report.tables import (
     performance,
     provenance,
     run_time,
-    slo,
     to_come,
     validity,
 )
@@ -73,7 +72,7 @@ FIRST = "recommendation"  # the page's first screen, above its navigation
 SECTIONS: tuple[Section, ...] = (
     Section(FIRST, "Recommendation", (composed.first_screen,)),
     Section("to_come", "Still to come", (shown(to_come.to_come_table, quiet=True),)),
-    Section("verdict", "Verdict", (composed.answer, shown(slo.slo_table))),
+    Section("verdict", "Verdict", (composed.answer, composed.slo_rates)),
     Section("checks", "Checks", (shown(checks.checks_table, quiet=True), shown(checks.left_out_table))),
     Section("variants", "Variants", (shown(overview.variants_table, quiet=True, always=True),), _serves),
     Section(
@@ -95,13 +94,13 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "judge",
         "Judge",
-        (shown(accuracy.judge_table, quiet=True, always=True), shown(fidelity.known_pairs_table, always=True)),
+        (shown(accuracy.judge_table, quiet=True, always=True), on_page(shown(fidelity.known_pairs_table, always=True))),
         lambda findings: bool(findings.win_rates),
     ),
     Section(
         "slo",
         "Service-level objectives",
-        (shown(objectives.rates_table, quiet=True), shown(objectives.met_table)),
+        (on_page(shown(objectives.rates_table, quiet=True)), on_page(shown(objectives.met_table))),
         _loaded,
         navigation="SLO",
     ),
@@ -138,13 +137,13 @@ SECTIONS: tuple[Section, ...] = (
         (shown(energy.energy_table, quiet=True, always=True),),
         lambda findings: bool(findings.energies),
     ),
-    Section("cost", "Cost", (shown(gains.cost_table, quiet=True), shown(gains.spending_table, quiet=True))),
+    Section("cost", "Cost", (on_page(shown(gains.cost_table, quiet=True)), shown(gains.spending_table, quiet=True))),
     Section(
         "gemm",
-        "Products of the linear layers",
+        "GEMM of the linear layers",
         (shown(gemm.gemm_table, quiet=True, always=True), composed.products),
         lambda findings: findings.gemm is not None,
-        navigation="Products",
+        navigation="GEMM",
     ),
     Section(
         "published",

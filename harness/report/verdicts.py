@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 
 from harness.analysis import Findings
 from harness.analysis.speed.capacity import Gain
-from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.validity import simulated
 from harness.report.non_inferiority import difference_words, verdict_words
-from harness.report.words import WITHIN, capacity_gain, percent, plural, slo, slo_ratio, times, told
+from harness.report.words import SIMULATED, WITHIN, capacity_gain, percent, plural, slo, slo_ratio, times, told
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def remarks(shown: Sequence[Verdict]) -> tuple[str, ...]:
 
 def verdicts(findings: Findings) -> list[Verdict]:
     """A verdict on each other form of the model; where there are none, on the baseline's deployments."""
-    mark = "SIMULATED: " if simulated(findings.study) else ""
+    mark = SIMULATED if simulated(findings.study) else ""
     return [_verdict(findings, name, mark) for name in findings.study.forms or findings.study.compared]
 
 
@@ -68,7 +67,7 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
     detail = [verdict_words(findings, name), *_wins(findings, name)]
     detail += [f"It {' and '.join(rest)}."] if rest else []
     if any(not whole.valid for whole in (findings.gemm.wholes.get(name, {}) if findings.gemm else {}).values()):
-        detail.append("The products of its kernel are wrong here: their speed is not given.")
+        detail.append("Its GEMM kernel returned incorrect results on this machine: its speed is not given.")
     if speeds and name in findings.emulated:
         detail.append("Its kernels are emulated here: these speeds are not representative of hardware that has them.")
     gains = (findings.latency.get(name), findings.throughput.get(name), findings.speedups[name].capacity)
@@ -81,12 +80,12 @@ def _kept(findings: Findings, name: str) -> str:
     if scored := findings.study.variants[name].accuracy_of:
         return f"is {findings.study.label(scored)}, served in another way"
     if not findings.study.suites:
-        return "was not tried for accuracy"
+        return "was not evaluated for accuracy"
     texts = {suite for _, suite in findings.text_distances}
     if texts.issuperset(findings.study.suites) and (perplexities := _perplexities(findings, name)):
         return f"has {' and '.join(perplexities)}"
     if average.recovery is None:
-        return f"keeps an unknown share of {baseline}'s accuracy ({average.reason})"
+        return f"has no accuracy recovery ({average.reason})"
     return f"keeps {percent(average.recovery)} of {baseline}'s accuracy{difference_words(findings, average)}"
 
 
@@ -113,12 +112,12 @@ def _wins(findings: Findings, name: str) -> list[str]:
 def _latency(findings: Findings, name: str) -> str | None:
     gain, scenarios = findings.latency.get(name), len(findings.study.scenarios)
     over = f" (E2E, geometric mean of {scenarios} scenarios)" if scenarios > 1 else " (E2E)"
-    return f"answers a single stream {times(gain)} as fast{over}{_told(gain)}" if gain else None
+    return f"answers a single stream {times(gain)} as fast{over}{told(gain)}" if gain else None
 
 
 def _throughput(findings: Findings, name: str) -> str | None:
     gain = findings.throughput.get(name)
-    return f"gives {times(gain)} the throughput{_told(gain)}" if gain else None
+    return f"gives {times(gain)} the throughput{told(gain)}" if gain else None
 
 
 def _capacity(findings: Findings, name: str) -> str | None:
@@ -130,7 +129,7 @@ def _capacity(findings: Findings, name: str) -> str | None:
         of = f"{count} scenarios" if count == len(scenarios) else f"{count} of {len(scenarios)} scenarios"
         over = f" (geometric mean of {of})" if count > 1 else f" in {means.capacity_scenarios[0]}"
         limit = limits.pop() if len(limits) == 1 else "each scenario's SLO"
-        unsure = WITHIN if means.capacity_within_search else _told(gain)
+        unsure = WITHIN if means.capacity_within_search else told(gain)
         return f"serves {times(gain)} the requests at {limit}{over}{unsure}"
     for scenario, facts in scenarios.items():
         if found := findings.gains.get((name, scenario)):
@@ -138,11 +137,6 @@ def _capacity(findings: Findings, name: str) -> str | None:
         if ratio := slo_ratio(findings, name, scenario):
             return f"serves {ratio} the requests at {slo(facts.slo)} in {scenario}"
     return None
-
-
-def _told(gain: Estimate) -> str:
-    """Nothing of a gain without an interval: ONE_RUN says it once."""
-    return told(gain) if gain.bounded else ""
 
 
 def _products(findings: Findings, name: str) -> str | None:

@@ -7,6 +7,8 @@ from harness.analysis.statistics.intervals import Estimate
 from harness.config.slo import GOODPUT, PER_USER, Limit, Slo
 
 NONE = "–"
+SIMULATED = "SIMULATED: "  # before a sentence that may be quoted without the page around it
+BRACKETS = "Brackets are 95 % intervals; a number without them is of one run (n = 1)."
 WITHIN = " (within one search: run-to-run variation is not included)"
 
 
@@ -152,9 +154,9 @@ def plural(count: int, noun: str) -> str:
 
 
 def told(estimate: Estimate, below: str = "", above: str = "") -> str:
-    """What an interval around a ratio says of 1, not corrected: a difference that it does not show is not one."""
+    """What an interval around a ratio says of 1, not corrected; nothing of one without an interval."""
     if not estimate.bounded:
-        return " (n = 1, no CI)"
+        return ""
     if not estimate.excludes(1.0):
         return " (no significant difference)"
     word = below if estimate.value < 1 else above

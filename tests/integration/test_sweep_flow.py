@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from tests.integration.flow import CELLS, command, records, run
+from tests.unit.test_wording import BANNED
 
 
 def test_measure_report_and_resume(scripted, tiny_model, tmp_path):
@@ -85,6 +86,7 @@ def test_an_invalid_cell_is_measured_again_and_its_tries_are_kept(scripted, tiny
 
     planned = run(tmp_path, tiny_model, scripted.port, *one, "dry_run=true")
     assert "1 cell is invalid and is measured again: errors 1" in planned.stdout, planned.stdout
+    assert not BANNED.search(planned.stdout)
     scripted.script = ["good"]
     second = run(tmp_path, tiny_model, scripted.port, *one)
     assert second.returncode == 0, second.stdout + second.stderr

@@ -8,6 +8,7 @@ import numpy as np
 from harness.analysis.trend import Series
 from harness.report.figures.figures import Figure, Spec, axis, layout, short
 from harness.report.figures.style import VariantStyle
+from harness.report.tables.comparison import metric_name
 from harness.report.tables.table import table
 from harness.report.words import number
 
@@ -27,7 +28,7 @@ def trend_figure(own: list[Series], looks: dict[str, VariantStyle], id: str) -> 
         line = {"color": look.token, "width": 2, "shape": "hv"}
         traces.append(common | {"mode": "lines", "y": _levels(series, y), "line": line, "hoverinfo": "skip"})
     first = own[0]
-    what = ", ".join(filter(None, (first.subject, first.load, first.metric)))
+    what = ", ".join(filter(None, (first.subject, first.load, metric_name(first.metric))))
     rows = [[s.label, p.at, p.place, number(p.value)] for s in own for p in s.points]
     data = table(what, ["Variant", "Measured", "Store", f">{first.metric}"], rows, group=0)
     shape = layout(axis("measured") | {"type": "date"}, axis(first.metric) | {"tickformat": ",.6~g"})

@@ -23,14 +23,17 @@ def code_fence(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{' '.join(text.split())}\n{fence}"
 
 
-def markdown_table(table: Table) -> str:
+def markdown_table(table: Table, note: bool = True) -> str:
+    """`note`: with the table's note beneath, folded away."""
     lines = ["| " + " | ".join(markdown(name) for name, _ in table.heads) + " |"]
     lines.append("|" + "|".join("---:" if right else "---" for _, right in table.heads) + "|")
     for position, row in enumerate(table.rows):
         repeated = table.group if table.group is not None and not table.opens_block(position) else None
         cells = [markdown(td.text) if column == repeated else _cell(td) for column, td in enumerate(row)]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, *(["", markdown(table.note)] if table.note else [])])
+    if table.note and note:
+        lines += ["", "<details><summary>How to read this table</summary>", "", markdown(table.note), "", "</details>"]
+    return "\n".join(lines)
 
 
 def _cell(td: Td) -> str:

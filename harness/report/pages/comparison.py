@@ -3,23 +3,27 @@
 from dataclasses import dataclass, replace
 
 from harness.analysis.comparison import Comparison
+from harness.report.figures.changes import changes_figure
 from harness.report.figures.figures import Figure, curve_figure
 from harness.report.figures.style import styles
 from harness.report.pages.frame import render
+from harness.report.regression import Compared, regression
 from harness.report.tables import comparison as tables
+from harness.report.tables.changes import changes_table, pair_name
 from harness.report.tables.performance import ladder_table
 from harness.report.tables.provenance import engines_table, kernels_table
 from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
 from harness.report.verdicts import remarks, verdicts
-from harness.report.words import slo
+from harness.report.words import BRACKETS, slo
 
 
 def render_comparison(
-    compared: list[tuple[Comparison, Table]], verdict: str, failed: bool, command: str, version: str
+    compared: Compared, gates: list[Table], verdict: str, failed: bool, command: str, version: str, strict: bool = False
 ) -> str:
-    """`compared`: each pair with the table of its gates."""
-    pairs = [_pair(position, comparison, gates) for position, (comparison, gates) in enumerate(compared)]
+    """`gates`: the table of each pair's checks."""
+    pairs = [_pair(number, c, own) for number, ((c, _), own) in enumerate(zip(compared, gates, strict=True))]
+    changes = changes_table(compared, strict)
     first = compared[0][0].study
     marks = {(mark.word, mark.reason): mark for comparison, _ in compared for mark in comparison.findings.marks}
     if len(compared) > 1:  # a label of one pair would be wrong above another
@@ -33,11 +37,23 @@ def render_comparison(
         labels=labels,
         marks=marks.values(),
         pairs=pairs,
+        places=_places([comparison for comparison, _ in compared]),
+        conclusion=regression(compared, strict),
+        changes=changes,
+        figure=changes_figure(compared, changes),
+        brackets=BRACKETS,
         verdict=verdict,
         failed=failed,
         command=command,
         version=version,
     )
+
+
+def _places(compared: list[Comparison]) -> list[tuple[str, str]]:
+    """A and B of each pair; of pairs of the same two folders, the folders."""
+    found = [(c.a.place, c.b.place) for c in compared]
+    folders = {tuple(place.rpartition(":")[0] or place for place in pair) for pair in found}
+    return [(a, b) for a, b in folders] if len(found) > 1 and len(folders) == 1 else found
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,7 @@ class PairView:
     """What the page shows of a pair."""
 
     id: str
+    title: str
     comparison: Comparison
     sentences: list[str]
     gates: Table
@@ -71,6 +88,7 @@ def _pair(position: int, comparison: Comparison, gates: Table) -> PairView:
     said = verdicts(findings) if comparison.serves else []
     return PairView(
         id=f"pair-{position}",
+        title=pair_name(comparison),
         comparison=comparison,
         sentences=[verdict.bare for verdict in said] + list(remarks(said)),
         gates=gates,

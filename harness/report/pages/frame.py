@@ -64,7 +64,7 @@ def _plotly() -> list[str]:
 
 
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
         finalize=_finalized,
@@ -72,6 +72,16 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breaks"] = breaks
+    return environment
+
+
+_JOINED = re.compile(r"(?<=[≈≥≤<~]) | (?=[%/])|(?<=,) (?=[^\[\]]*\])")
+
+
+def breaks(text: str) -> str:
+    """The text of a cell, whose lines break before an interval, but in no number and in no interval."""
+    return _JOINED.sub("\u00a0", text)
 
 
 def _finalized(value: Any) -> Any:

@@ -12,7 +12,7 @@
   const coloured = (text) => {
     const style = getComputedStyle(root);
     return JSON.parse(text, (key, value) =>
-      typeof value === "string" && /^@(v\d+|ink|muted|grid|rule|bad|page)$/.test(value)
+      typeof value === "string" && /^@(v\d+|ink|muted|grid|rule|bad|good|page)$/.test(value)
         ? style.getPropertyValue("--" + value.slice(1)).trim() || "#888"
         : value);
   };
@@ -44,6 +44,9 @@
       redraw();
     });
   }
+  // The marks are written out at the top of the page; the navigation has their words once these are off the screen.
+  const marks = document.querySelector(".marks"), nav = document.querySelector("nav");
+  if (marks) new IntersectionObserver(([seen]) => nav.classList.toggle("marked", seen.isIntersecting)).observe(marks);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
   narrow.addEventListener("change", () => redraw());
   window.addEventListener("beforeprint", () => { root.classList.add("print"); redraw(640); }); // draws what is not drawn yet, too

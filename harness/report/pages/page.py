@@ -4,7 +4,7 @@ from harness.analysis import Findings
 from harness.report.figures.style import styles
 from harness.report.pages.frame import render
 from harness.report.sections import FIRST, Filled
-from harness.report.words import plural
+from harness.report.words import BRACKETS, plural
 
 
 def render_page(findings: Findings, sections: tuple[Filled, ...]) -> str:
@@ -20,4 +20,5 @@ def render_page(findings: Findings, sections: tuple[Filled, ...]) -> str:
         first=[section for section in shown if section.id == FIRST],
         sections=[section for section in shown if section.id != FIRST],
         plural=plural,
+        brackets=BRACKETS,
     )

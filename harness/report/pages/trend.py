@@ -2,19 +2,39 @@
 
 from collections.abc import Sequence
 
+from harness.analysis.statistics.change_points import SHORTEST
 from harness.analysis.trend import Night, Series
 from harness.analysis.validity import Mark, simulated
 from harness.report.figures.figures import Figure
-from harness.report.figures.style import styles
+from harness.report.figures.style import VariantStyle, styles
 from harness.report.figures.trend import trend_figure
 from harness.report.pages.frame import render
-from harness.report.tables.trend import change_text, trend_table
+from harness.report.tables.comparison import metric_name
+from harness.report.tables.trend import change_text, largest_table, trend_table
+from harness.report.words import plural
 
 
 def sentences(series: list[Series]) -> list[str]:
     """The changes, one a line, the largest first."""
     found = [(abs(c.ratio.value - 1), f"{s.label}, {_what(s)}: {change_text(s, c)}") for s in series for c in s.changes]
     return [text for _, text in sorted(found, reverse=True)]
+
+
+def conclusion(series: list[Series]) -> str:
+    """What a reader must know first: how many series changed their level for the worse, and the largest change."""
+    worse = [(abs(c.ratio.value - 1), s, c) for s in series for c in s.changes if s.better * (c.ratio.value - 1) < 0]
+    better = sum(len(s.changes) for s in series) - len(worse)
+    tested = sum(len(s.points) >= SHORTEST for s in series)
+    if not tested:
+        return f"Not tested: no series has the {SHORTEST} nights that a change of level takes."
+    if not worse:
+        gained = f"; {plural(better, 'change')} for the better" if better else ""
+        return f"No regression: none of {tested} series changes its level for the worse{gained}."
+    _, most, change = max(worse, key=lambda found: found[0])
+    count = len({id(s) for _, s, _ in worse})
+    return (
+        f"Regression in {count} of {tested} series, largest {most.label}, {_what(most)}: {change_text(most, change)}."
+    )
 
 
 def render_trend(nights: Sequence[Night], series: list[Series], command: str, version: str) -> str:
@@ -35,7 +55,9 @@ def render_trend(nights: Sequence[Night], series: list[Series], command: str, ve
         labels={name: variant.label for name, variant in variants.items()},
         marks=marks,
         nights=nights,
-        sentences=sentences(series),
+        conclusion=conclusion(series),
+        changed=largest_table(series),
+        first=_first(series, looks),
         summary=trend_table(series),
         figures_by_subject=figures,
         command=command,
@@ -43,5 +65,14 @@ def render_trend(nights: Sequence[Night], series: list[Series], command: str, ve
     )
 
 
+def _first(series: list[Series], looks: dict[str, VariantStyle]) -> Figure | None:
+    """The metric with the largest change, of all variants; without a change, the first."""
+    if not series:
+        return None
+    most = max(series, key=lambda s: max((abs(c.ratio.value - 1) for c in s.changes), default=0.0))
+    key = (most.subject, most.load, most.metric)
+    return trend_figure([s for s in series if (s.subject, s.load, s.metric) == key], looks, "trend-first")
+
+
 def _what(series: Series) -> str:
-    return ", ".join(filter(None, (series.subject, series.load, series.metric)))
+    return ", ".join(filter(None, (series.subject, series.load, metric_name(series.metric))))

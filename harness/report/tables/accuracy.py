@@ -43,7 +43,7 @@ def recovery_table(findings: Findings) -> Table:
 
 def _suite_row(findings: Findings, result: SuiteResult) -> list:
     study, c = findings.study, result.comparison
-    part = f"a part: {result.items:,} of {result.population:,} items" if result.partial else ""
+    part = f"subset: {result.items:,} of {result.population:,} items" if result.partial else ""
     suite = Td(result.suite, note=", ".join(fact for fact in (result.metric, result.source, part) if fact))
     chance = f"at chance ({100 * result.chance:.0f} %)" if result.at_chance and result.chance else ""
     spread = "; ".join(filter(None, (f"by subject {percent(result.clustered)}" if result.clustered else "", chance)))
@@ -73,7 +73,7 @@ def _suite_row(findings: Findings, result: SuiteResult) -> list:
 
 def _win_row(findings: Findings, rate: WinRate) -> list:
     what = f"win rate against {rate.reference}, 50 % is equal"
-    part = f"a part: {rate.items:,} of {rate.population:,} items" if rate.partial else ""
+    part = f"subset: {rate.items:,} of {rate.population:,} items" if rate.partial else ""
     suite = Td(rate.suite, note=", ".join(fact for fact in (what, rate.source, part) if fact))
     shown = Td(percent(rate.win_rate)) if rate.win_rate else Td("not shown", "muted", "see Judge")
     items = Td(f"{rate.items:,}", "warn" if rate.partial else "", counted(rate.counts))
@@ -119,4 +119,4 @@ def judge_table(findings: Findings) -> Table:
         "is here only where that interval is above 50 %. The baseline's win rate against itself is 50 % by "
         "definition. Length difference: mean over answers, variant minus reference; judges favour length."
     )
-    return table("Win rates", [*heads, ">Judgements read"], rows, note)
+    return table("Win rates", [*heads, ">Judgements parsed"], rows, note)

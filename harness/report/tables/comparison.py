@@ -16,6 +16,11 @@ LOAD_COLUMNS = {
 }
 
 
+def metric_name(metric: str) -> str:
+    """``ITL p99``, as the column heads have it; another metric as it is."""
+    return LOAD_COLUMNS.get(metric, metric)
+
+
 def differences_table(comparison: Comparison) -> Table:
     rows = [[d.what, Td(d.a or NONE, "code"), Td(d.b or NONE, "code")] for d in comparison.differences]
     return table("What differs between A and B", ["Fact", "A", "B"], rows)
@@ -102,7 +107,7 @@ def products_table(comparison: Comparison) -> Table:
         "B / A − 1 of a layer's products together: below zero is faster. Brackets: 95 % interval of the rounds; of two "
         "sweeps it does not hold how one run differs from the next."
     )
-    return table("Products of the linear layers", [">Batch size", ">A, µs", ">B, µs", ">B against A"], rows, note)
+    return table("GEMM of the linear layers", [">Batch size", ">A, µs", ">B, µs", ">B against A"], rows, note)
 
 
 def capacity_table(comparison: Comparison) -> Table:

@@ -51,4 +51,6 @@ def _against(findings: Findings, found: Energy) -> Td:
         return Td("baseline", "muted")
     if found.gain is None:
         return Td(NONE, "muted")
-    return Td(times(found.gain), note="" if found.gain.bounded else "n = 1, no CI")
+    return Td(
+        times(found.gain),
+    )

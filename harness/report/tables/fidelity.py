@@ -17,7 +17,7 @@ NAT_DIGITS = 3  # significant ones, of a divergence
 def agreement_table(findings: Findings) -> Table:
     study, rows = findings.study, []
     for found in findings.agreements.values():
-        part = f"a part: {found.items:,} of {found.population:,} items" if found.partial else ""
+        part = f"subset: {found.items:,} of {found.population:,} items" if found.partial else ""
         suite = Td(found.suite, note=", ".join(fact for fact in (found.source, part) if fact))
         cut = f"{found.truncated} cut at the token limit" if found.truncated else ""
         start = [suite, name_of(study, found.variant), Td(f"{found.items:,}", note=cut)]
@@ -48,7 +48,7 @@ def distance_table(findings: Findings) -> Table:
     """Texts and multiple choice in one table: what is under the suite's name tells them apart."""
     study, rows = findings.study, []
     for text in findings.text_distances.values():
-        part = f"a part: {text.windows:,} of {text.population:,} windows" if text.partial else ""
+        part = f"subset: {text.windows:,} of {text.population:,} windows" if text.partial else ""
         what = ("a fixed text", text.source, part)
         suite = Td(text.suite, note=", ".join(fact for fact in what if fact))
         tokens = Td(f"{text.tokens:,} tokens", note=plural(text.windows, "window"))

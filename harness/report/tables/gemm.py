@@ -16,7 +16,7 @@ def gemm_table(findings: Findings) -> Table:
     """Empty for a study that timed no products."""
     found, study, rows = findings.gemm, findings.study, []
     if found is None:
-        return table("Products of the linear layers", ["Variant"], [])
+        return table("GEMM of the linear layers", ["Variant"], [])
     for name, v in study.variants.items():
         if (wholes := found.wholes.get(name)) is None:
             what = Td(v.weights or NONE, note=f"activations {v.activations}")
@@ -45,7 +45,7 @@ def gemm_table(findings: Findings) -> Table:
         "baseline's time / this one's, geometric mean over batch sizes. Of the vendor's library: its time / the "
         "engine's, so 100 % is as fast. Error: of sampled answers against float64, beside what rounding explains."
     )
-    return table("Products of the linear layers", [*heads, "Vendor's kernel", ">Largest error"], rows, note)
+    return table("GEMM of the linear layers", [*heads, "Vendor's kernel", ">Largest error"], rows, note)
 
 
 def _gain(found: Gemm, name: str, baseline: str) -> Td:

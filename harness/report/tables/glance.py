@@ -9,6 +9,8 @@ from harness.analysis.statistics.intervals import Estimate
 from harness.report.tables.table import Table, Td, name_of, table
 from harness.report.words import NONE, number, percent, size, slo_ratio, times
 
+MOST = 6  # numbers of a variant
+THROUGHPUT = "Throughput"
 Column = tuple[str, Callable[[Findings, str], Td | None]]  # its head, and what it says of a variant
 
 
@@ -16,6 +18,8 @@ def glance_table(findings: Findings) -> Table:
     """The columns that the study has numbers for; empty where nothing is compared."""
     study = findings.study
     chosen = [(head, cell) for head, cell in COLUMNS if any(cell(findings, name) for name in study.compared)]
+    if len(chosen) > MOST:  # requests at the SLO say what throughput says, and more
+        chosen = [(head, cell) for head, cell in chosen if head != THROUGHPUT]
     rows = [
         [name_of(study, name), *(cell(findings, name) or _none(findings, name) for _, cell in chosen)]
         for name in study.variants
@@ -32,7 +36,7 @@ def _ratio(estimate: Estimate | None, show: Callable[[Estimate | None], str] = t
     if estimate is None:
         return None
     value, _, interval = show(estimate).partition(" [")
-    return Td(value, note=f"[{interval}" if interval else "n = 1, no CI")
+    return Td(value, note=f"[{interval}" if interval else "")
 
 
 def _recovery(findings: Findings, name: str) -> Td | None:
@@ -91,7 +95,7 @@ COLUMNS: tuple[Column, ...] = (
     ("Perplexity", _perplexity),
     ("Single-stream speed", _speed("latency")),
     ("Requests at the SLO", _capacity),
-    ("Throughput", _speed("throughput")),
+    (THROUGHPUT, _speed("throughput")),
     ("Weights", _size),
     ("Cost of 1M output tokens", _cost),
 )

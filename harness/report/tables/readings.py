@@ -72,8 +72,7 @@ def _at_slo(findings: Findings, variant: str, scenario: str) -> list[Td]:
     if variant == findings.study.baseline:
         return [shown, Td("baseline", "muted")]
     gain = findings.gains.get((variant, scenario))
-    one = gain is not None and not gain.at_least and not gain.estimate.bounded
-    return [shown, Td(capacity_gain(gain), "" if gain else "muted", "n = 1, no CI" if one else "")]
+    return [shown, Td(capacity_gain(gain), "" if gain else "muted")]
 
 
 def cutoffs_table(findings: Findings, metric: str, scenario: str | None = None) -> Table:

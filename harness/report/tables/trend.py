@@ -4,7 +4,7 @@ import numpy as np
 
 from harness.analysis.statistics.change_points import SHORTEST, ChangePoint
 from harness.analysis.trend import SCORE, Series
-from harness.report.tables.comparison import relative
+from harness.report.tables.comparison import metric_name, relative
 from harness.report.tables.table import Table, Td, table
 from harness.report.words import NONE, number, p_value
 
@@ -27,6 +27,26 @@ def trend_table(series: list[Series]) -> Table:
         "5 % over all rows together; brackets: 95 % intervals of the change and of its night."
     )
     return table("Trend", heads, rows, note, group=0)
+
+
+def largest_table(series: list[Series], most: int = 6) -> Table:
+    """The largest changes of level."""
+    found = sorted(((abs(c.ratio.value - 1), n, s, c) for n, s in enumerate(series) for c in s.changes), reverse=True)
+    rows = []
+    for _, _, one, change in found[:most]:
+        tone = "bad" if one.better * (change.ratio.value - 1) < 0 else "good"
+        value, bracket, interval = relative(change.ratio).partition(" [")
+        what = ", ".join(filter(None, (one.load, metric_name(one.metric))))
+        rows.append(
+            [
+                Td(one.label, variant=one.variant),
+                Td(what, note=one.subject),
+                Td(value, tone, f"[{interval}" if bracket else ""),
+                one.points[change.at].at[:10],
+                str(len(one.points)),
+            ]
+        )
+    return table("Largest changes", ["Variant", "Metric", ">Change", ">From", ">Nights"], rows)
 
 
 def change_text(series: Series, change: ChangePoint) -> str:

@@ -181,8 +181,13 @@ def test_what_cannot_be_seen_has_a_name(browser, rich):
     assert browser.execute_script(unnamed) == 0
     levels = browser.execute_script("return [...document.querySelectorAll('h1, h2, h3')].map(h => +h.tagName[1])")
     assert levels[0] == 1 and all(b - a <= 1 for a, b in pairwise(levels))
-    tables = "return [...document.querySelectorAll('main figure')].every(f => f.querySelector('details table'))"
-    assert browser.execute_script(tables), "a data table under each figure; that of the first screen is drawn twice"
+    blocks = """return [...document.querySelectorAll('main details.data')].map(d =>
+        [d.querySelectorAll('table').length, (d.previousElementSibling.matches('figure') ? [0] :
+         d.previousElementSibling.querySelectorAll('figure')).length])"""
+    counts = browser.execute_script(blocks)
+    assert all(tables == figures > 0 for tables, figures in counts), "a table for each chart, beneath the charts"
+    figures = browser.execute_script("return document.querySelectorAll('main figure').length")
+    assert sum(tables for tables, _ in counts) == figures
 
 
 def test_six_variants_nine_scenarios_ten_rates_stay_under_six_megabytes(browser, tmp_path):

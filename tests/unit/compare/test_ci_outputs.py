@@ -66,9 +66,11 @@ def test_junit_of_hostile_names_is_well_formed(comparison):
     assert all("<a b=" in case.get("name") for case in root.iter("testcase"))
 
 
-def test_the_summary_is_one_table_with_what_each_row_counts_as(comparison):
+def test_the_summary_has_a_table_with_what_each_check_counts_as(comparison):
     text = summary(outcome(comparison, what="a|b\nc <script>"))
-    rows = [line for line in text.splitlines() if line.startswith("|")]
+    first, _, rest = text.partition("| Result |")
+    assert "**B regresses: " in first and "Checks failed" in first and "2 of 5" in first
+    rows = [line for line in f"| Result |{rest}".splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(STATUSES)
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}, "seven columns, whatever the names"
     assert "<script>" not in text and text.startswith("### FAILED: 2 of 5 checks failed")

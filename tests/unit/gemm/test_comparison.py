@@ -42,10 +42,10 @@ def test_a_slower_kernel_is_seen_at_every_batch_size():
     pair = Pair(found, [], ("a",), ("b",))
     outcome = Outcome((pair,), False, 0.08, "")
     text = comparison_text(pair, outcome, colour=False)
-    assert "Products of the linear layers" in text and "+50.0 % [" in text
-    assert "vllm 0.18.1  vllm 0.18.2" in text and "was not tried for accuracy" not in text
+    assert "GEMM of the linear layers" in text and "+50.0 % [" in text
+    assert "vllm 0.18.1  vllm 0.18.2" in text and "was not evaluated for accuracy" not in text
     assert '"batch": 1024' in comparison_json(outcome)
-    assert "Products of the linear layers" in render_comparison([(found, gates_table([]))], "", False, "", "0")
+    assert "GEMM of the linear layers" in render_comparison([(found, [])], [gates_table([])], "", False, "", "0")
 
 
 def test_two_variants_of_one_study():

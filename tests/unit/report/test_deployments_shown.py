@@ -66,7 +66,7 @@ def test_deployments_of_the_baseline_alone_have_verdicts_of_speed_and_what_was_s
     notes = (tmp_path / "release_notes.md").read_text()
     assert "- BF16, ngram x4 is Dense BF16, served in another way, and " in notes and "No recommendation" not in notes
     assert "## Speculative decoding" in notes
-    assert "| 43.8 % | 2.75 | 10.0 % |" in notes and "43.8 %" in page
+    assert "| 43.8 % | 2.75 | 10.0 % |" in notes and "43.8\u00a0%" in page
 
 
 def test_the_best_at_each_rate_is_named_and_only_with_deployments(deployments, tmp_path):

@@ -128,7 +128,7 @@ def test_a_rate_that_was_not_reached_is_hollow(report):
 
 def test_the_summary_is_the_findings(report, findings):
     summary = json.loads((report / "summary.json").read_text())
-    assert summary["schema"] == 3
+    assert summary["schema"] == 4
     metrics = summary["variants"]["fp8"]["metrics"]
     own = findings.suites["fp8", "mmlu"].comparison.recovery
     assert metrics["recovery/mmlu"] == pytest.approx(own.value)
@@ -164,7 +164,7 @@ def test_missing_and_failed_cells_are_named_and_the_page_is_marked_partial(tmp_p
     assert "the server died: &lt;out of memory&gt;" in notes and "## Not measured" in notes
     findings = analyse(study)
     assert findings.averages["int4"].recovery is None and "gsm8k" in findings.averages["int4"].reason
-    assert "keeps an unknown share" in text
+    assert "has no accuracy recovery" in text
     assert findings.latency["fp8"] is None and "int4" in findings.fronts[0].absent
 
 

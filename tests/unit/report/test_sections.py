@@ -34,7 +34,7 @@ def test_an_added_section_is_in_the_page_its_navigation_and_the_notes(study, tmp
     assert '<a href="#sizes">Sizes of checkpoints</a></nav>' in page.replace("\n", "")
     assert '<section id="sizes" aria-labelledby="h-sizes">' in page
     assert "<caption>Checkpoints by size</caption>" in page
-    assert notes.rstrip().endswith("| INT4 W4A16 | 118000000 |") and "## Checkpoints by size" in notes
+    assert notes.rstrip().endswith("| INT4 W4A16 | 118000000 |\n\n</details>") and "## Checkpoints by size" in notes
 
 
 def test_a_table_added_to_a_section_is_in_the_page_and_the_notes(study, tmp_path):

@@ -33,23 +33,25 @@ def test_only_the_simulated_engine_is_flagged():
     assert simulated_flags("vllm") == simulated_flags("endpoint") == []
 
 
-def test_the_page_has_it_across_and_once_in_a_section(report):
+def test_the_page_says_it_once_on_the_first_screen_and_in_what_stays_on_every_other(report):
     page = (report / "index.html").read_text()
-    watermark = page[page.index('<div class="watermark"') :]
-    assert "SIMULATED" in watermark[: watermark.index("</div>")]
-    first = page[page.index('<section id="recommendation"') :]
-    assert '<p class="answer">SIMULATED: ' in first[: first.index("</section>")]
-    section = page[page.index("SIMULATED: no model was measured.") :]
-    sentences = section[section.index('<ul class="verdicts">') : section.index("</ul>")]
-    assert sentences.count("<p>") > 0 and "SIMULATED" not in sentences, "said once, above them"
+    body = page[page.index("<body>") :]
+    first, rest = body.split("<nav", 1)
+    assert first.count("SIMULATED") == 1 and '<li><a href="#provenance"><b>SIMULATED</b></a>' in first
+    navigation, rest = rest.split("</nav>", 1)
+    assert '<b class="words">' in navigation and navigation.count("SIMULATED") == 1, "it stays when the page scrolls"
+    sentences = rest[rest.index('<ul class="verdicts">') :]
+    sentences = sentences[: sentences.index("</ul>")]
+    assert sentences.count("<p>") > 0 and "SIMULATED" not in sentences
+    assert '@top-right{content:"' in page.split("</style>")[0], "in the margin of printed pages"
 
 
 def test_release_notes_and_summary_say_it(report):
     notes = (report / "release_notes.md").read_text()
     assert "> **SIMULATED** " in notes
-    verdict = notes[notes.index("## Verdict") :].split("\n## ")[0]
-    assert verdict.split("\n\n")[1].startswith("**SIMULATED: ")
-    assert verdict.count("SIMULATED") == 2, "at the answer, and once above what is said of the variants"
+    assert notes.split("\n\n")[1].startswith("**SIMULATED: ")
+    verdict = notes.partition("<details><summary>Verdict</summary>")[2].partition("</details>")[0]
+    assert verdict.count("SIMULATED") == 1, "once above what is said of the variants"
     summary = json.loads((report / "summary.json").read_text())
     assert "SIMULATED" in {mark["word"] for mark in summary["marks"]}
     assert summary["recommendation"]["text"].startswith("SIMULATED: ")

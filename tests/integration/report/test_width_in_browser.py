@@ -1,0 +1,78 @@
+"""Pages in a real browser: nothing is wider than the window at 1280 px; at 390 px tables scroll within their boxes."""
+
+import copy
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from harness.compare.__main__ import main as compare
+from harness.compare.sides import read_study
+from harness.compare.trend import main as trend
+from harness.report import write_report
+from tests.integration.report.test_page_in_browser import browser, open_page  # noqa: F401  a fixture
+from tests.unit.compare.nights import night
+from tests.unit.report.synthetic_records import VARIANTS
+from tests.unit.report.synthetic_study import SCENARIOS, big_parts, build, parts, rich_parts, watched_parts
+
+STORES = Path(__file__).parents[2] / "fixtures/stores"
+OPEN = "document.querySelectorAll('details').forEach(d => d.open = true)"
+WIDER = """return [...document.querySelectorAll('body *')]
+    .filter(e => !e.closest('.plot, caption.hide') && e.getBoundingClientRect().right > innerWidth + 0.5
+              || e.matches('.scroll, pre') && e.scrollWidth > e.clientWidth + 1)
+    .map(e => `${e.tagName} ${e.className} ${e.ariaLabel || e.innerText.slice(0, 60)}: ${e.scrollWidth} px`)"""
+SPILLED = """return [...document.querySelectorAll('.scroll')]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5 || getComputedStyle(e).overflowX !== 'auto')
+    .length"""
+
+
+def served_by_others():
+    """Endpoints with long labels: what serves them is not known."""
+    manifest, records, rows = parts()
+    for number, variant in enumerate(manifest["variants"].values(), 1):
+        variant["label"] = f"Someone else's server {number}, in another region"
+    for record in records:
+        record["engine"] = copy.deepcopy(record["engine"]) | {"kind": "endpoint", "version": "unknown"}
+        record["engine"]["model"] = "meta-llama/Meta-Llama-3.1-8B-Instruct-quantized.w8a8"
+        record["engine"]["url"] = "https://inference.example.com/regions/eu-central-1/v1"
+    return manifest, records, rows
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The path of each page by its name."""
+    root = tmp_path_factory.mktemp("pages")
+    made = {"report": parts(), "rich": rich_parts(), "big": big_parts(), "endpoints": served_by_others()}
+    found = {name: write_report(build(*own), root / name) for name, own in made.items()}
+    found["watched"] = write_report(build(*watched_parts(repeats=2, gpus=2)), root / "watched")
+    with tarfile.open(STORES / "schema_2.tar.gz") as archive:
+        archive.extractall(root, filter="data")
+    for name in ("tiny", "gemm"):
+        found[name] = write_report(read_study(root / "schema_2" / name), root / name)
+    nights = [
+        night(root / f"night_{n}", n, slower=1.1 if n > 6 else 1.0, variants=VARIANTS, scenarios=SCENARIOS)
+        for n in range(1, 8)
+    ]
+    gates = ["--min-recovery", "0.99", "--max-itl-regression", "p99=0.05"]
+    in_turn = [*nights[0:6:2], "--candidate", *nights[1:7:2]]
+    lines = {"compare": [*nights, *gates], "ab": [*in_turn, *gates], "trend": nights}
+    for name, words in lines.items():
+        found[name] = root / f"{name}.html"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [name, *map(str, words), "--html", str(found[name])])
+            assert (trend if name == "trend" else compare)() in (0, 3)
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", ["report", "rich", "big", "endpoints", "watched", "tiny", "gemm", "compare", "ab", "trend"]
+)
+def test_no_page_has_a_part_wider_than_the_window(browser, pages, name):  # noqa: F811
+    open_page(browser, pages[name], 1280)
+    browser.execute_script(OPEN)
+    assert browser.execute_script(WIDER) == []
+    open_page(browser, pages[name], 390)
+    browser.execute_script(OPEN)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert browser.execute_script(SPILLED) == 0

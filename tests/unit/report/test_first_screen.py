@@ -1,0 +1,109 @@
+"""What is read first: the page's first screen and the head of the release notes."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from harness.analysis import analyse
+from harness.report.files.notes import release_notes
+from harness.report.pages.page import render_page
+from harness.report.sections import fill
+from harness.report.tables.glance import MOST, glance_table
+from tests.unit.report.synthetic_records import VARIANTS
+from tests.unit.report.synthetic_study import REPORT, build, parts
+
+FIVE = VARIANTS | {"int8": VARIANTS["fp8"] | {"label": "INT8 W8A8"}}
+
+
+class Words(HTMLParser):
+    """The words of a page's prose from its title down to its first table or figure, without what is folded away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.within: list[str] = []
+        self.over = False
+
+    def handle_starttag(self, tag, attributes):
+        self.over = self.over or tag in ("table", "figure")
+        if tag not in ("meta", "br", "path", "line", "wbr"):
+            self.within.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.within and self.within.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        folded = "details" in self.within and "summary" not in self.within
+        if not self.over and "body" in self.within and not folded:
+            self.words += data.split()
+
+
+@pytest.fixture(scope="module")
+def study():
+    """As the quickstart: five variants, four suites, three scenarios, three rates; one more suite is the judge's."""
+    import tests.unit.report.synthetic_records as made
+
+    with pytest.MonkeyPatch.context() as patch:
+        for table, value in ((made.BYTES, 163_000_000), (made.SPEED, 1.4), (made.CAPACITY, 6.0), (made.LOST, 0.01)):
+            patch.setitem(table, "int8", value)
+        manifest, records, rows = parts(variants=FIVE)
+    manifest["report"] = REPORT
+    return build(manifest, records, rows)
+
+
+@pytest.fixture(scope="module")
+def found(study):
+    return analyse(study)
+
+
+@pytest.fixture(scope="module")
+def page(found):
+    return render_page(found, fill(found))
+
+
+@pytest.fixture(scope="module")
+def notes(found):
+    return release_notes(found, fill(found))
+
+
+def test_at_most_ninety_words_are_above_the_first_chart(page):
+    reader = Words()
+    reader.feed(page)
+    assert 20 < len(reader.words) <= 90
+
+
+def test_a_variant_has_at_most_six_numbers(found):
+    assert len(glance_table(found).columns) - 1 <= MOST == 6
+
+
+def test_notes_are_folded_away_and_closed(page):
+    folded = re.findall(r'<details class="how"><summary>How to read [^<]+</summary><p class="note">', page)
+    assert len(folded) > 5 and "<details open" not in page
+    shown = re.sub(r'<details class="how">.*?</details>', "", page, flags=re.S)
+    assert not [text for text in re.findall(r'<p class="note">(.*?)</p>', shown) if len(text) > 120]
+
+
+def test_each_caveat_is_a_line_with_a_link_to_its_section(page, found):
+    first = page[page.index('<section id="recommendation"') : page.index("<nav")]
+    caveats = re.findall(r'<li><a href="#([a-z]+)"><b>', first)
+    assert len(caveats) == len(found.marks) > 0
+    assert all(f'<section id="{section}"' in page for section in caveats)
+
+
+def test_one_run_is_said_once_and_not_in_cells(page):
+    assert page.partition("<nav")[0].count("n = 1") == 1
+    assert "n = 1" not in "".join(re.findall(r"<td.*?</td>", page, flags=re.S))
+
+
+def test_the_notes_open_with_the_sentence_of_the_page(page, notes):
+    answer = re.search(r'<p class="answer">(.*?)</p>', page)
+    assert answer and notes.split("\n\n")[1] == f"**{answer[1]}**"
+
+
+def test_the_notes_are_short_and_fold_what_is_long(notes):
+    assert len(notes.splitlines()) <= 250
+    visible = re.sub(r"<details>.*?</details>", "", notes, flags=re.S)
+    assert len(visible.splitlines()) <= 45 and "charts/pareto_" in visible
+    assert notes.count("<details>") == notes.count("</details>") > 8
