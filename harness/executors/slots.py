@@ -50,16 +50,18 @@ def slots(asked: Sequence[int | str] | None, gpus: list[Gpu], environment: Mappi
     if asked is None:
         return Slots(_alike(shown.devices))
     problems = list(_twice(asked))
-    found: list[Device] = []
+    found, unknown = list[Device](), list[str]()
     for entry in map(str, asked):
         named = visible(gpus, {VARIABLE: entry, ORDER: "PCI_BUS_ID"}).devices
         if not named:
-            there = ", ".join(f"{gpu.index}: {gpu.uuid}" for gpu in gpus) or "none"
-            problems.append(f"{SETTING}: this machine has no GPU {entry}; its GPUs: {there}")
+            unknown.append(entry)
         elif VARIABLE in environment and not _is_shown(named[0], shown.devices):
             problems.append(f"{SETTING}: {VARIABLE}={environment[VARIABLE]} hides GPU {entry}; take it out of one")
         else:
             found.append(named[0])
+    if unknown:
+        there = ", ".join(f"{gpu.index}: {gpu.uuid}" for gpu in gpus) or "none"
+        problems.append(f"{SETTING}: this machine has no GPU {', '.join(unknown)}; its GPUs: {there}")
     if len(_alike(found)) < len(found):
         kinds = ", ".join(f"{one.gpu}: {one.name}" for one in found)
         problems.append(f"{SETTING} names GPUs of different models ({kinds}): a sweep is measured on one; choose it")

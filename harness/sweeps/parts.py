@@ -13,8 +13,6 @@ from harness.records.cell import PlannedCell
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.session import JUDGE, VARIANT, Session
 
-ALIKE = 0.02  # makespans that differ by less are equal: fewer engine starts decide
-
 
 @dataclass(frozen=True)
 class Part:
@@ -64,7 +62,7 @@ class _Group:
 
 
 def divide(works: Sequence[Work], seconds: Callable[[PlannedCell], float], limits: Limits) -> Division:
-    """Return the division with the shortest makespan; of those within `ALIKE` or one engine start, the coarsest."""
+    """Return the division with the shortest makespan, where each engine start counts as its share of the GPUs' time."""
     works = [work for work in works if work.pending]
     groups = [_groups(work, seconds) for work in works]
     found = []
@@ -72,10 +70,8 @@ def divide(works: Sequence[Work], seconds: Callable[[PlannedCell], float], limit
         parts = tuple(part for work, own in zip(works, groups, strict=True) for part in _parts(work, own, bound_s))
         parts = tuple(replace(part, task=replace(part.task, after=_answers(part, parts))) for part in parts)
         found.append(Division(parts, schedule([part.task for part in parts], limits)))
-    best_s = min(one.schedule.makespan_s for one in found)
-    worth_s = best_s + max(ALIKE * best_s, max((work.start_s for work in works), default=0.0))
-    near = [one for one in found if one.schedule.makespan_s <= worth_s]
-    return min(near, key=lambda one: (len(one.parts), one.schedule.makespan_s))
+    start_s = max((work.start_s for work in works), default=0.0)
+    return min(found, key=lambda one: one.schedule.makespan_s + start_s * len(one.parts) / max(1, limits.gpus))
 
 
 def _groups(work: Work, seconds: Callable[[PlannedCell], float]) -> list[_Group]:

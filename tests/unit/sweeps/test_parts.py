@@ -74,7 +74,7 @@ def test_a_session_is_not_divided_for_less_than_an_engine_start(hopper):
     _, plan, _, _ = hopper
     [session] = [session for session in plan.sessions if session.name.startswith("bf16@") and session.scenarios]
     works = [Work(session, session.cells, 1, 60.0)]
-    [part] = divide(works, lambda cell: 0.1, Limits(8, 8, "all")).parts
+    [part] = divide(works, lambda cell: 0.05, Limits(8, 8, "all")).parts
     assert part.session == session and part.task.name == session.name
     assert len(divide(works, lambda cell: 10.0, Limits(8, 8, "all")).parts) > 4
     assert len(divide(works, lambda cell: 10.0, Limits(8, 1, "all")).parts) == 1
