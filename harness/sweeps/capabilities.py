@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.accuracy import Suite
 from harness.config.schema import Config
+from harness.config.workloads import CHAT
 from harness.engines import Engine
 from harness.engines.dialect import EVERYTHING, TEXT, TOKEN_IDS
 from harness.engines.limits import Limits
@@ -27,7 +28,7 @@ def _dialect(config: Config, engine: Engine, suites: dict[str, Suite]) -> list[s
         wanted = suite.asks() & lacking
         found += [_refusal(f"suite {name}", need, engine) for need in sorted(wanted)]
     for name, scenario in config.scenarios.items():
-        if scenario.turns > 1 and TOKEN_IDS in lacking:
+        if scenario.turns > 1 and scenario.api != CHAT and TOKEN_IDS in lacking:
             found.append(_refusal(f"scenario {name}", TOKEN_IDS, engine))
         elif engine.dialect.send_as == TEXT and not sent_as_text(scenario):
             found.append(f"scenario {name} sends token ids, and engine.send_as=text; set scenarios.{name}.send_as=text")

@@ -37,12 +37,12 @@ class Agenda:
         later = self._later.get(planned.index)
         return later[0] if later else None
 
-    def go_on(self, planned: Planned, sent_body: bytes, template: bytes, answer_ids: list[int], now: float) -> None:
+    def go_on(self, planned: Planned, sent_body: bytes, template: bytes, answer: bytes, now: float) -> None:
         """The next turn of a conversation, with all that was said before it."""
         turn, *rest = self._later.pop(planned.index)
         if rest:
             self._later[turn.index] = rest
-        body = continue_body(template, sent_body, answer_ids)
+        body = continue_body(template, sent_body, answer)
         heapq.heappush(self._due, (now + turn.intended_s, turn.index, turn, body))
 
     def ended(self, now: float) -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from harness.engines.replies import shown
 from harness.loadgen.client.agenda import Agenda
+from harness.loadgen.client.answers import said_in
 from harness.loadgen.client.connections import READ, Clock, Exchange, PlainConnection
 from harness.loadgen.client.http import BadHttp, Target
 from harness.loadgen.client.pool import Pool
+from harness.loadgen.client.requests import is_chat
 from harness.loadgen.client.sockets import error_message
 from harness.loadgen.client.spool import Planned, Raw, TraceWriter, trace
-from harness.loadgen.client.sse import token_ids
 from harness.loadgen.client.trace import Failure
 
 LOOK_AHEAD_S = 0.25  # a connection is opened so long before its request is due
@@ -290,11 +291,10 @@ class Loop:
         answer = trace(raw)
         if answer.error is not None:
             return False
-        ids = token_ids(answer)
-        if ids is None:
-            message = "the server gives no token ids of its answers (vLLM: return_token_ids), so none can be continued"
-            self._out.write(Raw(turn.index, now, None, 0.0, None, Failure("no_token_ids", message)))
-            return False
         template = bytes(self._bodies[turn.start : turn.start + turn.length])
-        self._agenda.go_on(exchange.planned, exchange.body, template, ids, now)
+        said = said_in(answer, is_chat(template))
+        if isinstance(said, Failure):
+            self._out.write(Raw(turn.index, now, None, 0.0, None, said))
+            return False
+        self._agenda.go_on(exchange.planned, exchange.body, template, said, now)
         return True

@@ -10,7 +10,9 @@ PATH, CHAT_PATH = "/v1/completions", "/v1/chat/completions"
 PATHS = {"completions": PATH, "chat": CHAT_PATH}
 EVENT_BYTES, BASE_BYTES = 4096, 1 << 20  # a token's event is 200 to 400 bytes on the engines we know
 PROMPT = b'"prompt":['  # where a body of token ids has them: the first key of that name, without a space
-MARK = -1  # in a later turn's prompt, where the conversation so far goes
+MESSAGES = b'"messages":['  # where a body of messages has them: the first key of all, up to the key of the model
+MESSAGES_END = b'],"model":'  # not in a message: a quote in its text is escaped
+MARK = -1  # in a later turn's prompt or messages, where the conversation so far goes
 EXACT_LENGTH = ("min_tokens", "ignore_eos")  # vLLM's
 
 
@@ -38,12 +40,13 @@ def make_chat_request(
     index: int,
     intended_s: float,
     model: str,
-    messages: Sequence[Mapping[str, Any]],
+    messages: Sequence[Mapping[str, Any] | int],
     asked: Asked,
     *,
     exact_length: Sequence[str] = EXACT_LENGTH,
 ) -> Request:
-    """The same over chat completions: the server writes the messages through its chat template."""
+    """The same over chat completions: the server writes the messages through its chat template. A later turn has MARK
+    and the user's next message."""
     return _request(index, intended_s, {"messages": messages, **_common(model, asked, exact_length)}, asked)
 
 
@@ -63,14 +66,28 @@ def _request(index: int, intended_s: float, body: dict[str, Any], asked: Asked) 
     return Request(index, intended_s, encoded, BASE_BYTES + EVENT_BYTES * asked.output_tokens, asked)
 
 
-def continue_body(template: bytes, previous_body: bytes, answer_ids: list[int]) -> bytes:
-    """`template` with the previous prompt and its answer in place of MARK.
+def is_chat(body: bytes) -> bool:
+    return body.startswith(b"{" + MESSAGES)
+
+
+def said_ids(answer: Sequence[int]) -> bytes:
+    """An answer's token ids, as `continue_body` takes them."""
+    return b",".join(b"%d" % token for token in answer)
+
+
+def said_message(answer: str) -> bytes:
+    """An answer over chat completions, as `continue_body` takes it."""
+    return json.dumps({"role": "assistant", "content": answer}, separators=(",", ":")).encode()
+
+
+def continue_body(template: bytes, previous_body: bytes, answer: bytes) -> bytes:
+    """`template` with the previous prompt and its answer in place of MARK, or the previous messages and theirs.
 
     On the bytes: a long conversation is not parsed and written again while others wait to be sent. Raises ValueError
-    when the previous body is not of token ids, or the template is not a later turn's.
+    when the previous body is not of token ids or messages, or the template is not a later turn's.
     """
-    mark = template.index(b"%b%d" % (PROMPT, MARK)) + len(PROMPT)
-    start = previous_body.index(PROMPT) + len(PROMPT)
-    said = previous_body[start : previous_body.index(b"]", start)]
-    history = b",".join([said, *(b"%d" % token for token in answer_ids)])
-    return template[:mark] + history + template[mark + len(b"%d" % MARK) :]
+    opening, closing = (MESSAGES, MESSAGES_END) if is_chat(template) else (PROMPT, b"]")
+    mark = template.index(b"%b%d" % (opening, MARK)) + len(opening)
+    start = previous_body.index(opening) + len(opening)
+    said = previous_body[start : previous_body.index(closing, start)]
+    return template[:mark] + b",".join(filter(None, (said, answer))) + template[mark + len(b"%d" % MARK) :]

@@ -1,11 +1,11 @@
 """Generated prompts as a user's message over chat completions: with the template's tokens they have the count."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from harness.errors import CellError
-from harness.loadgen.client.requests import make_chat_request
+from harness.loadgen.client.requests import MARK, make_chat_request
 from harness.loadgen.client.trace import Asked, Request
 from harness.loadgen.traffic.retokenize import make_texts
 from harness.text.corpora import Corpus
@@ -20,7 +20,8 @@ def make_chat_texts(tokenizer: Any, corpus: Corpus, lengths: Iterable[int], **se
     counts = list(lengths)
     if counts and min(counts) <= added:
         raise CellError(
-            f"prompt_tokens {min(counts)}: the chat template alone puts {added}; set more, or api: completions"
+            f"{min(counts)} tokens: the chat template alone puts {added}; set more prompt_tokens or turn_tokens, or "
+            "api: completions"
         )
     own = len(bos_ids(tokenizer))  # counted in a text, and not added to a message
     plain = Corpus(corpus.name, texts=corpus.writings)
@@ -39,8 +40,11 @@ def template_tokens(tokenizer: Any) -> int:
 def chat_request(
     index: int, intended_s: float, model: str, text: str, asked: Asked, exact_length: Sequence[str]
 ) -> Request:
-    """The server's template may be another than the tokenizer's: the prompt's count is an estimate."""
-    messages = [{"role": "user", "content": text}]
+    """A user's message; a later turn's follows what was said before it. The server's template may be another than the
+    tokenizer's: the prompt's count is an estimate."""
+    messages: list[Mapping[str, Any] | int] = [{"role": "user", "content": text}]
+    if asked.turn:
+        messages.insert(0, MARK)
     return make_chat_request(
         index, intended_s, model, messages, replace(asked, counted=False), exact_length=exact_length
     )

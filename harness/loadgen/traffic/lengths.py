@@ -69,8 +69,6 @@ def check_shape(scenario: Scenario) -> None:
             raise ConfigError(f"{setting}: {value!r}{did_you_mean(value, list(known))}")
     if scenario.send == VERBATIM:
         return _check_verbatim(scenario)
-    if scenario.api == CHAT and scenario.turns > 1:
-        raise ConfigError("a conversation is continued with the token ids of its answers; set api: completions")
     for setting in ("prompt_tokens", "output_tokens"):
         if getattr(scenario, setting) < 1:
             raise ConfigError(f"{setting}: at least 1 token, got {getattr(scenario, setting)}")
@@ -91,8 +89,8 @@ def check_shape(scenario: Scenario) -> None:
         )
     if scenario.turns == 1 and (scenario.turn_tokens is not None or scenario.think_s):
         raise ConfigError("turn_tokens and think_s are of later turns; set turns above 1")
-    if scenario.turns > 1 and scenario.send_as == "text":
-        raise ConfigError("a conversation is continued with the token ids of its answers; set send_as: ids")
+    if scenario.turns > 1 and scenario.send_as == "text" and scenario.api != CHAT:
+        raise ConfigError("a completion is continued with the token ids of its answer; set send_as: ids, or api: chat")
 
 
 def _check_verbatim(scenario: Scenario) -> None:

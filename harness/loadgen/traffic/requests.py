@@ -64,19 +64,20 @@ def plan_requests(
     conversations = plan_conversations(scenario_name, scenario, point, load, seed)
     prompts = _first_prompts(tokenizer, scenario_name, scenario, point, load, seed, conversations)
     write = writer(tokenizer, load_corpus(scenario.text))
-    draw = random.Random(traffic_seed(point, seed, scenario_name, "messages"))
-    index = 0
+    later_seed, index = traffic_seed(point, seed, scenario_name, "messages"), 0
+    draw, chat = random.Random(later_seed), scenario.api == CHAT
+    messages = _make(tokenizer, scenario, (n for one in conversations for n in one.messages), seed=later_seed)
     for start_s, conversation, prompt in zip(times, conversations, prompts, strict=True):
         for asked in conversation.turns():
             later = asked.turn > 0
-            ids = [MARK, *write.message(conversation.messages[asked.turn - 1], draw)] if later else prompt
             intended_s = scenario.think_s if later else start_s
-            if isinstance(ids, str) and scenario.api == CHAT:
-                yield chat_request(index, intended_s, model, ids, asked, exact_length)
-                index += 1
-                continue
-            continued = asked.turn < scenario.turns - 1
-            yield make_request(index, intended_s, model, ids, asked, continued=continued, exact_length=exact_length)
+            said = next(messages) if later and chat else prompt
+            if isinstance(said, str) and chat:
+                yield chat_request(index, intended_s, model, said, asked, exact_length)
+            else:
+                ids = [MARK, *write.message(conversation.messages[asked.turn - 1], draw)] if later else prompt
+                continued = asked.turn < scenario.turns - 1
+                yield make_request(index, intended_s, model, ids, asked, continued=continued, exact_length=exact_length)
             index += 1
 
 

@@ -91,3 +91,17 @@ def test_generated_prompts_over_chat(chat, tiny_model, prose_file):
     run(chat, load_tokenizer(str(tiny_model)), prose_file, send="generated", prompt_tokens=40, api="chat")
     assert {len(asked["messages"][0]["content"]) for asked in chat.asked} == {40}, "a byte is a token here"
     assert chat.asked[0]["ignore_eos"] is True
+
+
+def test_a_conversation_resends_what_the_server_answered(chat, tiny_model, prose_file):
+    chat.deltas = [{"reasoning_content": "hm"}, {"content": "yes "}, {"content": ']\u2028"'}]
+    turns = {"turns": 3, "turn_tokens": 30, "think_s": 0.05, "api": "chat", "send": "generated", "prompt_tokens": 40}
+    outcome = run(chat, load_tokenizer(str(tiny_model)), prose_file, **turns)
+    assert outcome.result.requests_completed == 18, outcome.flags
+    by_turn = {length: [a["messages"] for a in chat.asked if len(a["messages"]) == length] for length in (1, 3, 5)}
+    assert [len(found) for found in by_turn.values()] == [6, 6, 6]
+    for messages in by_turn[5]:
+        assert [m["role"] for m in messages] == ["user", "assistant", "user", "assistant", "user"]
+        assert {m["content"] for m in messages if m["role"] == "assistant"} == {'yes ]\u2028"'}, "without its reasoning"
+        assert [len(m["content"]) for m in messages if m["role"] == "user"] == [40, 30, 30]
+        assert messages[:3] in by_turn[3] and messages[:1] in by_turn[1]

@@ -104,7 +104,7 @@ def test_a_generated_message_has_the_count_with_its_template(tokenizer, prose_fi
         ({"api": "chatt"}, "api: 'chatt'; did you mean 'chat'"),
         ({"send": "verbatim", "turns": 2}, "send: verbatim sends prompts as they are; leave turns out"),
         ({"send": "verbatim", "shared_prefix_tokens": 8}, "leave shared_prefix_tokens out"),
-        ({"api": "chat", "turns": 2}, "continued with the token ids of its answers; set api: completions"),
+        ({"send_as": "text", "turns": 2}, "continued with the token ids of its answer; set send_as: ids, or api: chat"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(changes, said):
