@@ -249,6 +249,10 @@ class Engine(ABC):
         """The server that someone else runs for a deployment, by its name; None for one that is started here."""
         return None
 
+    def another_build(self, name: str) -> str | None:
+        """Say that another server answers for a deployment than the one that its fingerprint names."""
+        return None
+
     def tools(self) -> Facts:
         """What the engine's programs come from: part of the identity of a checkpoint that one of them made."""
         return {}

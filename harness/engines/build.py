@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engines import Server
+from harness.engines.credentials import without_credentials
 from harness.engines.model_list import ServedModel, read_models
 from harness.engines.replies import BadReply, parse_json
 from harness.engines.urls import fetch
@@ -37,6 +38,7 @@ VERSION_ROUTES = (
 )
 TIMEOUT_S = 5.0
 BUSY = (429, 502, 503, 504)
+ENDPOINTS = "endpoints"  # the folder of the cache that remembers builds
 LONGEST = 200  # characters of a version
 SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "harness": "simulated"}  # by owned_by
 RECENT_S = 86400.0  # a clock may be so wrong: `created` within it may be the time of the answer
@@ -74,6 +76,10 @@ def read_build(server: Server) -> Build | None:
         created = _stable_created(server, entry.created) if entry else None
     except HarnessError:
         return None
+    return _known(entry, version, created)
+
+
+def _known(entry: ServedModel | None, version: str | None, created: int | None) -> Build:
     if entry is None:
         return Build(version=version)
     return Build(
@@ -83,6 +89,45 @@ def read_build(server: Server) -> Build | None:
         created=created,
         server=SERVERS.get(entry.owned_by.lower()) if entry.owned_by else None,
     )
+
+
+def changed(server: Server, planned: Build | None) -> str | None:
+    """Say that another build answers than was `planned`; a server that does not tell now is taken for it."""
+    if planned is None:
+        return None
+    try:
+        entry, version = _entry(server), _version(server)
+    except HarnessError:
+        return None
+    now = _known(entry, version, entry.created if entry and planned.created is not None else None)
+    if now == planned:
+        return None
+    return (
+        f"{without_credentials(server.base_url)} serves another build than when the sweep was planned "
+        f"({planned.words or 'unknown'}, now {now.words or 'unknown'}); run the command again"
+    )
+
+
+class Builds:
+    """The builds behind servers, each asked once, so that plan and preflight agree. `folder`: where those that were
+    seen are remembered."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._asked: dict[tuple[str, str, str | None], Build | None] = {}
+
+    def now(self, server: Server) -> Build | None:
+        """What the server says, the first time that it is asked; None where it does not answer."""
+        key = (server.base_url, server.model, server.api_key_env)
+        if key not in self._asked:
+            self._asked[key] = found = read_build(server)
+            if found:
+                remember(self._folder, server, found)
+        return self._asked[key]
+
+    def identity(self, server: Server) -> Build | None:
+        """The same, or what it said when it was last seen."""
+        return self.now(server) or remembered(self._folder, server)
 
 
 def remembered(folder: Path, server: Server) -> Build | None:

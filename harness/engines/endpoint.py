@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, Engine, EngineConfig, Server, Target, metric_names
-from harness.engines.build import Build, read_build, remember, remembered
+from harness.engines.build import ENDPOINTS, Build, Builds, changed
 from harness.engines.credentials import key_problems, url_problems, without_credentials
 from harness.engines.dialect import DIALECTS, IDS, TEXT, VLLM, Dialect
 from harness.engines.limits import Limits, TokenPrice
@@ -51,7 +51,7 @@ class Endpoint(Engine):
     def __init__(self, config: EndpointConfig, cache_dir: Path):
         super().__init__(config, cache_dir)
         self.limits = Limits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
-        self._builds: dict[Target, Build | None] = {}  # asked once, so that plan and preflight agree
+        self._builds = Builds(cache_dir / ENDPOINTS)
 
     @property
     def label(self) -> str:
@@ -74,7 +74,8 @@ class Endpoint(Engine):
         target = self.target(deployment.name)
         base_url = without_credentials(target.base_url)
         found = {"base_url": hashlib.sha256(base_url.encode()).hexdigest()[:16], "model": target.model}
-        build = self._build(target) or self._last_build(target)
+        server = self._server(target)
+        build = self._builds.identity(server) if server else None
         identity = build.to_json() if build else {}
         if version := self._version_given(deployment.name):
             identity["version_given"] = version
@@ -92,21 +93,9 @@ class Endpoint(Engine):
             return None
 
     def _build(self, target: Target) -> Build | None:
-        """What the server says now, the first time that it is asked; None where it does not answer."""
-        if target not in self._builds:
-            server = self._server(target)
-            self._builds[target] = found = read_build(server) if server else None
-            if server and found:
-                remember(self._seen, server, found)
-        return self._builds[target]
-
-    def _last_build(self, target: Target) -> Build | None:
+        """What the server said when it was first asked; None where it does not answer."""
         server = self._server(target)
-        return remembered(self._seen, server) if server else None
-
-    @property
-    def _seen(self) -> Path:
-        return self.cache_dir / "endpoints"
+        return self._builds.now(server) if server else None
 
     def problems(self) -> list[str]:
         found = []
@@ -207,23 +196,18 @@ class Endpoint(Engine):
             raise EngineError(
                 f"{server.base_url} does not serve {model!r}; it serves {some or 'nothing'}; set engine.model"
             )
-        self._confirm_build(deployment)
+        if another := self.another_build(deployment.name):
+            raise EngineError(another)
         build = self._build(self.target(deployment.name)) or Build()
         address = {"base_url": server.base_url, "model": model} | ({"server": build.server} if build.server else {})
         version = self._version_given(deployment.name) or self.config.version or build.version or "unknown"
         facts = EngineFacts(self.kind, version=version, more=address)
         yield Server(base_url, model, key, facts, self.dialect, self.limits)
 
-    def _confirm_build(self, deployment: Deployment) -> None:
-        """Raise EngineError where another build answers than the one that the cells' fingerprints name."""
-        target = self.target(deployment.name)
-        server, planned = self._server(target), self._build(target)
-        now = read_build(server) if server else None
-        if planned is not None and now is not None and now != planned:
-            raise EngineError(
-                f"{without_credentials(target.base_url)} serves another build than when the sweep was planned "
-                f"({planned.words or 'unknown'}, now {now.words or 'unknown'}); run the command again"
-            )
+    def another_build(self, name: str) -> str | None:
+        target = self.target(name)
+        server = self._server(target)
+        return changed(server, self._build(target)) if server else None
 
     def reset_prefix_cache(self, server: Server) -> bool:
         return False

@@ -10,7 +10,8 @@ from harness.checkpoints.inspection import Inspection
 from harness.checkpoints.inspection.text import holds
 from harness.config.variants import Variant
 from harness.engines import Server
-from harness.errors import CellError, DiskFull, HarnessError
+from harness.engines.build import Build, changed
+from harness.errors import CellError, DiskFull, EngineError, HarnessError
 from harness.machine import disk, scratch
 from harness.records import Outcome, Window
 from harness.records.cell import PlannedCell
@@ -61,6 +62,7 @@ class Measuring:
 
     def _outcome(self, cell: PlannedCell) -> Outcome:
         run = self.run
+        self._confirm_build()
         run.prepared.engine.reset_prefix_cache(self.server)  # what ran before must not make this cell faster
         bench = Bench(
             prepared=run.prepared,
@@ -73,9 +75,22 @@ class Measuring:
             say=run.progress.say,
         )
         outcome = SERVED[cell.kind].measure(cell, bench)
+        self._confirm_build()
         if wrong := result_fault(cell.kind, outcome.result.to_json()):
             raise CellError(f"the measurement is impossible and was not stored: {wrong}")
         return outcome
+
+    def _confirm_build(self) -> None:
+        """Raise EngineError where a server of someone else was restarted with another build: nobody knows which of the
+        two answered what."""
+        session = self.session
+        if session.served is not None:
+            another = self.run.prepared.engine.another_build(session.served.name)
+        else:
+            planned = session.inputs.get("judge", {}).get("build")
+            another = changed(self.server, Build.from_json(planned)) if planned else None
+        if another:
+            raise EngineError(another)
 
     def _reason(self, cell: PlannedCell, error: BaseException) -> str:
         """Return why a cell failed. Raises what ends the run: Ctrl-C, and a full disk, whatever it made fail."""

@@ -77,10 +77,16 @@ def _of_checkpoint(name: str, old: Any, new: Any) -> Iterable[str]:
     elif old_origin != new_origin and {"content", "commit"} & new_origin.keys():
         on_hub = "hub" in new_origin and old_origin.get("hub") == new_origin["hub"]
         yield f"the {what} has {'another commit' if on_hub else 'other content'}"
+    elif name == "judge" and (old_build := _build(old)) != (new_build := _build(new)):
+        yield from (f"judge: {reason}" for reason in _of_build(old_build, new_build))
     elif name == "judge":
         yield "the judge or its settings changed"
     else:
         yield f"the {what} or the recipe that makes it changed"
+
+
+def _build(judge: Any) -> Any:
+    return judge.get("build") if isinstance(judge, Mapping) else None
 
 
 def _of_build(old: Any, new: Any) -> Iterable[str]:

@@ -10,17 +10,15 @@ from harness.checkpoints.compatibility import repair_words
 from harness.checkpoints.inspection import Inspection
 from harness.checkpoints.inspection.gate import admitted, unreadable
 from harness.checkpoints.planned_repairs import confirm
-from harness.config.judge import endpoint, judge_of
-from harness.config.schema import Judge
+from harness.config.judge import judge_of
 from harness.config.variants import Variant
 from harness.engines import Server
-from harness.engines.credentials import split_url
 from harness.engines.model_list import is_served
 from harness.errors import DiskFull, HarnessError
 from harness.executors.cores import apart, bound
-from harness.records.engine_facts import EngineFacts
 from harness.sweeps.checkpoint_problems import unfingerprinted_code
 from harness.sweeps.estimates.phases import start_key, warm_up_key
+from harness.sweeps.judge_server import judge_server
 from harness.sweeps.measure_cell import Measuring
 from harness.sweeps.run import Run
 from harness.sweeps.session import Session
@@ -166,12 +164,3 @@ class ServedSession:
         except Exception as error:  # it is no measurement: the cells themselves say what is wrong
             why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
             log.warning("%s: warm-up failed, its cells are measured all the same: %s", self.session.name, why)
-
-
-def judge_server(judge: Judge) -> Server:
-    """Return the endpoint that judges."""
-    base_url, model = endpoint(judge)
-    url, _ = split_url(base_url)
-    facts = EngineFacts("endpoint", more={"base_url": url, "model": model})
-    address = base_url.rstrip("/").removesuffix("/v1")
-    return Server(address, model, judge.api_key_env, facts)

@@ -15,18 +15,20 @@ from harness.checkpoints.recipes import recipe_of
 from harness.config.catalogue import has_default_recipe
 from harness.config.deployments import accuracy_of, axes_of
 from harness.config.judge import served_model
-from harness.config.schema import Config
+from harness.config.schema import Config, Judge
 from harness.config.variants import Variant
 from harness.engines import Deployment, Engine
+from harness.engines.build import ENDPOINTS, Build, Builds
 from harness.engines.credentials import without_credentials
 from harness.engines.parallel import clash, gpus_of
-from harness.errors import ConfigError
+from harness.errors import ConfigError, HarnessError
 from harness.gemm import GEMM
 from harness.gemm.shapes import config_identity
 from harness.machine import host
 from harness.records.fields import Facts
 from harness.records.manifest import LeftOut
 from harness.sweeps.fingerprint import fingerprint
+from harness.sweeps.judge_server import judge_server
 from harness.sweeps.session import JUDGE, VARIANT, Session
 
 
@@ -155,8 +157,10 @@ class Sessions:
         name = self._free_name(JUDGE)
         if judge.base_url:
             url = fingerprint({"url": without_credentials(judge.base_url)})
-            at_endpoint = {"judge": {"base_url": url, "model": judge.endpoint_model}, "host": host.identity()}
-            yield Session(JUDGE, name, "", None, at_endpoint, suites=suites)
+            at_endpoint: dict[str, Any] = {"base_url": url, "model": judge.endpoint_model}
+            if build := self._judge_build(judge):
+                at_endpoint["build"] = build.to_json()
+            yield Session(JUDGE, name, "", None, {"judge": at_endpoint, "host": host.identity()}, suites=suites)
             return
         model = served_model(judge)
         overrides = planned_overrides(model, None, self.engine.release)
@@ -166,6 +170,14 @@ class Sessions:
         identity |= self._served(deployment, model, None)
         inputs = {"judge": identity, "host": self._host(Variant(engine_args=list(judge.engine_args)))}
         yield Session(JUDGE, name, model, deployment, inputs, weights=identity.get("weights"), suites=suites)
+
+    def _judge_build(self, judge: Judge) -> Build | None:
+        """None where the endpoint tells nothing, or its address is one of the problems that preflight names."""
+        try:
+            build = Builds(self.engine.cache_dir / ENDPOINTS).identity(judge_server(judge))
+        except HarnessError:
+            return None
+        return build if build and build.tells_builds_apart else None
 
     def _free_name(self, kind: str) -> str:
         """Return the name of a session of no variant; a variant may have the name of the kind."""

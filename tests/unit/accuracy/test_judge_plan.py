@@ -1,5 +1,7 @@
 """What the plan and preflight say of the judge before anything starts."""
 
+import threading
+
 import pytest
 
 from harness.records.store import Store
@@ -9,6 +11,7 @@ from harness.sweeps.estimates.estimate import estimates
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
+from tests.unit.engines.json_server import Served
 
 UNJUDGED = ("+sweep=quickstart", "suite=[alpaca_eval]", "scenario=[]", "variant=[bf16,w4a16,fp8_dynamic]")
 SWEEP = (
@@ -96,6 +99,21 @@ def test_another_judge_or_trial_is_another_cell(tmp_path, override):
 def test_preflight_refuses_the_model_under_test_by_any_name(tmp_path, alias):
     (problem,) = problems(tmp_path, f'judge.model="{alias}"')
     assert "never judges itself" in problem and problems(tmp_path) == []
+
+
+def test_another_build_of_a_judge_at_an_endpoint_is_another_cell(tmp_path):
+    server = Served()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    at = ("judge.model=null", f"judge.base_url={server.url}/v1", "judge.endpoint_model=m")
+    found = []
+    for version in ("0.31.0", "0.31.0", "0.32.0", None):
+        known = {"/version": {"version": version}} if version else {}
+        server.says = known | {"/v1/models": {"data": [{"id": "m"}]}}
+        found.append(set(judge_fingerprints(tmp_path, *at).values()))
+    server.shutdown()
+    server.server_close()
+    assert found[0] == found[1] and not found[0] & found[2] and not found[2] & found[3]
+    assert found[3] == set(judge_fingerprints(tmp_path / "down", *at).values()), "a build that is not told: the address"
 
 
 def test_preflight_refuses_a_variants_endpoint_as_the_judge(tmp_path):

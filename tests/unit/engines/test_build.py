@@ -1,9 +1,7 @@
 """Another build behind the same URL is another measurement. Over real HTTP, in the forms that servers answer."""
 
-import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -11,35 +9,9 @@ from harness.engines import Deployment, Server
 from harness.engines.build import Build, read_build
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.errors import EngineError
+from tests.unit.engines.json_server import Served
 
 ENTRY = {"id": "m", "object": "model", "owned_by": "vllm", "root": "/models/m", "permission": [{"id": "modelperm-1"}]}
-
-
-class Served(ThreadingHTTPServer):
-    """Answers each path of `says` with JSON; a callable is asked at every request."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.says, self.busy = {}, False
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Served
-
-    def log_message(self, *_args) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        said = self.server.says.get(self.path)
-        data = said if isinstance(said, bytes) else json.dumps(said() if callable(said) else said).encode()
-        busy = self.server.busy and self.path == "/version"
-        self.send_response(503 if busy else 404 if said is None else 200)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
 
 
 @pytest.fixture
@@ -156,3 +128,25 @@ def test_a_build_that_changes_between_plan_and_session_is_not_measured_as_the_pl
         engine.serve(Deployment("v", "model"), tmp_path / "log"),
     ):
         pass
+
+
+def test_a_build_that_changes_while_it_is_measured_is_named_without_waiting(served, tmp_path):
+    vllm(served)
+    engine = endpoint(served, tmp_path)
+    engine.deployment_fingerprint(Deployment("v", "model"))
+    began = time.monotonic()
+    assert engine.another_build("v") is None
+    assert time.monotonic() - began < 1, "`created` is not waited for again"
+    served.busy = True
+    assert engine.another_build("v") is None, "a server that is too busy to tell is no other build"
+    served.busy = False
+    vllm(served, version="0.32.0")
+    assert "another build than when the sweep was planned (vLLM 0.31.0, now vLLM 0.32.0)" in engine.another_build("v")
+
+
+def test_a_model_that_was_created_anew_is_another_build(served, tmp_path):
+    served.says = {"/v1/models": {"data": [{"id": "m", "created": 1677610602}]}}
+    engine = endpoint(served, tmp_path)
+    engine.deployment_fingerprint(Deployment("v", "model"))
+    served.says = {"/v1/models": {"data": [{"id": "m", "created": int(time.time())}]}}
+    assert engine.another_build("v")
