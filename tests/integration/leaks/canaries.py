@@ -98,11 +98,12 @@ class ProcessList:
     """Watches /proc while a context lasts: every command line of what `root` has started, and of nothing else.
 
     A Python process needs a moment before its first statement can hide what was typed: `root` must turn clean and stay
-    so, any other process must be clean whenever it is seen.
+    so, any other process must be clean whenever it is seen. A process is its number and its start: a number that was
+    given to another process while it was looked at tells nothing.
     """
 
     def __init__(self) -> None:
-        self.seen: dict[int, list[list[str]]] = {}
+        self.seen: dict[tuple[int, str], list[tuple[str, list[str]]]] = {}  # looks: the program, and what was found
         self.root = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -119,19 +120,31 @@ class ProcessList:
         while not self._stop.wait(0.02):
             for pid in family(self.root) if self.root else ():
                 try:
+                    parent, start = ancestry(pid)
                     line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                    same = ancestry(pid) == (parent, start)
                 except OSError:
                     continue
-                if line:
-                    self.seen.setdefault(pid, []).append(canaries_in(line))
+                if line and same and (pid == self.root or parent in family(self.root)):
+                    program = line.partition(b"\0")[0].decode(errors="replace")
+                    self.seen.setdefault((pid, start), []).append((program, canaries_in(line)))
 
     def found(self) -> list[tuple[str, str]]:
         found = []
-        for pid, looks in self.seen.items():
-            while pid == self.root and looks and looks[0]:
+        for (pid, start), looks in self.seen.items():
+            while pid == self.root and looks and looks[0][1]:
                 looks = looks[1:]
-            found += [(f"the command line of process {pid}", name) for look in looks for name in look]
+            who = "the command itself" if pid == self.root else "a process that it started"
+            for number, (program, names) in enumerate(looks):
+                place = f"the command line of {who}, {program}, {pid} since {start}, look {number} of {len(looks)}"
+                found += [(place, name) for name in names]
         return found
+
+
+def ancestry(pid: int) -> tuple[int, str]:
+    """The parent and the start of a process, in clock ticks since boot (proc(5): fields 4 and 22 of stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return int(fields[1]), fields[19]
 
 
 def family(root: int) -> list[int]:
