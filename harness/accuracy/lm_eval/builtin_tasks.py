@@ -30,6 +30,7 @@ def known_names(folder: Path) -> dict[str, Path]:
     return {name: files[-1] for name, files in known_files(folder).items()}
 
 
+@lru_cache(maxsize=4)
 def known_files(folder: Path) -> dict[str, list[Path]]:
     """Names of the tasks, groups and tags under a task folder, each with all files that say it."""
     names: dict[str, list[Path]] = {}
@@ -93,6 +94,7 @@ class _AnyTag(yaml.SafeLoader):
 _AnyTag.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
+@lru_cache(maxsize=64)
 def output_type(task: str) -> str | None:
     """generate_until, multiple_choice, ... as the task's YAML says; None for a group, and where it is not said."""
     folder = builtin_folder(None)
