@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast fuzz wheels lint docs coverage clean system
+.PHONY: quickstart test test-fast fuzz wheels lint docs picture coverage clean system
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -51,10 +51,17 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The documentation as a site in .site/; the pages of docs/reference are made from the code.
+# The documentation as a site in .site/; the pages of docs/reference are made from the code, the example reports by a
+# simulated study of a minute and a half.
 docs: $(VENV)/installed
 	$(BIN)/python -m docs.generators
 	$(BIN)/mkdocs build --strict
+	$(BIN)/python -m docs.generators.examples .site/examples
+
+# The README's picture: the first screen of a report (REPORT=reports/NAME), in Chromium.
+REPORT ?= reports/demo
+picture: $(VENV)/installed
+	$(BIN)/python -m docs.generators.pictures $(REPORT)
 
 # Lines and branches of harness/ that the unit tests reach, within their own process.
 coverage: $(VENV)/installed

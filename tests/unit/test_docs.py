@@ -9,6 +9,7 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
 from docs.generators import pages
+from docs.generators.examples import HOPPER, SIMULATED, without_paths
 from harness.cli import COMMANDS
 from harness.rehearse import rehearsal
 from harness.sweeps.compose import compose_sweep
@@ -60,3 +61,22 @@ def test_the_site_builds_without_a_warning(tmp_path: Path, monkeypatch: pytest.M
     page = (tmp_path / "quickstart" / "index.html").read_text()
     assert "make quickstart" in page
     assert not re.search(r"(?:src|href)=\"https?://(?!github)[^\"]+\\.(?:js|css|woff2?)", page)
+
+
+def test_the_readme_is_short_and_its_pictures_are_small() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.split()) <= 900
+    pictures = [ROOT / path for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)]
+    assert len(pictures) == 2 and sum(path.stat().st_size for path in pictures) <= 300_000
+    png = pictures[0].read_bytes()
+    assert png.startswith(b"\x89PNG") and int.from_bytes(png[16:20], "big") == 1280, "a first screen of that width"
+
+
+def test_the_example_study_is_simulated_and_linked(tmp_path: Path) -> None:
+    config = compose_sweep(rehearsal(list(SIMULATED[1:])))
+    assert config.engine.kind == "simulated" and config.name == HOPPER and config.model == "pocket:tokenizer"
+    linked = re.findall(r'href="([^"]+)/index.html"', (ROOT / "docs/examples.md").read_text())
+    assert linked == [HOPPER, "compare"]
+    (tmp_path / "page.html").write_text("<code>/opt/venv/bin/python -m x /tmp/abc/results</code>")
+    without_paths(tmp_path, ["/tmp/abc", "/opt/venv/bin/"])
+    assert (tmp_path / "page.html").read_text() == "<code>python -m x ./results</code>"
