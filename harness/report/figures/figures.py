@@ -73,7 +73,7 @@ def limit_line(limit: float, along: Spec, upright: bool = False) -> Spec:
     line = {"type": "line", f"{a}ref": "paper", f"{a}0": 0, f"{a}1": 1, f"{b}0": limit, f"{b}1": limit}
     note = {f"{a}ref": "paper", a: 0.99, b: short(place), f"{b}anchor": "left" if upright else "bottom"}
     note |= {f"{a}anchor": "top" if upright else "right", "font": {"color": "@bad", "size": 11}}
-    note |= {"text": f"SLO p99 ≤ {limit:g} ms", "showarrow": False, "bgcolor": "@page"}
+    note |= {"text": f"SLO p99 ≤ {limit:g} ms", "showarrow": False}
     style = {"layer": "below", "line": {"color": "@bad", "width": 1.5}}
     return {"shapes": [line | style], "annotations": [note]}
 

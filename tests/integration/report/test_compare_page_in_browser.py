@@ -36,7 +36,7 @@ def test_every_figure_is_drawn_and_hostile_text_does_not_run(browser, page, widt
         "return [...document.querySelectorAll('.plot')].map(b => b.querySelectorAll('.scatterlayer .point').length)"
     )
     drawn = browser.execute_script(points)
-    assert len(drawn) == 4 and all(drawn), "ITL and TTFT of two variants"
+    assert len(drawn) == 5 and all(drawn), "the changes, and ITL and TTFT of two variants"
     assert browser.execute_script("return window.hacked") is None
     assert browser.execute_script("return document.querySelectorAll('main a[href^=javascript]').length") == 0
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width, "no sideways scrolling"

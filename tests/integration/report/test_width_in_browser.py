@@ -76,3 +76,14 @@ def test_no_page_has_a_part_wider_than_the_window(browser, pages, name):  # noqa
     browser.execute_script(OPEN)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     assert browser.execute_script(SPILLED) == 0
+
+
+@pytest.mark.parametrize("name", ["report", "rich", "compare"])
+def test_the_first_screen_has_the_conclusion_the_table_and_the_chart(browser, pages, name):  # noqa: F811
+    """At 1280 x 800."""
+    open_page(browser, pages[name], 1280)
+    bottoms = browser.execute_script(
+        """return ['.answer', '.first table', '.first .plot'].map(part =>
+               document.querySelector(part).getBoundingClientRect().bottom)"""
+    )
+    assert all(0 < bottom <= 800 for bottom in bottoms)
