@@ -10,6 +10,7 @@ from harness.records.fields import Json
 from harness.records.host_facts import HostFacts
 from harness.report.files.markdown import markdown
 from harness.report.files.notes import release_notes
+from harness.report.recommendation import conclusion
 from harness.report.sections import fill
 from harness.report.verdicts import verdicts
 
@@ -33,6 +34,12 @@ def sweep_params(study: Study) -> dict[str, str]:
             "suites": ", ".join(study.suites),
         }
     )
+
+
+def decision_tags(findings: Findings) -> dict[str, str]:
+    """``{"harness.outcome": "ship", "harness.recommendation": "Ship ..."}``; empty where nothing is compared."""
+    found, said = findings.recommendation, conclusion(findings)
+    return {"harness.outcome": found.outcome, "harness.recommendation": said.headline} if found and said else {}
 
 
 def variant_params(study: Study, name: str) -> dict[str, str]:

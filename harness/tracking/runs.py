@@ -65,7 +65,12 @@ class Runs:
         watermark = {"simulated": "true"} if simulated(study) else {}
         said |= watermark
         said[RECORDS] = " ".join(ids)
-        tags = shared | said | {NAME: study.name, NOTE: content.sweep_note(findings, link, trend)}
+        tags = (
+            shared
+            | said
+            | content.decision_tags(findings)
+            | {NAME: study.name, NOTE: content.sweep_note(findings, link, trend)}
+        )
         parent = self.run(shared, tags, content.sweep_params(study), {}, content.datasets(study), at_ms)
         if running:
             self.client.update_run(parent, status="RUNNING")

@@ -12,6 +12,7 @@ from harness.report.files.card_metadata import base_model, metadata
 from harness.report.files.markdown import code_fence, markdown, markdown_table
 from harness.report.files.public_names import public
 from harness.report.files.reproduction import command, sweep_file, sweep_yaml
+from harness.report.recommendation import conclusion
 from harness.report.tables.card import checkpoints_table, evaluation_table, setup_table, suites_table
 from harness.report.tables.overview import variants_table
 from harness.report.tables.performance import single_stream_table, throughput_table
@@ -44,6 +45,8 @@ def model_card(findings: Findings, names: tuple[str, ...]) -> str:
     title = study.label(names[0]) if len(names) == 1 else study.name
     parts = [f"# {markdown(title)}", markdown(study.description), _links(findings)]
     parts += [f"> **{mark.word}** {markdown(mark.reason)}" for mark in findings.marks]
+    said = conclusion(findings)
+    parts += [f"**{markdown(said.headline)}**"] if said else []
     parts += [markdown(" ".join(remarks([texts[name] for name in names])))]
     parts += ["\n".join(f"- {markdown(texts[name].bare)}" for name in names)]
     parts += ["## Checkpoints", markdown_table(checkpoints_table(findings, kept))]

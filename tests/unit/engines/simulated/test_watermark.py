@@ -91,6 +91,8 @@ def test_mlflow_runs_are_tagged(report, tmp_path):
     for experiment, tag in (("simulated", "true"), ("measured", None)):
         runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
         assert len(runs) == 5 + 4, "the sweep's, its variants', and their histories"
+        (said,) = {run.data.tags["harness.recommendation"] for run in runs if "harness.outcome" in run.data.tags}
+        assert said.startswith("SIMULATED: ") == (tag == "true"), "the sweep's run has the recommendation"
         for run in runs:
             assert run.data.tags.get("simulated") == tag
             assert ("SIMULATED" in run.data.tags["mlflow.note.content"]) == (tag == "true")
