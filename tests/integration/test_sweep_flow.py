@@ -163,6 +163,7 @@ def test_preflight_lists_everything_at_once(tmp_path):
     arguments = [sys.executable, "-m", "harness", "+sweep=quickstart", f"results_dir={tmp_path}", "model=./nowhere",
                  "scenarios.rag_256_8.prompt_tokens=9000", "data.root=/no/such/mirror",
                  "engine.python=/no/such/python",
+                 "variant=[bf16,fp8_dynamic,w4a16,sparse24_fp8_wanda]",
                  "variants.sparse24_fp8_wanda.recipe.calibration.file=/no/such/chat.jsonl"]  # fmt: skip
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
