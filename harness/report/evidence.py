@@ -69,7 +69,7 @@ def _corrected(candidate: Candidate, found: Recommendation) -> str:
 def _criterion(criterion: Criterion) -> str:
     """``recovery 99.2 % [98.7, 99.8] on mmlu, established``."""
     if criterion.status == NOT_MEASURED:
-        return f"{criterion.suite} {criterion.reason or NOT_MEASURED}"
+        return f"{criterion.suite}: {criterion.reason}" if criterion.reason else f"{criterion.suite} {NOT_MEASURED}"
     value = {
         NON_INFERIOR: lambda: f"recovery {percent(criterion.estimate)} on {criterion.suite}",
         PERPLEXITY_RATIO: lambda: f"perplexity ratio {_three(criterion)} on {criterion.suite}",
