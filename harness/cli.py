@@ -20,7 +20,7 @@ class Command:
 
 
 COMMANDS = (
-    Command("demo", "harness.demo", "show a whole report in half a minute: a simulated study, no network"),
+    Command("demo", "harness.demo", "show a whole report in a minute: a simulated study, no network"),
     Command("study", "harness.draft.command", "compare finished checkpoints: write the sweep file that does"),
     Command("report", "harness.report.__main__", "write a sweep's report again, from its store"),
     Command("compare", "harness.compare.__main__", "compare two sweeps, or two variants; gates for CI"),

@@ -1,4 +1,4 @@
-"""Show a whole report in half a minute, without GPU, weights or network.
+"""Show a whole report in a minute, without GPU, weights or network.
 
     harness demo
     harness demo 'variant=[bf16,fp8_dynamic]' load.repeats=3

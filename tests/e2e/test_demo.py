@@ -24,4 +24,4 @@ def test_it_shows_every_section_and_says_where_the_report_is(tmp_path: Path) -> 
     assert f"report:  {page}" in done.stdout and "Traceback" not in done.stderr
     text = page.read_text()
     assert set(re.findall(r'<section id="(\w+)"', text)) >= SECTIONS
-    assert re.search(r'<div class="watermark"[^>]*><span>[^/]*SIMULATED', text)
+    assert re.search(r'<b class="words">[^<]*SIMULATED', text), "beside the navigation, on every screen"
