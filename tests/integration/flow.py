@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import commands
+
 CELLS = 2 * 2 * 3  # variants x scenarios x (single stream, throughput, one rate)
 
 
@@ -22,7 +24,7 @@ def command(tmp_path: Path, model: Path, port: int, *more: str) -> list[str]:
 
 
 def run(*arguments, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*arguments, **options), capture_output=True, text=True, timeout=240, check=False)
+    return commands.run(command(*arguments, **options), timeout=240)
 
 
 def records(tmp_path: Path) -> dict[str, dict]:

@@ -5,12 +5,14 @@ import resource
 import subprocess
 import sys
 
+from tests import commands
 from tests.integration.flow import CELLS, command, records, run
 from tests.unit.test_wording import BANNED
 
 
 def test_measure_report_and_resume(scripted, tiny_model, tmp_path):
-    first = run(tmp_path, tiny_model, scripted.port)
+    whole = command(tmp_path, tiny_model, scripted.port)
+    first = subprocess.run(whole, capture_output=True, text=True, timeout=240, check=False)
     assert first.returncode == 0, first.stdout + first.stderr
     report = tmp_path / "reports/flow/index.html"
     assert f"report:  {report}" in first.stdout
@@ -51,7 +53,7 @@ def test_damaged_cells_are_named_set_aside_and_measured_again_by_the_same_comman
     (changed / "record.json").write_text(json.dumps(record))
     kept = (untouched / "record.json").read_bytes()
     report = [sys.executable, "-m", "harness.report", str(store), "--out", str(tmp_path / "out")]
-    said = subprocess.run(report, capture_output=True, text=True, timeout=120, check=False)
+    said = commands.run(report, timeout=120)
     damaged = [f"cells/{cell.name}" for cell in (cut, flipped, changed)]
     words = said.stdout + said.stderr
     assert said.returncode == 0 and all(name in words for name in damaged), words
@@ -98,7 +100,7 @@ def test_an_invalid_cell_is_measured_again_and_its_tries_are_kept(scripted, tiny
     store = tmp_path / "results/flow"
     assert len(list((store / "cells/.earlier").iterdir())) == 2
     check = [sys.executable, "-m", "harness", "check", str(store)]
-    listed = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    listed = commands.run(check, timeout=60)
     assert listed.returncode == 0 and listed.stdout.count(f"{key}: earlier try, of ") == 2, listed.stdout
 
 
@@ -165,7 +167,7 @@ def test_preflight_lists_everything_at_once(tmp_path):
                  "engine.python=/no/such/python",
                  "variant=[bf16,fp8_dynamic,w4a16,sparse24_fp8_wanda]",
                  "variants.sparse24_fp8_wanda.recipe.calibration.file=/no/such/chat.jsonl"]  # fmt: skip
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    done = commands.run(arguments, timeout=120)
     assert done.returncode == 2
     expected = ["no such directory", "engine.max_model_len is 2048", "/no/such/python", "mmlu has no "]
     for words in [*expected, "calibration.file: /no/such/chat.jsonl: No such file"]:

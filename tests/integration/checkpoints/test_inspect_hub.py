@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
 from tests.unit.checkpoints import built
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -77,7 +78,7 @@ def hub(tmp_path):
 def inspect(endpoint: str, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess:
     env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-m", "harness.inspect", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, check=False)
+    return commands.run(command, timeout=120, env=env)
 
 
 def test_a_hub_checkpoint_is_inspected_by_ranges(hub, tmp_path):

@@ -13,6 +13,7 @@ from harness.accuracy.generation import request_many
 from harness.engines import Server
 from harness.engines.limits import Limits
 from harness.errors import CellError
+from tests import commands
 
 OPENAI_FIELDS = {"model", "prompt", "max_tokens", "temperature", "stream", "stream_options", "stop", "logprobs", "echo"}
 ENDED_AFTER = 5  # tokens: its model ends its answers itself
@@ -154,7 +155,7 @@ def sweep(hosted: Hosted, model, tmp_path, *more: str) -> subprocess.CompletedPr
         *("engine.price.date=2026-11-20", "engine.price.source=LIST", "mlflow.enabled=false", "progress=plain"),
         *("hardware.min_free_disk_gb=0.1", f"results_dir={tmp_path}/results", f"reports_dir={tmp_path}/reports", *more),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return commands.run(command, timeout=120)
 
 
 def records(tmp_path) -> dict[str, dict]:

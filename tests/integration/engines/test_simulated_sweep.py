@@ -9,6 +9,7 @@ import pytest
 
 from harness.engines.simulated.batching import Batch
 from harness.engines.simulated.roofline import HARDWARE, SCHEMES, SHAPES, Roofline
+from tests import commands
 
 
 def rehearse(tmp_path: Path, model: Path, *more: str) -> subprocess.CompletedProcess:
@@ -20,7 +21,7 @@ def rehearse(tmp_path: Path, model: Path, *more: str) -> subprocess.CompletedPro
         *("load.single_stream_requests=4", "load.throughput_requests=8", "mlflow.enabled=false", "progress=plain"),
         *(f"cache_dir={tmp_path}/cache", f"results_dir={tmp_path}/results", f"reports_dir={tmp_path}/reports", *more),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    return commands.run(command, timeout=240)
 
 
 def test_the_study_is_rehearsed_and_watermarked(tiny_model, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
 from tests.hub.contents import default_hub
 from tests.hub.server import Hub, serving
 from tests.hub.user import TOKEN, environment
@@ -35,7 +36,10 @@ def python(hub: Hub, tmp_path: Path) -> Run:
     def run(*arguments: str, home: Path = tmp_path, **more: str) -> subprocess.CompletedProcess:
         env = environment(hub, home, **more)
         command = [sys.executable, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=env, check=False)
+        if arguments[0] == "-m":
+            done = commands.run(command, env=env)
+        else:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=env, check=False)
         assert TOKEN not in done.stdout + done.stderr and "Traceback" not in done.stdout + done.stderr, done
         return done
 

@@ -10,6 +10,7 @@ import pytest
 from harness.selftest import checks
 from harness.selftest.checks import GAP_MS, dispersion, known_server, observe, run_checks
 from harness.selftest.needs import Needs
+from tests import commands
 
 
 def test_the_client_is_compared_with_what_the_server_did(tmp_path):
@@ -50,7 +51,7 @@ def test_dispersion_is_one_for_poisson_and_not_for_others():
     ],
 )
 def test_wrong_command_lines(arguments, says):
-    done = subprocess.run([sys.executable, "-m", "harness.selftest", *arguments], capture_output=True, text=True)
+    done = commands.run([sys.executable, "-m", "harness.selftest", *arguments])
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr

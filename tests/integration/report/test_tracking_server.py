@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.tracking import track
+from tests import commands
 from tests.integration.report.mlflow_runs import runs_of
 from tests.unit.compare.two_sweeps import store
 from tests.unit.report.synthetic_records import VARIANTS
@@ -78,7 +79,7 @@ def test_killed_anywhere_and_repeated_it_is_complete_without_duplicates(server, 
     process.kill()
     process.wait()
     for name in (experiment, "untroubled"):
-        done = subprocess.run([*command, name], cwd=tmp_path, capture_output=True, text=True)
+        done = commands.run([*command, name], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert f"experiment {name}" in done.stdout and "viewStateShareKey" in done.stdout
     _, parent, children = runs_of(server, experiment)
@@ -103,11 +104,11 @@ def test_the_command_without_a_server_fails_alone_with_itself_to_repeat(tmp_path
         probe.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
     command = [sys.executable, "-m", "harness.track", str(results), "--tracking-uri", uri]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = commands.run(command, cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"python -m harness.track '{results}' --tracking-uri {uri} --experiment harness" in done.stderr
     assert not list(tmp_path.glob("mlruns*")) and not list(tmp_path.glob("reports*"))
-    done = subprocess.run([*command[:3], str(tmp_path)], cwd=tmp_path, capture_output=True, text=True)
+    done = commands.run([*command[:3], str(tmp_path)], cwd=tmp_path)
     assert done.returncode == 2 and "has no sweep.json" in done.stderr
 
 

@@ -3,7 +3,6 @@
 import gzip
 import json
 import re
-import subprocess
 import sys
 
 import pytest
@@ -17,6 +16,7 @@ from harness.accuracy.lm_eval.mirrors import DATA, mmlu_docs
 from harness.accuracy.lm_eval.suite import LmEval, LmEvalConfig
 from harness.accuracy.lm_eval.tasks import load_tasks
 from harness.accuracy.perplexity import Perplexity, PerplexityConfig
+from tests import commands
 
 BOM = b"\xef\xbb\xbf"
 HEAD = "question,choice0,choice1,choice2,choice3,answer\n"
@@ -284,7 +284,7 @@ def test_what_no_suite_foresaw_is_a_line_of_preflight_too(tmp_path):
     (tmp_path / "gsm8k" / "train.jsonl").write_text(GSM8K)
     command = [sys.executable, "-m", "harness", "+sweep=quickstart", "suite=[gsm8k]", "scenario=[]", "variant=[bf16]"]
     settings = [f"data.root={tmp_path}", f"results_dir={tmp_path / 'results'}", "judge=null", "engine=simulated"]
-    done = subprocess.run([*command, *settings], capture_output=True, text=True, check=False)
+    done = commands.run([*command, *settings])
     assert done.returncode == 2, done.stderr
     assert "test.jsonl" in done.stderr and "Traceback" not in done.stderr
 

@@ -1,12 +1,12 @@
 """Checkpoints as they are published: what their configurations leave out is no fault, and what is wrong stays one."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 from harness.checkpoints.inspection.text import as_data, render
+from tests import commands
 from tests.unit.checkpoints import built
 from tests.unit.checkpoints.moe import (
     BLOCKS,
@@ -136,7 +136,7 @@ def test_convolutions_are_no_experts(tmp_path):
 def test_the_command_admits_what_it_cannot_check(tmp_path):
     folder = built.checkpoint(tmp_path / "c", "bf16", model(built.fp8_block), said(BLOCKS))
     command = [sys.executable, "-m", "harness.inspect", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = commands.run(command, timeout=60)
     assert done.returncode == 0 and "not checked: model.layers.0.mlp.gate" in done.stdout
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=False)
+    done = commands.run([*command, "--json"], timeout=60)
     assert json.loads(done.stdout)["faults"] == [] and json.loads(done.stdout)["not_checked"]

@@ -2,7 +2,6 @@
 # ruff: noqa: E501 (a table)
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from harness.catalogue import variants
 from harness.checkpoints.inspection import inspect_checkpoint
 from harness.checkpoints.inspection.gate import errors_of, refusals
 from harness.errors import HarnessError
+from tests import commands
 from tests.unit.checkpoints import built
 
 pytestmark = pytest.mark.slow
@@ -259,7 +259,7 @@ def test_a_doctored_checkpoint_is_caught(case, tmp_path):
 def test_the_command_names_it_without_a_traceback(case, tmp_path):
     DOCTORED[case][0](tmp_path / "c")
     command = [sys.executable, "-m", "harness.inspect", str(tmp_path / "c")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = commands.run(command, timeout=60)
     assert done.returncode == 1, done.stderr
     assert "error: " in done.stdout and "Traceback" not in done.stdout + done.stderr
 
@@ -277,7 +277,7 @@ def test_what_is_no_checkpoint_is_refused(make, said, tmp_path):
         inspect_checkpoint(str(tmp_path / "c"))
     assert said in refusals(str(tmp_path / "c"), "bf16", None)[0]
     command = [sys.executable, "-m", "harness.inspect", str(tmp_path / "c")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = commands.run(command, timeout=60)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
 
 

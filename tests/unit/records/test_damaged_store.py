@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from harness.records.shapes import mismatch
 from harness.records.store import Store
 from harness.records.usage import Cost, SpentBeside, Usage
 from harness.report.__main__ import main as report
+from tests import commands
 from tests.unit.compare.two_sweeps import store as synthetic_store
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def damage_of(root: Path) -> dict[str, str]:
 
 
 def check(*words) -> tuple[int, str]:
-    done = subprocess.run([sys.executable, "-m", "harness.check", *map(str, words)], capture_output=True, text=True)
+    done = commands.run([sys.executable, "-m", "harness.check", *map(str, words)])
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
 

@@ -14,6 +14,7 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import write_report
 from harness.report.files.folder import LIST, write_files
+from tests import commands
 from tests.unit.report.synthetic_records import VARIANTS
 from tests.unit.report.synthetic_study import SCENARIOS, parts
 
@@ -39,7 +40,7 @@ def store(tmp_path):
 
 def report(*arguments, cwd: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "harness.report", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return commands.run(command, cwd=cwd)
 
 
 def all_files(folder: Path) -> set[str]:

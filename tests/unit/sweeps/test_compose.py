@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests import commands
+
 pytestmark = pytest.mark.slow
 
 SWEEPS = ["quickstart", "hopper_sparse_fp8"]
@@ -13,7 +15,7 @@ SWEEPS = ["quickstart", "hopper_sparse_fp8"]
 
 def harness(*arguments: str, cwd=None, timeout=120) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "harness", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd, check=False)
+    return commands.run(command, timeout=timeout, cwd=cwd)
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)

@@ -9,6 +9,7 @@ import yaml
 from harness.errors import ConfigError
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.overrides import prepare_arguments, prepare_overrides
+from tests import commands
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +18,7 @@ WITHOUT_JUDGE = ["+sweep=which_compression", "model=org/name"]
 
 def main(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "harness", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return commands.run(command, timeout=120)
 
 
 def at(value, path):

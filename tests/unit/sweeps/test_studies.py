@@ -1,7 +1,6 @@
 """Every named sweep: it composes, plans on its own engine, and its rehearsal passes preflight on any machine."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from harness.sweeps import preflight
 from harness.sweeps.compose import compose_sweep, options
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
+from tests import commands
 
 pytestmark = pytest.mark.slow
 
@@ -149,6 +149,6 @@ def test_a_rehearsal_keeps_the_shortest_scenarios_without_their_own_ladders():
 )
 def test_a_mistake_is_named(arguments, line, tmp_path):
     command = [sys.executable, "-m", "harness.rehearse", *arguments, f"results_dir={tmp_path}", f"cache_dir={tmp_path}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = commands.run(command, timeout=120)
     assert done.returncode == 2 and line in done.stderr and "Traceback" not in done.stderr
     assert not any(tmp_path.iterdir()), "nothing was started"

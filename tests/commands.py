@@ -1,0 +1,69 @@
+"""Run the harness's commands as processes, by fork from one that has imported their modules (fork_server.py).
+
+For tests of what a command does. Tests of how Python starts, of signals and of the process list use `subprocess`.
+"""
+
+import functools
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """The fork server of this process, which ends with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())]
+    subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    theirs.close()
+    return ours
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 250,
+) -> subprocess.CompletedProcess[str]:
+    """Do what `subprocess.run(command, capture_output=True, text=True)` does for [sys.executable, "-m", MODULE, ...].
+
+    Raises subprocess.TimeoutExpired after `timeout` seconds; the process is then killed.
+    """
+    python, option, module, *arguments = command
+    assert (python, option) == (sys.executable, "-m"), command
+    asked = {
+        "module": module,
+        "arguments": arguments,
+        "directory": str(cwd or Path.cwd()),
+        "environment": dict(os.environ if env is None else env),
+    }
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors, open(os.devnull) as nothing:
+        answer, report = os.pipe()
+        try:
+            streams = [nothing.fileno(), out.fileno(), errors.fileno(), report]
+            socket.send_fds(_server(), [json.dumps(asked).encode()], streams)
+        finally:
+            os.close(report)
+        with open(answer) as said:
+            process = int(said.readline())
+            if not select.select([said], [], [], timeout)[0]:
+                os.kill(process, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(command, timeout)
+            code = os.waitstatus_to_exitcode(int(said.readline()))
+        return subprocess.CompletedProcess(command, code, _text(out), _text(errors))
+
+
+def _text(file) -> str:
+    """What was written, with "\\n" for every line end, as subprocess's text mode reads it."""
+    file.seek(0)
+    return file.read().decode().replace("\r\n", "\n").replace("\r", "\n")
