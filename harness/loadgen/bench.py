@@ -17,7 +17,7 @@ from harness.loadgen.flags import flags
 from harness.loadgen.metrics import summarize
 from harness.loadgen.samples import Sample, sample
 from harness.loadgen.server_metrics import watch
-from harness.loadgen.traffic.requests import expected_prefix_share, plan_requests
+from harness.loadgen.traffic.requests import Traffic, expected_prefix_share, plan_requests
 from harness.loadgen.traffic.verbatim import api_of, repeated
 from harness.records import Window
 from harness.records.flag import Flag
@@ -41,10 +41,15 @@ class Bench:
 
     server: Server
     tokenizer: Any
-    scenario_name: str
-    scenario: Scenario
-    load: LoadPoints
-    seed: int
+    traffic: Traffic
+
+    @property
+    def scenario(self) -> Scenario:
+        return self.traffic.scenario
+
+    @property
+    def load(self) -> LoadPoints:
+        return self.traffic.load
 
     def run(
         self,
@@ -56,10 +61,9 @@ class Bench:
         """`progress(done, total)` counts requests. Raises CellError when nothing completed or more than half of the
         requests failed, unless `however_it_ends`: there is no number to show then.
         """
-        asked = (self.server.model, self.tokenizer, self.scenario_name, self.scenario, point, self.load, self.seed)
         exact_length = self.server.dialect.exact_length
         with watch(self.server) as watched:
-            requests = plan_requests(*asked, exact_length=exact_length)
+            requests = plan_requests(self.traffic, point, self.server.model, self.tokenizer, exact_length)
             samples, client, start_s = self.send(requests, point.concurrency, progress)
         if not however_it_ends:
             self._raise_if_hopeless(samples, point.slug)
@@ -121,10 +125,9 @@ class Bench:
         counts = (
             f"{sum(s.failed for s in sent)} failed, {sum(s.cancelled for s in sent)} were cut off by cell_timeout_s"
         )
+        name = self.traffic.scenario_name
         advice = self._advice(first.error) if first is not None and first.error else ""
-        return (
-            f"{self.scenario_name}, {what}: of {len(sent)} requests to {self.server.base_url} {counts}{cause}{advice}"
-        )
+        return f"{name}, {what}: of {len(sent)} requests to {self.server.base_url} {counts}{cause}{advice}"
 
     def _advice(self, error: Failure) -> str:
         """For servers of other people that speak another dialect than was said."""

@@ -32,7 +32,7 @@ def flags(
     workers: int = 1,
     exact_length: bool = True,
 ) -> list[Flag]:
-    """`result` is a finished one: summarize's, with the client's own figures and the server's (see records/metrics.py).
+    """`result` is a finished one: summarize's, with the client's own figures and the server's (records/load_result.py).
 
     `exact_length`: whether the server can be told how long an answer is to be.
     """

@@ -12,8 +12,8 @@ a type is declared with `later` (fields.py): older stores load, and cells that d
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from harness.records.fields import Json
 from harness.records.flag import Flag
 from harness.records.result import Result
 
@@ -50,6 +50,6 @@ class Outcome:
     """What measuring a cell gives."""
 
     result: Result
-    rows: Iterable[dict[str, Any]]  # gone through once
+    rows: Iterable[Json]  # Item, TextWindow, Request or ProductRow, as they are stored; gone through once
     flags: list[Flag]
     window: Window | None = None  # None: from the cell's start to its end

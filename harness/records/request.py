@@ -1,5 +1,6 @@
 """Rows of a load cell, one JSON line each: a request and when its tokens came."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -15,7 +16,7 @@ class Times(Protocol):
     def __getitem__(self, position: int, /) -> Any: ...
 
 
-class Timed:
+class Timed(ABC):
     """A request that was answered. Seconds since the cell's start; latencies count from the intended send."""
 
     __slots__ = ()
@@ -23,9 +24,9 @@ class Timed:
     token_s: Times  # receive time of each event that carried a token
 
     @property
+    @abstractmethod
     def generated(self) -> int:
         """Tokens of the answer, as the server counts them; by its events where the server does not."""
-        raise NotImplementedError
 
     @property
     def tpot_s(self) -> float:

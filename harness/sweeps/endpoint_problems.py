@@ -52,10 +52,12 @@ def _asked(prepared: Prepared, session: Session, send: bool) -> Asked:
 
 def _send(prepared: Prepared, scenario: str, server: Server) -> None:
     """Send one request. Raises HarnessError."""
+    from harness.loadgen.bench import Bench
     from harness.loadgen.measure import warm_up
+    from harness.loadgen.traffic.requests import Traffic
     from harness.text.tokenizer import load_tokenizer
 
     config = prepared.config
     tokenizer = load_tokenizer(prepared.workshop.tokenizer(config.model).location)
     load = replace(config.load, warmup_requests=1)
-    warm_up(server, tokenizer, scenario, config.scenarios[scenario], load, config.seed)
+    warm_up(Bench(server, tokenizer, Traffic(scenario, config.scenarios[scenario], load, config.seed)))

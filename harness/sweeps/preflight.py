@@ -16,7 +16,7 @@ from harness.engines.parallel import gpus_of
 from harness.engines.urls import proxy_of
 from harness.errors import ConfigError
 from harness.gemm.cells import gemm_problems
-from harness.loadgen.traffic.requests import longest_request
+from harness.loadgen.traffic.requests import Traffic, longest_request
 from harness.machine import host, scratch
 from harness.redaction.masking import mask
 from harness.sweeps import capabilities, checkpoint_problems, judge_problems, packed
@@ -155,7 +155,8 @@ def _lengths(prepared: Prepared) -> list[str]:
             )
     for name, scenario in config.scenarios.items():
         points = prepared.points[name]
-        longest = max((longest_request(name, scenario, p, config.load, config.seed) for p in points), default=0)
+        traffic = Traffic(name, scenario, config.load, config.seed)
+        longest = max((longest_request(traffic, point) for point in points), default=0)
         if longest > limit:
             found.append(f"scenario {name} needs {longest} tokens; engine.max_model_len is {limit}")
     return found

@@ -153,12 +153,14 @@ class ServedSession:
         first = next((cell for cell in loads if not self.run.budget.refusal(cell)), None)
         if first is None:
             return
+        from harness.loadgen.bench import Bench
         from harness.loadgen.measure import warm_up
+        from harness.loadgen.traffic.requests import Traffic
 
         config = self.prepared.config
-        scenario = config.scenarios[first.scenario_name]
+        name = first.scenario_name
         try:
-            warm_up(server, self.run.tokenizer, first.scenario_name, scenario, config.load, config.seed)
+            warm_up(Bench(server, self.run.tokenizer, Traffic(name, config.scenarios[name], config.load, config.seed)))
         except DiskFull:
             raise
         except Exception as error:  # it is no measurement: the cells themselves say what is wrong

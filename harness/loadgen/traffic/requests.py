@@ -27,6 +27,23 @@ WARM_UP_OUTPUT_TOKENS = 16
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """What the requests of a scenario follow from, but for the load point and who serves them."""
+
+    scenario_name: str
+    scenario: Scenario
+    load: LoadPoints
+    seed: int
+
+    def seed_of(self, point: LoadPoint, purpose: str) -> int:
+        return traffic_seed(point, self.seed, self.scenario_name, purpose)
+
+    def shared_seed(self, purpose: str) -> int:
+        """Return the seed of what is the same for every load point."""
+        return derive_seed(self.seed, self.scenario_name, purpose)
+
+
+@dataclass(frozen=True)
 class Conversation:
     """Lengths in tokens. A single request is a conversation of one turn."""
 
@@ -43,28 +60,21 @@ class Conversation:
 
 
 def plan_requests(
-    model: str,
-    tokenizer: Any,
-    scenario_name: str,
-    scenario: Scenario,
-    point: LoadPoint,
-    load: LoadPoints,
-    seed: int,
-    exact_length: Sequence[str] = EXACT_LENGTH,
+    traffic: Traffic, point: LoadPoint, model: str, tokenizer: Any, exact_length: Sequence[str] = EXACT_LENGTH
 ) -> Iterator[Request]:
     """Every request of a load point with its intended time; a conversation's turns follow each other.
 
     Raises CellError where the tokenizer cannot make the prompts.
     """
-    times = PROFILES[point.profile].send_times(point, load, traffic_seed(point, seed, scenario_name, "arrivals"))
+    scenario = traffic.scenario
+    times = PROFILES[point.profile].send_times(point, traffic.load, traffic.seed_of(point, "arrivals"))
     if scenario.send == VERBATIM:
-        order = traffic_seed(point, seed, scenario_name, "prompts")
-        yield from verbatim_requests(model, tokenizer, scenario, times, order)
+        yield from verbatim_requests(model, tokenizer, scenario, times, traffic.seed_of(point, "prompts"))
         return
-    conversations = plan_conversations(scenario_name, scenario, point, load, seed)
-    prompts = _first_prompts(tokenizer, scenario_name, scenario, point, load, seed, conversations)
+    conversations = plan_conversations(traffic, point)
+    prompts = _first_prompts(traffic, point, tokenizer, conversations)
     write = writer(tokenizer, load_corpus(scenario.text))
-    later_seed, index = traffic_seed(point, seed, scenario_name, "messages"), 0
+    later_seed, index = traffic.seed_of(point, "messages"), 0
     draw, chat = random.Random(later_seed), scenario.api == CHAT
     messages = _make(tokenizer, scenario, (n for one in conversations for n in one.messages), seed=later_seed)
     for start_s, conversation, prompt in zip(times, conversations, prompts, strict=True):
@@ -81,15 +91,14 @@ def plan_requests(
             index += 1
 
 
-def plan_conversations(
-    scenario_name: str, scenario: Scenario, point: LoadPoint, load: LoadPoints, seed: int
-) -> list[Conversation]:
+def plan_conversations(traffic: Traffic, point: LoadPoint) -> list[Conversation]:
     """The lengths of everything that is asked, without a tokenizer."""
+    scenario = traffic.scenario
     if point.profile == "trace":
-        return [Conversation(a.prompt_tokens, (), (a.output_tokens,)) for a in replayed(point, load)]
+        return [Conversation(a.prompt_tokens, (), (a.output_tokens,)) for a in replayed(point, traffic.load)]
 
     def draw(mean: int, spread: Spread, count: int, what: str) -> Iterator[int]:
-        return iter(draw_lengths(mean, spread, count, traffic_seed(point, seed, scenario_name, what), what))
+        return iter(draw_lengths(mean, spread, count, traffic.seed_of(point, what), what))
 
     later = point.requests * (scenario.turns - 1)
     prompts = draw(scenario.prompt_tokens, scenario.prompt_spread, point.requests, "prompt_spread")
@@ -108,31 +117,24 @@ def plan_conversations(
     ]
 
 
-def longest_request(scenario_name: str, scenario: Scenario, point: LoadPoint, load: LoadPoints, seed: int) -> int:
+def longest_request(traffic: Traffic, point: LoadPoint) -> int:
     """Prompt and output tokens of the longest request: what the engine's context must hold. Verbatim prompts are only
     estimated."""
+    scenario = traffic.scenario
     if scenario.send == VERBATIM:
         return sum(mean_tokens(scenario.text, scenario.output_tokens))
-    conversations = plan_conversations(scenario_name, scenario, point, load, seed)
+    conversations = plan_conversations(traffic, point)
     return max(asked.prompt_tokens + asked.output_tokens for one in conversations for asked in one.turns())
 
 
 def warm_up_requests(
-    model: str,
-    tokenizer: Any,
-    scenario_name: str,
-    scenario: Scenario,
-    load: LoadPoints,
-    seed: int,
-    exact_length: Sequence[str] = EXACT_LENGTH,
+    traffic: Traffic, model: str, tokenizer: Any, exact_length: Sequence[str] = EXACT_LENGTH
 ) -> list[Request]:
     """load.warmup_requests of the scenario's prompts, of its mean length, with short answers, all due at once."""
+    scenario, count, drawn = traffic.scenario, traffic.load.warmup_requests, traffic.shared_seed("warm-up")
     if scenario.send == VERBATIM:
-        drawn = derive_seed(seed, scenario_name, "warm-up")
-        times = [0.0] * load.warmup_requests
-        return list(verbatim_requests(model, tokenizer, scenario, times, drawn, WARM_UP_OUTPUT_TOKENS))
-    lengths = [scenario.prompt_tokens] * load.warmup_requests
-    prompts = _make(tokenizer, scenario, lengths, seed=derive_seed(seed, scenario_name, "warm-up"))
+        return list(verbatim_requests(model, tokenizer, scenario, [0.0] * count, drawn, WARM_UP_OUTPUT_TOKENS))
+    prompts = _make(tokenizer, scenario, [scenario.prompt_tokens] * count, seed=drawn)
     asked = Asked(scenario.prompt_tokens, min(scenario.output_tokens, WARM_UP_OUTPUT_TOKENS))
     return [
         chat_request(index, 0.0, model, prompt, asked, exact_length)
@@ -167,17 +169,11 @@ def expected_prefix_share(scenario: Scenario, point: LoadPoint, load: LoadPoints
 
 
 def _first_prompts(
-    tokenizer: Any,
-    scenario_name: str,
-    scenario: Scenario,
-    point: LoadPoint,
-    load: LoadPoints,
-    seed: int,
-    conversations: list[Conversation],
+    traffic: Traffic, point: LoadPoint, tokenizer: Any, conversations: list[Conversation]
 ) -> Iterator[list[int] | str]:
-    prompt_seed = traffic_seed(point, seed, scenario_name, "prompts")
+    scenario, prompt_seed = traffic.scenario, traffic.seed_of(point, "prompts")
     if point.profile == "trace":
-        arrivals = replayed(point, load)
+        arrivals = replayed(point, traffic.load)
         if arrivals[0].hash_ids is not None:
             return make_block_prompts(tokenizer, load_corpus(scenario.text), arrivals, seed=prompt_seed)
     return _make(
@@ -186,7 +182,7 @@ def _first_prompts(
         [conversation.prompt for conversation in conversations],
         seed=prompt_seed,
         shared_tokens=scenario.shared_prefix_tokens,
-        shared_seed=derive_seed(seed, scenario_name, "shared prefix"),
+        shared_seed=traffic.shared_seed("shared prefix"),
     )
 
 

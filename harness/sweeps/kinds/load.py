@@ -58,20 +58,14 @@ class Load:
                 )
 
     def measure(self, cell: Cell, bench: Bench) -> Outcome:
+        from harness.loadgen import bench as loadgen
         from harness.loadgen.measure import measure
+        from harness.loadgen.traffic.requests import Traffic
 
         config, name = bench.prepared.config, cell.scenario_name
-        return measure(
-            bench.server,
-            bench.tokenizer(),
-            name,
-            config.scenarios[name],
-            cell.load_point,
-            config.load,
-            config.seed,
-            bench.advance,
-            lambda line: bench.say(f"{cell.key}: {line}"),
-        )
+        traffic = Traffic(name, config.scenarios[name], config.load, config.seed)
+        sent = loadgen.Bench(bench.server, bench.tokenizer(), traffic)
+        return measure(sent, cell.load_point, bench.advance, lambda line: bench.say(f"{cell.key}: {line}"))
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
         return load_s(prepared.config.scenarios[cell.scenario_name], cell.load_point, prepared.config.load, pace)

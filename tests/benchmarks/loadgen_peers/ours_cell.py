@@ -59,11 +59,11 @@ def _traces(cell: Cell, tokens: Path) -> dict:
     from harness.loadgen.client.schedule import run_schedule
     from harness.loadgen.metrics import summarize
     from harness.loadgen.samples import sample
-    from harness.loadgen.traffic.requests import plan_requests
+    from harness.loadgen.traffic.requests import Traffic, plan_requests
 
     tokenizer, scenario, point, load = _plan(cell)
     server = Server(cell.base_url, cell.model)
-    requests = plan_requests(cell.model, tokenizer, "bench", scenario, point, load, SEED)
+    requests = plan_requests(Traffic("bench", scenario, load, SEED), point, cell.model, tokenizer)
     limits = {"request_timeout_s": load.request_timeout_s, "cell_timeout_s": load.cell_timeout_s}
     schedule = run_schedule(server, requests, concurrency=cell.concurrency, workers=cell.workers, **limits)
     samples = []
@@ -87,13 +87,14 @@ def _traces(cell: Cell, tokens: Path) -> dict:
 
 def _measured(cell: Cell, rows: Path) -> dict:
     from harness.engines import Server
+    from harness.loadgen.bench import Bench
     from harness.loadgen.measure import measure
+    from harness.loadgen.traffic.requests import Traffic
 
     tokenizer, scenario, point, load = _plan(cell)
     progress = _stall(cell) if cell.stall_s else lambda done, total: None
-    outcome = measure(
-        Server(cell.base_url, cell.model), tokenizer, "bench", scenario, point, load, SEED, progress=progress
-    )
+    bench = Bench(Server(cell.base_url, cell.model), tokenizer, Traffic("bench", scenario, load, SEED))
+    outcome = measure(bench, point, progress)
     with rows.open("w") as file:
         for row in outcome.rows:
             file.write(json.dumps(row) + "\n")

@@ -91,10 +91,10 @@ import harness.loadgen.measure
 from harness.sweeps.command import main
 from harness.console.output import masked_main
 
-def bug(*arguments):
-    raise RuntimeError("POST http://alice:%s@host with " % sys.argv[1] + repr(arguments[0].headers))
+def bug(server):
+    raise RuntimeError("POST http://alice:%s@host with " % sys.argv[1] + repr(server.headers))
 
-harness.loadgen.measure.measure = bug
+harness.loadgen.measure.measure = lambda bench, *more: bug(bench.server)
 if sys.argv[2] == "uncaught":
     import harness.sweeps.sweep
     harness.sweeps.sweep.build_plan = lambda *_: 1 / bug(type("Server", (), {"headers": sys.argv[1]}))

@@ -9,7 +9,9 @@ from aiohttp import web
 
 from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
+from harness.loadgen.bench import Bench
 from harness.loadgen.measure import measure
+from harness.loadgen.traffic.requests import Traffic
 from harness.records.point import LoadPoint
 from harness.text.tokenizer import load_tokenizer
 
@@ -67,7 +69,7 @@ def run(chat, tokenizer, text, **changes):
     scenario = Scenario(**{"prompt_tokens": 0, "output_tokens": 16, "text": text, "send": "verbatim"} | changes)
     server = Server(f"http://127.0.0.1:{chat.port}", "m")
     load = LoadPoints(request_timeout_s=10.0, cell_timeout_s=30.0)
-    return measure(server, tokenizer, "s", scenario, LoadPoint("server", 20.0, 6), load, seed=0)
+    return measure(Bench(server, tokenizer, Traffic("s", scenario, load, 0)), LoadPoint("server", 20.0, 6))
 
 
 @pytest.mark.parametrize("deltas", [REASONED, CALLED], ids=["reasoning", "tools"])

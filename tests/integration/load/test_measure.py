@@ -9,7 +9,9 @@ from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
 from harness.loadgen import load_points
+from harness.loadgen.bench import Bench
 from harness.loadgen.measure import measure, warm_up
+from harness.loadgen.traffic.requests import Traffic
 from harness.records.point import LoadPoint
 
 LOAD = LoadPoints(
@@ -33,13 +35,17 @@ def scenario(prose_file):
     return Scenario(prompt_tokens=40, output_tokens=5, text=prose_file)
 
 
+def bench(server, tokenizer, scenario, load=LOAD):
+    return Bench(server, tokenizer, Traffic("tiny_40_5", scenario, load, 0))
+
+
 def codes(outcome):
     return {flag.code: flag.level for flag in outcome.flags}
 
 
 def test_every_profile_measures(scripted, tokenizer, scenario):
     for point in load_points(LOAD, scenario):
-        outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
+        outcome = measure(bench(scripted.server, tokenizer, scenario), point)
         r, rows = outcome.result.to_json(), list(outcome.rows)
         assert r["requests_completed"] == point.requests == len(rows)
         assert (r["prompt_tokens"], r["completion_tokens"]) == (40 * point.requests, 5 * point.requests)
@@ -54,7 +60,7 @@ def test_every_profile_measures(scripted, tokenizer, scenario):
 
 def test_the_same_point_sends_the_same_traffic_again(scripted, tokenizer, scenario):
     point = LoadPoint("server", 40.0, 6)
-    outcomes = [measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0) for _ in range(2)]
+    outcomes = [measure(bench(scripted.server, tokenizer, scenario), point) for _ in range(2)]
     first, second = ([row["intended_s"] for row in outcome.rows] for outcome in outcomes)
     assert first == second
     prompts = sorted(body["prompt"] for body in scripted.bodies)
@@ -64,7 +70,7 @@ def test_the_same_point_sends_the_same_traffic_again(scripted, tokenizer, scenar
 def test_a_few_failures_are_flagged(scripted, tokenizer, scenario):
     scripted.script = ["good", "good", "503"]
     point = LoadPoint("single_stream", None, 6, concurrency=1)
-    outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
+    outcome = measure(bench(scripted.server, tokenizer, scenario), point)
     assert outcome.result.errors == {"http_503": 2}
     assert codes(outcome)["errors"] == "invalid"
     assert [row["error"] and row["error"]["kind"] for row in outcome.rows] == [None, None, "http_503"] * 2
@@ -73,20 +79,15 @@ def test_a_few_failures_are_flagged(scripted, tokenizer, scenario):
 def test_other_counts_than_asked_are_flagged(scripted, tokenizer, scenario):
     scripted.script = ["miscount"]
     point = LoadPoint("single_stream", None, 2, concurrency=1)
-    outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
+    outcome = measure(bench(scripted.server, tokenizer, scenario), point)
     assert codes(outcome)["token_mismatch"] == "invalid"
 
 
 def test_prefix_cache_hits_are_flagged(scripted, tokenizer, scenario):
     point = LoadPoint("single_stream", None, 2, concurrency=1)
     outcome = measure(
-        scripted.server,
-        tokenizer,
-        "tiny_40_5",
-        scenario,
+        bench(scripted.server, tokenizer, scenario),
         point,
-        LOAD,
-        seed=0,
         progress=lambda done, total: setattr(scripted, "cached_tokens", 20 * done),
     )
     assert outcome.result.server.prefix_cache_hit_rate == pytest.approx(0.5)
@@ -98,7 +99,7 @@ def test_a_server_that_mostly_fails_has_no_numbers(scripted, tokenizer, scenario
     scripted.script = script
     point = LoadPoint("single_stream", None, 6, concurrency=1)
     with pytest.raises(CellError, match=r"tiny_40_5, single_stream_r0: of 6 requests .* http_503: .*overloaded"):
-        measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, LOAD, seed=0)
+        measure(bench(scripted.server, tokenizer, scenario), point)
 
 
 def test_a_dead_server_is_named(tokenizer, scenario):
@@ -107,34 +108,30 @@ def test_a_dead_server_is_named(tokenizer, scenario):
     server = Server(f"http://127.0.0.1:{port}", "tiny")
     with pytest.raises(CellError, match=rf"127.0.0.1:{port} 3 failed.* connect: "):
         measure(
-            server, tokenizer, "tiny_40_5", scenario, LoadPoint("single_stream", None, 3, concurrency=1), LOAD, seed=0
+            bench(server, tokenizer, scenario),
+            LoadPoint("single_stream", None, 3, concurrency=1),
         )
     with pytest.raises(CellError, match="warm-up"):
-        warm_up(server, tokenizer, "tiny_40_5", scenario, LOAD, seed=0)
+        warm_up(bench(server, tokenizer, scenario))
 
 
 def test_a_cell_out_of_time_keeps_what_it_has(scripted, tokenizer, scenario):
     scripted.script = ["good", "good", "silent"]
     load = LoadPoints(cell_timeout_s=0.8)
     point = LoadPoint("single_stream", None, 5, concurrency=1)
-    outcome = measure(scripted.server, tokenizer, "tiny_40_5", scenario, point, load, seed=0)
+    outcome = measure(bench(scripted.server, tokenizer, scenario, load), point)
     assert codes(outcome)["cell_timeout"] == "invalid"
     assert outcome.result.requests_completed == 2
 
 
 def test_warm_up_sends_its_requests_and_none_of_the_cells(scripted, tokenizer, scenario):
-    warm_up(scripted.server, tokenizer, "tiny_40_5", scenario, LOAD, seed=0)
+    warm_up(bench(scripted.server, tokenizer, scenario))
     assert len(scripted.bodies) == 3
     warm = {tuple(body["prompt"][:16]) for body in scripted.bodies}
     measure(
-        scripted.server,
-        tokenizer,
-        "tiny_40_5",
-        scenario,
+        bench(scripted.server, tokenizer, scenario),
         LoadPoint("single_stream", None, 3, concurrency=1),
-        LOAD,
-        seed=0,
     )
     assert not warm & {tuple(body["prompt"][:16]) for body in scripted.bodies[3:]}
-    warm_up(scripted.server, tokenizer, "tiny_40_5", scenario, LoadPoints(warmup_requests=0), seed=0)
+    warm_up(bench(scripted.server, tokenizer, scenario, LoadPoints(warmup_requests=0)))
     assert len(scripted.bodies) == 6

@@ -10,7 +10,9 @@ from harness.engines import Deployment
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.errors import CellError
 from harness.loadgen import load_points
+from harness.loadgen.bench import Bench
 from harness.loadgen.measure import measure
+from harness.loadgen.traffic.requests import Traffic
 from harness.records.point import LoadPoint
 from harness.selftest.checks import known_server
 
@@ -30,7 +32,7 @@ def serving(log: Path, **options):
 def test_a_conversation_resends_all_that_was_said(known, tokenizer, prose_file):
     scenario = Scenario(prompt_tokens=40, output_tokens=8, text=prose_file, turns=3, turn_tokens=10, think_s=0.05)
     load = LoadPoints(request_timeout_s=10.0, cell_timeout_s=30.0)
-    outcome = measure(known, tokenizer, "chat", scenario, LoadPoint("server", 20.0, 4), load, seed=0)
+    outcome = measure(Bench(known, tokenizer, Traffic("chat", scenario, load, 0)), LoadPoint("server", 20.0, 4))
     rows = list(outcome.rows)
     assert [row["turn"] for row in rows] == [0, 1, 2] * 4
     # the server counts the ids that it was sent: the first prompt, and what every turn before has added
@@ -46,7 +48,7 @@ def test_a_server_without_token_ids_cannot_continue_a_conversation(scripted, tok
     scenario = Scenario(prompt_tokens=40, output_tokens=5, text=prose_file, turns=2, turn_tokens=10)
     point, load = LoadPoint("throughput", None, 2), LoadPoints(cell_timeout_s=20.0)
     with pytest.raises(CellError, match="no token ids of its answers"):
-        measure(scripted.server, tokenizer, "chat", scenario, point, load, seed=0)
+        measure(Bench(scripted.server, tokenizer, Traffic("chat", scenario, load, 0)), point)
 
 
 def test_a_trace_is_replayed_with_its_lengths(known, tokenizer, prose_file, tmp_path):
@@ -58,7 +60,7 @@ def test_a_trace_is_replayed_with_its_lengths(known, tokenizer, prose_file, tmp_
     scenario = Scenario(prompt_tokens=1, output_tokens=1, text=prose_file)
     load = LoadPoints(0, 0, rates_rps=[], trace=str(trace), trace_speed=2.0)
     (point,) = load_points(load, scenario)
-    outcome = measure(known, tokenizer, "replayed", scenario, point, load, seed=0)
+    outcome = measure(Bench(known, tokenizer, Traffic("replayed", scenario, load, 0)), point)
     rows = list(outcome.rows)
     assert [(row["prompt_tokens"], row["completion_tokens"]) for row in rows] == [(30, 4), (50, 6), (20, 2)]
     assert [row["intended_s"] for row in rows] == pytest.approx([0.0, 0.15, 0.25])
@@ -71,7 +73,7 @@ def test_a_capacity_is_searched_on_a_server_with_a_knee(tokenizer, prose_file, t
         search = CapacitySearch(probes=4, requests=60, duration_s=1.0, min_rps=1.0, max_rps=400.0)
         load = LoadPoints(0, 0, rates_rps=[], capacity=search, request_timeout_s=20.0, cell_timeout_s=40.0)
         (point,) = load_points(load, scenario)
-        outcome = measure(server, tokenizer, "tiny", scenario, point, load, seed=0)
+        outcome = measure(Bench(server, tokenizer, Traffic("tiny", scenario, load, 0)), point)
     result, rows = outcome.result.to_json(), list(outcome.rows)
     assert len(result["probes"]) <= 4
     served = max(probe["achieved_rps"] for probe in result["probes"] if probe["achieved_rps"])
@@ -89,7 +91,7 @@ def test_a_capacity_beyond_the_bounds_is_said(tokenizer, prose_file, tmp_path):
     load = LoadPoints(0, 0, rates_rps=[], capacity=search)
     (point,) = load_points(load, scenario)
     with serving(tmp_path / "log") as server:
-        outcome = measure(server, tokenizer, "tiny", scenario, point, load, seed=0)
+        outcome = measure(Bench(server, tokenizer, Traffic("tiny", scenario, load, 0)), point)
     assert (outcome.result.capacity_status, outcome.result.capacity_rps) == (
         "not_reached",
         100.0,

@@ -22,6 +22,7 @@ from harness.loadgen.bench import Bench
 from harness.loadgen.client.requests import make_request
 from harness.loadgen.client.trace import Asked, Failure
 from harness.loadgen.samples import Sample
+from harness.loadgen.traffic.requests import Traffic
 from harness.records.cell import Cell
 from harness.records.point import LoadPoint
 from harness.sweeps import capabilities
@@ -146,7 +147,7 @@ def test_only_fields_that_the_server_knows_are_sent():
 
 
 def test_a_server_that_refuses_our_fields_is_told_from_one_that_is_asked_too_much():
-    bench = Bench(Server("http://x", "m"), None, "chat", None, None, 0)
+    bench = Bench(Server("http://x", "m"), None, Traffic("chat", None, None, 0))
 
     def line(kind: str, message: str) -> str:
         sample = Sample(0, Asked(1, 1), 0.0, 0.0, 0.0, 1.0, [], 0, None, None, Failure(kind, message))

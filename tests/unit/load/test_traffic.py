@@ -8,7 +8,13 @@ import pytest
 from harness.config.workloads import LoadPoints, Scenario, Spread
 from harness.loadgen import load_points
 from harness.loadgen.client.requests import MARK, continue_body
-from harness.loadgen.traffic.requests import expected_prefix_share, longest_request, plan_requests, warm_up_requests
+from harness.loadgen.traffic.requests import (
+    Traffic,
+    expected_prefix_share,
+    longest_request,
+    plan_requests,
+    warm_up_requests,
+)
 from harness.records.point import LoadPoint
 
 LOAD = LoadPoints()
@@ -36,7 +42,7 @@ def trace(tmp_path):
 
 
 def plan(tokenizer, scenario, point=SERVER, load=LOAD, model="m", seed=0):
-    return list(plan_requests(model, tokenizer, "chat_32_4", scenario, point, load, seed))
+    return list(plan_requests(Traffic("chat_32_4", scenario, load, seed), point, model, tokenizer))
 
 
 def prompts(requests) -> list:
@@ -59,7 +65,7 @@ def test_every_point_and_repeat_has_fresh_prompts(tokenizer, scenario):
 
 def test_requests_are_made_as_they_are_asked_for(tokenizer, scenario):
     endless = LoadPoint("throughput", None, 1_000_000)
-    requests = plan_requests("m", tokenizer, "chat_32_4", scenario, endless, LOAD, 0)
+    requests = plan_requests(Traffic("chat_32_4", scenario, LOAD, 0), endless, "m", tokenizer)
     assert [r.index for r in itertools.islice(requests, 3)] == [0, 1, 2]
 
 
@@ -73,7 +79,7 @@ def test_lengths_are_drawn_and_asked_for(tokenizer, scenario):
     assert len({r.asked.prompt_tokens for r in requests}) > 10
     assert len({r.asked.output_tokens for r in requests}) > 3
     longest = max(r.asked.prompt_tokens + r.asked.output_tokens for r in requests)
-    assert longest_request("chat_32_4", spread, LoadPoint("throughput", None, 40), LOAD, 0) == longest
+    assert longest_request(Traffic("chat_32_4", spread, LOAD, 0), LoadPoint("throughput", None, 40)) == longest
 
 
 def test_text_is_sent_with_the_count_it_becomes(tokenizer, scenario):
@@ -92,7 +98,7 @@ def test_a_conversation_is_its_turns_in_order(tokenizer, turns):
     assert starts == sorted(set(starts))
     assert [b"return_token_ids" in r.body for r in requests] == [True, True, False] * 6
     assert [prompt[0] == MARK for prompt in prompts(requests)] == [False, True, True] * 6
-    assert longest_request("chat_32_4", turns, SERVER, LOAD, 0) == 68
+    assert longest_request(Traffic("chat_32_4", turns, LOAD, 0), SERVER) == 68
 
 
 def test_a_conversation_resends_all_that_was_said(tokenizer, turns):
@@ -133,7 +139,7 @@ def test_a_replay_sends_what_the_file_says(tokenizer, scenario, trace):
     assert first[:512] == second[:512]
     assert first[512:528] != second[512:528]
     assert expected_prefix_share(scenario, point, load) == 512 / 1630
-    assert longest_request("chat_32_4", scenario, point, load, 0) == 1038
+    assert longest_request(Traffic("chat_32_4", scenario, load, 0), point) == 1038
 
 
 def test_a_replay_without_blocks_shares_nothing(tokenizer, scenario, trace):
@@ -158,7 +164,7 @@ def test_what_a_prefix_cache_may_find(scenario, turns):
 def test_a_warm_up_is_short_and_sends_what_no_point_does(tokenizer, scenario):
     long = dataclasses.replace(scenario, output_tokens=100)
     load = LoadPoints(warmup_requests=3)
-    warm = warm_up_requests("m", tokenizer, "chat_32_4", long, load, 0)
+    warm = warm_up_requests(Traffic("chat_32_4", long, load, 0), "m", tokenizer)
     assert [(r.asked.prompt_tokens, r.asked.output_tokens, r.intended_s) for r in warm] == [(32, 16, 0.0)] * 3
     sent = [tuple(prompt) for prompt in prompts(warm + plan(tokenizer, long))]
     assert len(set(sent)) == 9

@@ -7,7 +7,7 @@ import pytest
 from harness.config.workloads import LoadPoints, Scenario
 from harness.errors import ConfigError
 from harness.loadgen import load_points
-from harness.loadgen.traffic.requests import expected_prefix_share, plan_requests, warm_up_requests
+from harness.loadgen.traffic.requests import Traffic, expected_prefix_share, plan_requests, warm_up_requests
 from harness.loadgen.traffic.verbatim import api_of, mean_lengths, repeated
 from harness.records.point import LoadPoint
 from harness.text.tokenizer import encode
@@ -34,7 +34,7 @@ def verbatim(file, **changes):
 
 
 def bodies(tokenizer, scenario, point=POINT, model="m", **more):
-    requests = list(plan_requests(model, tokenizer, "s", scenario, point, LOAD, 0, **more))
+    requests = list(plan_requests(Traffic("s", scenario, LOAD, 0), point, model, tokenizer, **more))
     return requests, [json.loads(request.body) for request in requests]
 
 
@@ -61,7 +61,7 @@ def test_rows_are_sent_as_they_are_in_an_order_that_is_the_same_for_all_variants
 def test_output_tokens_bound_every_answer(tokenizer, file):
     scenario = Scenario(prompt_tokens=0, output_tokens=5, text=file, send="verbatim")
     assert {body["max_tokens"] for body in bodies(tokenizer, scenario)[1]} == {5}
-    warm = warm_up_requests("m", tokenizer, "s", verbatim(file, api="chat"), LOAD, 0)
+    warm = warm_up_requests(Traffic("s", verbatim(file, api="chat"), LOAD, 0), "m", tokenizer)
     assert len(warm) == LOAD.warmup_requests and all(json.loads(one.body)["max_tokens"] <= 16 for one in warm)
 
 
