@@ -27,6 +27,9 @@ PARALLEL := $(addprefix tests/,e2e $(addprefix integration/,accuracy leaks hub c
 	telemetry/test_gpu_proof_plan.py load/test_tls.py test_closed_pipe.py test_interrupted_start.py) fuzz unit)
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
+# Compile the harness and its tests once, not in each of the hundreds of processes that the tests start.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+
 test: lint $(if $(CI),system)
 	$(BIN)/python -m pytest $(PARALLEL) -n 3 $(BY_FILE)
 	$(BIN)/python -m pytest tests/integration $(addprefix --ignore=,$(PARALLEL))
