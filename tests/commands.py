@@ -58,7 +58,7 @@ def run(
             process = int(said.readline())
             if not select.select([said], [], [], timeout)[0]:
                 os.kill(process, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(command, timeout)
+                raise subprocess.TimeoutExpired(command, timeout, _text(out).encode(), _text(errors).encode())
             code = os.waitstatus_to_exitcode(int(said.readline()))
         return subprocess.CompletedProcess(command, code, _text(out), _text(errors))
 

@@ -7,6 +7,7 @@ file descriptors: its standard input, output and error, and a pipe that gets its
 A command is a process as any other: its own environment, directory, signals, exit code. tests/commands.py asks.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -39,8 +40,9 @@ def next_command(asked: socket.socket) -> dict[str, Any]:
                     os.dup2(stream, number)
                 os.closerange(3, max(descriptors) + 1)
                 return json.loads(message)
-            os.write(report, b"%d\n" % command)
-            os.write(report, b"%d\n" % os.waitpid(command, 0)[1])
+            with contextlib.suppress(BrokenPipeError):  # a command that was killed after its time has no reader
+                os.write(report, b"%d\n" % command)
+                os.write(report, b"%d\n" % os.waitpid(command, 0)[1])
             os._exit(0)
         for descriptor in descriptors:
             os.close(descriptor)

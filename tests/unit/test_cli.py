@@ -11,6 +11,7 @@ import pytest
 
 import harness
 from harness.cli import COMMANDS, SWEEP, main
+from tests import commands
 
 pytestmark = pytest.mark.slow
 
@@ -23,9 +24,7 @@ HEAVY = (
 
 
 def run(*arguments: str, module: str = "harness") -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=100, check=False
-    )
+    return commands.run([sys.executable, "-m", module, *arguments], timeout=100)
 
 
 def test_the_console_script_is_the_command():
@@ -43,9 +42,9 @@ def test_every_module_that_is_run_is_a_command():
         for path in modules
         if re.search(r"^def main\(", path.read_text(), re.MULTILINE)
     }
-    commands = {command.module for command in COMMANDS}
-    assert runnable - {"harness.cli"} <= commands
-    assert all(callable(import_module(module).main) for module in [SWEEP, *runnable, *commands])
+    listed = {command.module for command in COMMANDS}
+    assert runnable - {"harness.cli"} <= listed
+    assert all(callable(import_module(module).main) for module in [SWEEP, *runnable, *listed])
 
 
 def test_help_is_one_screen_and_imports_nothing_heavy(tmp_path):
@@ -69,7 +68,8 @@ assert not heavy, heavy
 
 
 def test_version():
-    assert run("--version").stdout == f"harness {harness.__version__}\n"
+    done = subprocess.run([sys.executable, "-m", "harness", "--version"], capture_output=True, text=True, check=False)
+    assert done.stdout == f"harness {harness.__version__}\n"
 
 
 @pytest.mark.parametrize("name", NAMES)

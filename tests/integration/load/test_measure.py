@@ -50,7 +50,7 @@ def test_every_profile_measures(scripted, tokenizer, scenario):
         assert r["requests_completed"] == point.requests == len(rows)
         assert (r["prompt_tokens"], r["completion_tokens"]) == (40 * point.requests, 5 * point.requests)
         assert r["offered_rps"] == point.rate_rps
-        assert r["itl_ms_p50"] > 0
+        assert r["itl_ms_p50"] > 0 or "merged_reads" in codes(outcome)  # a busy machine reads tokens together
         assert r["prefix_cache_hit_rate"] == 0.0
         busy = {"client_lag", "client_stall", "merged_reads", "rate_not_offered", "saturated"}  # this machine may be
         assert codes(outcome).keys() <= {"few_samples", "server_disagrees", *busy}

@@ -14,14 +14,14 @@ from harness.analysis.speed.cutoffs import cutoffs, deployed, envelope, families
 from harness.analysis.speed.performance import ladder
 from harness.analysis.speed.readings import AT_LEAST, NOT_REACHED, Reading, latency_at_rate, rate_within
 from tests.unit.report.synthetic_records import CAPACITY, SPEED
-from tests.unit.report.synthetic_study import build, parts, rich_parts, synthetic_study
+from tests.unit.report.synthetic_study import build, parts, rich_findings, synthetic_findings, synthetic_study
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def rich():
-    return analyse(build(*rich_parts()))
+    return rich_findings()
 
 
 def test_the_steps_multiply_to_the_whole(rich):
@@ -148,7 +148,7 @@ def test_two_gpus_cost_twice(rich):
 
 
 def test_no_price_no_cost():
-    found = analyse(synthetic_study())
+    found = synthetic_findings()
     assert found.costs == {} and "cost" not in [front.name for front in found.fronts]
 
 

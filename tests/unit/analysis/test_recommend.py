@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from harness.analysis import analyse
 from harness.analysis.decision.needs import FIRST_REPEATS
 from harness.analysis.decision.recommend import NONE, RUN_MORE, SHIP, recommend
 from harness.analysis.quality.paired import ESTABLISHED, INCONCLUSIVE, REJECTED
@@ -15,7 +14,7 @@ from harness.analysis.statistics.intervals import Estimate
 from harness.report.non_inferiority import cautions
 from harness.report.recommendation import conclusion
 from harness.report.words import items_needed
-from tests.unit.report.synthetic_study import synthetic_study
+from tests.unit.report.synthetic_study import synthetic_findings
 
 FAST, FASTER, ALIKE = Estimate(1.3, 1.25, 1.35), Estimate(1.6, 1.5, 1.7), Estimate(1.55, 1.4, 1.7)
 SAME, ONCE = Estimate(1.02, 0.97, 1.07), Estimate(1.4)
@@ -32,7 +31,7 @@ ALL = dict.fromkeys(COMPARED, ESTABLISHED)
 
 @pytest.fixture(scope="module")
 def findings():
-    return analyse(synthetic_study())
+    return synthetic_findings()
 
 
 def verdict_of(result, verdict: str):

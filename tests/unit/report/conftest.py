@@ -2,12 +2,11 @@
 
 import pytest
 
-from harness.analysis import analyse
 from harness.analysis.findings import Findings
-from tests.unit.report.synthetic_study import synthetic_study
+from tests.unit.report.synthetic_study import synthetic_findings
 
 
 @pytest.fixture(scope="session")
 def findings() -> Findings:
     """The findings of the synthetic study. Tests do not change them."""
-    return analyse(synthetic_study())
+    return synthetic_findings()

@@ -4,10 +4,13 @@ The latencies follow a queue: they rise as the rate nears what the variant can s
 slowest variant is not reached. Everything comes from one seed.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from harness.analysis import analyse
+from harness.analysis.findings import Findings
 from tests.unit.report import synthetic_records
 from tests.unit.report.synthetic_records import (
     BYTES,
@@ -91,6 +94,18 @@ def build(manifest: dict, records: list[dict], rows: dict[str, list[dict]], fail
 
 def synthetic_study(**options):
     return build(*parts(**options))
+
+
+@cache
+def synthetic_findings() -> Findings:
+    """The findings of `synthetic_study()`, computed once in a process."""
+    return analyse(synthetic_study())
+
+
+@cache
+def rich_findings() -> Findings:
+    """The findings of `build(*rich_parts())`, computed once in a process."""
+    return analyse(build(*rich_parts()))
 
 
 def rich_parts():

@@ -22,6 +22,7 @@ from tests.unit.report.synthetic_study import (
     SCENARIOS,
     build,
     parts,
+    rich_findings,
     rich_parts,
     synthetic_study,
     watched_parts,
@@ -36,7 +37,7 @@ ELEMENTS = {"svg", "title", "style", "rect", "text", "path", "g"}
 
 @pytest.fixture(scope="module")
 def rich():
-    return analyse(build(*rich_parts()))
+    return rich_findings()
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from harness.analysis import analyse
 from harness.analysis.speed.capacity import gain
 from harness.analysis.speed.readings import AT_LEAST, BELOW, UNRESOLVED, Reading
 from harness.report.recommendation import recommendation
 from harness.report.sections import SECTIONS, fill
 from harness.report.tables.slo import slo_table
 from harness.report.verdicts import verdicts
-from tests.unit.report.synthetic_study import synthetic_study
+from tests.unit.report.synthetic_study import synthetic_findings
 
 OLD, NEW = "bf16", "fp8"
 SLO = {"itl_ms_p99": 50.0, "ttft_ms_p99": 1000.0}
@@ -19,7 +18,7 @@ SLO = {"itl_ms_p99": 50.0, "ttft_ms_p99": 1000.0}
 
 @pytest.fixture(scope="module")
 def measured():
-    return analyse(synthetic_study())
+    return synthetic_findings()
 
 
 def answered(measured, base: Reading, own: Reading):
