@@ -7,7 +7,7 @@ import pytest
 
 from harness.config.workloads import LoadPoints, Scenario, Spread
 from harness.loadgen import load_points
-from harness.loadgen.client.requests import MARK, continue_body
+from harness.loadgen.client.requests import MARK, continue_body, said_ids
 from harness.loadgen.traffic.requests import (
     Traffic,
     expected_prefix_share,
@@ -103,8 +103,8 @@ def test_a_conversation_is_its_turns_in_order(tokenizer, turns):
 
 def test_a_conversation_resends_all_that_was_said(tokenizer, turns):
     first, second, third = plan(tokenizer, turns)[:3]
-    one = continue_body(second.body, first.body, [11, 12, 13, 14])
-    two = continue_body(third.body, one, [21, 22, 23, 24])
+    one = continue_body(second.body, first.body, said_ids([11, 12, 13, 14]))
+    two = continue_body(third.body, one, said_ids([21, 22, 23, 24]))
     prompt = json.loads(two)["prompt"]
     assert len(prompt) == third.asked.prompt_tokens
     assert prompt[:32] == json.loads(first.body)["prompt"]
