@@ -55,7 +55,6 @@ class Checks:
     of_each_variant: tuple[str, ...] = ()
 
 
-OBJECTIVES = ("latency", "throughput", "capacity", "size", "cost")
 FORMER_OBJECTIVE = ("capacity", "latency", "throughput")  # of stores without decision.objective
 
 

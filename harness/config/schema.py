@@ -118,6 +118,9 @@ class Fidelity:
     kl_nats: float | None = None  # mean KL divergence of a token from the baseline's distribution: 0.05
 
 
+OBJECTIVES = ("latency", "throughput", "capacity", "size", "cost")
+
+
 @dataclass
 class Decision:
     """What the recommendation rests on. It changes no measurement: with other values nothing is measured again."""

@@ -3,8 +3,7 @@
 from omegaconf import DictConfig
 
 from harness.accuracy import JudgedSuite, suite_class
-from harness.analysis.settings import OBJECTIVES
-from harness.config.schema import Config, Decision
+from harness.config.schema import OBJECTIVES, Config, Decision
 from harness.errors import ConfigError, did_you_mean
 
 
