@@ -88,7 +88,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "fidelity",
         "Fidelity to the baseline",
-        (shown(fidelity.agreement_table), shown(fidelity.distance_table)),
+        (on_page(shown(fidelity.agreement_table)), shown(fidelity.distance_table)),
         navigation="Fidelity",
     ),
     Section(
