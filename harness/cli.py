@@ -44,7 +44,7 @@ usage: harness +sweep=NAME [KEY=VALUE ...]
 Accuracy-versus-performance studies of compressed LLMs.
 
 run a sweep (the same command again measures only what is missing):
-  harness +sweep=quickstart                       four variants of a 135M model on two CPU cores
+  harness +sweep=quickstart                       five variants of a 135M model on two CPU cores
   harness +sweep=quickstart dry_run=true          its plan, time and problems; dry_run=cells: every cell
   harness +sweep=quickstart 'variant=[bf16,w4a16]' data.root=../mirror
   harness +sweep=quickstart --fresh               measure all of it again; earlier results are kept

@@ -66,7 +66,7 @@ class ServerRate:
 
     def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
         rates = load.rates_rps if scenario.rates_rps is None else scenario.rates_rps
-        _positive("rates_rps", *rates)
+        _positive("load.rates_rps" if scenario.rates_rps is None else "rates_rps", *rates)
         points = [LoadPoint("server", float(rate), _clip(load.duration_s * rate, load)) for rate in rates]
         return [replace(point, **_arrivals(load)) for point in points]
 

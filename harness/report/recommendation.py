@@ -65,7 +65,7 @@ def _ship(findings: Findings, found: Recommendation) -> str:
     said = f"Ship {label(first)}: it {_claim(findings, found, first)} and keeps {_kept(findings)}."
     if others:
         rest = listed([f"{label(name)} ({gain_words(findings, found, name)})" for name in others])
-        said += f" {rest} {'is' if len(others) == 1 else 'are'} not told apart from it."
+        said += f" The difference from {rest} is not established."
     return said
 
 

@@ -40,6 +40,9 @@ from harness.sweeps.overrides import (
 from harness.sweeps.report_settings import check_checks, check_published, check_report
 from harness.untrusted.names import check_name
 
+PACKAGES = {"sweep": "_global_", "variant": "variants.{}", "suite": "suites.{}", "scenario": "scenarios.{}"}
+KINDS_OF_NUMBER = {"Integer": "a whole number", "Float": "a number"}
+
 
 class WorkingDirectory(SearchPathPlugin):
     """Look for configuration in `conf/` of the working directory first (`conf_dirs`)."""
@@ -222,7 +225,19 @@ def explain(error: Exception) -> str:
     while root is not None and not isinstance(root, OmegaConfBaseException):
         root = root.__cause__ or root.__context__
     said = _explain_key(root, error) if root else _first_line(error)
+    if where and (unpackaged := _without_package(where[1])):
+        return unpackaged
     return f"conf {where[1]}.yaml: {said}" if where else said
+
+
+def _without_package(name: str) -> str | None:
+    """``the first line of conf/sweep/mine.yaml must be `# @package _global_` ``; None where it has such a line."""
+    group, _, stem = name.partition("/")
+    package = PACKAGES.get(group, "").format(stem)
+    path = conf_files(group).get(stem) if package else None
+    if path is None or any(line.startswith("# @package ") for line in path.read_text("utf-8").splitlines()):
+        return None
+    return f"the first line of conf/{name}.yaml must be `# @package {package}`"
 
 
 def _explain_key(error: OmegaConfBaseException, outer: Exception) -> str:
@@ -243,6 +258,8 @@ def _explain_key(error: OmegaConfBaseException, outer: Exception) -> str:
         known = [entry.name for entry in fields(Config)] if not parent else []
         hint = did_you_mean(key, known) if known else f"; is it part of this sweep? chosen: see --cfg job -p {parent}"
         return f"unknown key {where!r}{hint}"
+    if where and (number := re.match(r"Value '(.*)' of type '\w+' could not be converted to (Integer|Float)", message)):
+        return f"{where}={number[1]!r} is not {KINDS_OF_NUMBER[number[2]]}"
     return f"{where}: {message}" if where else message
 
 

@@ -32,7 +32,7 @@ from harness.sweeps.kinds import KINDS, measured_in
 from harness.sweeps.packed import schedule_lines
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
-from harness.sweeps.problem_groups import BLANK, grouped
+from harness.sweeps.problem_groups import grouped
 from harness.sweeps.retries import retried, to_measure
 from harness.sweeps.session import JUDGE, Session
 from harness.sweeps.unsupported import said_of
@@ -76,7 +76,8 @@ def print_plan(
             say(f"  {line}")
     todo, cells = sum(len(one.pending) for one in outlook), len(plan.cells)
     console.print(
-        f"\n{len(plan.sessions)} sessions, {cells} cells: {cells - todo} cached, {todo} to measure, "
+        f"\n{len(plan.sessions)} session{'s' * (len(plan.sessions) != 1)}, {cells} cells: "
+        f"{cells - todo} cached, {todo} to measure, "
         + (f"about {duration(estimates.total_s)}" if todo else "nothing to do"),
         style="bold",
     )
@@ -95,9 +96,12 @@ def print_plan(
         for entry in prepared.left_out:
             say(f"  {said_of(entry)}")
     if problems:
-        console.print(f"\npreflight would stop this here, {len(problems)} problem(s):", style="bold")
-        for index, (problem, alike) in enumerate(((one, []) for one in problems) if whole else grouped(problems), 1):
-            say(f"  {index}. {problem}" + (f"\n       {BLANK}: {', '.join(alike)}" if alike else ""))
+        groups = [(one, []) for one in problems] if whole else grouped(problems)
+        count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
+        count += f" of {len(groups)} kind{'s' * (len(groups) > 1)}" if len(groups) < len(problems) else ""
+        console.print(f"\npreflight would stop this here, {count}:", style="bold")
+        for index, (problem, alike) in enumerate(groups, 1):
+            say(f"  {index}. {problem}" + (f"\n     likewise: {', '.join(alike)}" if alike else ""))
     if not whole:
         say("\ndry_run=cells lists every cell and the exact server commands")
 

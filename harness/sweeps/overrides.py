@@ -58,6 +58,9 @@ class Setting:
 def prepare_overrides(overrides: list[str], sweeps: list[str]) -> list[str]:
     """`sweeps`: the names that +sweep= may have. Raises ConfigError for an argument that sets nothing."""
     prepared: list[str] = []
+    chosen = [value for value in map(_sweep, overrides) if value]
+    if len(chosen) > 1:
+        raise ConfigError(f"one sweep at a time: {', '.join(f'+sweep={name}' for name in chosen)}; keep one")
     for index, override in enumerate(overrides):
         setting = _read(override)
         if setting is None:
@@ -116,6 +119,12 @@ def ambiguous(override: str) -> str:
 def _read(override: str) -> Setting | None:
     match = SETTING.fullmatch(override)
     return Setting(match["prefix"] or "", match["key"], match["value"]) if match else None
+
+
+def _sweep(override: str) -> str | None:
+    """The sweep that an argument chooses."""
+    setting = _read(override)
+    return setting.value if setting and (setting.prefix, setting.key) == ("+", "sweep") else None
 
 
 def _check(setting: Setting, following: list[str], sweeps: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -167,9 +168,21 @@ def _disk(config: Config, engine: Engine) -> list[str]:
     for setting in ("results_dir", "cache_dir"):
         path = Path(getattr(config, setting)).expanduser().resolve()
         existing = next(parent for parent in (path, *path.parents) if parent.exists())
+        if not existing.is_dir() or not _writable(existing):
+            found.append(f"{setting} {path}: nothing can be written in {existing}; set {setting}=")
+            continue
         free_gb = shutil.disk_usage(existing).free / 1e9
         weights = setting == "cache_dir" and engine.loads_weights
         wanted = config.hardware.min_free_disk_gb if weights else 0.5
         if free_gb < wanted:
             found.append(f"{setting} {path}: {free_gb:.1f} GB free, {wanted:g} GB wanted; free some or set {setting}=")
     return found
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a file can be made there: its mode does not say so of a read-only file system, or to root."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""Preflight's problems for a screen: alike ones as one, with what differs between them. Pure."""
+"""Preflight's problems for a screen: alike ones as one, with what the others differ in. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -8,18 +8,20 @@ _DIFFERS = re.compile(
     r"(?<=\bvariant )\S+|(?<=\bcheckpoint )\S+|(?<=\bsuite )[^\s:]+(?=:)|(?<=\bdataset )\S+|"
     r"(?<=compute capability )[\d.]+(?: to below [\d.]+)?|(?<=served on )\d+(?= GPUs)"
 )
-BLANK = "…"
 
 
 def grouped(problems: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Return (problem, what differs in each of those alike), in order of appearance; alone, it differs in nothing.
+    """Return (the first problem of those alike, what the others differ in), in order of appearance.
 
-    ``("checkpoint … is not in the hub's cache", ["org/a", "org/b"])``
+    ``("checkpoint org/a is not in the hub's cache", ["org/b", "org/c"])``
     """
     found: dict[str, list[str]] = {}
     for problem in problems:
-        found.setdefault(_DIFFERS.sub(BLANK, problem.replace(": data: dataset", ": dataset")), []).append(problem)
-    return [
-        (shape, [" ".join(_DIFFERS.findall(one)) for one in alike]) if len(alike) > 1 else (alike[0], [])
-        for shape, alike in found.items()
-    ]
+        found.setdefault(_DIFFERS.sub("", problem.replace(": data: dataset", ": dataset")), []).append(problem)
+    return [(first, list(map(_differs, others))) for first, *others in found.values()]
+
+
+def _differs(problem: str) -> str:
+    """``w4a16 (8.0)``"""
+    subject, *rest = (text.rstrip(":") for text in _DIFFERS.findall(problem))
+    return f"{subject} ({', '.join(rest)})" if rest else subject

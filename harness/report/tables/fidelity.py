@@ -118,7 +118,7 @@ def known_pairs_table(findings: Findings) -> Table:
         of = f"of {plural(judge.instructions, 'instruction')}" if judge.instructions else ""
         rows.append([start, Td("all", note=of), f"{judge.pairs:,}", _above(judge.accuracy), bias])
         if judge.same_length:
-            what = Td("length gives nothing away", note="another's answer, and the words shuffled")
+            what = Td("both answers of one length", note="another's answer, and the words shuffled")
             count = sum(pairs for kind, (_, pairs) in judge.by_kind.items() if kind in ("other", "shuffled"))
             rows.append([start, what, f"{count:,}", _above(judge.same_length), ""])
         for kind, (share, pairs) in judge.by_kind.items():

@@ -73,7 +73,7 @@ class Estimates:
         )
         rule = f"rules of thumb {self.rules}".strip()
         if cells and not learned:
-            return f"{rule}: a guess, nothing like it has been measured here"
+            return f"{rule}: no earlier measurement on this machine"
         count = f"{learned} of {len(cells)}" if learned < len(cells) else f"all {len(cells)}"
         said = f"earlier measurements of this machine for {count} cells"
         rest = [*(["the other cells"] if learned < len(cells) else []), *(f"{kind}s" for kind in others)]

@@ -38,13 +38,13 @@ def test_what_a_gpu_does_not_support_is_left_out_and_named(dry_run, name):
 def test_by_default_preflight_refuses_it(dry_run):
     done = dry_run("NVIDIA A100-SXM4-80GB", "8.0", "on_unsupported=refuse")
     assert "variant fp8_dynamic needs compute capability 8.9; this machine: 8.0" in done.stdout
-    assert "preflight would stop this here, 2 problem(s)" in done.stdout and "left out" not in done.stdout
+    assert "preflight would stop this here, 2 problems:" in done.stdout and "left out" not in done.stdout
 
 
 def test_the_baseline_is_never_left_out(dry_run):
     done = dry_run("NVIDIA A100-SXM4-80GB", "8.0", "baseline=fp8_dynamic")
     assert "variant fp8_dynamic needs compute capability 8.9; this machine: 8.0" in done.stdout
-    assert "preflight would stop this here, 1 problem(s)" in done.stdout
+    assert "preflight would stop this here, 1 problem:" in done.stdout
     assert "variant sparse24_fp8_wanda: needs compute capability 9.0" in done.stdout, "left out all the same"
 
 

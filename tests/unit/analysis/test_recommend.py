@@ -87,7 +87,7 @@ def test_the_fastest_of_the_acceptable_is_shipped(findings):
 def test_what_cannot_be_told_apart_is_named_beside_it(findings):
     found, said = answered(findings, ALL, {"fp8": FASTER, "sparse_fp8": ALIKE, "int4": FAST})
     assert found.ship == ("fp8", "sparse_fp8"), "int4's interval ends below the first one's"
-    assert said.headline.endswith("2:4 sparse FP8 (1.55× [1.40, 1.70]) is not told apart from it.")
+    assert said.headline.endswith("The difference from 2:4 sparse FP8 (1.55× [1.40, 1.70]) is not established.")
 
 
 def test_without_an_acceptable_variant_none_qualifies(findings):

@@ -127,7 +127,7 @@ def test_a_session_whose_cells_failed_leaves_nothing_to_wait_for():
 def test_an_estimate_says_what_it_rests_on():
     known = Durations()
     guess = Estimates([cell("a")], known, "for 2 CPU cores with AMX")
-    assert guess.basis == "rules of thumb for 2 CPU cores with AMX: a guess, nothing like it has been measured here"
+    assert guess.basis == "rules of thumb for 2 CPU cores with AMX: no earlier measurement on this machine"
     known.add(cell("a"), 10.0)
     install = Phase(kind="environment", key="environment vllm", rule_s=120)
     assert Estimates([cell("a")], known).basis == "earlier measurements of this machine for all 1 cells"

@@ -9,6 +9,7 @@ import yaml
 from harness.errors import ConfigError
 from harness.sweeps.compose import compose_sweep
 from harness.sweeps.overrides import prepare_arguments, prepare_overrides
+from harness.sweeps.prepare import points_of
 from tests import commands
 
 pytestmark = pytest.mark.slow
@@ -242,3 +243,34 @@ def test_verbatim_prompts_have_no_length_that_was_asked_for():
 
 def test_fresh_may_be_typed_as_a_flag():
     assert prepare_arguments(["+sweep=quickstart", "--fresh"], ["quickstart"]) == ["+sweep=quickstart", "fresh=true"]
+
+
+def test_two_sweeps_are_one_too_many():
+    with pytest.raises(ConfigError, match=r"one sweep at a time: \+sweep=demo, \+sweep=quickstart"):
+        prepare_overrides(["+sweep=demo", "+sweep=quickstart"], ["demo", "quickstart"])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("load.repeats=three", "load.repeats='three' is not a whole number"),
+        ("load.duration_s=long", "load.duration_s='long' is not a number"),
+    ],
+)
+def test_a_text_for_a_number_is_named(override, said):
+    with pytest.raises(ConfigError) as error:
+        compose_sweep(["+sweep=demo", override])
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("load.rates_rps=[-1,2]", "load.rates_rps: every number must be above 0, got -1, 2"),
+        ("scenarios.rag_256_8.rates_rps=[0]", "scenarios.rag_256_8: rates_rps: every number must be above 0, got 0"),
+    ],
+)
+def test_a_rate_below_zero_is_named_where_it_was_set(override, said):
+    with pytest.raises(ConfigError) as error:
+        points_of(compose_sweep(["+sweep=demo", override]))
+    assert str(error.value) == said

@@ -24,3 +24,9 @@ def test_engines_that_are_not_started_here_have_no_device_and_no_arguments():
         config = compose_sweep(["+sweep=quickstart", f"engine={engine}", *given])
         assert (config.engine.device, list(config.engine.args), config.engine.version) == (None, [], None)
         assert preflight.secrets_in_arguments(config) == []
+
+
+def test_a_folder_that_cannot_be_written_in_is_named_before_its_space() -> None:
+    config = compose_sweep(["+sweep=demo", "results_dir=/proc/harness/results"])
+    (found,) = preflight._disk(config, SimpleNamespace(loads_weights=False))
+    assert found == "results_dir /proc/harness/results: nothing can be written in /proc; set results_dir="

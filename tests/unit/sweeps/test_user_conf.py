@@ -71,3 +71,19 @@ def test_an_unrelated_conf_folder_is_not_used(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "conf" / "config.yaml").write_text("db: mysql\n")
     monkeypatch.chdir(tmp_path)
     assert compose_sweep(["+sweep=quickstart"]).name == "quickstart"
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "package"),
+    [
+        ("sweep", "mine", "_global_"),
+        ("variant", "mine_int4", "variants.mine_int4"),
+        ("scenario", "support_300_40", "scenarios.support_300_40"),
+    ],
+)
+def test_a_file_without_its_package_line_says_which(conf: Path, group: str, name: str, package: str) -> None:
+    file = conf / group / f"{name}.yaml"
+    file.write_text(file.read_text().partition("\n")[2])
+    with pytest.raises(ConfigError) as error:
+        compose_sweep(["+sweep=mine"])
+    assert str(error.value) == f"the first line of conf/{group}/{name}.yaml must be `# @package {package}`"
