@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from harness.analysis import Findings
 from harness.analysis.speed.capacity import Gain
 from harness.analysis.validity import simulated
+from harness.report.evidence import listed
 from harness.report.non_inferiority import difference_words, verdict_words
 from harness.report.words import SIMULATED, WITHIN, capacity_gain, percent, plural, slo, slo_ratio, times, told
 
@@ -63,8 +64,10 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
     first += f", on {plural(own, 'GPU')} against {base}" if speeds and own != base else ""
     deployed = findings.study.variants[name].accuracy_of is not None
     joint = (", and " if deployed else " and ") if speeds else "; "
-    headline = f"{findings.study.label(name)} {_kept(findings, name)}{joint}{first}."
-    detail = [verdict_words(findings, name), *_wins(findings, name)]
+    kept = _kept(findings, name)
+    said = f"{kept}{joint}{first}" if kept else first if speeds else "was not compared in speed"
+    headline = f"{findings.study.label(name)} {said}."
+    detail = [_uninformative(findings, name), verdict_words(findings, name), *_wins(findings, name)]
     detail += [f"It {' and '.join(rest)}."] if rest else []
     if any(not whole.valid for whole in (findings.gemm.wholes.get(name, {}) if findings.gemm else {}).values()):
         detail.append("Its GEMM kernel returned incorrect results on this machine: its speed is not given.")
@@ -76,6 +79,7 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
 
 
 def _kept(findings: Findings, name: str) -> str:
+    """Nothing where the baseline is at chance on every suite."""
     average, baseline = findings.averages[name], findings.study.label(findings.study.baseline)
     if scored := findings.study.variants[name].accuracy_of:
         return f"is {findings.study.label(scored)}, served in another way"
@@ -84,9 +88,20 @@ def _kept(findings: Findings, name: str) -> str:
     texts = {suite for _, suite in findings.text_distances}
     if texts.issuperset(findings.study.suites) and (perplexities := _perplexities(findings, name)):
         return f"has {' and '.join(perplexities)}"
+    if average.at_chance:
+        return ""
     if average.recovery is None:
         return f"has no accuracy recovery ({average.reason})"
     return f"keeps {percent(average.recovery)} of {baseline}'s accuracy{difference_words(findings, average)}"
+
+
+def _uninformative(findings: Findings, name: str) -> str:
+    """Name the suites on which the baseline is at chance: what is said of accuracy does not rest on them."""
+    suites = findings.averages[name].left_out
+    if not suites or findings.study.variants[name].accuracy_of:
+        return ""
+    them = "it does" if len(suites) == 1 else "they do"
+    return f"Accuracy: the baseline is at chance on {listed(list(suites))}, so {them} not tell variants apart."
 
 
 def _perplexities(findings: Findings, name: str) -> list[str]:

@@ -94,8 +94,9 @@ def _recovery(comparison: Comparison, limit: float) -> list[Check]:
     gate, findings, found = "min-recovery", comparison.findings, []
     scored = [r for r in findings.suites.values() if r.variant != B and r.valid]
     average = findings.averages[B]
-    if len(scored) > 1:
-        found.append(_share(gate, f"average of {len(scored)} suites", limit, average.recovery, average.reason or ""))
+    counted = [r for r in scored if r.suite not in average.left_out]
+    if len(counted) > 1:
+        found.append(_share(gate, f"average of {len(counted)} suites", limit, average.recovery, average.reason or ""))
     for base in scored:
         own = findings.suites.get((B, base.suite))
         recovery = own.comparison.recovery if own and own.comparison else None

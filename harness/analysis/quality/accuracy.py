@@ -70,10 +70,18 @@ class SuiteResult:
         """The score cannot be told from guessing: two variants that guess agree, whatever they lost."""
         return self.chance is not None and self.score.low is not None and self.score.low <= self.chance
 
+    @property
+    def tells_apart(self) -> bool:
+        """As the baseline's: False where it guesses or scored nothing, and a recovery against it says nothing."""
+        return bool(self.score.value) and not self.at_chance
+
 
 @dataclass(frozen=True)
 class AverageRecovery:
-    """Macro-average over suites; `recovery` is None, and `reason` says why, when a suite has no comparison."""
+    """Macro-average over suites; `recovery` is None, and `reason` says why, when a suite has no comparison.
+
+    `left_out`: suites that are not averaged, as the baseline is at chance there or scored nothing.
+    """
 
     recovery: Estimate | None
     suites: tuple[str, ...]
@@ -81,6 +89,12 @@ class AverageRecovery:
     reason: str | None
     p: float | None = None  # of a recovery of 1, from the draws
     p_holm: float | None = None  # corrected for the variants of the sweep
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def at_chance(self) -> bool:
+        """No suite is left that tells variants apart."""
+        return self.recovery is None and bool(self.left_out) and not self.suites
 
 
 def average_recovery(pairs: dict[str, Paired], margin: float, seed: int, resamples: int = RESAMPLES) -> AverageRecovery:
@@ -123,7 +137,8 @@ def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dic
             results[name, suite] = result
     results = _corrected(results)
     wanted = [suite for suite in study.suites if (study.baseline, suite) in results]
-    averages = {name: _average(study, pairs[name], wanted) for name in study.forms}
+    left_out = tuple(suite for suite in wanted if not results[study.baseline, suite].tells_apart)
+    averages = {name: _average(study, pairs[name], wanted, left_out) for name in study.forms}
     adjusted = holm({name: average.p for name, average in averages.items()})
     averages = {name: replace(average, p_holm=adjusted[name]) for name, average in averages.items()}
     return results, {name: averages.get(name) or _shared(study, averages, name, wanted) for name in study.compared}
@@ -239,12 +254,19 @@ def _beside(comparison: Comparison, noise: Comparison) -> Comparison:
     return replace(comparison, noise=noise.difference, noise_flips=(noise.lost, noise.gained))
 
 
-def _average(study: Study, pairs: dict[str, Paired], wanted: list[str]) -> AverageRecovery:
+def _average(
+    study: Study, pairs: dict[str, Paired], wanted: list[str], left_out: tuple[str, ...] = ()
+) -> AverageRecovery:
     if not wanted:
         return AverageRecovery(None, (), None, f"{study.label(study.baseline)} has no scored suite")
-    if lacking := [suite for suite in wanted if suite not in pairs]:
-        return AverageRecovery(None, tuple(pairs), None, f"no comparison on {', '.join(lacking)}")
-    return average_recovery(pairs, study.margin, study.seed)
+    averaged = {suite: pair for suite, pair in pairs.items() if suite not in left_out}
+    kept = [suite for suite in wanted if suite not in left_out]
+    if not kept:
+        return AverageRecovery(None, (), None, f"the baseline is at chance on {', '.join(left_out)}", left_out=left_out)
+    if lacking := [suite for suite in kept if suite not in pairs]:
+        why = f"no comparison on {', '.join(lacking)}"
+        return AverageRecovery(None, tuple(averaged), None, why, left_out=left_out)
+    return replace(average_recovery(averaged, study.margin, study.seed), left_out=left_out)
 
 
 def _shared(study: Study, averages: dict[str, AverageRecovery], name: str, wanted: list[str]) -> AverageRecovery:

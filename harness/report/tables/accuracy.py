@@ -23,7 +23,8 @@ def recovery_table(findings: Findings) -> Table:
         average = findings.averages[name]
         shown = Td(percent(average.recovery), note=average.reason or "")
         verdict = Td(average.verdict or NONE, TONES.get(average.verdict or "", "muted"))
-        over = Td("average", note=f"{plural(len(average.suites), 'suite')} with equal weight")
+        without = f"; without {', '.join(average.left_out)}: the baseline is at chance" if average.left_out else ""
+        over = Td("average", note=f"{plural(len(average.suites), 'suite')} with equal weight{without}")
         rows.append([over, name_of(study, name), "", "", "", "", "", shown, "", "", verdict])
     heads = ["Suite", "Variant", ">Score", ">Items", ">Difference, points", ">Noise floor", ">Detectable", ">Recovery"]
     heads += [">Flips lost / gained", ">p, corrected", f"Non-inferior at {100 * study.margin:g} %"]

@@ -41,6 +41,8 @@ def _ratio(estimate: Estimate | None, show: Callable[[Estimate | None], str] = t
 
 def _recovery(findings: Findings, name: str) -> Td | None:
     average = findings.averages.get(name)
+    if average and average.at_chance:
+        return Td("at chance", "muted")
     return _ratio(average.recovery, percent) if average else None
 
 

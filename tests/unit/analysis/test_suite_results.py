@@ -97,6 +97,15 @@ def test_a_score_that_guessing_gives_is_at_chance(right, guesses, monkeypatch):
     assert (low <= 0.25) == guesses
 
 
+def test_a_suite_on_which_the_baseline_scored_nothing_is_not_averaged(monkeypatch):
+    known = study(FLIPS)
+    monkeypatch.setitem(globals(), "scores", lambda flips, seed: np.zeros(N))
+    nothing = suite_results(study(FLIPS))[1]["fp8"]
+    assert nothing.at_chance and nothing.recovery is None and nothing.left_out == SUITES
+    assert nothing.reason == "the baseline is at chance on mmlu, gsm8k"
+    assert suite_results(known)[1]["fp8"].left_out == ()
+
+
 def test_without_choices_chance_is_not_known(results):
     assert results["bf16", "mmlu"].chance is None and not results["bf16", "mmlu"].at_chance
 

@@ -1,15 +1,18 @@
 """What is read first: the page's first screen and the head of the release notes."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from harness.analysis import analyse
+from harness.analysis.quality.accuracy import AverageRecovery
 from harness.report.files.notes import release_notes
 from harness.report.pages.page import render_page
 from harness.report.sections import fill
 from harness.report.tables.glance import MOST, glance_table
+from harness.report.verdicts import verdicts
 from tests.unit.report.synthetic_records import VARIANTS
 from tests.unit.report.synthetic_study import REPORT, build, parts
 
@@ -107,3 +110,15 @@ def test_the_notes_are_short_and_fold_what_is_long(notes):
     visible = re.sub(r"<details>.*?</details>", "", notes, flags=re.S)
     assert len(visible.splitlines()) <= 45 and "charts/pareto_" in visible
     assert notes.count("<details>") == notes.count("</details>") > 8
+
+
+def test_a_baseline_at_chance_gives_no_percentage_of_its_accuracy(found):
+    guessing = AverageRecovery(None, (), None, "the baseline is at chance on mmlu", left_out=("mmlu",))
+    guessed = replace(found, averages=dict.fromkeys(found.averages, guessing))
+    cells = {row[1].text for row in glance_table(guessed).rows[1:]}
+    assert cells == {"at chance"}
+    for verdict in verdicts(guessed):
+        assert "%" not in verdict.headline and "accuracy" not in verdict.headline
+        assert verdict.detail.startswith(
+            "Accuracy: the baseline is at chance on mmlu, so it does not tell variants apart."
+        )
