@@ -46,7 +46,6 @@ Accuracy-versus-performance studies of compressed LLMs.
 run a sweep (the same command again measures only what is missing):
   harness +sweep=quickstart                       five variants of a 135M model on two CPU cores
   harness +sweep=quickstart dry_run=true          its plan, time and problems; dry_run=cells: every cell
-  harness +sweep=quickstart 'variant=[bf16,w4a16]' data.root=../mirror
   harness +sweep=quickstart --fresh               measure all of it again; earlier results are kept
   harness +sweep=servers model=ORG/NAME engine.targets.old.base_url=http://HOST:8000 \\
     engine.targets.new.base_url=http://HOST:8001  two servers that run already: which serves more within the SLO

@@ -82,7 +82,12 @@ STUDIES = {
         },
     ),
 }
-NOT_CUDA = {"gguf": "llama.cpp", "quickstart": "vLLM's CPU build", "servers": "endpoints that run already"}
+NOT_CUDA = {
+    "demo": "simulated",
+    "gguf": "llama.cpp",
+    "quickstart": "vLLM's CPU build",
+    "servers": "endpoints that run already",
+}
 
 
 def check_every_sweep_is_here() -> None:

@@ -74,8 +74,8 @@ def suites():
 def test_the_group_is_six_suites_with_the_leaderboards_shots(suites):
     shots = {name: suite.fewshot for name, suite in suites.items()}
     assert shots == {
-        "arc_challenge": 25, "hellaswag": 10, "mmlu": 5, "truthfulqa_mc2": 0, "winogrande": 5, "gsm8k": 3,
-    }, "quickstart asks GSM8K with three"  # fmt: skip
+        "arc_challenge": 25, "hellaswag": 10, "mmlu": 0, "truthfulqa_mc2": 0, "winogrande": 5, "gsm8k": 3,
+    }, "quickstart asks MMLU with none, GSM8K with three"  # fmt: skip
 
 
 def stock(small_server, task: str, fewshot: int, items: dict[str, list[int]]) -> dict[str, dict]:
