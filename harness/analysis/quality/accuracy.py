@@ -72,7 +72,7 @@ class SuiteResult:
 
     @property
     def tells_apart(self) -> bool:
-        """As the baseline's: False where it guesses or scored nothing, and a recovery against it says nothing."""
+        """Whether a recovery against this baseline is informative: not where it guesses or scores nothing."""
         return bool(self.score.value) and not self.at_chance
 
 
