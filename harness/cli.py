@@ -20,14 +20,14 @@ class Command:
 
 
 COMMANDS = (
-    Command("demo", "harness.demo", "show a whole report in a minute: a simulated study, no network"),
+    Command("demo", "harness.sweeps.demo", "show a whole report in a minute: a simulated study, no network"),
     Command("study", "harness.draft.command", "compare finished checkpoints: write the sweep file that does"),
     Command("report", "harness.report.__main__", "write a sweep's report again, from its store"),
     Command("compare", "harness.compare.__main__", "compare two sweeps, or two variants; gates for CI"),
     Command("ab", "harness.sweeps.ab", "start two engine versions or settings in turn, and compare the starts"),
     Command("trend", "harness.compare.trend", "show a sweep's numbers over nights, and where their level changes"),
     Command("inspect", "harness.inspect", "show what is in a checkpoint, and whether an engine can read it"),
-    Command("merge", "harness.merge", "merge the stores of one sweep from several machines"),
+    Command("merge", "harness.sweeps.merge", "merge the stores of one sweep from several machines"),
     Command("check", "harness.check", "verify a sweep's store, and set damaged cells aside"),
     Command("track", "harness.track", "log a sweep to MLflow again, from its store"),
     Command("selftest", "harness.selftest.__main__", "test whether this machine can generate a sweep's load"),

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.merge import merge
 from harness.records.accuracy_result import AccuracyResult
 from harness.records.cell import Cell
 from harness.records.load_result import LoadResult
@@ -15,6 +14,7 @@ from harness.records.point import LoadPoint
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.records.usage import Cost, SpentBeside, Usage
+from harness.sweeps.merge import merge
 
 VARIANTS = {"bf16": Variant("bf16", "BF16"), "fp8": Variant("fp8", "FP8"), "int4": Variant("int4", "INT4")}
 
