@@ -99,10 +99,13 @@ class ProcessList:
 
     A Python process needs a moment before its first statement can hide what was typed: `root` must turn clean and stay
     so, any other process must be clean whenever it is seen. A process is its number and its start: a number that was
-    given to another process while it was looked at tells nothing.
+    given to another process while it was looked at tells nothing. A process that is seen once, with the very command
+    line that was typed, is a fork of `root` in the moment before it becomes its program.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, typed: list[str]) -> None:
+        self.typed = b"".join(os.fsencode(word) + b"\0" for word in typed)
+        self.as_typed: dict[tuple[int, str], int] = {}  # looks that found what was typed
         self.seen: dict[tuple[int, str], list[tuple[str, list[str]]]] = {}  # looks: the program, and what was found
         self.root = 0
         self._stop = threading.Event()
@@ -128,10 +131,14 @@ class ProcessList:
                 if line and same and (pid == self.root or parent in family(self.root)):
                     program = line.partition(b"\0")[0].decode(errors="replace")
                     self.seen.setdefault((pid, start), []).append((program, canaries_in(line)))
+                    if line == self.typed:
+                        self.as_typed[pid, start] = self.as_typed.get((pid, start), 0) + 1
 
     def found(self) -> list[tuple[str, str]]:
         found = []
         for (pid, start), looks in self.seen.items():
+            if pid != self.root and len(looks) == self.as_typed.get((pid, start)) == 1:
+                continue
             while pid == self.root and looks and looks[0][1]:
                 looks = looks[1:]
             who = "the command itself" if pid == self.root else "a process that it started"
@@ -174,7 +181,7 @@ class Finished:
 
 def run(command: list[str], cwd: Path, env: dict[str, str], kill_when=None, timeout_s: float = 200) -> Finished:
     """`kill_when()`: SIGKILL as soon as it is true."""
-    with ProcessList() as processes:
+    with ProcessList(command) as processes:
         process = subprocess.Popen(
             command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
         )
