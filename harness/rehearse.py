@@ -4,7 +4,7 @@
     harness rehearse +sweep=ampere_sparse_int4 engine.hardware=a100 'scenario=[rag_10240_1536]'
 
 It runs `harness` on the simulated engine with conf/rehearsal.yaml and then your own settings, under the name
-NAME_rehearsal; the report is watermarked SIMULATED. Exit codes are those of `harness`.
+NAME_rehearsal; the report is marked SIMULATED. Exit codes are those of `harness`.
 """
 
 import inspect

@@ -25,8 +25,6 @@ class Needs:
     """What a session needs of a machine."""
 
     gpus: int = 0
-    cores: int = 1
-    memory_gib: float = 0.0  # of the host; 0: not known
     times: bool = False  # it measures time: what runs beside it may change its results
 
 

@@ -4,9 +4,12 @@ A finished phase is a line of `logs/phases.jsonl` in the sweep's store (the repo
 key and session, of `durations.jsonl` in the cache (harness/sweeps/estimates/durations.py).
 """
 
+import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.records.fields import Stored, later
 from harness.records.shapes import mismatch
@@ -44,6 +47,25 @@ class PhaseTime(Phase):
 
 
 LINE = shape_of(PhaseTime)
+
+
+def append_phase(path: Path, taken: PhaseTime) -> None:
+    """Append a finished phase in one write. It is no result: a file that cannot be written stops nothing."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, phase_line(taken).encode())
+        finally:
+            os.close(descriptor)
+
+
+def read_phases(path: Path) -> list[PhaseTime]:
+    """Return the phases in the order in which they ended, as far as they can be read."""
+    try:
+        return list(phase_lines(path.read_text(errors="replace").splitlines()))
+    except OSError:
+        return []
 
 
 def phase_line(taken: PhaseTime) -> str:

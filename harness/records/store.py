@@ -36,7 +36,7 @@ from harness.records.failed_cell import FailedCell
 from harness.records.fields import Json
 from harness.records.manifest import Manifest
 from harness.records.manifest_check import manifest_fault
-from harness.records.phase import PhaseTime, phase_line, phase_lines
+from harness.records.phase import PhaseTime, append_phase, read_phases
 from harness.records.record import Record
 from harness.records.shapes import mismatch
 from harness.records.spent import spent_lines, spent_text
@@ -255,18 +255,10 @@ class Store:
         return lines
 
     def note_phase(self, taken: PhaseTime) -> None:
-        """Append how long a phase took; it is no result, and a log that cannot be written stops nothing."""
-        with contextlib.suppress(OSError):
-            self.logs.mkdir(parents=True, exist_ok=True)
-            with self._phases.open("a") as file:
-                file.write(phase_line(taken))
+        append_phase(self._phases, taken)
 
     def phases(self) -> list[PhaseTime]:
-        """Return how long the phases took, as far as it can be read, in the order in which they ended."""
-        try:
-            return list(phase_lines(self._phases.read_text(errors="replace").splitlines()))
-        except OSError:
-            return []
+        return read_phases(self._phases)
 
     @property
     def _phases(self) -> Path:

@@ -4,7 +4,7 @@
     harness demo 'variant=[bf16,fp8_dynamic]' load.repeats=3
 
 It runs conf/sweep/demo.yaml: four variants of an 8B model on a simulated H100, with the pocket suites. Random words
-answer, so accuracy is at chance; the report is watermarked SIMULATED. Exit codes are those of a sweep.
+answer, so accuracy is at chance; the report is marked SIMULATED. Exit codes are those of a sweep.
 """
 
 import inspect

@@ -4,5 +4,5 @@
       -> pacing (when tokens are due; replicas) -> server (sends them)
 
 It needs no weights and no accelerator. What it measures is the harness: plans, client, statistics, report. Everything
-that comes of it is watermarked SIMULATED.
+that comes of it is marked SIMULATED.
 """

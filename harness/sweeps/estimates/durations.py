@@ -7,7 +7,6 @@ LARGEST_BYTES only the last lines are kept. A cache that cannot be written only 
 """
 
 import contextlib
-import os
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,7 +15,7 @@ from statistics import median
 from typing import NamedTuple
 
 from harness.machine.disk import write_atomically
-from harness.records.phase import RULES, Phase, PhaseTime, phase_line, phase_lines
+from harness.records.phase import RULES, Phase, PhaseTime, append_phase, read_phases
 
 FILE = "durations.jsonl"
 LARGEST_BYTES, KEPT_LINES = 2 << 20, 2000
@@ -77,23 +76,14 @@ def _variant_key(phase: Phase) -> tuple[str, ...]:
 
 def read(cache_dir: Path, machine: str) -> list[PhaseTime]:
     """Return what this machine took, the oldest first."""
-    try:
-        text = (cache_dir / FILE).read_text(errors="replace")
-    except OSError:
-        return []
-    return [one for one in phase_lines(text.splitlines()) if one.machine == machine and one.rules == RULES]
+    return [one for one in read_phases(cache_dir / FILE) if one.machine == machine and one.rules == RULES]
 
 
 def note(cache_dir: Path, taken: PhaseTime) -> None:
     """Append a finished phase."""
     path = cache_dir / FILE
+    append_phase(path, replace(taken, key="", session=""))
     with contextlib.suppress(OSError):
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, phase_line(replace(taken, key="", session="")).encode())
-        finally:
-            os.close(descriptor)
         if path.stat().st_size > LARGEST_BYTES:
             kept = path.read_text(errors="replace").splitlines()[-KEPT_LINES:]
             write_atomically(path, "\n".join(kept) + "\n")
