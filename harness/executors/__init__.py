@@ -17,6 +17,7 @@ from harness.errors import ConfigError, did_you_mean
 
 EXECUTORS = {"local": "harness.executors.local:Local"}
 
+AUTO = "auto"  # colocate: as the interference test of the machine decided; not run there: none
 NONE, ACCURACY, ALL = "none", "accuracy", "all"  # values of colocate
 
 
@@ -25,6 +26,7 @@ class Needs:
     """What a session needs of a machine."""
 
     gpus: int = 0
+    cores: int = 0  # CPU cores that its engine and its load client keep busy: an estimate
     times: bool = False  # it measures time: what runs beside it may change its results
 
 
@@ -35,6 +37,12 @@ class Limits:
     gpus: int
     parallel: int
     colocate: str
+    cores: int = 0  # shared by sessions of which one measures time; 0: not limited
+
+    @property
+    def width(self) -> int:
+        """Sessions at once, at most, where each takes one GPU or none has any."""
+        return min(self.gpus, self.parallel) if self.gpus else self.parallel
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class Executor(ABC):
     @property
     @abstractmethod
     def gpus(self) -> int:
-        """GPUs that sessions can have at once, of all nodes; 0: sessions run in this process, one after the other."""
+        """GPUs that sessions can have at once, of all nodes; 0: sessions have none."""
 
     @property
     @abstractmethod
@@ -99,8 +107,23 @@ class Executor(ABC):
         """Sessions at once, at most."""
 
     @property
+    def serial(self) -> bool:
+        """Whether sessions run in this process, one after the other, on all of the machine."""
+        return False
+
+    @property
+    def session_cores(self) -> int | None:
+        """CPU cores of an engine that computes on them, part of its cells' fingerprints; None: all of the machine."""
+        return None
+
+    @property
+    def colocate(self) -> str:
+        """What may run beside a session that measures time, on one machine: none | accuracy | all."""
+        return NONE if self.config.colocate == AUTO else self.config.colocate
+
+    @property
     def limits(self) -> Limits:
-        return Limits(self.gpus, self.parallel, self.config.colocate)
+        return Limits(self.gpus, self.parallel, self.colocate)
 
     @property
     @abstractmethod

@@ -8,13 +8,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from harness.engines import Engine
 from harness.errors import HarnessError
-from harness.executors import ACCURACY, ALL, NONE, Ended, Executor, Needs, Place, Receive, Started, Task, cores, frames
+from harness.executors import (
+    ACCURACY,
+    ALL,
+    AUTO,
+    NONE,
+    Ended,
+    Executor,
+    Limits,
+    Needs,
+    Place,
+    Receive,
+    Started,
+    Task,
+    cores,
+    frames,
+)
 from harness.executors.packing import longest_first, next_task
 from harness.executors.slots import SETTING, Slots, declared, slots
 from harness.machine import disk, nvml
@@ -34,7 +49,7 @@ class LocalConfig:
     kind: str = "local"
     gpus: list[Any] | None = None  # indices or UUIDs, MIG instances too; null: the free ones that CUDA shows
     parallel: int | None = None  # sessions at once; null: one for each GPU; 1: one after the other
-    colocate: str = NONE  # what may run beside a session that measures load: none | accuracy | all
+    colocate: str = AUTO  # beside a load session: none | accuracy | all; auto: as `harness interference` decided
 
 
 @dataclass
@@ -80,6 +95,15 @@ class Local(Executor):
         return self.config.parallel or max(1, self.gpus)
 
     @property
+    def serial(self) -> bool:
+        return self.gpus == 0
+
+    @property
+    def limits(self) -> Limits:
+        here = sum(map(len, cores.nodes().values()))
+        return replace(super().limits, cores=here if self._slots.devices else 0)
+
+    @property
     def variables(self) -> dict[str, str]:
         return self._slots.variables(range(self.gpus))
 
@@ -96,8 +120,8 @@ class Local(Executor):
             found.append(f"engine.port={engine.config.port} and several sessions at once: set engine.port=null")
         if self.config.parallel is not None and self.config.parallel < 1:
             found.append(f"executor.parallel={self.config.parallel}: must be at least 1")
-        if self.config.colocate not in (NONE, ACCURACY, ALL):
-            found.append(f"executor.colocate={self.config.colocate!r}: must be {NONE}, {ACCURACY} or {ALL}")
+        if self.config.colocate not in (AUTO, NONE, ACCURACY, ALL):
+            found.append(f"executor.colocate={self.config.colocate!r}: must be {AUTO}, {NONE}, {ACCURACY} or {ALL}")
         return found
 
     @cached_property

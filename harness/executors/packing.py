@@ -53,10 +53,17 @@ def next_task(
     if len(running) >= limits.parallel:
         return None
     for task in waiting:
-        fits = task.needs.gpus <= free_gpus and all(name in ended for name in task.after)
-        if fits and all(may_share(task, other, limits.colocate) for other in running):
+        ready = all(name in ended for name in task.after)
+        fits = task.needs.gpus <= free_gpus and _enough_cores([task, *running], limits.cores)
+        if ready and fits and all(may_share(task, other, limits.colocate) for other in running):
             return task
     return None
+
+
+def _enough_cores(tasks: Sequence[Task], cores: int) -> bool:
+    """Whether every task has its cores; nobody waits for a core where no task measures time, or only one runs."""
+    timed = len(tasks) > 1 and any(task.needs.times for task in tasks)
+    return not (cores and timed) or sum(task.needs.cores for task in tasks) <= cores
 
 
 def schedule(tasks: Sequence[Task], limits: Limits) -> Schedule:

@@ -1,4 +1,4 @@
-"""Executes a run: its sessions one after the other, or side by side where the executor has several GPUs."""
+"""Executes a run: its sessions one after the other, or or where and when the executor says."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def execute(run: Run, after_session: Callable[[Run], None] = lambda run: None) -
 
     `after_session` is called when a session has ended and no other one runs.
     """
-    if run.prepared.executor.gpus:
+    if not run.prepared.executor.serial:
         found = division(run.prepared, run.plan, run.store, run.estimates)
         SideBySide(run, {part.task.name: part for part in found.parts}, after_session).measure()
         return run.failed

@@ -12,7 +12,7 @@ from harness.sweeps.parts import Division, Work, divide
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.retries import to_measure
-from harness.sweeps.session_gpus import needed
+from harness.sweeps.session_gpus import needed, needed_cores
 
 PROCESS_START_S = 3.0  # a session's process, until it has planned the sweep again: a rule of thumb
 SHOWN_GPUS, LINE = 8, 110
@@ -44,7 +44,7 @@ def schedule_lines(prepared: Prepared, plan: Plan, store: Results, estimates: Es
     """Yield what the dry run says of an executor with several GPUs."""
     limits = _limits(prepared, plan)
     works = _works(prepared, plan, store, estimates)
-    if not limits.gpus or not any(work.pending for work in works):
+    if prepared.executor.serial or not any(work.pending for work in works):
         return
 
     def seconds(cell: PlannedCell) -> float:
@@ -77,7 +77,13 @@ def _works(prepared: Prepared, plan: Plan, store: Results, estimates: Estimates)
         return estimates.beginning_s(session) + PROCESS_START_S
 
     return [
-        Work(session, tuple(to_measure(session.cells, store)), needed(config, engine, session), start_s(session.name))
+        Work(
+            session,
+            tuple(to_measure(session.cells, store)),
+            needed(config, engine, session),
+            start_s(session.name),
+            needed_cores(config, engine, session),
+        )
         for session in plan.sessions
     ]
 

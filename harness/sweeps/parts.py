@@ -46,6 +46,7 @@ class Work:
     pending: tuple[PlannedCell, ...]
     gpus: int
     start_s: float  # of its engine
+    cores: int = 0  # CPU cores that its engine and its load client keep busy
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,12 @@ def divide(works: Sequence[Work], seconds: Callable[[PlannedCell], float], limit
     works = [work for work in works if work.pending]
     groups = [_groups(work, seconds) for work in works]
     found = []
-    for bound_s in _bounds(works, groups) if min(limits.gpus, limits.parallel) > 1 else [float("inf")]:
+    for bound_s in _bounds(works, groups) if limits.width > 1 else [float("inf")]:
         parts = tuple(part for work, own in zip(works, groups, strict=True) for part in _parts(work, own, bound_s))
         parts = tuple(replace(part, task=replace(part.task, after=_answers(part, parts))) for part in parts)
         found.append(Division(parts, schedule([part.task for part in parts], limits)))
     start_s = max((work.start_s for work in works), default=0.0)
-    return min(found, key=lambda one: one.schedule.makespan_s + start_s * len(one.parts) / max(1, limits.gpus))
+    return min(found, key=lambda one: one.schedule.makespan_s + start_s * len(one.parts) / max(1, limits.width))
 
 
 def _groups(work: Work, seconds: Callable[[PlannedCell], float]) -> list[_Group]:
@@ -124,7 +125,7 @@ def _part(work: Work, name: str, groups: Sequence[_Group]) -> Part:
         scenarios=tuple(dict.fromkeys(cell.scenario for cell in cells if cell.scenario)),
         suites=tuple(dict.fromkeys(cell.suite for cell in cells if cell.suite)),
     )
-    needs = Needs(gpus=work.gpus, times=any(group.times for group in groups))
+    needs = Needs(work.gpus, work.cores, times=any(group.times for group in groups))
     return Part(session, Task(name, needs, work.start_s + sum(group.seconds for group in groups)))
 
 

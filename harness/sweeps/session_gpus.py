@@ -36,6 +36,18 @@ def needed(config: Config, engine: Engine, session: Session) -> int:
     return _count(config, session) if counted or on_gpus(engine, session) else 0
 
 
+def needed_cores(config: Config, engine: Engine, session: Session) -> int:
+    """Return the CPU cores that a session keeps busy: its engine's API server and a process for each GPU, and its load
+    client's processes.
+
+    A rule of thumb, for executors that assign cores; 0 for the simulated engine, whose time is not this machine's.
+    """
+    if engine.kind == "simulated":
+        return 0
+    client = config.load.workers + 1 if session.scenarios else 1
+    return client + (1 + needed(config, engine, session) if session.served is not None else 1)
+
+
 def on_gpus(engine: Engine, session: Session) -> bool:
     """Whether the server of a session is on NVIDIA GPUs of this machine."""
     return engine.loads_weights and engine.device == "cuda" and bool(session.checkpoint)

@@ -99,7 +99,7 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
         else:
             for line in (*notes, *(session.without_recipe for session in plan.sessions if session.without_recipe)):
                 progress.say(line)
-            if prepared.executor.gpus:
+            if not prepared.executor.serial:
                 run.width = division(prepared, plan, store, ahead).width
             progress.start(len(wanted), ahead.total_s / run.width)
             try:

@@ -66,3 +66,11 @@ def test_what_times_runs_alone_unless_the_sweep_says_otherwise():
 def test_a_task_that_fits_nowhere_is_an_error():
     with pytest.raises(ValueError, match="big cannot run on 2 GPUs"):
         schedule([task("big", 1, gpus=4)], Limits(2, 2, "all"))
+
+
+def test_load_sessions_share_a_machine_only_where_each_has_its_cores():
+    one, two = (Task(name, Needs(1, cores=4, times=True), 10.0) for name in "ab")
+    assert schedule([one, two], Limits(2, 2, "all", cores=7)).makespan_s == 20
+    assert schedule([one, two], Limits(2, 2, "all", cores=8)).makespan_s == 10
+    suites = [Task(name, Needs(1, cores=4), 10.0) for name in "ab"]
+    assert schedule(suites, Limits(2, 2, "all", cores=7)).makespan_s == 10, "accuracy does not depend on it"
