@@ -56,6 +56,7 @@ def _plan(cell: Cell):
 def _traces(cell: Cell, tokens: Path) -> dict:
     """Metrics as measure() computes them; a line a request: its id, and its token times."""
     from harness.engines import Server
+    from harness.loadgen import read_slo
     from harness.loadgen.client.schedule import run_schedule
     from harness.loadgen.metrics import summarize
     from harness.loadgen.samples import sample
@@ -82,7 +83,7 @@ def _traces(cell: Cell, tokens: Path) -> dict:
             file.write(json.dumps(line) + "\n")
         client = recording.client
     facts = {"client_cpu_s": client.cpu_s, "client_cpu_share_max": client.cpu_share_max, "reads": client.reads}
-    return summarize(samples, point=point, slo=scenario.slo) | facts
+    return summarize(samples, point=point, slo=read_slo("slo", scenario.slo)).to_json() | facts
 
 
 def _measured(cell: Cell, rows: Path) -> dict:
