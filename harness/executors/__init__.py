@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from harness.engines import Engine
 from harness.errors import ConfigError, did_you_mean
+from harness.machine.host import Node
 
 EXECUTORS = {"local": "harness.executors.local:Local"}
 
@@ -124,6 +125,14 @@ class Executor(ABC):
     @property
     def limits(self) -> Limits:
         return Limits(self.gpus, self.parallel, self.colocate)
+
+    def node(self, say: Callable[[str], None], wait: bool = True) -> Node | None:
+        """Return what the machines that measure are, where they are not this one: fingerprints name CPU and GPUs.
+
+        Asked before the sweep is prepared, and kept where asking takes long; without `wait` only what is kept is
+        returned. Raises HarnessError.
+        """
+        return None
 
     @property
     @abstractmethod

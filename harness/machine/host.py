@@ -1,14 +1,20 @@
-"""Facts about this machine. GPUs are NVML's to tell: an absent one is absent data, not zero."""
+"""Facts about the machine that measures. GPUs are NVML's to tell: an absent one is absent data, not zero.
 
+That is this machine, or within `measured_on(node)` another one: a cluster's login node plans what a compute node
+measures, and fingerprints name the CPU and GPUs of the compute node.
+"""
+
+import contextlib
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 from harness.machine.devices import ORDER, VARIABLE, Device, visible
 from harness.machine.gpu_readings import HostGpu
@@ -24,8 +30,67 @@ class OnDevice(Protocol):
     def env(self) -> Mapping[str, str]: ...
 
 
+@dataclass(frozen=True)
+class Node:
+    """Another machine that measures: what the functions of this module return there."""
+
+    facts: Mapping[str, Any]
+    cpu_flags: frozenset[str]
+    gpus: list[HostGpu]  # those that CUDA, or ROCm, shows
+    no_nvml: str | None  # why there is no NVML
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return this machine, whatever it is `measured_on`."""
+        with measured_on(None):
+            shown = {key: os.environ[key] for key in (VARIABLE, ORDER) if key in os.environ}
+            gpus = _nvml(tuple(shown.items()))[1] or amd_gpus()
+            return cls(facts(), cpu_flags(), gpus, no_nvml())
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        return cls(**{**stored, "cpu_flags": frozenset(stored["cpu_flags"])})
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "cpu_flags": sorted(self.cpu_flags)}
+
+    def difference(self, other: "Node") -> str | None:
+        """Return what makes `other` unfit to measure cells that were planned for this one; None: it is fit."""
+        for what in ("cpu", "cores"):
+            here, there = self.facts[what], other.facts[what]
+            if here != there and not (what == "cores" and there > here):  # a session is bound to as many as planned
+                return f"{what} {there} in place of {here}"
+        names, found = {_kind(gpu) for gpu in self.gpus}, {_kind(gpu) for gpu in other.gpus}
+        if not found <= names or (names and not found):
+            return f"GPU {' + '.join(sorted(found)) or 'none'} in place of {' + '.join(sorted(names)) or 'none'}"
+        return None
+
+
+class _Measured:
+    on: Node | None = None
+
+
+@contextlib.contextmanager
+def measured_on(node: Node | None) -> Iterator[None]:
+    """Let this module tell of `node` in place of this machine; None: of this machine."""
+    before, _Measured.on = _Measured.on, node
+    try:
+        yield
+    finally:
+        _Measured.on = before
+
+
+def node() -> Node | None:
+    """The machine that measures, where it is not this one."""
+    return _Measured.on
+
+
+def facts() -> Mapping[str, Any]:
+    return _Measured.on.facts if _Measured.on else _facts()
+
+
 @lru_cache(maxsize=1)
-def facts() -> dict[str, Any]:
+def _facts() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -55,6 +120,8 @@ def gpus() -> list[HostGpu]:
 
     Every GPU that this process may see: `gpus_for` says which of them an engine does.
     """
+    if _Measured.on:
+        return [gpu for gpu in _Measured.on.gpus if "compute_capability" in gpu]
     return _nvml()[1]
 
 
@@ -67,13 +134,15 @@ def gpus_for(engine: OnDevice) -> list[HostGpu]:
         return amd_gpus()
     if engine.device != "cuda":
         return []
+    if _Measured.on:
+        return gpus()
     environment = {**os.environ, **engine.env}
     return _nvml(tuple((key, environment[key]) for key in (VARIABLE, ORDER) if key in environment))[1]
 
 
 def no_nvml() -> str | None:
     """Why there is no NVML here; None where there is."""
-    return _nvml()[2]
+    return _Measured.on.no_nvml if _Measured.on else _nvml()[2]
 
 
 @lru_cache
@@ -100,12 +169,18 @@ def _nvml(shown: tuple[tuple[str, str], ...] | None = None) -> tuple[dict[str, s
         return {}, [], str(absent)
 
 
-@lru_cache(maxsize=1)
 def amd_gpus() -> list[HostGpu]:
     """[{name, architecture}] from rocminfo, like {"AMD Instinct MI300X", "gfx942"}; empty where there is none.
 
     Written from ROCm's documentation: no machine of ours has an AMD GPU.
     """
+    if _Measured.on:
+        return [gpu for gpu in _Measured.on.gpus if "compute_capability" not in gpu]
+    return _amd_gpus()
+
+
+@lru_cache(maxsize=1)
+def _amd_gpus() -> list[HostGpu]:
     if not shutil.which("rocminfo"):
         return []
     try:
@@ -131,13 +206,12 @@ def cpu_dtype() -> str:
 
     SmolLM2-135M on AVX2 alone: 12 prompts of 264 tokens took vLLM 60 s in BF16 and 14 s in FP32.
     """
-    _, flags = _cpu()
-    return "bfloat16" if flags & {"avx512f", "amx_bf16", "bf16"} else "float32"
+    return "bfloat16" if cpu_flags() & {"avx512f", "amx_bf16", "bf16"} else "float32"
 
 
 def cpu_flags() -> frozenset[str]:
     """Feature flags of /proc/cpuinfo: {avx2, avx512_vnni, ...}, on Arm {asimddp, bf16, ...}; empty where unknown."""
-    return _cpu()[1]
+    return _Measured.on.cpu_flags if _Measured.on else _cpu()[1]
 
 
 def _cpu_model() -> str:

@@ -22,6 +22,7 @@ from harness.executors import Executor, executor_class
 from harness.gemm.cells import products_left_out
 from harness.hub.commits import DATASET, MODEL, commit_of
 from harness.loadgen import load_points
+from harness.machine.host import Node
 from harness.records.fields import Facts
 from harness.records.manifest import LeftOut
 from harness.records.point import LoadPoint
@@ -106,6 +107,12 @@ def prepare(asked: Config, say: Callable[[str], None] = lambda line: None, engin
         revisions=_revisions(checkpoints, [scenario.text for scenario in config.scenarios.values()]),
         left_out=tuple(left_out),
     )
+
+
+def node_of(asked: Config, say: Callable[[str], None]) -> Node | None:
+    """Return the machine that measures, where the executor has others than this one; a dry run does not wait for it."""
+    engine = engine_class(asked.engine.kind)(asked.engine, Path(asked.cache_dir).expanduser().resolve())
+    return executor_class(asked.executor.kind)(asked.executor, engine).node(say, wait=not asked.dry_run)
 
 
 def points_of(config: Config) -> dict[str, tuple[LoadPoint, ...]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.config.schema import Config
+from harness.machine.host import Node
 from harness.records.fields import Json
 from harness.records.phase import Phase, PhaseTime
 from harness.records.record import Record
@@ -26,6 +27,7 @@ class SessionWork:
     records: dict[str, Record]  # stored ones that it has to know: invalid ones that are measured again
     earlier: dict[str, list[Record]]  # fingerprint -> earlier tries
     rows: dict[str, list[Json]] = field(repr=False)  # fingerprint -> answers that it judges
+    node: Node | None = field(default=None, repr=False)  # the machine that the plan is for; None: the planner's
 
 
 @dataclass(frozen=True)

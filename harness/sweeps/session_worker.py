@@ -10,7 +10,7 @@ from harness.console.output import MaskedFormatter
 from harness.errors import DiskFull, HarnessError
 from harness.executors import Emit, Place
 from harness.executors.cores import bound
-from harness.machine import disk, scratch
+from harness.machine import disk, host, scratch
 from harness.redaction.known_secrets import learn_config
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import Estimates
@@ -33,9 +33,11 @@ def measure(description: bytes, place: Place, emit: Emit) -> None:
     progress = StreamedProgress(emit)
     try:
         with disk.among(*folders), counted(Path(work.root)):
-            prepared = prepare(work.config, progress.say)
-            plan = build_plan(prepared)  # with all GPUs and cores in sight, as they are part of fingerprints
-            session = _wanted(plan, work)
+            _check_node(work)
+            with host.measured_on(work.node):
+                prepared = prepare(work.config, progress.say)
+                plan = build_plan(prepared)  # with all GPUs and cores in sight, as they are part of fingerprints
+                session = _wanted(plan, work)
             os.environ.update(place.variables)
             run = Run(
                 prepared, plan, StreamedResults(work, emit), progress, Estimates(work.phases, Durations()), place=place
@@ -46,6 +48,15 @@ def measure(description: bytes, place: Place, emit: Emit) -> None:
         emit(Refused(str(error), full=True))
     except HarnessError as error:
         emit(Refused(str(error)))
+
+
+def _check_node(work: SessionWork) -> None:
+    """Raise HarnessError where this machine is not what the sweep was planned for."""
+    if work.node and (difference := work.node.difference(host.Node.here())):
+        raise HarnessError(
+            f"{work.name}: {os.uname().nodename} is not the machine that the sweep was planned for: {difference}; "
+            "restrict the executor to nodes of one kind"
+        )
 
 
 def _wanted(plan: Plan, work: SessionWork) -> Session:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.errors import DiskFull
 from harness.executors import Ended, Place, Started, Task
+from harness.machine import host
 from harness.records.fields import Json
 from harness.records.flag import Flag
 from harness.records.placement import Placement
@@ -111,6 +112,7 @@ class SideBySide:
             records={fingerprint: store.record(fingerprint) for fingerprint in known},
             earlier={cell.fingerprint: store.earlier_tries(cell.fingerprint) for cell in pending},
             rows=self._answers(part),
+            node=host.node(),
         )
         return pickle.dumps(work)
 
