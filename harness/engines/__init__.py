@@ -241,6 +241,10 @@ class Engine(ABC):
     def prepare(self, log: Path) -> None:  # noqa: B027 - most engines have none to make
         """Make the environment, if there is one to make. Raises EngineError."""
 
+    def cache_variables(self, folder: Path) -> dict[str, str]:
+        """The environment by which a server keeps its caches of compiled kernels in `folder`, and shares none."""
+        return {}
+
     def command(self, deployment: Deployment) -> list[str]:
         """The exact server command, for the plan; empty for an engine that someone else runs."""
         return []

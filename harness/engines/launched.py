@@ -60,6 +60,9 @@ class Launched(Engine):
         """Environment variables of the server that writes this log; the user's `engine.env` comes after them."""
         return {}
 
+    def cache_variables(self, folder: Path) -> dict[str, str]:
+        return {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "TRITON_CACHE_DIR": str(folder / "triton")}
+
     @abstractmethod
     def server_facts(self, started: EngineFacts, base_url: str, log: Path) -> EngineFacts:
         """`started` with `version`, `kernels`, and what else the engine tells of itself."""

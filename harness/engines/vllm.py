@@ -145,6 +145,9 @@ class Vllm(Launched):
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
         return env
 
+    def cache_variables(self, folder: Path) -> dict[str, str]:
+        return {**super().cache_variables(folder), "VLLM_CACHE_ROOT": str(folder / "vllm")}
+
     def server_facts(self, started: EngineFacts, base_url: str, log: Path) -> EngineFacts:
         version = ask_object(base_url + "/version").get("version") or self.config.version
         told = replace(started, version=str(version), dtype=last_argument(started.command, "--dtype"))

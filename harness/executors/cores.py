@@ -11,28 +11,30 @@ NODES, DEVICES = Path("/sys/devices/system/node"), Path("/sys/bus/pci/devices")
 LEAST = 2  # cores of a session; with fewer the kernel shares out better than a fixed assignment
 
 
-def shares(nodes: Mapping[int, Sequence[int]], slots: int, homes: Sequence[int | None] = ()) -> list[tuple[int, ...]]:
+def shares(
+    nodes: Mapping[int, Sequence[int]], slots: int, homes: Sequence[int | None] = (), least: int = LEAST
+) -> list[tuple[int, ...]]:
     """Return the cores of each slot: disjoint, of equal number, and of one node as far as they fit.
 
     `nodes`: the cores of each NUMA node; `homes`: the node of each slot's GPU, whose cores it gets where all are known.
-    Empty shares where there are fewer than `LEAST` cores for each.
+    Empty shares where there are fewer than `least` cores for each.
     """
     if slots and len(homes) == slots and all(home in nodes for home in homes):
-        return _at_home(nodes, [home for home in homes if home is not None])
-    return _spread(list(nodes.values()), slots)
+        return _at_home(nodes, [home for home in homes if home is not None], least)
+    return _spread(list(nodes.values()), slots, least)
 
 
-def _at_home(nodes: Mapping[int, Sequence[int]], homes: Sequence[int]) -> list[tuple[int, ...]]:
+def _at_home(nodes: Mapping[int, Sequence[int]], homes: Sequence[int], least: int) -> list[tuple[int, ...]]:
     count = min(len(nodes[home]) // homes.count(home) for home in homes)
-    if count < LEAST:
+    if count < least:
         return [()] * len(homes)
     rest = {home: iter(nodes[home]) for home in homes}
     return [tuple(itertools.islice(rest[home], count)) for home in homes]
 
 
-def _spread(nodes: Sequence[Sequence[int]], slots: int) -> list[tuple[int, ...]]:
+def _spread(nodes: Sequence[Sequence[int]], slots: int, least: int) -> list[tuple[int, ...]]:
     count = sum(map(len, nodes)) // slots if slots else 0
-    if count < LEAST:
+    if count < least:
         return [()] * slots
     whole, rest = list[tuple[int, ...]](), list[int]()
     for node in nodes:

@@ -1,4 +1,4 @@
-"""Runs sessions side by side on this machine: a process each, with separate GPUs, CPU cores and ports."""
+"""Runs sessions side by side on this machine: a process each, with separate GPUs, CPU cores, ports and caches."""
 
 import contextlib
 import os
@@ -40,6 +40,7 @@ from harness.telemetry.problems import others
 
 ENDING_S = 60.0  # that a session gets to stop its engine; engines are killed long before that
 READ_BYTES = 1 << 20
+CACHES = "engine_caches"  # in cache_dir: a folder for each slot but the first
 
 
 @dataclass
@@ -48,7 +49,9 @@ class LocalConfig:
 
     kind: str = "local"
     gpus: list[Any] | None = None  # indices or UUIDs, MIG instances too; null: the free ones that CUDA shows
-    parallel: int | None = None  # sessions at once; null: one for each GPU; 1: one after the other
+    parallel: int | None = (
+        None  # sessions at once; null: one for each GPU; 1: one after the other; on CPUs: N share them
+    )
     colocate: str = AUTO  # beside a load session: none | accuracy | all; auto: as `harness interference` decided
 
 
@@ -96,7 +99,19 @@ class Local(Executor):
 
     @property
     def serial(self) -> bool:
-        return self.gpus == 0
+        return self.gpus == 0 and not self._shares
+
+    @cached_property
+    def _shares(self) -> list[tuple[int, ...]]:
+        """The cores of each session, where several engines compute on the CPU; empty: each has all."""
+        wanted = self.config.parallel or 1
+        if self.engine.device != "cpu" or wanted < 2:
+            return []
+        return [share for share in cores.shares(cores.nodes(), wanted, least=1) if share]
+
+    @property
+    def session_cores(self) -> int | None:
+        return len(self._shares[0]) if self._shares else None
 
     @property
     def limits(self) -> Limits:
@@ -116,16 +131,24 @@ class Local(Executor):
             found.append(f"{SETTING} and engine.env.{VARIABLE} both choose GPUs; leave one of them out")
         if asked == []:
             found.append(f"{SETTING}=[] leaves no GPU; name those to use, or set {SETTING}=null for all")
-        if engine.config.port is not None and min(self.gpus, self.parallel) > 1:
+        if engine.config.port is not None and not self.serial and self.limits.width > 1:
             found.append(f"engine.port={engine.config.port} and several sessions at once: set engine.port=null")
         if self.config.parallel is not None and self.config.parallel < 1:
             found.append(f"executor.parallel={self.config.parallel}: must be at least 1")
+        if engine.device == "cpu" and (self.config.parallel or 1) > 1 and not self._shares:
+            there = sum(map(len, cores.nodes().values()))
+            found.append(
+                f"executor.parallel={self.config.parallel}: {engine.label} computes on this machine's {there} "
+                "CPU cores, fewer than one for each session"
+            )
         if self.config.colocate not in (AUTO, NONE, ACCURACY, ALL):
             found.append(f"executor.colocate={self.config.colocate!r}: must be {AUTO}, {NONE}, {ACCURACY} or {ALL}")
         return found
 
     @cached_property
     def _cores(self) -> list[tuple[int, ...]]:
+        if self._shares:
+            return self._shares
         homes: list[int | None] = []
         with contextlib.suppress(nvml.NvmlAbsent), nvml.opened() as library:
             homes = [cores.node_of(nvml.pci_bus_id(library, device)) for device in self._slots.devices]
@@ -146,20 +169,28 @@ class Local(Executor):
 
     def _next(self, waiting: Sequence[Task]) -> Task | None:
         busy = list(self._running.values())
-        return next_task(waiting, [one.task for one in busy], self._ended, len(self._free()), self.limits)
+        free_gpus = len(self._free()) if self.gpus else 0
+        return next_task(waiting, [one.task for one in busy], self._ended, free_gpus, self.limits)
 
     def _free(self) -> list[int]:
         taken = {number for one in self._running.values() for number in one.slots}
-        return [number for number in range(self.gpus) if number not in taken]
+        return [number for number in range(self.gpus or len(self._shares)) if number not in taken]
 
     def _place(self, needs: Needs, numbers: tuple[int, ...]) -> Place:
-        """The cores of the GPUs' slots; a session without a GPU is bound to none."""
+        """The cores of the GPUs' slots; a session without a GPU is bound to none, but for an engine on the CPU.
+
+        Engines that start at the same time do not share a cache of compiled kernels: the first slot has the user's, the
+        others one each, which the next run finds again.
+        """
         bound = tuple(core for number in numbers if number < len(self._cores) for core in self._cores[number])
-        names, variables = self._slots.names(numbers), self._slots.variables(numbers)
+        gpus = () if self._shares else numbers
+        names, variables = self._slots.names(gpus), self._slots.variables(gpus)
+        if numbers and numbers[0] > 0:
+            variables |= self.engine.cache_variables(self.engine.cache_dir / CACHES / str(numbers[0]))
         return Place(platform.node(), names, bound, variables)
 
     def _start(self, task: Task, selector: selectors.BaseSelector, receive: Receive) -> None:
-        numbers = tuple(self._free()[: task.needs.gpus])
+        numbers = tuple(self._free()[: 1 if self._shares else task.needs.gpus])
         place, description = self._place(task.needs, numbers), task.describe()
         with held(), disk.naming(task.log.parent):
             task.log.parent.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,9 @@ def prepare(asked: Config, say: Callable[[str], None] = lambda line: None, engin
     workshop = Workshop(config.compression, cache_dir, store_folder(config) / "logs" / "setup.log", say)
     if engine.weights == gguf.FORM:
         workshop = gguf.GgufWorkshop(workshop, lambda: engine.tool(gguf.TOOL), engine.tools())
-    sessions = tuple(Sessions(config, engine, tuple(suites), tuple(judged), workshop, left_out))
+    executor = executor_class(config.executor.kind)(config.executor, engine)
+    cores = executor.session_cores
+    sessions = tuple(Sessions(config, engine, tuple(suites), tuple(judged), workshop, left_out, cores))
     serves = any(session.kind == VARIANT for session in sessions)
     checkpoints = [config.model] if serves else []
     checkpoints += [session.checkpoint for session in sessions if session.checkpoint and engine.loads_weights]
@@ -96,7 +98,7 @@ def prepare(asked: Config, say: Callable[[str], None] = lambda line: None, engin
         engine=engine,
         suites=suites,
         workshop=workshop,
-        executor=executor_class(config.executor.kind)(config.executor, engine),
+        executor=executor,
         sessions=sessions,
         points=points_of(config),
         corpora={name: corpus_digest(scenario.text) for name, scenario in config.scenarios.items()},

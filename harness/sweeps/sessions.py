@@ -42,6 +42,7 @@ class Sessions:
     judged: Sequence[str]  # those of the suites that only gather answers
     workshop: Workshop
     left_out: Sequence[LeftOut]
+    cores: int | None = None  # CPU cores of each session's engine, where it computes on them; None: all
 
     def __iter__(self) -> Iterator[Session]:
         """Yield the products first, then the baseline, the variants in the sweep's order, and the judge."""
@@ -60,7 +61,7 @@ class Sessions:
         if not config.gemm.batch_sizes or config.baseline in without_products:
             return
         known = engine.gemm.fingerprint() if engine.gemm else {}
-        here = host.identity(host.gpus_for(engine)[:1])
+        here = self._here(1)
         model = config_identity(config.model, config.compression, self.workshop.digests)
         yield Session(GEMM, self._free_name(GEMM), config.model, None, {"engine": known, "host": here, "model": model})
 
@@ -147,8 +148,11 @@ class Sessions:
         return inputs | ({"config_overrides": deployment.config_overrides} if deployment.config_overrides else {})
 
     def _host(self, variant: Variant) -> dict[str, Any]:
-        config = self.config
-        return host.identity(host.gpus_for(self.engine)[: gpus_of(config, variant)])
+        return self._here(gpus_of(self.config, variant))
+
+    def _here(self, gpus: int) -> dict[str, Any]:
+        here = host.identity(host.gpus_for(self.engine)[:gpus])
+        return {**here, "cores": self.cores} if self.cores else here
 
     def _judging(self) -> Iterator[Session]:
         judge, suites = self.config.judge, tuple(self.judged)
