@@ -5,6 +5,7 @@ code whatever the executor, and its events stream back to the process that write
 """
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class Place:
     gpus: tuple[str, ...] = ()  # UUIDs, or indices where none is known
     cores: tuple[int, ...] = ()  # CPUs that it is bound to; empty: all
     variables: dict[str, str] = field(default_factory=dict)
+    outlives: bool = False  # the session goes on when the process that started it ends
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,22 @@ class Task:
     entry: str = ""  # MODULE:FUNCTION, which is called with (description, place, emit)
     log: Path = Path(os.devnull)  # for what its process prints
     describe: Callable[[], bytes] = field(default=bytes, compare=False, repr=False)  # called when it starts
+    cells: tuple[str, ...] = ()  # fingerprints of what it measures
+    resume: str = ""  # MODULE:FUNCTION, which turns (description, its events so far) into what is left to do
 
 
 @dataclass(frozen=True)
 class Started:
-    """The first event of a task."""
+    """The first event of a task; once more where it goes on after an interruption, on another machine perhaps."""
+
+    at_s: float = field(default_factory=time.time, compare=False)  # by the clock of its machine
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line for the user."""
+
+    line: str
 
 
 @dataclass(frozen=True)
@@ -83,9 +96,10 @@ class Ended:
     """The last event of a task. `error`: why its process ended before its work did."""
 
     error: str | None = None
+    at_s: float = field(default_factory=time.time, compare=False)
 
 
-Receive = Callable[[Task, Place, Any], None]  # an event: Started, what the entry emitted, Ended
+Receive = Callable[[Task, Place, Any], None]  # an event: Started, what the entry emitted, Said, Ended
 Emit = Callable[[Any], None]
 
 
@@ -126,13 +140,25 @@ class Executor(ABC):
     def limits(self) -> Limits:
         return Limits(self.gpus, self.parallel, self.colocate)
 
-    def node(self, say: Callable[[str], None], wait: bool = True) -> Node | None:
+    @property
+    def detached(self) -> bool:
+        """Whether `run` returns once tasks are started, and they go on without this process."""
+        return False
+
+    def node(self, folders: Mapping[str, Path], say: Callable[[str], None], wait: bool = True) -> Node | None:
         """Return what the machines that measure are, where they are not this one: fingerprints name CPU and GPUs.
 
-        Asked before the sweep is prepared, and kept where asking takes long; without `wait` only what is kept is
-        returned. Raises HarnessError.
+        `folders`: those that the machines share, by the setting that names them. Asked before the sweep is prepared,
+        and kept where asking takes long; without `wait` only what is kept is returned. Raises HarnessError.
         """
         return None
+
+    def earlier(self, folder: Path) -> list[Task]:
+        """Return the tasks that an earlier run started and that `run` follows, running or ended since.
+
+        `folder`: of the store, for what the executor keeps of its tasks. Called once, before `run`.
+        """
+        return []
 
     @property
     @abstractmethod

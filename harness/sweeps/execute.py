@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from harness.errors import DiskFull, HarnessError
 from harness.gemm import GEMM
+from harness.sweeps.earlier_parts import beside, earlier_parts
 from harness.sweeps.packed import division
 from harness.sweeps.products import measure_products_session
 from harness.sweeps.run import Run
@@ -24,8 +25,11 @@ def execute(run: Run, after_session: Callable[[Run], None] = lambda run: None) -
     `after_session` is called when a session has ended and no other one runs.
     """
     if not run.prepared.executor.serial:
-        found = division(run.prepared, run.plan, run.store, run.estimates)
-        SideBySide(run, {part.task.name: part for part in found.parts}, after_session).measure()
+        started = earlier_parts(run.prepared.executor.earlier(run.store.root), run.plan)
+        taken = {cell.fingerprint for part in started for cell in part.session.cells}
+        found = division(run.prepared, run.plan, run.store, run.estimates, taken)
+        parts = {part.task.name: part for part in (*started, *beside(started, found.parts))}
+        SideBySide(run, parts, after_session, frozenset(part.task.name for part in started)).measure()
         return run.failed
     for session in run.plan.sessions:
         if run.pending(session):

@@ -1,6 +1,6 @@
 """A plan as its executor runs it: its parts, when each runs on which GPU, and what the dry run says of that."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from harness.console.progress import duration
@@ -23,9 +23,14 @@ BESIDE = {
 }
 
 
-def division(prepared: Prepared, plan: Plan, store: Results, estimates: Estimates) -> Division:
-    """Divide what is still to be measured for the sweep's executor."""
-    works = _works(prepared, plan, store, estimates)
+def division(
+    prepared: Prepared, plan: Plan, store: Results, estimates: Estimates, taken: Collection[str] = ()
+) -> Division:
+    """Divide what is still to be measured, but for the fingerprints in `taken`, for the sweep's executor."""
+    works = [
+        replace(work, pending=tuple(cell for cell in work.pending if cell.fingerprint not in taken))
+        for work in _works(prepared, plan, store, estimates)
+    ]
     return divide(works, lambda cell: estimates.of_cell(cell.key), _limits(prepared, plan))
 
 

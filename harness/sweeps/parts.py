@@ -118,20 +118,27 @@ def _bins(groups: Sequence[_Group], bound_s: float) -> list[list[_Group]]:
 
 def _part(work: Work, name: str, groups: Sequence[_Group]) -> Part:
     cells = tuple(cell for group in groups for cell in group.cells)
-    session = replace(
-        work.session,
+    session = narrowed(work.session, name, cells)
+    needs = Needs(work.gpus, work.cores, times=any(group.times for group in groups))
+    return Part(session, Task(name, needs, work.start_s + sum(group.seconds for group in groups)))
+
+
+def narrowed(session: Session, name: str, cells: tuple[PlannedCell, ...]) -> Session:
+    """Return the session with these of its cells alone."""
+    return replace(
+        session,
         name=name,
         cells=cells,
         scenarios=tuple(dict.fromkeys(cell.scenario for cell in cells if cell.scenario)),
         suites=tuple(dict.fromkeys(cell.suite for cell in cells if cell.suite)),
     )
-    needs = Needs(work.gpus, work.cores, times=any(group.times for group in groups))
-    return Part(session, Task(name, needs, work.start_s + sum(group.seconds for group in groups)))
+
+
+def reads(part: Part, other: Part) -> bool:
+    """Whether a part judges what the other gathers."""
+    return part.session.kind == JUDGE and part is not other and bool({*part.session.suites} & {*other.session.suites})
 
 
 def _answers(part: Part, parts: Iterable[Part]) -> tuple[str, ...]:
     """Return the tasks that gather what the part judges."""
-    if part.session.kind != JUDGE:
-        return ()
-    suites = set(part.session.suites)
-    return tuple(one.task.name for one in parts if one is not part and suites & set(one.session.suites))
+    return tuple(one.task.name for one in parts if reads(part, one))

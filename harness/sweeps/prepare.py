@@ -113,8 +113,9 @@ def prepare(asked: Config, say: Callable[[str], None] = lambda line: None, engin
 
 def node_of(asked: Config, say: Callable[[str], None]) -> Node | None:
     """Return the machine that measures, where the executor has others than this one; a dry run does not wait for it."""
-    engine = engine_class(asked.engine.kind)(asked.engine, Path(asked.cache_dir).expanduser().resolve())
-    return executor_class(asked.executor.kind)(asked.executor, engine).node(say, wait=not asked.dry_run)
+    folders = {name: Path(getattr(asked, name)).expanduser().resolve() for name in ("results_dir", "cache_dir")}
+    engine = engine_class(asked.engine.kind)(asked.engine, folders["cache_dir"])
+    return executor_class(asked.executor.kind)(asked.executor, engine).node(folders, say, wait=not asked.dry_run)
 
 
 def points_of(config: Config) -> dict[str, tuple[LoadPoint, ...]]:

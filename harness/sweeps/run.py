@@ -170,7 +170,12 @@ class Run:
         self.progress.cell_done(cell.key, self._outcome(cell, record, phase), elapsed_s, self.left_s())
 
     def accept(self, record: Record, rows: list[Json], samples: list[Json] | None) -> None:
-        """Store what a session elsewhere has measured; it showed the outcome itself."""
+        """Store what a session elsewhere has measured, once; it showed the outcome itself."""
+        known = self.store.earlier_tries(record.fingerprint)
+        if record.fingerprint in self.store:
+            known.append(self.store.record(record.fingerprint))
+        if any((one.started_at, one.duration_s) == (record.started_at, record.duration_s) for one in known):
+            return
         self.store.write(record, rows, samples)
         self.tries[record.cell.key] += 1
 

@@ -1,6 +1,8 @@
 """What a session that runs elsewhere tells the process that writes the store."""
 
-from dataclasses import dataclass, field
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.config.schema import Config
@@ -68,3 +70,17 @@ class Refused:
 
     error: str
     full: bool = False
+
+
+def resumed(description: bytes, events: Sequence[Any]) -> bytes:
+    """Return the description of what is left of a session that was interrupted after it had sent `events`."""
+    work: SessionWork = pickle.loads(description)
+    records, earlier = dict(work.records), {key: list(tries) for key, tries in work.earlier.items()}
+    for event in events:
+        if isinstance(event, Measured):
+            record = event.record
+            if record.fingerprint in records:
+                earlier.setdefault(record.fingerprint, []).append(records[record.fingerprint])
+            records[record.fingerprint] = record
+    left = tuple(one for one in work.wanted if one not in records or records[one].invalid)
+    return pickle.dumps(replace(work, wanted=left, records=records, earlier=earlier))

@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -32,13 +33,14 @@ def measure(description: bytes, place: Place, emit: Emit) -> None:
     folders = [Path(work.root), Path(work.config.cache_dir).expanduser().absolute(), scratch.root()]
     progress = StreamedProgress(emit)
     try:
-        with disk.among(*folders), counted(Path(work.root)):
+        with disk.among(*folders), nullcontext() if place.outlives else counted(Path(work.root)):
             _check_node(work)
             with host.measured_on(work.node):
                 prepared = prepare(work.config, progress.say)
                 plan = build_plan(prepared)  # with all GPUs and cores in sight, as they are part of fingerprints
                 session = _wanted(plan, work)
             os.environ.update(place.variables)
+            place = replace(place, cores=place.cores or _cores(work))
             run = Run(
                 prepared, plan, StreamedResults(work, emit), progress, Estimates(work.phases, Durations()), place=place
             )
@@ -57,6 +59,13 @@ def _check_node(work: SessionWork) -> None:
             f"{work.name}: {os.uname().nodename} is not the machine that the sweep was planned for: {difference}; "
             "restrict the executor to nodes of one kind"
         )
+
+
+def _cores(work: SessionWork) -> tuple[int, ...]:
+    """Return as many CPU cores as the sweep was planned for, where this process may use more; empty: all."""
+    allowed = sorted(os.sched_getaffinity(0))
+    planned = work.node.facts["cores"] if work.node else len(allowed)
+    return tuple(allowed[:planned]) if planned < len(allowed) else ()
 
 
 def _wanted(plan: Plan, work: SessionWork) -> Session:

@@ -1,14 +1,14 @@
 """Runs a plan's sessions on an executor and stores what they send: this process alone writes the store."""
 
 import pickle
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from harness.errors import DiskFull
-from harness.executors import Ended, Place, Started, Task
+from harness.executors import Ended, Place, Said, Started, Task
 from harness.machine import host
 from harness.records.fields import Json
 from harness.records.flag import Flag
@@ -21,13 +21,14 @@ from harness.sweeps.parts import Part
 from harness.sweeps.run import Run
 from harness.sweeps.session_events import Failed, Measured, PhaseNoted, Refused, SessionWork, Shown, SpentNoted
 
-ENTRY = "harness.sweeps.session_worker:measure"
+ENTRY, RESUME = "harness.sweeps.session_worker:measure", "harness.sweeps.session_events:resumed"
+CLOCK_S = 1.0  # resolution of a record's `started_at`
 STARTS = 2  # a session whose process died is started once more for the cells that are left
 
 
 @dataclass
 class _Stay:
-    """When a session ran, in seconds of the monotonic clock."""
+    """When a session ran, in seconds since the epoch, by the clock of its machine."""
 
     task: Task
     place: Place
@@ -42,19 +43,22 @@ class SideBySide:
     run: Run
     parts: dict[str, Part]  # by the name of its task
     after_session: Callable[[Run], None] = lambda run: None  # called where no other session runs
+    earlier: frozenset[str] = frozenset()  # tasks that an earlier run started, and the executor follows
     stays: list[_Stay] = field(default_factory=list)
     died: dict[str, str] = field(default_factory=dict)
     shown: str = ""  # the task whose cell the display shows
 
     def measure(self) -> None:
         """Measure what is missing. DiskFull and KeyboardInterrupt pass through."""
-        run = self.run
+        run, executor = self.run, self.run.prepared.executor
+        left = [part for name, part in self.parts.items() if name in self.earlier or run.pending(part.session)]
         for _ in range(STARTS):
-            left = [part for part in self.parts.values() if run.pending(part.session)]
             if not left:
                 return
             self.died.clear()
-            run.prepared.executor.run([self._task(part) for part in left], self.receive)
+            executor.run([self._task(part) for part in left], self.receive)
+            begun = self.died if executor.detached else self.parts
+            left = [self.parts[name] for name in begun if run.pending(self.parts[name].session)]
         for name, error in self.died.items():
             part = self.parts[name]
             for cell in run.pending(part.session):
@@ -63,9 +67,12 @@ class SideBySide:
     def receive(self, task: Task, place: Place, event: Any) -> None:
         run, part = self.run, self.parts[task.name]
         match event:
-            case Started():
-                self.stays.append(_Stay(task, place, time.monotonic()))
+            case Started(at_s):
+                self._leave(task, at_s)
+                self.stays.append(_Stay(task, place, at_s))
                 run.progress.say(self._running())
+            case Said(line):
+                run.progress.say(line)
             case Measured(record, rows, samples):
                 run.accept(self._placed(task, place, record), rows, samples)
             case Failed(key, error, log):
@@ -82,17 +89,28 @@ class SideBySide:
                     raise DiskFull(error)
                 for cell in run.pending(part.session):
                     run.fail(cell, error, self._log(part))
-            case Ended(error):
-                stay = next(one for one in reversed(self.stays) if one.task is task)
-                stay.end_s = time.monotonic()
+            case Ended(error, at_s):
+                self._leave(task, at_s)
                 if error:
                     self.died[task.name] = error
                     run.progress.say(f"{task.name}: {error}; its log: {self._log(part)}")
                 if all(one.end_s < float("inf") for one in self.stays):
                     self.after_session(run)
 
+    def _leave(self, task: Task, at_s: float) -> None:
+        for stay in self.stays:
+            if stay.task.name == task.name:
+                stay.end_s = min(stay.end_s, at_s)
+
     def _task(self, part: Part) -> Task:
-        return replace(part.task, entry=ENTRY, log=self._log(part), describe=partial(self._describe, part))
+        return replace(
+            part.task,
+            entry=ENTRY,
+            resume=RESUME,
+            log=self._log(part),
+            cells=part.task.cells or tuple(cell.fingerprint for cell in part.session.cells),
+            describe=partial(self._describe, part),
+        )
 
     def _log(self, part: Part) -> Any:
         return self.run.store.logs / f"{slug(part.task.name)}.session.log"
@@ -126,8 +144,10 @@ class SideBySide:
 
     def _placed(self, task: Task, place: Place, record: Record) -> Record:
         """Return the record with its place, and a flag where neighbours may have changed how fast it was."""
-        start_s = time.monotonic() - (record.duration_s or 0.0)
-        stays = [s for s in self.stays if s.task is not task and s.place.host == place.host and s.end_s > start_s]
+        start_s = datetime.fromisoformat(record.started_at).timestamp()
+        end_s = start_s + (record.duration_s or 0.0)
+        others = (s for s in self.stays if s.task.name != task.name and s.place.host == place.host)
+        stays = [stay for stay in others if stay.end_s > start_s + CLOCK_S and stay.start_s < end_s]
         neighbours = tuple(dict.fromkeys(stay.task.name for stay in stays))
         flags = record.flags
         if neighbours and KINDS[record.cell.kind].times:
