@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from harness.engines import Engine
 from harness.errors import ConfigError, did_you_mean
 from harness.machine.host import Node
+from harness.records.interference import Interference
 
 EXECUTORS = {"local": "harness.executors.local:Local"}
 
@@ -131,10 +132,24 @@ class Executor(ABC):
         """CPU cores of an engine that computes on them, part of its cells' fingerprints; None: all of the machine."""
         return None
 
+    tests_interference: ClassVar[bool] = False  # its sessions at once share one machine, so that a test tells of them
+
+    @property
+    def machine(self) -> dict[str, object]:
+        """What an interference test is of: the machine, the engine, and how many sessions share it."""
+        return {}
+
+    @property
+    def interference(self) -> Interference | None:
+        """The interference test of this machine; None: not measured."""
+        return None
+
     @property
     def colocate(self) -> str:
         """What may run beside a session that measures time, on one machine: none | accuracy | all."""
-        return NONE if self.config.colocate == AUTO else self.config.colocate
+        if self.config.colocate != AUTO:
+            return self.config.colocate
+        return self.interference.colocate if self.interference else NONE
 
     @property
     def limits(self) -> Limits:

@@ -30,12 +30,14 @@ from harness.executors import (
     cores,
     frames,
 )
+from harness.executors.interference import known
 from harness.executors.packing import longest_first, next_task
 from harness.executors.slots import SETTING, Slots, declared, slots
-from harness.machine import disk, nvml
+from harness.machine import disk, host, nvml
 from harness.machine.devices import VARIABLE
 from harness.machine.interrupts import held
 from harness.machine.pipes import piped
+from harness.records.interference import Interference
 from harness.telemetry.problems import others
 
 ENDING_S = 60.0  # that a session gets to stop its engine; engines are killed long before that
@@ -66,6 +68,7 @@ class _Running:
 
 class Local(Executor):
     Config = LocalConfig
+    tests_interference = True
 
     def __init__(self, config: LocalConfig, engine: Engine):
         super().__init__(config, engine)
@@ -108,6 +111,18 @@ class Local(Executor):
         if self.engine.device != "cpu" or wanted < 2:
             return []
         return [share for share in cores.shares(cores.nodes(), wanted, least=1) if share]
+
+    @property
+    def machine(self) -> dict[str, object]:
+        engine = {"kind": self.engine.kind, "version": self.engine.version}
+        gpus = [device.name for device in self._slots.devices] or list(self._slots.declared)
+        shares = [len(share) for share in self._cores]
+        here = host.identity()
+        return {"cpu": here["cpu"], "cores": here["cores"], "gpus": gpus, "shares": shares, "engine": engine}
+
+    @property
+    def interference(self) -> Interference | None:
+        return None if self.serial else known(self.engine.cache_dir, self.machine)
 
     @property
     def session_cores(self) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any, Self
 from harness.records.cell import Cell
 from harness.records.fields import Json, Stored, optional
 from harness.records.host_facts import HostFacts
+from harness.records.interference import Interference
 
 WHOLE_VARIANT = "variant"  # LeftOut.part
 
@@ -119,6 +120,7 @@ class Manifest(Stored):
     harness: str = ""  # version
     data: str = ""  # hub, or the root of the data
     revisions: dict[str, str | None] = field(default_factory=dict)  # models and texts on the hub: their commits
+    interference: Interference | None = optional()  # of the machine whose sessions ran at once
 
     @property
     def seed(self) -> int:

@@ -4,10 +4,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from harness.console.progress import duration
-from harness.executors import ALL, Limits
+from harness.executors import ALL, AUTO, Limits
 from harness.records.cell import PlannedCell
 from harness.records.results import Results
 from harness.sweeps.estimates.estimate import Estimates
+from harness.sweeps.interference_turns import test_s
 from harness.sweeps.parts import Division, Work, divide
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
@@ -15,6 +16,7 @@ from harness.sweeps.retries import to_measure
 from harness.sweeps.session_gpus import needed, needed_cores
 
 PROCESS_START_S = 3.0  # a session's process, until it has planned the sweep again: a rule of thumb
+WORTH = 3.0  # what an interference test may save over what it takes, for a sweep to run it first
 SHOWN_GPUS, LINE = 8, 110
 BESIDE = {
     "none": "load sessions run alone",
@@ -59,13 +61,47 @@ def schedule_lines(prepared: Prepared, plan: Plan, store: Results, estimates: Es
     yield f"{_summary(found, limits)}; one GPU: {duration(estimates.total_s)}"
     if limits.colocate != ALL:
         beside = replace(limits, colocate=ALL)
-        yield f"{_summary(divide(works, seconds, beside), beside)} and may disturb each other: executor.colocate={ALL}"
+        yield f"{_summary(divide(works, seconds, beside), beside)}, {_why_not(prepared, plan, store, estimates)}"
+    elif result := prepared.executor.interference:
+        yield result.words
     for gpu in range(min(limits.gpus, SHOWN_GPUS)):
         own = [one for one in found.schedule.placed if gpu in one.gpus]
         told = "; ".join(f"{duration(one.start_s)} {one.task.name}" for one in own) or "not used"
         yield f"  GPU {gpu}: {told if len(told) <= LINE else told[: LINE - 1] + '…'}"
     if limits.gpus > SHOWN_GPUS:
         yield f"  and {limits.gpus - SHOWN_GPUS} more GPUs"
+
+
+def test_first(prepared: Prepared, plan: Plan, store: Results, estimates: Estimates) -> float:
+    """Return what an interference test takes, in seconds, where a sweep should run it first; 0 where it should not.
+
+    That is where executor.colocate=auto has none to go by, and load sessions that run at once would save WORTH times
+    what the test takes.
+    """
+    executor, limits = prepared.executor, _limits(prepared, plan)
+    can = executor.tests_interference and prepared.config.executor.colocate == AUTO
+    if executor.serial or not can or executor.interference is not None:
+        return 0.0
+    works = _works(prepared, plan, store, estimates)
+    baseline = [work for work in works if work.session.variant == prepared.config.baseline and work.session.scenarios]
+    if not baseline or not any(work.pending for work in works):
+        return 0.0
+    takes_s = test_s(baseline[0].start_s)
+
+    def makespan_s(colocate: str) -> float:
+        own = replace(limits, colocate=colocate)
+        return divide(works, lambda cell: estimates.of_cell(cell.key), own).schedule.makespan_s
+
+    return takes_s if makespan_s(limits.colocate) - makespan_s(ALL) > WORTH * takes_s else 0.0
+
+
+def _why_not(prepared: Prepared, plan: Plan, store: Results, estimates: Estimates) -> str:
+    """Why load sessions do not run side by side."""
+    if result := prepared.executor.interference:
+        return f"with executor.colocate={ALL}, but {result.words}"
+    if takes_s := test_first(prepared, plan, store, estimates):
+        return f"if the interference test that runs first ({duration(takes_s)}) finds no change above 1 %"
+    return f"with executor.colocate={ALL}; they may disturb each other, which `harness interference` measures"
 
 
 def _summary(found: Division, limits: Limits) -> str:

@@ -58,7 +58,7 @@ class ServedSession:
                 return
             run.progress.say(f"{session.name}: {self._beginning()}" + (" again" if start else ""))
             began = time.monotonic()
-            with self._serve(checkpoint) as server:
+            with self.serving(checkpoint) as server:
                 self.confirm_content()  # while the engine was loading it
                 run.took(start_key(session.name), ready_s := time.monotonic() - began)
                 run.progress.say(f"{session.name}: ready after {ready_s:.0f} s")
@@ -130,7 +130,7 @@ class ServedSession:
             )
 
     @contextmanager
-    def _serve(self, checkpoint: Checkpoint) -> Iterator[Server]:
+    def serving(self, checkpoint: Checkpoint) -> Iterator[Server]:
         """The server, on other CPU cores than the load client where the session has enough of them."""
         cores = self.run.place.cores if self.run.place else ()
         load = self.session.scenarios and cores

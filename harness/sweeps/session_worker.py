@@ -29,7 +29,7 @@ def measure(description: bytes, place: Place, emit: Emit) -> None:
     """Measure a pickled SessionWork; its events are those of session_events.py."""
     work: SessionWork = pickle.loads(description)
     learn_config(asdict(work.config))
-    _start_log(work.config.log_level)
+    start_log(work.config.log_level)
     folders = [Path(work.root), Path(work.config.cache_dir).expanduser().absolute(), scratch.root()]
     progress = StreamedProgress(emit)
     try:
@@ -81,7 +81,7 @@ def _wanted(plan: Plan, work: SessionWork) -> Session:
     return replace(found, name=work.name, cells=tuple(cells[one] for one in work.wanted))
 
 
-def _start_log(level: str) -> None:
+def start_log(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("harness")

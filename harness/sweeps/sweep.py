@@ -18,7 +18,7 @@ from harness.console.output import MaskedFormatter
 from harness.console.progress import Progress, make_progress
 from harness.engines import leftovers
 from harness.engines.parallel import gpus_of
-from harness.errors import PreflightError
+from harness.errors import DiskFull, HarnessError, PreflightError
 from harness.machine import disk, host, scratch
 from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
@@ -27,7 +27,7 @@ from harness.records.phase import REPORT
 from harness.records.store import Store
 from harness.redaction.masking import mask
 from harness.report.flag_catalogue import remedies
-from harness.sweeps import compose, preflight
+from harness.sweeps import compose, interference, preflight
 from harness.sweeps.budget import budget
 from harness.sweeps.dry_run import print_plan
 from harness.sweeps.endpoint_problems import ask
@@ -35,7 +35,7 @@ from harness.sweeps.estimates.estimate import estimates, known_durations
 from harness.sweeps.execute import execute
 from harness.sweeps.judge_problems import unjudged
 from harness.sweeps.measured_again import measured_again
-from harness.sweeps.packed import division
+from harness.sweeps.packed import division, test_first
 from harness.sweeps.plan import Plan, build_plan
 from harness.sweeps.prepare import Prepared, node_of, prepare, store_folder
 from harness.sweeps.retries import retried, retried_words, to_measure
@@ -105,6 +105,9 @@ def _run(asked: Config, composed: DictConfig, argv: list[str], progress: Progres
         else:
             for line in (*notes, *(session.without_recipe for session in plan.sessions if session.without_recipe)):
                 progress.say(line)
+            if test_first(prepared, plan, store, ahead):
+                _test_interference(prepared, plan, store, progress)
+                store.write_manifest(manifest_of(prepared, compose.plain(composed), plan, argv))
             if not prepared.executor.serial:
                 run.width = division(prepared, plan, store, ahead).width
             progress.start(len(wanted), ahead.total_s / run.width)
@@ -117,6 +120,16 @@ def _run(asked: Config, composed: DictConfig, argv: list[str], progress: Progres
     invalid = {cell.key: retried(cell, store) for cell in run.invalid()}
     _summary(run.failed, invalid, written)
     return 1 if run.failed or invalid or written.report is None or not written.checks_kept else 0
+
+
+def _test_interference(prepared: Prepared, plan: Plan, store: Store, progress: Progress) -> None:
+    """Decide what may run at once; load sessions run alone where that cannot be tested."""
+    try:
+        interference.test(prepared, plan, store, progress)
+    except DiskFull:
+        raise
+    except HarnessError as error:
+        progress.say(f"the interference test failed, load sessions run alone: {error}")
 
 
 def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: list[str]) -> Manifest:
@@ -151,6 +164,7 @@ def manifest_of(prepared: Prepared, composed: dict[str, Any], plan: Plan, argv: 
         harness=harness.__version__,
         data=config.data.root or "hub",
         revisions=prepared.revisions,
+        interference=prepared.executor.interference,
     )
 
 
