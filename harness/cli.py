@@ -50,8 +50,7 @@ run a sweep (the same command again measures only what is missing):
   harness +sweep=quickstart --fresh               measure all of it again; earlier results are kept
   harness +sweep=servers model=ORG/NAME engine.targets.old.base_url=http://HOST:8000 \\
     engine.targets.new.base_url=http://HOST:8001  two servers that run already: which serves more within the SLO
-  harness +sweep=quickstart --cfg job             the composed configuration
-  harness +sweep=quickstart --help                every configuration group and setting
+  harness +sweep=quickstart --help                every group and setting; --cfg job: the composed configuration
 
 sweeps:
 {sweeps}

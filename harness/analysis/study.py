@@ -19,6 +19,7 @@ from harness.records.failed_cell import FailedCell
 from harness.records.fields import Json
 from harness.records.flag import Flag
 from harness.records.host_facts import HostFacts
+from harness.records.interference import Interference
 from harness.records.item import Item, TextWindow
 from harness.records.load_result import CapacityResult, LoadResult
 from harness.records.manifest import LeftOut, Manifest, Published, Scenario, Variant
@@ -120,6 +121,7 @@ class Study:
     spent: tuple[SpentBeside, ...] = ()  # what an endpoint took for no record
     damaged: tuple[Damage, ...] = ()  # stored, and left out
     to_come: ToCome | None = None  # while the sweep runs
+    interference: Interference | None = None  # of the machine whose sessions ran at once
     phases: tuple[PhaseTime, ...] = ()  # of its runs on this machine, in the order in which they ended
 
     @property
@@ -202,6 +204,7 @@ def build_study(
         checks=read_checks(manifest.checks),
         decision=read_decision(manifest.decision, manifest.margin),
         left_out=manifest.left_out,
+        interference=manifest.interference,
         spent=tuple(spent),
         damaged=tuple(damaged),
     )

@@ -13,13 +13,14 @@ from harness.records.engine_facts import EngineFacts
 
 LEVELS = ("invalid", "caution", "note")
 DAMAGES_NAMED = 4
+SHARED = ("neighbours", "foreign_cpu")  # flags
 
 
 @dataclass(frozen=True)
 class Mark:
     """A word across the page, and why."""
 
-    word: str  # DAMAGED | INCOMPLETE | PARTIAL | INVALID | EMULATED | SIMULATED
+    word: str  # DAMAGED | INCOMPLETE | PARTIAL | INVALID | SHARED | EMULATED | SIMULATED
     reason: str
 
 
@@ -94,6 +95,9 @@ def marks(
             subsets[result.suite] = f"{result.suite} ({result.items:,} of {result.population:,} items)"
     if subsets:
         found.append(Mark("PARTIAL", "suites measured on a subset of their items: " + ", ".join(subsets.values())))
+    if shared := [one for one in study.measured if any(flag.code in SHARED for flag in one.flags)]:
+        effect = f": {study.interference.words}" if study.interference else "; their effect was not measured"
+        found.append(Mark("SHARED", f"{len(shared)} cells measured beside other sessions or processes{effect}"))
     if names := emulated(study):
         labels = ", ".join(study.label(name) for name in names)
         found.append(Mark("EMULATED", f"{labels}: kernels emulated on this hardware; speeds are not representative"))

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from harness.console.output import MaskedStream
 from harness.console.terminal import console
@@ -11,11 +11,14 @@ from harness.untrusted.visible import one_entry, visible
 
 
 class Progress(Protocol):
+    """`session`: which of the sessions that run at once; empty where they run one after the other."""
+
     def say(self, message: str) -> None: ...
     def start(self, total_cells: int, estimate_s: float) -> None: ...
     def add(self, cells: int) -> None: ...
-    def cell(self, key: str) -> None: ...
-    def advance(self, done: int, total: int) -> None: ...
+    def cell(self, key: str, session: str = "") -> None: ...
+    def advance(self, done: int, total: int, session: str = "") -> None: ...
+    def session_done(self, session: str) -> None: ...
     def cell_done(self, key: str, outcome: str, seconds: float, left_s: float) -> None: ...
     def stop(self) -> None: ...
 
@@ -47,10 +50,13 @@ class PlainProgress:
         """Count cells that became necessary after the start."""
         self.total += cells
 
-    def cell(self, key: str) -> None:
+    def cell(self, key: str, session: str = "") -> None:
         return None
 
-    def advance(self, done: int, total: int) -> None:
+    def advance(self, done: int, total: int, session: str = "") -> None:
+        return None
+
+    def session_done(self, session: str) -> None:
         return None
 
     def cell_done(self, key: str, outcome: str, seconds: float, left_s: float) -> None:
@@ -63,7 +69,10 @@ class PlainProgress:
 
 
 class RichProgress(PlainProgress):
-    """The sweep, the current cell and the time left. Redrawn twice a second: the load client needs the CPU."""
+    """The sweep, the current cell of each session, and the time left.
+
+    Redrawn twice a second: the load client needs the CPU.
+    """
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -72,7 +81,8 @@ class RichProgress(PlainProgress):
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "{task.fields[left]}")
         made = [TextColumn(column, markup=False) if isinstance(column, str) else column for column in columns]
         self.display = Progress(*made, console=console(), refresh_per_second=2, transient=True)
-        self.sweep = self.current = None
+        self.sweep = None
+        self.current: dict[str, Any] = {}  # session -> its bar
 
     def say(self, message: str) -> None:
         stamp = duration(time.monotonic() - self.begin)
@@ -86,17 +96,24 @@ class RichProgress(PlainProgress):
         if isinstance(sys.stdout, FileProxy):  # what is printed meanwhile goes above the bars, by rich's own stream
             sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
         self.sweep = self.display.add_task("sweep", total=total_cells, left="")
-        self.current = self.display.add_task("", total=None, left="")
 
     def add(self, cells: int) -> None:
         super().add(cells)
         self.display.update(self.sweep, total=self.total)
 
-    def cell(self, key: str) -> None:
-        self.display.reset(self.current, total=None, description=visible(key), left="")
+    def cell(self, key: str, session: str = "") -> None:
+        if session in self.current:
+            self.display.reset(self.current[session], total=None, description=visible(key), left="")
+        else:
+            self.current[session] = self.display.add_task(visible(key), total=None, left="")
 
-    def advance(self, done: int, total: int) -> None:
-        self.display.update(self.current, completed=done, total=total)
+    def advance(self, done: int, total: int, session: str = "") -> None:
+        if session in self.current:
+            self.display.update(self.current[session], completed=done, total=total)
+
+    def session_done(self, session: str) -> None:
+        if session in self.current:
+            self.display.remove_task(self.current.pop(session))
 
     def cell_done(self, key: str, outcome: str, seconds: float, left_s: float) -> None:
         super().cell_done(key, outcome, seconds, left_s)

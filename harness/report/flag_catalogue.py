@@ -39,7 +39,11 @@ FLAGS = {
     # Where it was measured
     "neighbours": Explained(
         "other sessions ran on the same machine: they may have changed how fast it was",
-        "set executor.colocate=none, which runs load sessions alone",
+        "set executor.colocate=auto, which goes by the machine's interference test, or none, which runs load alone",
+    ),
+    "foreign_cpu": Explained(
+        "processes that are not the sweep's took CPU time on the session's cores: they may have slowed it down",
+        "measure on a machine that nobody else uses",
     ),
     # The load as the server handled it
     "measured_again": Explained("an earlier try of this cell was invalid; it is kept beside this one"),

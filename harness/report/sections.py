@@ -170,6 +170,7 @@ SECTIONS: tuple[Section, ...] = (
             on_page(composed.command),
             shown(provenance.host_table, always=True),
             shown(provenance.places_table),
+            shown(provenance.interference_table),
             on_page(shown(provenance.engines_table, always=True)),
             shown(provenance.kernels_table, always=True),
             shown(provenance.checkpoints_table, always=True),

@@ -20,6 +20,7 @@ from harness.records.record_check import result_fault
 from harness.sweeps.engine_flags import engine_flags
 from harness.sweeps.kinds import SERVED
 from harness.sweeps.kinds.contract import Bench
+from harness.sweeps.neighbours import watching
 from harness.sweeps.run import Run
 from harness.sweeps.session import Session
 from harness.telemetry.sampler import Sampler
@@ -44,8 +45,10 @@ class Measuring:
         run = self.run
         run.progress.cell(cell.key)
         started_at, began = datetime.now(UTC), time.monotonic()
+        times = SERVED[cell.kind].times
         try:
-            outcome = self._outcome(cell)
+            with watching(run.place.cores if run.place and times else ()) as watched:
+                outcome = self._outcome(cell)
         except BaseException as error:  # one cell's failure must not take the others with it
             run.note_spent(cell.key, run.spend(self.session, self.server.meter.lap()))
             run.fail(cell, self._reason(cell, error), run.log_of(self.session), time.monotonic() - began)
@@ -53,12 +56,11 @@ class Measuring:
         elapsed_s = time.monotonic() - began
         spent = run.spend(self.session, self.server.meter.lap())
         window = outcome.window or Window(began, 0.0, elapsed_s)
-        times = SERVED[cell.kind].times
         seen = self.sampler.of_cell(times, window, outcome.result)
         flags = outcome.flags + engine_flags(
             times, self.server, run.prepared.config.engine.kind, self.inspection, self.variant
         )
-        run.keep(cell, outcome, flags + seen.flags, self._served(), started_at, elapsed_s, seen, spent)
+        run.keep(cell, outcome, flags + seen.flags + watched.flags, self._served(), started_at, elapsed_s, seen, spent)
 
     def _outcome(self, cell: PlannedCell) -> Outcome:
         run = self.run

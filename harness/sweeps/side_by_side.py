@@ -11,12 +11,12 @@ from harness.errors import DiskFull
 from harness.executors import Ended, Place, Said, Started, Task
 from harness.machine import host
 from harness.records.fields import Json
-from harness.records.flag import Flag
 from harness.records.placement import Placement
 from harness.records.record import Record
 from harness.records.store import slug
 from harness.sweeps.estimates.phases import phases_of_part
 from harness.sweeps.kinds import KINDS
+from harness.sweeps.neighbours import neighbour_flag
 from harness.sweeps.parts import Part
 from harness.sweeps.run import Run
 from harness.sweeps.session_events import Failed, Measured, PhaseNoted, Refused, SessionWork, Shown, SpentNoted
@@ -46,7 +46,6 @@ class SideBySide:
     earlier: frozenset[str] = frozenset()  # tasks that an earlier run started, and the executor follows
     stays: list[_Stay] = field(default_factory=list)
     died: dict[str, str] = field(default_factory=dict)
-    shown: str = ""  # the task whose cell the display shows
 
     def measure(self) -> None:
         """Measure what is missing. DiskFull and KeyboardInterrupt pass through."""
@@ -91,6 +90,7 @@ class SideBySide:
                     run.fail(cell, error, self._log(part))
             case Ended(error, at_s):
                 self._leave(task, at_s)
+                run.progress.session_done(task.name)
                 if error:
                     self.died[task.name] = error
                     run.progress.say(f"{task.name}: {error}; its log: {self._log(part)}")
@@ -148,24 +148,22 @@ class SideBySide:
         end_s = start_s + (record.duration_s or 0.0)
         others = (s for s in self.stays if s.task.name != task.name and s.place.host == place.host)
         stays = [stay for stay in others if stay.end_s > start_s + CLOCK_S and stay.start_s < end_s]
-        neighbours = tuple(dict.fromkeys(stay.task.name for stay in stays))
-        flags = record.flags
+        neighbours = {stay.task.name: stay.task.needs.times for stay in stays}
+        flag = None
         if neighbours and KINDS[record.cell.kind].times:
-            message = f"measured beside {', '.join(neighbours)} on the same machine; their effect was not measured"
-            flags = (*flags, Flag("neighbours", "caution", message))
-        return replace(record, flags=flags, placement=Placement(place.host, place.gpus, place.cores, neighbours))
+            flag = neighbour_flag(neighbours, self.run.prepared.executor.interference)
+        placement = Placement(place.host, place.gpus, place.cores, tuple(neighbours))
+        return replace(record, flags=(*record.flags, flag) if flag else record.flags, placement=placement)
 
     def _show(self, task: Task, method: str, arguments: tuple[Any, ...]) -> None:
         progress = self.run.progress
         if method == "cell":
-            self.shown = task.name
-            progress.cell(*arguments)
+            progress.cell(arguments[0], task.name)
         elif method == "cell_done":
             key, outcome, seconds, _ = arguments  # it knows what is left of its session alone
-            progress.cell(key)
             progress.cell_done(key, outcome, seconds, self.run.left_s())
-        elif method == "advance" and task.name == self.shown:
-            progress.advance(*arguments)
+        elif method == "advance":
+            progress.advance(arguments[0], arguments[1], task.name)
         elif method == "add":
             progress.add(*arguments)
         elif method == "say":

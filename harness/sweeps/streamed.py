@@ -71,13 +71,16 @@ class StreamedProgress:
     def add(self, cells: int) -> None:
         self._emit(Shown("add", (cells,)))
 
-    def cell(self, key: str) -> None:
+    def cell(self, key: str, session: str = "") -> None:
         self._emit(Shown("cell", (key,)))
 
-    def advance(self, done: int, total: int) -> None:
+    def advance(self, done: int, total: int, session: str = "") -> None:
         if (now := time.monotonic()) > self._advanced_s + ADVANCE_S:
             self._advanced_s = now
             self._emit(Shown("advance", (done, total)))
+
+    def session_done(self, session: str) -> None:
+        return None  # the process that shows it knows when it ends
 
     def cell_done(self, key: str, outcome: str, seconds: float, left_s: float) -> None:
         self._emit(Shown("cell_done", (key, outcome, seconds, left_s)))

@@ -132,6 +132,23 @@ def places_table(findings: Findings) -> Table:
     return table("Where cells were measured", heads, rows)
 
 
+def interference_table(findings: Findings) -> Table:
+    """What neighbours on the machine change, by its interference test."""
+    found = findings.study.interference
+    if found is None:
+        return table("Interference", [], [])
+    rows = [
+        [one.neighbours, Td(change.metric, "code"), f"{change.alone:.2f}", change.words]
+        for one in found.beside
+        for change in one.changes
+    ]
+    note = (
+        f"{found.variant}, {found.sessions} sessions at once, {found.rounds} rounds in turn, {found.measured_at}. "
+        f"Nothing may change by more than 1 %, interval included: executor.colocate=auto is {found.colocate} here."
+    )
+    return table("Interference between sessions", ["Neighbours", "Figure", ">Alone", ">Change"], rows, note)
+
+
 def _gpu(gpu: Gpu) -> str:
     """``NVIDIA H100 80GB HBM3, 79.6 GiB, compute capability 9.0, driver 550.54``"""
     parts = [_text(gpu.name)]
