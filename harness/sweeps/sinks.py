@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.analysis.to_come import SessionToCome, ToCome
 from harness.config.schema import Config
 from harness.errors import HarnessError
 from harness.machine import disk
 from harness.records.store import Store
 from harness.redaction.masking import mask
 from harness.sweeps.run import Run
+
+if TYPE_CHECKING:  # the analysis and SciPy: half of a second in which a mistake of the command line is to be said
+    from harness.analysis.to_come import SessionToCome, ToCome
 
 SHARE = 20  # an update is due once twenty times what the last one took has passed: at most 5 % of a run
 FIRST_S = 3.0  # what the first is taken to cost, imports included: due after a session of a minute
@@ -90,6 +93,8 @@ class Updates:
 
     def after_session(self, run: Run) -> None:
         """Update them where sessions are still to come and an update is due. What fails is said in one line."""
+        from harness.analysis.to_come import ToCome
+
         coming = tuple(sessions_to_come(run))
         began_s = self.clock()
         if not (self.config.report.live and coming and began_s - self.last_s >= SHARE * self.cost_s):
@@ -99,7 +104,7 @@ class Updates:
         self.last_s = self.clock()
         self.cost_s = self.last_s - began_s
 
-    def _update(self, run: Run, coming: ToCome) -> Iterator[str]:
+    def _update(self, run: Run, coming: "ToCome") -> Iterator[str]:
         from harness.analysis import analyse
         from harness.analysis.load_study import load_study
         from harness.report import write_report
@@ -117,8 +122,10 @@ class Updates:
             yield f"report or MLflow not updated, the sweep goes on: {mask(why) or type(error).__name__}"
 
 
-def sessions_to_come(run: Run) -> Iterator[SessionToCome]:
+def sessions_to_come(run: Run) -> Iterator["SessionToCome"]:
     """Yield each session of the run that has cells to measure, with its estimate, engine start included."""
+    from harness.analysis.to_come import SessionToCome
+
     for session in run.plan.sessions:
         if cells := run.pending(session):
             yield SessionToCome(session.name, len(cells), run.estimates.of_session(session.name))

@@ -26,8 +26,7 @@ from harness.records.manifest import Manifest, Published, Scenario, Variant
 from harness.records.phase import REPORT
 from harness.records.store import Store
 from harness.redaction.masking import mask
-from harness.report.flag_catalogue import remedies
-from harness.sweeps import compose, interference, preflight
+from harness.sweeps import compose, preflight
 from harness.sweeps.budget import budget
 from harness.sweeps.dry_run import print_plan
 from harness.sweeps.endpoint_problems import ask
@@ -124,6 +123,8 @@ def _run(asked: Config, composed: DictConfig, argv: list[str], progress: Progres
 
 def _test_interference(prepared: Prepared, plan: Plan, store: Store, progress: Progress) -> None:
     """Decide what may run at once; load sessions run alone where that cannot be tested."""
+    from harness.sweeps import interference  # and with it the analysis, which few sweeps need before their end
+
     try:
         interference.test(prepared, plan, store, progress)
     except DiskFull:
@@ -213,6 +214,8 @@ def _start_log(store: Store, level: str) -> None:
 
 def _summary(failed: dict[str, str], invalid: dict[str, tuple[Flag, ...]], written: Written) -> None:
     if invalid:
+        from harness.report.flag_catalogue import remedies  # with the report, which is written by now
+
         print(f"\n{len(invalid)} {'cell is' if len(invalid) == 1 else 'cells are'} invalid and not compared:")
         for key, flags in invalid.items():
             print(f"  {key}: " + "; ".join(flag.message for flag in flags))

@@ -67,6 +67,13 @@ assert not heavy, heavy
     assert "quickstart" in done.stdout and "hopper_sparse_fp8" in done.stdout
 
 
+def test_a_sweep_starts_without_the_analysis():
+    """Preflight and dry_run need none: half of a second, of SciPy above all."""
+    loaded = "import sys, harness.sweeps.sweep; print('harness.analysis' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_version():
     done = subprocess.run([sys.executable, "-m", "harness", "--version"], capture_output=True, text=True, check=False)
     assert done.stdout == f"harness {harness.__version__}\n"
