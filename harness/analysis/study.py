@@ -7,6 +7,7 @@ configuration is not this study's number.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from harness.analysis.settings import Checks, DecisionSettings, Settings, read_checks, read_decision, read_settings
@@ -59,7 +60,7 @@ class Measured:
         """The result of an accuracy or judge cell."""
         return self.result if isinstance(self.result, AccuracyResult) else AccuracyResult()
 
-    @property
+    @cached_property
     def metrics(self) -> Mapping[str, float]:
         """The numbers of a load cell that are known, by name: ``itl_ms_p99``."""
         known = self.result.metrics if isinstance(self.result, LoadResult | CapacityResult) else {}

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 from harness.records.fields import Stored
@@ -134,7 +135,7 @@ class EngineFacts(Stored):
         """Name the engine for readers: ``vllm 0.32.0``."""
         return f"{self.kind} {self.version}".strip()
 
-    @property
+    @cached_property
     def command_text(self) -> str:
         """The server command as a shell would take it; an API key in it is never shown."""
         text = self.command if isinstance(self.command, str) else shlex.join(self.command)

@@ -6,6 +6,7 @@ variant / baseline. Every variant gets the same traffic, so a ratio compares lik
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,8 +39,13 @@ class PointResult:
     def rate_rps(self) -> float | None:
         return self.point.rate_rps
 
+    @cached_property
+    def _metrics(self) -> tuple[Mapping[str, float], ...]:
+        """Of each run; tables and curves ask for the same values thousands of times."""
+        return tuple(run.metrics for run in self.runs)
+
     def values(self, metric: str) -> list[float]:
-        return [float(run.metrics[metric]) for run in self.runs if metric in run.metrics]
+        return [float(metrics[metric]) for metrics in self._metrics if metric in metrics]
 
     def value(self, metric: str) -> float | None:
         values = self.values(metric)
@@ -56,13 +62,13 @@ class PointResult:
             raise KeyError(f"{self.variant}, {self.scenario}, {self.point.label}: no {metric}")
         return value
 
-    @property
+    @cached_property
     def served_rps(self) -> float | None:
         """Mean over the runs of `served_rps` (loadgen/metrics.py): the rate axis of the figures and of the readings."""
         rates = self.values("served_rps") or self.values("achieved_rps")
         return sum(rates) / len(rates) if rates else None
 
-    @property
+    @cached_property
     def reached(self) -> bool:
         """The server kept up: it served 95 % or more of the rate that was offered."""
         served = self.served_rps
