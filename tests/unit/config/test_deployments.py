@@ -19,6 +19,8 @@ from harness.sweeps.compose import compose_sweep
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 
+pytestmark = pytest.mark.slow
+
 NGRAM = "{method: ngram, num_speculative_tokens: 4, prompt_lookup_max: 4}"
 
 

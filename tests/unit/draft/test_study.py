@@ -18,6 +18,8 @@ from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 from tests.unit.checkpoints import built, test_gguf
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"hidden_size": built.HIDDEN, "num_hidden_layers": built.LAYERS, "max_position_embeddings": 2048}
 
 

@@ -10,6 +10,8 @@ import yaml
 from harness.analysis import analyse
 from harness.report import write_report
 from harness.report.files.charts import charts
+from harness.report.files.model_card import model_card, model_cards
+from harness.report.files.summary import summary_json
 from harness.report.sections import drawings, fill
 from harness.report.tables.gains import attribution_table, cost_table
 from harness.report.tables.overview import variants_table
@@ -24,7 +26,7 @@ from tests.unit.report.synthetic_study import (
     parts,
     rich_findings,
     rich_parts,
-    synthetic_study,
+    synthetic_findings,
     watched_parts,
 )
 from tests.unit.report.test_hostile import hostile_parts
@@ -46,22 +48,20 @@ def report(rich, tmp_path_factory):
 
 
 @pytest.mark.parametrize("which", ["rich", "plain", "bare", "hostile", "watched"])
-def test_the_summary_has_the_form_of_its_schema(which, rich, tmp_path):
+def test_the_summary_has_the_form_of_its_schema(which, rich):
     bare = {"name": "bare", "baseline": "a", "variants": {"a": {}}, "suites": [], "scenarios": {}, "cells": []}
-    study = {
-        "rich": lambda: rich.study,
-        "plain": synthetic_study,
-        "bare": lambda: build(bare, [], {}),
-        "hostile": lambda: build(*hostile_parts()),
-        "watched": lambda: build(*watched_parts()),
+    findings = {
+        "rich": lambda: rich,
+        "plain": synthetic_findings,
+        "bare": lambda: analyse(build(bare, [], {})),
+        "hostile": lambda: analyse(build(*hostile_parts())),
+        "watched": lambda: analyse(build(*watched_parts())),
     }[which]()
-    write_report(study, tmp_path)
-    assert violations(json.loads((tmp_path / "summary.json").read_text())) == []
+    assert violations(json.loads(summary_json(findings))) == []
 
 
-def test_a_departure_from_the_schema_is_found(rich, tmp_path):
-    write_report(rich.study, tmp_path)
-    summary = json.loads((tmp_path / "summary.json").read_text())
+def test_a_departure_from_the_schema_is_found(report):
+    summary = json.loads((report / "summary.json").read_text())
     assert violations(summary | {"schema": 1}) and violations(summary | {"unknown": 1})
     assert violations(summary | {"study": summary["study"] | {"name": 7}})
 
@@ -195,14 +195,14 @@ def test_a_card_says_what_measured_it_and_names_no_local_path(tmp_path):
     assert "/home" not in sweep.read_text() and f"--config-dir . +sweep={sweep.stem}" in fp8
 
 
-def test_a_local_folder_that_looks_like_a_hub_id_is_no_base_model(tmp_path):
+def test_a_local_folder_that_looks_like_a_hub_id_is_no_base_model():
     manifest, records, rows = parts()
     manifest["variants"]["bf16"]["checkpoint"] = "models/dense"
     for digest, named in (("d" * 64, False), (None, True)):
         for record in records:
             record["engine"]["checkpoint"] = {"reference": "models/dense", "digest": digest}
-        write_report(build(manifest, records, rows), tmp_path)
-        assert ("base_model: models/dense" in (tmp_path / "model_card.md").read_text()) is named
+        found = analyse(build(manifest, records, rows))
+        assert ("base_model: models/dense" in model_card(found, found.study.forms)) is named
 
 
 ORIGINS = [  # where the items came from, all of them or not -> the dataset's type in the model-index
@@ -216,15 +216,15 @@ ORIGINS = [  # where the items came from, all of them or not -> the dataset's ty
 
 
 @pytest.mark.parametrize(("source", "name", "whole", "kind"), ORIGINS)
-def test_only_all_items_of_a_hub_dataset_go_by_its_id(source, name, whole, kind, tmp_path):
+def test_only_all_items_of_a_hub_dataset_go_by_its_id(source, name, whole, kind):
     hub = pytest.importorskip("huggingface_hub")
     manifest, records, rows = parts()
     for record in records:
         if record["cell"].get("suite") == "mmlu" and record["cell"]["kind"] == "accuracy":
             items = record["result"]["counts"]["items"]
             record["result"]["data"] |= {"source": source, "name": name, "population": items if whole else 10 * items}
-    write_report(build(manifest, records, rows), tmp_path)
-    card = hub.ModelCard.load(tmp_path / "model_cards" / "fp8.md", ignore_metadata_errors=False)
+    text = model_card(analyse(build(manifest, records, rows)), ("fp8",))
+    card = hub.ModelCard(text, ignore_metadata_errors=False)
     found = {one.dataset_type: one.dataset_name for one in card.data.eval_results if "mmlu" in one.dataset_name}
     assert list(found) == [kind]
     assert ("subset: " in found[kind]) is not whole
@@ -235,24 +235,22 @@ def test_only_all_items_of_a_hub_dataset_go_by_its_id(source, name, whole, kind,
         assert ("subset: " in row) is not whole
 
 
-def test_the_card_of_a_gguf_file_says_so(tmp_path):
+def test_the_card_of_a_gguf_file_says_so():
     manifest, records, rows = parts()
     for record in records:
         if record["cell"]["variant"] == "fp8":
             record["engine"]["kind"] = "llamacpp"
-    write_report(build(manifest, records, rows), tmp_path)
-    facts = {name: yaml.safe_load((tmp_path / "model_cards" / f"{name}.md").read_text().split("---\n")[1])
-             for name in ("fp8", "sparse_fp8")}  # fmt: skip
+    cards = model_cards(analyse(build(manifest, records, rows)))
+    facts = {name: yaml.safe_load(cards[f"model_cards/{name}.md"].split("---\n")[1]) for name in ("fp8", "sparse_fp8")}
     assert "gguf" in facts["fp8"]["tags"] and facts["fp8"]["library_name"] == "llama.cpp"
     assert "compressed-tensors" in facts["sparse_fp8"]["tags"]
 
 
-def test_a_simulated_score_is_in_no_model_index(tmp_path):
+def test_a_simulated_score_is_in_no_model_index():
     manifest, records, rows = parts()
     for record in records:
         record["engine"]["kind"] = "simulated"
-    write_report(build(manifest, records, rows), tmp_path)
-    card = (tmp_path / "model_card.md").read_text()
+    card = model_cards(analyse(build(manifest, records, rows)))["model_card.md"]
     assert "model-index" not in card.split("---\n")[1] and "**SIMULATED**" in card
 
 

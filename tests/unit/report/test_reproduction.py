@@ -11,6 +11,8 @@ from harness.report.files.reproduction import command, sweep_file, sweep_yaml
 from harness.sweeps.compose import compose_sweep, config_path, options, plain, register, typed
 from harness.sweeps.overrides import prepare_overrides
 
+pytestmark = pytest.mark.slow
+
 HERE = ("results_dir", "reports_dir", "cache_dir", "mlflow", "dry_run", "log_level", "progress")
 GIVEN = {"which_compression": ["model=Qwen/Qwen3-8B"], "gguf": [], "mixtral_fp8": []}
 

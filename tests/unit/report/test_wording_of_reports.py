@@ -14,6 +14,8 @@ from tests.unit.compare.nights import night
 from tests.unit.report.synthetic_study import build, rich_parts, watched_parts
 from tests.unit.test_wording import BANNED
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)  # plotly
 
 

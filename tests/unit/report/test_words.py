@@ -24,6 +24,8 @@ from harness.sweeps.compose import compose_sweep
 from harness.sweeps.report_settings import SECTIONS
 from tests.unit.report.synthetic_study import build, parts, synthetic_study
 
+pytestmark = pytest.mark.slow
+
 
 def test_numbers_carry_unit_and_interval():
     assert percent(Estimate(0.992, 0.981, 1.004)) == "99.2 % [98.1, 100.4]"

@@ -17,6 +17,8 @@ from harness.sweeps.compose import compose_sweep
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 
+pytestmark = pytest.mark.slow
+
 INT4 = "{bits: 4, type: int, granularity: channel}"
 SCHEMES = {"bf16": "bf16", "fp8": "fp8", "sparse": "sparse_fp8"}
 
