@@ -17,14 +17,19 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give the files of tests/e2e to one worker of `--dist loadfile`: a real engine takes a core."""
+    """Give the files of tests/e2e to one worker of `--dist loadfile`, and those that open a browser to one.
+
+    A real engine takes a core; the browser and most pages that it opens are the session's.
+    """
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
-    class OneEngineAtATime(LoadFileScheduling):
+    class OneEngineAndOneBrowser(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
+            if file.endswith("_in_browser.py"):
+                return "browser"
             return "tests/e2e" if file.startswith("tests/e2e/") else file
 
-    return OneEngineAtATime(config, log)
+    return OneEngineAndOneBrowser(config, log)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from harness.compare.__main__ import main
-from tests.integration.report.test_page_in_browser import browser, open_page  # noqa: F401  a fixture
+from tests.integration.report.opening import open_page
 from tests.unit.compare.two_sweeps import store
 
 ATTACK = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'><a href='javascript:1'>x</a>"
@@ -30,7 +30,7 @@ def page(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1600, "light"), (390, "dark")])
-def test_every_figure_is_drawn_and_hostile_text_does_not_run(browser, page, width, theme):  # noqa: F811
+def test_every_figure_is_drawn_and_hostile_text_does_not_run(browser, page, width, theme):
     assert open_page(browser, page, width, theme) == []
     points = (
         "return [...document.querySelectorAll('.plot')].map(b => b.querySelectorAll('.scatterlayer .point').length)"
@@ -42,6 +42,6 @@ def test_every_figure_is_drawn_and_hostile_text_does_not_run(browser, page, widt
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width, "no sideways scrolling"
 
 
-def test_the_verdict_is_on_top(browser, page):  # noqa: F811
+def test_the_verdict_is_on_top(browser, page):
     open_page(browser, page)
     assert "FAILED: 6 of 8 checks failed" in browser.execute_script("return document.querySelector('header').innerText")

@@ -1,62 +1,16 @@
 """The page in a real browser: nothing in its console, every figure drawn, what it shows equal to summary.json."""
 
 import json
-import shutil
-import tempfile
 from itertools import pairwise
 
 import pytest
 
 from harness.report import write_report
 from harness.report.verdicts import ONE_RUN
+from tests.integration.report.opening import open_page
 from tests.unit.report.synthetic_records import DEPLOYMENTS, VARIANTS
-from tests.unit.report.synthetic_study import big_parts, build, rich_parts, synthetic_study
+from tests.unit.report.synthetic_study import build
 from tests.unit.report.test_hostile import hostile_parts
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-if not (BROWSER and DRIVER):
-    pytest.skip("no chromium with chromedriver here: apt-get install chromium chromium-driver", allow_module_level=True)
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install 'harness[dev]'")
-
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    with tempfile.TemporaryDirectory() as profile:
-        for flag in [*FLAGS, f"--user-data-dir={profile}"]:
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-        yield driver
-        driver.quit()
-
-
-def open_page(browser, path, width=1280, theme="light"):
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get(path.as_uri())
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 60).until(lambda b: b.execute_script("return document.documentElement.dataset.drawn"))
-    return [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    return write_report(synthetic_study(), tmp_path_factory.mktemp("page"))
-
-
-@pytest.fixture(scope="module")
-def rich(tmp_path_factory):
-    """Repeats, capacity searches, deployments, a price: every section and every kind of figure."""
-    return write_report(build(*rich_parts()), tmp_path_factory.mktemp("rich"))
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1600, "light"), (900, "light"), (390, "dark")])
@@ -192,8 +146,7 @@ def test_what_cannot_be_seen_has_a_name(browser, rich):
     assert sum(tables for tables, _ in counts) == figures
 
 
-def test_six_variants_nine_scenarios_ten_rates_stay_under_six_megabytes(browser, tmp_path):
-    path = write_report(build(*big_parts()), tmp_path)
-    assert path.stat().st_size < 6_000_000
-    assert open_page(browser, path, 1600) == []
+def test_six_variants_nine_scenarios_ten_rates_stay_under_six_megabytes(browser, big):
+    assert big.stat().st_size < 6_000_000
+    assert open_page(browser, big, 1600) == []
     assert browser.execute_script("return document.querySelectorAll('.plot .main-svg').length") >= 9 * 3 + 4

@@ -62,12 +62,28 @@ def test_a_server_takes_it_and_a_second_time_adds_nothing(server, report_dir):
     assert parent.info.artifact_uri.startswith("mlflow-artifacts:"), "artifacts went through the server"
 
 
+@pytest.fixture(scope="module")
+def tracked(server, tmp_path_factory):
+    """(the command that logs a study to an experiment, what the client reads after it ran undisturbed)."""
+    folder = tmp_path_factory.mktemp("tracked")
+    results = store(folder / "results" / "killed")
+    command = [sys.executable, "-m", "harness.track", str(results), "--tracking-uri", server, "--experiment"]
+    complete(command, "untroubled", folder)
+    return command, runs_of(server, "untroubled")
+
+
+def complete(command, experiment, folder):
+    done = commands.run([*command, experiment], cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert f"experiment {experiment}" in done.stdout and "viewStateShareKey" in done.stdout
+
+
 @pytest.mark.parametrize("after_s", [0.0, 1.0])
-def test_killed_anywhere_and_repeated_it_is_complete_without_duplicates(server, tmp_path, after_s):
+def test_killed_anywhere_and_repeated_it_is_complete_without_duplicates(server, tracked, tmp_path, after_s):
     from mlflow import MlflowClient
 
-    results, experiment = store(tmp_path / "results" / "killed"), f"killed {after_s}"
-    command = [sys.executable, "-m", "harness.track", str(results), "--tracking-uri", server, "--experiment"]
+    command, (_, whole, expected) = tracked
+    experiment = f"killed {after_s}"
     process = subprocess.Popen([*command, experiment], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     client, deadline = MlflowClient(tracking_uri=server), time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
@@ -78,12 +94,8 @@ def test_killed_anywhere_and_repeated_it_is_complete_without_duplicates(server, 
     time.sleep(after_s)
     process.kill()
     process.wait()
-    for name in (experiment, "untroubled"):
-        done = commands.run([*command, name], cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert f"experiment {name}" in done.stdout and "viewStateShareKey" in done.stdout
+    complete(command, experiment, tmp_path)
     _, parent, children = runs_of(server, experiment)
-    _, whole, expected = runs_of(server, "untroubled")
     assert {n: (r.data.metrics, r.data.params) for n, r in children.items()} == {
         n: (r.data.metrics, r.data.params) for n, r in expected.items()
     }
