@@ -1,6 +1,6 @@
 """Hypothesis profile of the fuzz tests, and the rounds and the table of `make fuzz`.
 
-`make test` runs every fuzz test with a fixed seed, about 60 seconds in all. `make fuzz` runs each test with random
+`make test` runs every fuzz test with a fixed seed, about 30 seconds in all. `make fuzz` runs each test with random
 seeds for FUZZ_S seconds or FUZZ_EXAMPLES inputs, whichever comes first; a failure prints how to repeat it.
 """
 

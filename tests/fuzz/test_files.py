@@ -105,7 +105,7 @@ def checkpoint(config: bytes, header: bytes, index: bytes | None, length: int | 
             files.close()
 
 
-@examples(300)
+@examples(150)
 @given(damaged(*CONFIGS))
 def test_a_config(config):
     checkpoint(config, HEADER, None)
@@ -119,39 +119,39 @@ def test_a_config(config):
     refused_or_read(unreadable, ServedFiles(read, TokenizerConfig.read(found), frozenset()), vllm_release("0.18.1"))
 
 
-@examples(150)
+@examples(75)
 @given(damaged(HEADER), st.none() | st.integers(0, (1 << 64) - 1))
 def test_a_safetensors_header(header, length):
     checkpoint(CONFIGS[0], header, None, length)
 
 
-@examples(150)
+@examples(75)
 @given(damaged(INDEX.encode()))
 def test_an_index(index):
     checkpoint(CONFIGS[0], HEADER, index)
 
 
-@examples(400)
+@examples(200)
 @given(damaged(GGUF))
 def test_a_gguf_file(data):
     with_file("model.gguf", data, lambda path: gguf.holds(str(path)))
 
 
-@examples(200)
+@examples(100)
 @given(st.sampled_from([("t.jsonl", MOONCAKE), ("t.csv", AZURE)]).flatmap(
     lambda one: st.tuples(st.just(one[0]), damaged(one[1]))), st.sampled_from(["auto", "s", "ms"]))  # fmt: skip
 def test_a_trace(file, unit):
     with_file(file[0], file[1], lambda path: read_trace(str(path), 2, unit))
 
 
-@examples(200)
+@examples(100)
 @given(damaged(DIALOGUE * 2, SHAREGPT), st.sampled_from(["c.jsonl", "c.json", "c.txt"]))
 def test_a_corpus(data, name):
     with_file(name, data, lambda path: load_corpus(str(path)))
     with_file(name, data, lambda path: calibration.problems(str(path), 2))
 
 
-@examples(200)
+@examples(100)
 @given(damaged(b'{"question": "a", "answer": "#### 1"}\n' * 2, SHAREGPT, b"a,b\n1,2\n"))
 def test_a_data_file(data):
     with_file(
@@ -162,7 +162,7 @@ def test_a_data_file(data):
     with_file("d.json.gz", b"\x1f\x8b" + data, read_json)
 
 
-@examples(400)
+@examples(200)
 @given(damaged(b'[{"a": [1, {"b": "\\u00e9"}, 1.5, null]}, "x"]'))
 def test_json_is_what_the_library_reads_or_refused(data):
     try:
@@ -181,7 +181,7 @@ ATOMS = st.sampled_from(
 PATTERNS = st.lists(st.tuples(ATOMS, st.sampled_from(["", "*", "+", "?", "{1,2}", "*?"])), max_size=5)
 
 
-@examples(400)
+@examples(200)
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @given(PATTERNS, st.text("ab.x1{}", max_size=8))
 def test_patterns_match_as_in_re(parts, text):

@@ -85,7 +85,7 @@ def test_no_damage_to_what_is_remembered_changes_a_digest(tmp_path_factory, dama
         file_digests.LARGE_BYTES, file_digests.SETTLED_S = large, settled
 
 
-@examples(150)
+@examples(75)
 @given(argument=st.text(max_size=60) | st.from_regex(r'--[a-z]+=[\{\["/.~a-z:,\}\]]*', fullmatch=True))
 @example(argument="x" * 5000)
 @example(argument="--a=" * 3000)
@@ -102,7 +102,7 @@ def test_no_argument_of_an_engine_raises(argument):
         assert "cannot be read" in str(error)
 
 
-@examples(100)
+@examples(50)
 @given(
     repository=st.text(max_size=30), revision=st.none() | st.text(max_size=20), kind=st.sampled_from([MODEL, DATASET])
 )

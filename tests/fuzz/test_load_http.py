@@ -62,7 +62,7 @@ def read(parts):
     return outcome, end, trace(raw)
 
 
-@examples(350)
+@examples(175)
 @given(responses() | responses().flatmap(damaged), st.binary(max_size=30) | responses(), CUTS)
 def test_any_response_is_the_same_however_it_is_cut(response, more, cuts):
     whole, first = response + more, read([response])
@@ -84,7 +84,7 @@ def body(answer):
     return answer.status, b"".join(data for _, data in answer.chunks), answer.error and answer.error.kind
 
 
-@examples(120)
+@examples(60)
 @given(st.lists(responses(), min_size=2, max_size=3), CUTS)
 def test_responses_that_follow_one_another_are_told_apart(several, cuts):
     alone = [read([one]) for one in several]
@@ -96,7 +96,7 @@ def test_responses_that_follow_one_another_are_told_apart(several, cuts):
     assert ("second_answer" in parse(answer).oddities) == (alone[0][1] == len(several[0]))
 
 
-@examples(120)
+@examples(60)
 @given(st.binary(max_size=60), CUTS)
 def test_any_bytes_are_no_crash(data, cuts):
     for parts in ([data], cut(data, cuts), [bytes([byte]) for byte in data]):

@@ -50,7 +50,7 @@ def same_answer(stream):
     return len(stream.token_s), stream.prompt_tokens, stream.completion_tokens, stream.error, stream.oddities
 
 
-@examples(300)
+@examples(150)
 @given(STREAM | STREAM.flatmap(damaged), CUTS)
 def test_any_stream_is_an_answer_or_a_failure_with_words(body, cuts):
     whole = of([body])

@@ -25,7 +25,7 @@ LINE = st.tuples(NAMES, LABELS, VALUES).map(lambda parts: f"{parts[0]}{parts[1]}
 TEXT = st.lists(LINE, max_size=8).map("\n".join)
 
 
-@examples(400)
+@examples(200)
 @given(TEXT, TEXT)
 def test_any_metrics_give_finite_numbers(first, second):
     dropped = set()
@@ -47,7 +47,7 @@ MODELS = [
 ]
 
 
-@examples(350)
+@examples(175)
 @given(
     (st.sampled_from(MODELS).flatmap(changed) | JSON).map(encoded)
     | st.sampled_from(MODELS).map(encoded).flatmap(damaged)
@@ -64,7 +64,7 @@ def test_any_model_list_is_one_or_an_error_with_words(body):
 HEADER = st.text(max_size=40) | st.text("0123456789 \x1f²٣;=tr,", max_size=8)
 
 
-@examples(150)
+@examples(75)
 @given(HEADER | st.sampled_from(["http://[::1", "//", "http://u:p@h/v1/models", "\x00", "9" * 5000]))
 @example("0\x1f")
 @example("²")

@@ -219,7 +219,7 @@ def older(tmp_path_factory):
     return Folder(write_store(tmp_path_factory.mktemp("fuzz") / "older", schema=1))
 
 
-@examples(100)
+@examples(50)
 @given(damages)
 def test_any_damage_is_found_or_harmless(folder, damage):
     assert folder.outcome(damage) in ("harmless", "found")

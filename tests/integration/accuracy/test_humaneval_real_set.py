@@ -1,4 +1,4 @@
-"""The real HumanEval+ against evalplus itself. About two minutes on two idle cores; skipped where the data is not."""
+"""The real HumanEval+ against evalplus itself. About a minute on two idle cores; skipped where the data is not."""
 
 import gzip
 import json
@@ -60,10 +60,10 @@ def judge(problems, answers, tmp_path):
 
 @pytest.fixture(scope="module")
 def verdicts(problems, tmp_path_factory):
-    """{task id: verdicts}: of the canonical solution, then of six wrong ones."""
-    answers = {
-        name: [
-            canonical(problem),
+    """{task id: verdicts}: of the canonical solution, then of two of six wrong ones in turn."""
+    answers = {}
+    for number, (name, problem) in enumerate(problems.items()):
+        wrong = [
             problem["prompt"] + "    return None\n",
             problem["prompt"] + "    return 42\n",
             wrapped(problem, "return _spoiled(right(*arguments))", SPOILED),
@@ -71,8 +71,7 @@ def verdicts(problems, tmp_path_factory):
             problem["prompt"],
             "",
         ]
-        for name, problem in problems.items()
-    }
+        answers[name] = [canonical(problem), wrong[number % 6], wrong[(number + 3) % 6]]
     return judge(problems, answers, tmp_path_factory.mktemp("real"))
 
 
@@ -82,12 +81,12 @@ def test_canonical_solutions_score_164_of_164_on_both(verdicts):
 
 def test_known_wrong_solutions_score_0(verdicts):
     found = {(name, index): v.base for name, (_, *wrong) in verdicts.items() for index, v in enumerate(wrong)}
-    assert len(found) == 6 * 164 and {key for key, base in found.items() if base == "pass"} == set()
+    assert len(found) == 2 * 164 and {key for key, base in found.items() if base == "pass"} == set()
 
 
 def test_a_mixed_file_has_the_verdicts_that_evalplus_gives(problems, tmp_path):
     """Item by item, base and plus; but for HumanEval/32, which evalplus 0.3.1 fails whatever the answer."""
-    some = {name: problem for name, problem in list(problems.items())[::4] if name != "HumanEval/32"}
+    some = {name: problem for name, problem in list(problems.items())[::8] if name != "HumanEval/32"}
     answers = {}
     for name, problem in some.items():
         base = len(problem["base_input"])
