@@ -18,7 +18,10 @@ from harness.errors import ConfigError, did_you_mean
 from harness.machine.host import Node
 from harness.records.interference import Interference
 
-EXECUTORS = {"local": "harness.executors.local:Local"}
+EXECUTORS = {
+    "local": "harness.executors.local:Local",
+    "ray": "harness.executors.ray_cluster:RayCluster",
+}
 
 AUTO = "auto"  # colocate: as the interference test of the machine decided; not run there: none
 NONE, ACCURACY, ALL = "none", "accuracy", "all"  # values of colocate
@@ -41,6 +44,7 @@ class Limits:
     parallel: int
     colocate: str
     cores: int = 0  # shared by sessions of which one measures time; 0: not limited
+    nodes: tuple[int, ...] = ()  # GPUs of each machine, where there are several; one without any runs one session
 
     @property
     def width(self) -> int:

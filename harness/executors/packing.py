@@ -6,8 +6,9 @@ possible time on m machines (R. L. Graham, Bounds on multiprocessing timing anom
 """
 
 import heapq
+import itertools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.executors import ACCURACY, ALL, Limits, Task
 
@@ -66,22 +67,57 @@ def _enough_cores(tasks: Sequence[Task], cores: int) -> bool:
     return not (cores and timed) or sum(task.needs.cores for task in tasks) <= cores
 
 
+def of_each_node(limits: Limits) -> list[Limits]:
+    """Return the limits of each machine."""
+    return [replace(limits, gpus=gpus, parallel=max(1, gpus), nodes=()) for gpus in limits.nodes] or [limits]
+
+
+def next_place(
+    waiting: Sequence[Task],
+    running: Sequence[Sequence[Task]],
+    ended: Collection[str],
+    free_gpus: Sequence[int],
+    limits: Limits,
+) -> tuple[Task, int] | None:
+    """Return the first task that can start now, and the number of its machine: the one with the most free GPUs.
+
+    `running`, `free_gpus`: of each machine.
+    """
+    if sum(map(len, running)) >= limits.parallel:
+        return None
+    nodes = of_each_node(limits)
+    for number in sorted(range(len(nodes)), key=lambda number: (-free_gpus[number], len(running[number]))):
+        if task := next_task(waiting, running[number], ended, free_gpus[number], nodes[number]):
+            return task, number
+    return None
+
+
 def schedule(tasks: Sequence[Task], limits: Limits) -> Schedule:
     """Return when each task runs if it takes as long as estimated. Raises ValueError for one that never can."""
-    waiting, running = longest_first(tasks), list[Placed]()
-    free, ended, placed, now = list(range(limits.gpus)), set[str](), list[Placed](), 0.0
-    while waiting or running:
-        while task := next_task(waiting, [one.task for one in running], ended, len(free), limits):
+    waiting, ended, placed, now = longest_first(tasks), set[str](), list[Placed](), 0.0
+    free, running = _numbered(of_each_node(limits)), [list[Placed]() for _ in of_each_node(limits)]
+    while waiting or any(running):
+        tasks_of = [[one.task for one in own] for own in running]
+        if found := next_place(waiting, tasks_of, ended, list(map(len, free)), limits):
+            task, number = found
             waiting.remove(task)
-            taken = tuple(heapq.nsmallest(task.needs.gpus, free))
-            free = [gpu for gpu in free if gpu not in taken]
+            taken = tuple(heapq.nsmallest(task.needs.gpus, free[number]))
+            free[number] = [gpu for gpu in free[number] if gpu not in taken]
             placed.append(Placed(task, now, now + task.estimate_s, taken))
-            running.append(placed[-1])
-        if not running:
+            running[number].append(placed[-1])
+            continue
+        if not any(running):
             raise ValueError(f"{waiting[0].name} cannot run on {limits.gpus} GPUs")
-        now = min(one.end_s for one in running)
-        for over in [one for one in running if one.end_s <= now]:
-            running.remove(over)
-            ended.add(over.task.name)
-            free += over.gpus
+        now = min(one.end_s for own in running for one in own)
+        for number, own in enumerate(running):
+            for over in [one for one in own if one.end_s <= now]:
+                own.remove(over)
+                ended.add(over.task.name)
+                free[number] += over.gpus
     return Schedule(tuple(placed))
+
+
+def _numbered(nodes: Sequence[Limits]) -> list[list[int]]:
+    """Return the GPUs of each machine, numbered through."""
+    firsts = itertools.accumulate((node.gpus for node in nodes), initial=0)
+    return [list(range(first, first + node.gpus)) for first, node in zip(firsts, nodes, strict=False)]

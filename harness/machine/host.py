@@ -54,6 +54,12 @@ class Node:
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "cpu_flags": sorted(self.cpu_flags)}
 
+    @property
+    def kind(self) -> str:
+        """What fingerprints name of it, in words: ``AMD EPYC 9554 (avx512f), 64 cores, NVIDIA H100 80GB HBM3``."""
+        models = dict.fromkeys(map(_kind, self.gpus))
+        return ", ".join([self.facts["cpu"], f"{self.facts['cores']} cores", *models])
+
     def difference(self, other: "Node") -> str | None:
         """Return what makes `other` unfit to measure cells that were planned for this one; None: it is fit."""
         for what in ("cpu", "cores"):

@@ -38,13 +38,11 @@ def division(
 
 def gpu_problems(prepared: Prepared, plan: Plan) -> list[str]:
     """Return a line for each session that needs more GPUs than the executor has; for preflight."""
-    executor = prepared.executor
-    needs = {s.label: needed(prepared.config, prepared.engine, s) for s in plan.sessions} if executor.gpus else {}
-    return [
-        f"{label} is served on {count} GPUs; {executor.gpus} are free or named in executor.gpus"
-        for label, count in needs.items()
-        if count > executor.gpus
-    ]
+    limits = prepared.executor.limits
+    needs = {s.label: needed(prepared.config, prepared.engine, s) for s in plan.sessions} if limits.gpus else {}
+    most = max(limits.nodes, default=limits.gpus)
+    there = f"no node has more than {most}" if limits.nodes else f"{most} are free or named in executor.gpus"
+    return [f"{label} is served on {count} GPUs; {there}" for label, count in needs.items() if count > most]
 
 
 def schedule_lines(prepared: Prepared, plan: Plan, store: Results, estimates: Estimates) -> Iterator[str]:
@@ -133,4 +131,5 @@ def _limits(prepared: Prepared, plan: Plan) -> Limits:
     """What the executor offers; a session that needs more is a problem of preflight, and is shown all the same."""
     limits = prepared.executor.limits
     most = max((needed(prepared.config, prepared.engine, session) for session in plan.sessions), default=0)
-    return replace(limits, gpus=max(limits.gpus, most) if limits.gpus else 0)
+    fits = most <= max(limits.nodes, default=most)
+    return replace(limits, gpus=max(limits.gpus, most) if limits.gpus else 0, nodes=limits.nodes if fits else ())

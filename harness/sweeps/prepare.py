@@ -22,7 +22,6 @@ from harness.executors import Executor, executor_class
 from harness.gemm.cells import products_left_out
 from harness.hub.commits import DATASET, MODEL, commit_of
 from harness.loadgen import load_points
-from harness.machine.host import Node
 from harness.records.fields import Facts
 from harness.records.manifest import LeftOut
 from harness.records.point import LoadPoint
@@ -72,13 +71,25 @@ def store_folder(config: Config) -> Path:
     return Path(config.results_dir).expanduser().resolve() / config.name
 
 
-def prepare(asked: Config, say: Callable[[str], None] = lambda line: None, engine: Engine | None = None) -> Prepared:
-    """Resolve a sweep. `say` is told before every step that takes long; `engine`: in place of the configured one.
+def executor_of(asked: Config, engine: Engine | None = None) -> Executor:
+    """Return a sweep's executor, with its engine; `engine`: in place of the configured one."""
+    engine = engine or engine_class(asked.engine.kind)(asked.engine, Path(asked.cache_dir).expanduser().resolve())
+    return executor_class(asked.executor.kind)(asked.executor, engine)
+
+
+def prepare(
+    asked: Config,
+    say: Callable[[str], None] = lambda line: None,
+    engine: Engine | None = None,
+    executor: Executor | None = None,
+) -> Prepared:
+    """Resolve a sweep. `say` is told before every step that takes long; `engine`, `executor`: the configured ones else.
 
     Raises ConfigError for what cannot be planned; what could not be had is a problem of preflight.
     """
     cache_dir = Path(asked.cache_dir).expanduser().resolve()
-    engine = engine or engine_class(asked.engine.kind)(asked.engine, cache_dir)
+    executor = executor or executor_of(asked, engine)
+    engine = executor.engine
     config, left_out = leave_out(asked, engine)
     left_out += products_left_out(config, engine)
     suites = {name: suite_class(suite.kind)(name, suite) for name, suite in config.suites.items()}
@@ -86,7 +97,6 @@ def prepare(asked: Config, say: Callable[[str], None] = lambda line: None, engin
     workshop = Workshop(config.compression, cache_dir, store_folder(config) / "logs" / "setup.log", say)
     if engine.weights == gguf.FORM:
         workshop = gguf.GgufWorkshop(workshop, lambda: engine.tool(gguf.TOOL), engine.tools())
-    executor = executor_class(config.executor.kind)(config.executor, engine)
     cores = executor.session_cores
     sessions = tuple(Sessions(config, engine, tuple(suites), tuple(judged), workshop, left_out, cores))
     serves = any(session.kind == VARIANT for session in sessions)
@@ -111,11 +121,9 @@ def prepare(asked: Config, say: Callable[[str], None] = lambda line: None, engin
     )
 
 
-def node_of(asked: Config, say: Callable[[str], None]) -> Node | None:
-    """Return the machine that measures, where the executor has others than this one; a dry run does not wait for it."""
-    folders = {name: Path(getattr(asked, name)).expanduser().resolve() for name in ("results_dir", "cache_dir")}
-    engine = engine_class(asked.engine.kind)(asked.engine, folders["cache_dir"])
-    return executor_class(asked.executor.kind)(asked.executor, engine).node(folders, say, wait=not asked.dry_run)
+def shared_folders(asked: Config) -> dict[str, Path]:
+    """Return the folders that the machines of an executor may have to share, by the setting that names them."""
+    return {name: Path(getattr(asked, name)).expanduser().resolve() for name in ("results_dir", "cache_dir")}
 
 
 def points_of(config: Config) -> dict[str, tuple[LoadPoint, ...]]:

@@ -8,6 +8,7 @@ from harness.config.variants import Variant
 from harness.engines import Engine
 from harness.engines.parallel import gpus_of
 from harness.executors import Executor
+from harness.machine import host
 from harness.machine.devices import Device
 from harness.sweeps.plan import Plan
 from harness.sweeps.session import Session
@@ -24,6 +25,8 @@ def devices(config: Config, engine: Engine, session: Session) -> tuple[Device, .
 
 def gpu_problems(config: Config, engine: Engine, executor: Executor, plan: Plan) -> list[str]:
     """Lines for preflight: of every GPU of the executor, where it has several."""
+    if host.node():
+        return []  # what runs there is the executor's to look at
     wanted = {s.name: _count(config, s) for s in plan.sessions if on_gpus(engine, s)}
     if wanted and executor.variables:
         wanted["executor.gpus"] = executor.gpus

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from harness.config.schema import Config
 from harness.errors import DiskFull
 from harness.executors import Ended, Place, Said, Started, Task
 from harness.machine import host
@@ -18,6 +19,7 @@ from harness.sweeps.estimates.phases import phases_of_part
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.neighbours import neighbour_flag
 from harness.sweeps.parts import Part
+from harness.sweeps.prepare import shared_folders
 from harness.sweeps.run import Run
 from harness.sweeps.session_events import Failed, Measured, PhaseNoted, Refused, SessionWork, Shown, SpentNoted
 
@@ -121,7 +123,7 @@ class SideBySide:
         known = [cell.fingerprint for cell in pending if cell.fingerprint in store]
         planned = next(s for s in run.plan.sessions if {c.key for c in s.cells} >= {c.key for c in part.session.cells})
         work = SessionWork(
-            config=run.prepared.asked,
+            config=_absolute(run.prepared.asked),
             session=planned.name,
             name=part.task.name,
             root=str(store.root),
@@ -178,3 +180,9 @@ class SideBySide:
 
 def _words(place: Place) -> str:
     return "+".join(gpu[:12] for gpu in place.gpus)
+
+
+def _absolute(config: Config) -> Config:
+    """Return the configuration with folders that mean the same in another working directory or home."""
+    folders = shared_folders(config)
+    return replace(config, results_dir=str(folders["results_dir"]), cache_dir=str(folders["cache_dir"]))

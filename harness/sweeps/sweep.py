@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 
 import harness
 from harness.config.deployments import accuracy_of, axes_of
-from harness.config.schema import Config
 from harness.config.schemes import claimed_words, scheme_words
 from harness.config.slo import Slo
 from harness.console.output import MaskedFormatter
@@ -36,7 +35,7 @@ from harness.sweeps.judge_problems import unjudged
 from harness.sweeps.measured_again import measured_again
 from harness.sweeps.packed import division, test_first
 from harness.sweeps.plan import Plan, build_plan
-from harness.sweeps.prepare import Prepared, node_of, prepare, store_folder
+from harness.sweeps.prepare import Prepared, executor_of, prepare, shared_folders, store_folder
 from harness.sweeps.retries import retried, retried_words, to_measure
 from harness.sweeps.run import Run
 from harness.sweeps.session_lock import await_abandoned
@@ -55,12 +54,13 @@ def run_sweep(composed: DictConfig, argv: list[str]) -> int:
     """
     asked = compose.typed(composed)
     progress = make_progress(asked.progress)
-    with host.measured_on(node_of(asked, progress.say)):
-        return _run(asked, composed, argv, progress)
+    executor = executor_of(asked)
+    with host.measured_on(executor.node(shared_folders(asked), progress.say, wait=not asked.dry_run)):
+        prepared = prepare(asked, progress.say, executor=executor)
+        return _run(prepared, composed, argv, progress)
 
 
-def _run(asked: Config, composed: DictConfig, argv: list[str], progress: Progress) -> int:
-    prepared = prepare(asked, progress.say)
+def _run(prepared: Prepared, composed: DictConfig, argv: list[str], progress: Progress) -> int:
     config = prepared.config
     store = Store(store_folder(config))
     reports = Path(config.reports_dir).expanduser().resolve()
