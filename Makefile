@@ -3,11 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Keep the bytecode of what is imported, whatever the shell says: a sweep starts hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: quickstart test test-fast fuzz wheels lint docs picture coverage clean system
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e .
+	touch $@
+
+# What the tests and the documentation need beside it.
+$(VENV)/dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[dev]'
 	touch $@
 
@@ -27,47 +35,44 @@ PARALLEL := $(addprefix tests/,e2e $(addprefix integration/,accuracy leaks hub c
 	telemetry/test_gpu_proof_plan.py load/test_tls.py test_closed_pipe.py test_interrupted_start.py) fuzz unit)
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-# Compile the harness and its tests once, not in each of the hundreds of processes that the tests start.
-test test-fast: export PYTHONDONTWRITEBYTECODE :=
-
 test: lint $(if $(CI),system)
 	$(BIN)/python -m pytest $(PARALLEL) -n 3 $(BY_FILE)
 	$(BIN)/python -m pytest tests/integration $(addprefix --ignore=,$(PARALLEL))
 
 # The unit tests that start no other programs and write no whole reports.
-test-fast: $(VENV)/installed
+test-fast: $(VENV)/dev
 	$(BIN)/python -m pytest tests/unit -n 2 $(BY_FILE) -m "not slow"
 
 # Random inputs for every parser and reader of foreign data: each test for FUZZ_S seconds or FUZZ_EXAMPLES inputs.
 FUZZ_S ?= 300
 FUZZ_EXAMPLES ?= 100000
-fuzz: $(VENV)/installed
+fuzz: $(VENV)/dev
 	FUZZ_S=$(FUZZ_S) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/fuzz -n 2 --dist load --timeout 0
 
 # The CUDA wheels of vLLM on a machine without a GPU (tests/wheels/README.md): by hand and before a release, not in CI.
-wheels: $(VENV)/installed
+wheels: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,wheels]'
 	$(BIN)/python -m pytest tests/wheels -n 2 --dist loadgroup --timeout 3000
 
-lint: $(VENV)/installed
+lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # The documentation as a site in .site/; the pages of docs/reference are made from the code, the example reports by a
 # simulated study of a minute and a half.
-docs: $(VENV)/installed
+docs: $(VENV)/dev
 	$(BIN)/python -m docs.generators
 	$(BIN)/mkdocs build --strict
 	$(BIN)/python -m docs.generators.examples .site/examples
 
 # The README's picture: the first screen of a report (REPORT=reports/NAME), in Chromium.
 REPORT ?= reports/demo
-picture: $(VENV)/installed
+picture: $(VENV)/dev
 	$(BIN)/python -m docs.generators.pictures $(REPORT)
 
 # Lines and branches of harness/ that the unit tests reach, within their own process.
-coverage: $(VENV)/installed
+coverage: $(VENV)/dev
 	$(BIN)/python -m pytest tests/unit -n 2 $(BY_FILE) --cov --cov-report=term:skip-covered
 
 clean:

@@ -197,7 +197,7 @@ class Workshop:
             if home.is_dir():
                 return home
             python = self.ready_environment()
-            env = dict(os.environ)
+            env = environment.variables(self.compression)
             if reference.startswith("pypi:") and "package" in spec:
                 env["PYTHONPATH"] = str(self._package(Pypi(reference)))
             verb = "compressing" if "model" in spec else "importing"

@@ -102,7 +102,8 @@ class Launched(Engine):
                 raise EngineError(
                     f"variant {deployment.name}: port {port} is in use; set engine.port=null for a free one"
                 )
-            process = ServerProcess(command, {**self.server_env(log), **self.config.env}, log, self.config.stop_grace_s)
+            env = {**environment.variables(self.environment), **self.server_env(log), **self.config.env}
+            process = ServerProcess(command, env, log, self.config.stop_grace_s)
             try:
                 what = f"variant {deployment.name}: {self.label}"
                 ready_s = process.wait_ready(lambda: self.healthy(base_url), self.config.startup_timeout_s, what)

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from harness.engines import environment
 from harness.engines.launched import Launched
 from harness.records.fields import Facts
 
@@ -31,4 +32,5 @@ class VllmGemm:
         return facts | {"device": self._engine.device, "worker": hashlib.sha256(code).hexdigest()[:16]}
 
     def command(self, spec: Path) -> tuple[list[str], dict[str, str]]:
-        return [self._engine.python(), str(GEMM_WORKER / "gemm_main.py"), str(spec)], dict(self._engine.env)
+        env = {**environment.variables(self._engine.environment), **self._engine.env}
+        return [self._engine.python(), str(GEMM_WORKER / "gemm_main.py"), str(spec)], env
