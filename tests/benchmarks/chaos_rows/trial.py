@@ -18,6 +18,7 @@ from chaos_rows.study import CELLS, FOLDERS, Study, ended, processes, wait_for
 SIMULATED = ("engine=simulated", "engine.gap_ms=2", "engine.ttft_ms=5", "engine.stop_grace_s=2",
              "engine.startup_timeout_s=600", "load.request_timeout_s=60", "load.cell_timeout_s=120")  # fmt: skip
 ENGINE, WORKER, WATCHDOG = "simulated.server", "harness.loadgen.client.worker", "engines/watchdog.py"
+SESSION, SIDE_BY_SIDE = "harness.executors.worker", ("executor.gpus=[0,1]", "executor.colocate=all")
 OURS = "/harness/"  # in a path of a traceback: a signal before our first line ends in Python's own
 HANGS_S = 300.0  # beyond four times what an undisturbed run takes
 GONE_S = 20.0  # for what a killed run started to end by itself
@@ -161,6 +162,9 @@ KINDS: dict[str, Callable[[Disturbed], None]] = {
     "TMPDIR full": full("tmp"),
     "file size limit": limited,
     "two runs": two_runs,
+    "side by side: kill a session": kill(SESSION),
+    "side by side: kill main": kill_main,
+    "side by side: Ctrl-C": end(signal.SIGINT),
     "server faults": lambda run: run.start(),
 }
 FULL = {f"{name if name != 'tmp' else 'TMPDIR'} full": name for name in FOLDERS}
@@ -234,7 +238,7 @@ def trial(kind: str, seed: int, root: Path, model: Path, typical_s: float) -> Ve
 def engine(kind: str, rng: random.Random) -> Iterator[tuple[tuple[str, ...], Callable[[], None]]]:
     """The engine's settings, and what ends its faults."""
     if kind != "server faults":
-        yield SIMULATED, lambda: None
+        yield (*SIMULATED, *(SIDE_BY_SIDE if kind.startswith("side by side") else ())), lambda: None
         return
     names = rng.sample(list(FAULTS), 3)
     script = ["good"] * rng.randrange(8) + [rng.choice([*names, "good"]) for _ in range(rng.randrange(4, 24))]

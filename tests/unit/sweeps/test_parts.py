@@ -5,9 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from harness.analysis.interference import METRICS
 from harness.console.progress import duration
 from harness.errors import ConfigError
 from harness.executors import Limits
+from harness.executors.interference import keep
+from harness.records.interference import ACCURACY, LOAD, Beside, Change, Interference
 from harness.records.store import Store
 from harness.sweeps import packed
 from harness.sweeps.compose import compose_sweep
@@ -56,6 +59,27 @@ def test_eight_gpus_take_hopper_from_15_hours_to_below_two_and_a_half(hopper):
         for other in alone.schedule.placed
         if one is not other and one.task.needs.times
     ), "load sessions run alone by default"
+
+
+def test_the_default_goes_by_the_interference_test_of_the_machine(hopper, tmp_path):
+    _, plan, store, expected = hopper
+    sweep = ["+sweep=hopper_sparse_fp8", EIGHT, f"cache_dir={tmp_path}"]
+    before = prepare(compose_sweep(sweep))
+    assert before.executor.limits.colocate == "none"
+    takes_s = packed.test_first(before, plan, store, expected)
+    assert 120 < takes_s < 600, "a sweep of this length runs the test first"
+    within = tuple(Change(metric, 10.0, 1.0, 0.996, 1.004) for metric in METRICS)
+    keep(tmp_path, Interference(before.executor.machine, "bf16", "m", 8, 6, beside=(Beside(LOAD, within),)))
+    assert prepare(compose_sweep(sweep)).executor.limits.colocate == "none", "accuracy neighbours were not measured"
+    both = (Beside(LOAD, within), Beside(ACCURACY, within))
+    keep(tmp_path, Interference(before.executor.machine, "bf16", "m", 8, 6, beside=both))
+    after = prepare(compose_sweep(sweep))
+    assert packed.division(after, plan, store, expected).schedule.makespan_s <= 2.5 * 3600
+    assert packed.test_first(after, plan, store, expected) == 0
+    lines = list(packed.schedule_lines(after, plan, store, expected))
+    assert "load sessions run side by side" in lines[0] and "7 neighbours changed, at most" in lines[1]
+    other = prepare(compose_sweep([*sweep, "executor.gpus=[0,1]"]))
+    assert other.executor.interference is None, "it is of eight sessions at once"
 
 
 def test_points_and_repeats_of_a_subject_stay_in_one_engine_start_and_the_judge_comes_last(hopper):
