@@ -63,7 +63,7 @@ options:
   --version             show the version
 
 exit codes of a sweep: 0 complete, 1 some cells or checks failed or load cells are invalid, 2 configuration or
-preflight, 130 interrupted, 129 hung up. `python -m harness` is the same command.
+preflight (also of a dry run), 130 interrupted, 129 hung up. `python -m harness` is the same command.
 """
 
 

@@ -1,7 +1,7 @@
 """Example reports and a compare page, written into the built site: python -m docs.generators.examples .site/examples
 
-A study for a Hopper GPU is run on the simulated engine, in a minute or two. A store `docs/examples/NAME.tar.gz`
-is shown beside it, as measured.
+A study for a Hopper GPU is run on the simulated engine, in a minute or two. A store `docs/examples/NAME.tar.xz`
+(slim.py) is shown beside it, as measured.
 """
 
 import subprocess
@@ -29,7 +29,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results"
         _harness(*SIMULATED, f"results_dir={results}", f"reports_dir={folder}/reports")
-        for store in sorted(STORES.glob("*.tar.gz")):
+        for store in sorted(STORES.glob("*.tar.xz")):
             with tarfile.open(store) as archive:
                 archive.extractall(results, filter="data")
         for swept in sorted(results.iterdir()):

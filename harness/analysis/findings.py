@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from harness.analysis.decision.pareto import Front, fronts
+from harness.analysis.decision.pareto import Front, fronts, quality
 from harness.analysis.decision.recommend import Recommendation, recommend
 from harness.analysis.quality.accuracy import AverageRecovery, SuiteResult, suite_results
 from harness.analysis.quality.agreement import Agreement, agreements
@@ -119,7 +119,7 @@ def analyse(study: Study) -> Findings:
         energies=energies(study, points),
         rungs=rungs(study, points, capacities),
         envelopes={(s, metric): envelope(study, points, s, metric) for s in study.scenarios for metric in METRICS},
-        fronts=fronts(study, averages, means),
+        fronts=fronts(study, quality(study, averages, texts), means),
         recommendation=recommend(study, suites, rates, means, slow, texts),
         emulated=slow,
         marks=marks(study, suites, rates),

@@ -110,7 +110,7 @@ def rates(findings: Findings, scenario: str) -> list[float]:
 
 
 def by_rate(findings: Findings, variant: str, scenario: str, metric: str) -> list[tuple[PointResult, float]]:
-    """The valid points of the QPS ladder that have the metric, upwards."""
+    """The valid points of the rate ladder that have the metric, upwards."""
     valid = (p for p in ladder(findings.points[variant, scenario]) if p.valid and p.rate_rps is not None)
     return [(point, value) for point in valid if (value := point.value(metric)) is not None]
 

@@ -36,7 +36,7 @@ class Scenario:
     turns: int = 1  # above 1: every request is a conversation, whose next turn resends all that was said
     turn_tokens: int | None = None  # tokens of each later user message; null: prompt_tokens
     think_s: float = 0.0  # from the end of an answer to the user's next message
-    rates_rps: list[float] | None = None  # the QPS ladder of this scenario; null: load.rates_rps
+    rates_rps: list[float] | None = None  # the rate ladder of this scenario; null: load.rates_rps
     slo: dict[str, Any] = field(default_factory=dict)  # {itl_ms_p99: 50, ttft_ms_p99: 1000}: ttft_ms, itl_ms, tpot_ms,
     # e2e_ms (at most) and tok_per_s_per_user (at least), each with _mean or _pN; or of each request, and the share that
     # must meet them: {ttft_ms: 1000, tpot_ms: 50, goodput: 0.99}
@@ -64,7 +64,7 @@ class LoadPoints:
     throughput_requests: int = 128  # all at once
     concurrencies: list[int] = field(default_factory=list)  # closed loop: so many requests in flight
     concurrency_requests: int = 128  # of each of them
-    rates_rps: list[float] = field(default_factory=lambda: [1.0, 2.0, 4.0])  # open loop: the QPS ladder
+    rates_rps: list[float] = field(default_factory=lambda: [1.0, 2.0, 4.0])  # open loop: the rate ladder
     arrivals: str = "poisson"  # how the ladder's requests arrive: poisson | constant | gamma
     burstiness: float = 1.0  # of gamma arrivals, its shape: 1 is Poisson, below 1 is burstier (vLLM's definition)
     ramp_rps: list[float] = field(default_factory=list)  # [from, to]: a rate that rises evenly over duration_s
@@ -77,7 +77,7 @@ class LoadPoints:
     max_requests: int = 2000  # ... nor more than this
     repeats: int = 1  # of every load cell, each with other prompts and arrivals; 2 or more give intervals; where a CPU
     # emulates the scheme, its speed is measured once
-    rate_repeats: int | None = None  # of each rate of the QPS ladder; null: as many as of the other load cells
+    rate_repeats: int | None = None  # of each rate of the rate ladder; null: as many as of the other load cells
     retries: int = 2  # an invalid cell is measured again at the end of its session, at most so many times in a run
     warmup_requests: int = 4  # sent before a session's first load cell, not measured
     request_timeout_s: float = 600.0  # a request that takes longer has failed

@@ -62,7 +62,7 @@ class Concurrency(SingleStream):
 
 
 class ServerRate:
-    """Arrivals at a request rate that do not wait for the server: one step of the QPS ladder."""
+    """Arrivals at a request rate that do not wait for the server: one step of the rate ladder."""
 
     def points(self, load: LoadPoints, scenario: Scenario) -> list[LoadPoint]:
         rates = load.rates_rps if scenario.rates_rps is None else scenario.rates_rps

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 
 import yaml
 
@@ -28,7 +27,8 @@ from harness.report.blocks import (
     Text,
     legend,
 )
-from harness.report.figures.figures import curve_figure, front_figure
+from harness.report.figures.figures import curve_figure
+from harness.report.figures.fronts import front_figure
 from harness.report.figures.gains import envelope_figure, ladder_figure
 from harness.report.figures.gemm import gemm_figures
 from harness.report.figures.style import styles
@@ -43,7 +43,7 @@ from harness.report.tables.slo import slo_table
 from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
 from harness.report.verdicts import remarks, verdicts
-from harness.report.words import SIMULATED, slo
+from harness.report.words import slo
 from harness.untrusted.names import file_name
 
 CURVES = (
@@ -53,7 +53,8 @@ CURVES = (
 )
 PARETO = (
     "Up and right is better. Both axes are relative to the baseline, geometric mean over scenarios; bars are 95 % "
-    "intervals. Dotted: the front, by point estimates. Pale: another variant's intervals are above on both axes."
+    "intervals. Dotted: the front, by point estimates. Pale: another variant's intervals are above on both axes. "
+    "Hollow: only a bound of the gain is known; the arrow points to where it may be, a line is between two bounds."
 )
 ENVELOPES = (
     "At an equal number of GPUs. Lines: one deployment each, as often as the GPUs allow. Wide and pale: the envelope, "
@@ -69,8 +70,6 @@ PRODUCTS = (
 def first_screen(findings: Findings) -> Iterator[Block]:
     caveats = tuple(Caveat(mark.word, mark.reason, _section(mark)) for mark in findings.marks)
     said = conclusion(findings)
-    if said:  # a caveat of the same screen says that an engine was simulated
-        said = replace(said, headline=said.headline.removeprefix(SIMULATED))
     yield FirstScreen(said, glance_table(findings), _picture(findings), caveats)
 
 
@@ -80,9 +79,9 @@ def _section(mark: Mark) -> str:
 
 
 def _picture(findings: Findings) -> Drawing | None:
-    """Accuracy against what the recommendation is about, else the first front; without accuracy, the first ladder."""
+    """Quality against what the recommendation is about, else the first front; without quality, the first ladder."""
     study, looks = findings.study, styles(findings.study.variants, findings.study.baseline)
-    fronts = [front for front in findings.fronts if len(front.points) > 1]
+    fronts = [front for front in findings.fronts if front.drawn]
     wanted = findings.recommendation.objective if findings.recommendation else None
     for front in sorted(fronts, key=lambda front: front.name != wanted):
         figure = front_figure(findings, looks, front, "first-front", front_table(findings, front))
@@ -119,7 +118,7 @@ def fronts(findings: Findings) -> Iterator[Block]:
     drawings = []
     for front in findings.fronts:
         figure = front_figure(findings, looks, front, f"front-{front.name}", front_table(findings, front))
-        drawings.append(Drawing(figure, f"pareto_{front.name}" if len(front.points) > 1 else None))
+        drawings.append(Drawing(figure, f"pareto_{front.name}" if front.drawn else None))
     yield HowToRead(PARETO)
     yield legend(findings.study)
     yield FiguresBlock(tuple(drawings))
@@ -129,7 +128,7 @@ def curves(findings: Findings) -> Iterator[Block]:
     """ITL, TTFT and E2E against the request rate, and each scenario's readings of them."""
     study = findings.study
     looks = styles(study.variants, study.baseline)
-    yield Heading("Latency against QPS", level=2, page=False)
+    yield Heading("Latency against request rate", level=2, page=False)
     yield HowToRead(CURVES)
     yield legend(study)
     for position, (name, scenario) in enumerate(study.scenarios.items()):
@@ -139,7 +138,7 @@ def curves(findings: Findings) -> Iterator[Block]:
             curve_figure(findings, looks, name, latency, f"{latency}-{position}", ladder_table(findings, name, latency))
             for latency in SHOWN_LATENCIES
         )
-        chart = Drawing(itl, f"itl_{file_name(name)}", f"{itl.title}, {name}: p50 solid, p99 dashed")
+        chart = Drawing(itl, f"itl_{file_name(name)}", f"{itl.title}, {name}: {itl.key}")
         yield Heading(name)
         yield Text(shape, "note")
         yield FiguresBlock((chart, *map(Drawing, others)), "grid three")

@@ -19,6 +19,7 @@ CLAIMS = {
     "cost": "serves {gain} the tokens of {base} for the same money",
     "size": "is {gain} smaller than {base}",
 }
+EXPECTED = "This is expected: the simulated engine answers with random words."
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def _none(findings: Findings, found: Recommendation) -> str:
     for name, candidate in found.candidates.items():
         by.setdefault(candidate.status, []).append(label(name))
     parts = [_status(status, labels) for status, labels in by.items()]
-    return f"No variant qualifies: {'; '.join(parts)}."
+    expected = f" {EXPECTED}" if simulated(findings.study) else ""
+    return f"No variant qualifies: {'; '.join(parts)}.{expected}"
 
 
 def _status(status: str, labels: list[str]) -> str:

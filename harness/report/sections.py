@@ -104,7 +104,7 @@ SECTIONS: tuple[Section, ...] = (
         _loaded,
         navigation="SLO",
     ),
-    Section("load", "Latency against QPS", (composed.curves,), _loaded),
+    Section("load", "Latency against request rate", (composed.curves,), _loaded),
     Section("pareto", "Pareto", (on_page(composed.fronts),), lambda found: _scored(found) and _loaded(found)),
     Section(
         "serving",

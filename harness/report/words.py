@@ -168,7 +168,11 @@ def slo_ratio(findings: Findings, name: str, scenario: str) -> str | None:
     if gain := findings.gains.get((name, scenario)):
         return capacity_gain(gain)
     base, own = (findings.capacities.get((variant, scenario)) for variant in (findings.study.baseline, name))
-    low, high = ratio_bounds(base, own) if base and own else (None, None)
+    return bounded_ratio(*ratio_bounds(base, own)) if base and own else None
+
+
+def bounded_ratio(low: float | None, high: float | None) -> str | None:
+    """A ratio of which only bounds are known: ``at least 2.16×``, ``at most 0.80×``, ``0.90× to 1.30×``."""
     if low is not None and high is not None and high > 1:
         return f"{low:.2f}× to {high:.2f}×"
     if high is not None:

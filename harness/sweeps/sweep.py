@@ -48,7 +48,8 @@ log = logging.getLogger(__name__)
 
 
 def run_sweep(composed: DictConfig, argv: list[str]) -> int:
-    """Return the exit code: 0 complete, 1 some cells or checks failed, or load cells are still invalid.
+    """Return the exit code: 0 complete, 1 some cells or checks failed, or load cells are still invalid, 2 of a dry run:
+    preflight would stop this sweep.
 
     Raises ConfigError and PreflightError before anything starts.
     """
@@ -84,10 +85,11 @@ def _run(prepared: Prepared, composed: DictConfig, argv: list[str], progress: Pr
     priced = any(prepared.engine.price_of(name).known for name in config.variants)
     asked_of = [] if found else list(ask(prepared, plan, wanted, send=not (config.dry_run and priced)))
     found += [one.problem for one in asked_of if one.problem]
+    stops = bool(found) and any(cell.fingerprint not in store for cell in wanted)  # a complete sweep reports anywhere
     if config.dry_run:
         print_plan(prepared, plan, store, ahead, found, money.words, notes)
-        return 0
-    if found and any(cell.fingerprint not in store for cell in wanted):  # a complete sweep reports anywhere
+        return 2 if stops else 0
+    if stops:
         raise PreflightError(found)
     with store.locked():
         with disk.naming(store.root):

@@ -76,14 +76,14 @@ def page_state(
 
 def _sections(study: Study, names: set[str]) -> list[tuple[str, list[Json]]]:
     ladders = [  # p50 and p99 apart: a tail of seconds would flatten the rest
-        line_chart("ITL by QPS", name, served_name(scenario))
+        line_chart("ITL by request rate", name, served_name(scenario))
         for scenario in study.scenarios
         for part in ("p50", "p99")
         if (name := ladder_name(scenario, "itl", part)) in names
     ]
     capacity = sorted(n for n in names if n.startswith("capacity/"))
     found = [
-        ("ITL by QPS", ladders),
+        ("ITL by request rate", ladders),
         ("Recovery", _bounded("Recovery", "recovery/", names)),
         ("Accuracy", _bounded("Accuracy", "accuracy/", names)),
         ("Capacity", [_bar("Capacity", name) for name in capacity]),

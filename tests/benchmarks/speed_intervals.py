@@ -145,7 +145,7 @@ KINDS: dict[str, Kind] = {
     "single stream": single_stream,
     "throughput": throughput,
     "capacity searches": searches,
-    "QPS ladders": ladders,
+    "rate ladders": ladders,
     "pooled requests": pooled,
 }
 

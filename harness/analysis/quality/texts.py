@@ -21,7 +21,9 @@ baseline over the same ones.
 """
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import geometric_mean
 
 import numpy as np
 
@@ -63,6 +65,15 @@ class TextDistance:
     @property
     def partial(self) -> bool:
         return self.population is not None and self.windows < self.population
+
+
+def perplexity_ratios(distances: Mapping[tuple[str, str], TextDistance]) -> dict[str, Estimate]:
+    """By variant: perplexity / the baseline's; the geometric mean over texts where there are several, as a point."""
+    found: dict[str, list[Estimate]] = {}
+    for (variant, _), distance in distances.items():
+        if distance.gap:
+            found.setdefault(variant, []).append(distance.gap.ratio)
+    return {name: r[0] if len(r) == 1 else Estimate(geometric_mean(e.value for e in r)) for name, r in found.items()}
 
 
 def text_distances(study: Study) -> dict[tuple[str, str], TextDistance]:

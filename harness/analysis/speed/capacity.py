@@ -1,9 +1,9 @@
 """The highest request rate that meets an SLO, what is known of its error, and the ratio of two of them.
 
-Each repeat gives one rate: what its search found (loadgen/capacity.py), or its QPS ladder read for itself. The error is
-that of the logarithm over the repeats, with Student's t (statistics/repeats.py); so the ratio of two capacities, and of
-their geometric means over scenarios, has Welch's interval. Repeats run on one engine start, so what differs from start
-to start is not in it.
+Each repeat gives one rate: what its search found (loadgen/capacity.py), or its rate ladder read for itself. The error
+is that of the logarithm over the repeats, with Student's t (statistics/repeats.py); so the ratio of two capacities,
+and of their geometric means over scenarios, has Welch's interval. Repeats run on one engine start, so what differs from
+start to start is not in it.
 
 - One search has the error of its own interval, which does not contain how searches differ: "within this search".
 - Repeats of a search that agree more closely than one of them is precise count as no closer than that.
@@ -40,7 +40,7 @@ class Gain:
 
 
 def capacity(points: tuple[PointResult, ...], slo: dict[str, float]) -> Reading:
-    """Searched for where the sweep did that, else read off the QPS ladder."""
+    """Searched for where the sweep did that, else read off the rate ladder."""
     found, rungs = searched_capacity(at(points, "capacity")), ladder(points)
     return with_error(rungs, slo) if found is None or (found.status == INVALID and rungs) else found
 
@@ -101,6 +101,14 @@ def gain(base: Reading | None, own: Reading | None) -> Gain | None:
     ratio = own.value / base.value
     bound = with_errors(ratio, base.error).low
     return Gain(Estimate(ratio, bound, None), at_least=True, within_search=base.within_search)
+
+
+def gain_bounds(base: Reading | None, own: Reading | None) -> tuple[float | None, float | None]:
+    """(low, high) of own / base: twice the ratio where it is known, else what bounds it."""
+    found = gain(base, own)
+    if found:
+        return found.estimate.value, None if found.at_least else found.estimate.value
+    return ratio_bounds(base, own) if base and own else (None, None)
 
 
 def mean_gain(bases: Sequence[Reading], own: Sequence[Reading]) -> Gain:

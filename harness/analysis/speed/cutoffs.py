@@ -120,7 +120,7 @@ def envelope(study: Study, points: dict, scenario: str, metric: str) -> Envelope
     return Envelope(scenario, metric, gpus, limits, groups, replicas, best, rates, fastest)
 
 
-Curves = dict[str, tuple[int, tuple[PointResult, ...]]]  # deployment -> (how often, the QPS ladder of one)
+Curves = dict[str, tuple[int, tuple[PointResult, ...]]]  # deployment -> (how often, the rate ladder of one)
 
 
 def _rates(curves: Curves) -> tuple[float, ...]:

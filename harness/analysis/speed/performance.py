@@ -79,7 +79,7 @@ Points = dict[tuple[str, str], tuple[PointResult, ...]]  # (variant, scenario) -
 
 
 def load_points(study: Study) -> Points:
-    """By (variant, scenario): single stream, throughput, then the QPS ladder upwards, then the rest."""
+    """By (variant, scenario): single stream, throughput, then the rate ladder upwards, then the rest."""
     found = {}
     for name in study.variants:
         for scenario, facts in study.scenarios.items():

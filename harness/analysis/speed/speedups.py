@@ -5,8 +5,9 @@ A repeat gives one value, its geometric mean over the scenarios; intervals are W
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import geometric_mean
 
-from harness.analysis.speed.capacity import Gain, mean_gain
+from harness.analysis.speed.capacity import Gain, gain_bounds, mean_gain
 from harness.analysis.speed.performance import PointResult, Points, at, comparable, fewest_repeats, mean_ratio
 from harness.analysis.speed.readings import Reading
 from harness.analysis.statistics.intervals import Estimate
@@ -22,6 +23,7 @@ class Speedups:
     capacity: Estimate | None  # highest request rate at the SLO, over `capacity_scenarios`
     capacity_scenarios: tuple[str, ...] = ()  # the scenarios that have the ratio for every variant
     capacity_within_search: bool = False  # its interval is that of single searches: how these differ is not in it
+    capacity_bounds: tuple[float | None, float | None] = (None, None)  # where `capacity` is None: (at least, at most)
     repeats: Mapping[str, int] = field(default_factory=dict)  # by latency, throughput, capacity: of the side with fewer
 
 
@@ -42,10 +44,12 @@ def speedups(
         throughput, at_once = _mean_throughput(study, points, name)
         repeats = {"latency": single, "throughput": at_once}
         if capacity is None:
-            found[name] = Speedups(latency, throughput, None, repeats=repeats)
+            bounds = _mean_bounds(study, capacities, name, shared)
+            found[name] = Speedups(latency, throughput, None, capacity_bounds=bounds, repeats=repeats)
         else:
             repeats["capacity"] = capacity.repeats
-            found[name] = Speedups(latency, throughput, capacity.estimate, shared, capacity.within_search, repeats)
+            within = capacity.within_search
+            found[name] = Speedups(latency, throughput, capacity.estimate, shared, within, repeats=repeats)
     return found
 
 
@@ -53,6 +57,18 @@ def shared_scenarios(study: Study, gains: dict[tuple[str, str], Gain | None]) ->
     """Scenarios in which every variant that has any exact ratio of capacities has one: means over them compare."""
     able = [name for name in study.compared if any(_exact(gains.get((name, s))) for s in study.scenarios)]
     return tuple(s for s in study.scenarios if able and all(_exact(gains.get((name, s))) for name in able))
+
+
+def _mean_bounds(
+    study: Study, capacities: dict[tuple[str, str], Reading], name: str, shared: tuple[str, ...]
+) -> tuple[float | None, float | None]:
+    """Geometric means of the ratio's bounds over `shared`, the scenarios of the other variants' ratios, else over all
+    that have an SLO; None on a side that some scenario does not bound."""
+    chosen = shared or tuple(scenario for scenario, facts in study.scenarios.items() if facts.slo)
+    found = [gain_bounds(*(capacities.get((variant, s)) for variant in (study.baseline, name))) for s in chosen]
+    lows, highs = [low for low, _ in found if low], [high for _, high in found if high]
+    low, high = (geometric_mean(side) if side and len(side) == len(found) else None for side in (lows, highs))
+    return low, high
 
 
 def _exact(gain: Gain | None) -> Estimate | None:

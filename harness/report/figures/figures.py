@@ -9,25 +9,29 @@ from html import escape
 from typing import Any
 
 from harness.analysis import Findings
-from harness.analysis.decision.pareto import Front
 from harness.analysis.speed.performance import PointResult, ladder
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.figures.style import VariantStyle
 from harness.report.tables.table import Table
 
 Spec = dict[str, Any]  # plotly's: a trace, a layout, an axis
+PERCENTILES = "solid: p50, dashed: p99"
 LOG_FROM = 12.0  # a latency axis is logarithmic when its values differ by more than this factor
 
 
 @dataclass(frozen=True)
 class Figure:
-    """`spec`: {"data": traces, "layout": layout}; a trace's `meta` is its variant, for the legend's buttons."""
+    """`spec`: {"data": traces, "layout": layout}; a trace's `meta` is its variant, for the legend's buttons.
+
+    `key`: what its lines mean, in a few words beside the title.
+    """
 
     id: str
     title: str
     summary: str  # for a reader who cannot see it
     spec: Spec
     table: Table
+    key: str = ""
 
 
 def curve_figure(
@@ -51,7 +55,8 @@ def curve_figure(
         shape |= limit_line(limit, y_axis)
     count = len(findings.study.variants)
     summary = f"{name} p50 and p99 of {count} variants against the served request rate{per}, {scenario}"
-    return Figure(id, f"{name} against QPS{per}", summary, {"data": traces, "layout": shape}, data)
+    spec = {"data": traces, "layout": shape}
+    return Figure(id, f"{name} against request rate{per}", summary, spec, data, PERCENTILES)
 
 
 def latency_axis(name: str, heights: list[float]) -> Spec:
@@ -71,8 +76,13 @@ def limit_line(limit: float, along: Spec, upright: bool = False) -> Spec:
     place = math.log10(limit) if along.get("type") == "log" else limit  # annotations take the exponent, shapes do not
     a, b = ("y", "x") if upright else ("x", "y")
     line = {"type": "line", f"{a}ref": "paper", f"{a}0": 0, f"{a}1": 1, f"{b}0": limit, f"{b}1": limit}
-    note = {f"{a}ref": "paper", a: 0.99, b: short(place), f"{b}anchor": "left" if upright else "bottom"}
-    note |= {f"{a}anchor": "top" if upright else "right", "font": {"color": "@bad", "size": 11}}
+    note = {
+        f"{a}ref": "paper",
+        a: 0.99 if upright else 0.01,
+        b: short(place),
+        f"{b}anchor": "left" if upright else "bottom",
+    }
+    note |= {f"{a}anchor": "top" if upright else "left", "font": {"color": "@bad", "size": 11}}
     note |= {"text": f"SLO p99 ≤ {limit:g} ms", "showarrow": False}
     style = {"layer": "below", "line": {"color": "@bad", "width": 1.5}}
     return {"shapes": [line | style], "annotations": [note]}
@@ -134,60 +144,6 @@ def _repeats(points: list[PointResult], metric: str, look: VariantStyle) -> Spec
     above = [short(most - value) for value, (_, most) in zip(values, spreads, strict=True)]
     below = [short(value - least) for value, (least, _) in zip(values, spreads, strict=True)]
     return {"array": above, "arrayminus": below, "color": look.token, "thickness": 1, "width": 3}
-
-
-def front_figure(findings: Findings, looks: dict[str, VariantStyle], front: Front, id: str, data: Table) -> Figure:
-    """Average recovery against a gain, both relative to the baseline; the front as a line, dominated points pale."""
-    study, slow = findings.study, findings.emulated
-    traces: list[Spec] = []
-    if len(front.front) > 1:
-        line: dict[str, list[float]] = {"x": [], "y": []}
-        for name in front.front:
-            line["x"].append(short(front.points[name][0].value))
-            line["y"].append(short(100 * front.points[name][1].value))
-        style = {"color": "@muted", "width": 1.5, "dash": "dot"}
-        traces.append({"type": "scatter", "mode": "lines", **line, "line": style, "hoverinfo": "skip", "name": "front"})
-    spans: list[tuple[float, float]] = []
-    for name, (x, y) in front.points.items() if len(front.points) > 1 else ():  # the baseline alone is no comparison
-        beaten, look = name in front.dominated, looks[name]
-        text = study.label(name)
-        text += " (baseline)" if name == study.baseline else ""
-        text += " (emulated)" if name in slow else ""
-        spans.append((x.low or x.value, x.high or x.value))
-        traces.append(
-            {
-                "type": "scatter",
-                "meta": name,
-                "name": escape(study.label(name)),
-                "mode": "markers+text",
-                "x": [short(x.value)],
-                "y": [short(100 * y.value)],
-                "error_x": bars([x], 1, look),
-                "error_y": bars([y], 100, look),
-                "text": [f"\u2002{escape(text)}"],
-                "textposition": "middle right",
-                "textfont": {"color": "@muted" if beaten else "@ink", "size": 12},
-                "opacity": 0.45 if beaten else 1,
-                "cliponaxis": False,
-                "marker": {
-                    "symbol": look.marker,
-                    "size": 15 if name == study.baseline else 12,
-                    "color": look.token,
-                    "line": {"color": "@page", "width": 1},
-                },
-                "hovertemplate": f"{escape(text)}<br>%{{y:.1f}} % recovery, %{{x:.2f}}×"
-                f"{'<br>dominated' if beaten else ''}<extra></extra>",
-            }
-        )
-    x_axis = axis(front.axis) | {"ticksuffix": "×", "zeroline": False}
-    if spans:
-        low, high = min(s[0] for s in spans), max(s[1] for s in spans)
-        room = (high - low) or 0.5  # to the right of a point is its name
-        x_axis |= {"range": [short(low - 0.12 * room), short(high + 0.58 * room)]}
-    y_axis = axis("average accuracy recovery, %") | {"zeroline": False}
-    title = f"Accuracy against {front.title}"
-    summary = f"{title}: on the front, by rising gain, {', '.join(study.label(name) for name in front.front)}"
-    return Figure(id, title, summary, {"data": traces, "layout": layout(x_axis, y_axis) | {"meta": "front"}}, data)
 
 
 def bars(estimates: list[Estimate], scale: float, look: VariantStyle) -> Spec:

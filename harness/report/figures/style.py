@@ -26,6 +26,8 @@ SHAPES = {  # the same markers as paths in a box of 16 x 16, for the legend
     "diamond": "M8 2l6 6-6 6-6-6z",
     "triangle-up": "M8 2.5l6 10.5H2z",
     "triangle-down": "M8 13.5L2 3h12z",
+    "triangle-right": "M2.5 2L13 8l-10.5 6z",  # arrows
+    "triangle-left": "M13.5 2L3 8l10.5 6z",
     "pentagon": "M8 2l6 4.4-2.3 7H4.3L2 6.4z",
     "hexagram": "M8 2l1.7 3h3.5l-1.7 3 1.7 3H9.7L8 14l-1.7-3H2.8l1.7-3-1.7-3h3.5z",
     "star": "M8 1.5l1.9 4.3 4.6.5-3.4 3.1 1 4.6L8 11.6 3.9 14l1-4.6L1.5 6.3l4.6-.5z",

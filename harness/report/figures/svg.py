@@ -12,6 +12,7 @@ from math import ceil, floor, log10
 from typing import Any
 
 from harness.report.figures.figures import Figure, Spec
+from harness.report.figures.labels import offset
 from harness.report.figures.style import SHAPES, VariantStyle
 
 WIDTH, HEIGHT = 720, 400
@@ -68,6 +69,8 @@ def svg(figure: Figure, looks: dict[str, VariantStyle], labels: dict[str, str]) 
     border = f'x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="8"'
     lines.append(f'<rect {border} style="fill:var(--page);stroke:var(--rule)"/>')
     lines.append(f'<text x="16" y="25" style="font-weight:600;font-size:14px">{_text(figure.title)}</text>')
+    if figure.key:
+        lines.append(f'<text class="m" x="{WIDTH - 16}" y="25" text-anchor="end">{_text(figure.key)}</text>')
     return "\n".join([*lines, *legend, *body, "</svg>"]) + "\n"
 
 
@@ -119,12 +122,14 @@ def _axis(axis: Spec, values: list[Any]) -> Axis:
     if axis["type"] == "log":
         low, high = axis["range"]
         marks = zip(axis["tickvals"], axis["ticktext"], strict=True)
-        inside = [((log10(v) - low) / (high - low), text + suffix) for v, text in marks if low <= log10(v) <= high]
-        bottom = 10.0**low  # a bar may reach down to 0, which a logarithm does not have
+        least, most = sorted((low, high))
+        inside = [((log10(v) - low) / (high - low), text + suffix) for v, text in marks if least <= log10(v) <= most]
+        bottom = 10.0**least  # a bar may reach down to 0, which a logarithm does not have
         return Axis(lambda value: (log10(max(value, bottom)) - low) / (high - low), inside, title)
     low, high = axis["range"] or _around(values)
-    step = _step((high - low) / 6)
-    ticks = [step * i for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+    least, most = sorted((low, high))
+    step = _step((most - least) / 6)
+    ticks = [step * i for i in range(ceil(least / step - 1e-9), floor(most / step + 1e-9) + 1)]
     return Axis(
         lambda value: (value - low) / (high - low),
         [((t - low) / (high - low), f"{t:,.6g}{suffix}") for t in ticks],
@@ -172,7 +177,7 @@ def _limits(layout: Spec, axes: tuple[Axis, Axis], box: tuple) -> list[str]:
         if "xref" in shape:
             y = top + (1 - axes[1].place(shape["y0"])) * height
             found.append(f'<path d="M{_n(left)} {_n(y)}h{_n(width)}" {style}/>')
-            found.append(f'<text x="{_n(left + width - 5)}" y="{_n(y - 5)}" text-anchor="end" {label}')
+            found.append(f'<text x="{_n(left + 5)}" y="{_n(y - 5)}" {label}')
         else:
             x = left + axes[0].place(shape["x0"]) * width
             found.append(f'<path d="M{_n(x)} {_n(top)}v{_n(height)}" {style}/>')
@@ -205,9 +210,9 @@ def _trace(trace: Spec, axes: tuple[Axis, Axis], box: tuple) -> list[str]:
         colour = marker["color"] or marker["line"]["color"]
         found += [_marker(s, *spot, colour, marker["size"] + 4) for s, spot in zip(symbols, spots, strict=True) if spot]
     for text, spot in zip(trace["text"], spots, strict=False):
-        if spot:
-            label = _text(unescape(text).strip())
-            found.append(f'<text x="{_n(spot[0] + 11)}" y="{_n(spot[1] - 7)}">{label}</text>')
+        if spot and text:
+            beside, up = offset(trace["textposition"], LETTER * len(unescape(text)))
+            found.append(f'<text x="{_n(spot[0] + beside)}" y="{_n(spot[1] - up + 4)}">{_text(unescape(text))}</text>')
     return [f'<g opacity="{trace["opacity"]}">', *found, "</g>"] if trace["opacity"] != 1 else found
 
 

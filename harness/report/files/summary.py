@@ -23,6 +23,7 @@ from harness.report.files.summary_entries import (
     energy_entry,
     estimate_entry,
     fastest_entry,
+    front_entry,
     gemm_entry,
     recommendation_entry,
     speedups_entry,
@@ -129,18 +130,7 @@ def summary(findings: Findings) -> Json:
         "spending": [asdict(one) for one in spending(study)],
         "gemm": gemm_entry(findings),
         "published": [figure.to_json() for figure in study.published],
-        "fronts": [
-            {
-                "name": front.name,
-                "points": {
-                    n: {"gain": estimate_entry(x), "recovery": estimate_entry(y)} for n, (x, y) in front.points.items()
-                },
-                "front": list(front.front),
-                "dominated": front.dominated,
-                "absent": front.absent,
-            }
-            for front in findings.fronts
-        ],
+        "fronts": [front_entry(front) for front in findings.fronts],
         "flags": [
             {"code": g.code, "level": g.level, "messages": list(g.messages), "cells": list(g.cells)}
             for g in findings.flags

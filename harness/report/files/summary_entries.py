@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from harness.analysis import Findings
 from harness.analysis.decision.criteria import Candidate
+from harness.analysis.decision.pareto import RECOVERY, Front
 from harness.analysis.quality.accuracy import SuiteResult
 from harness.analysis.quality.paired import MCNEMAR
 from harness.analysis.settings import DecisionSettings
@@ -216,3 +217,23 @@ def suite_entry(findings: Findings, result: SuiteResult) -> Json:
 
 def estimate_entry(estimate: Estimate | None) -> dict[str, float | None] | None:
     return None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def front_entry(front: Front) -> Json:
+    def kept(value: Estimate) -> Json:
+        known = estimate_entry(value)
+        recovery = front.quality == RECOVERY
+        return {"recovery": known if recovery else None, "perplexity_ratio": None if recovery else known}
+
+    return {
+        "name": front.name,
+        "quality": front.quality,
+        "points": {name: {"gain": estimate_entry(x)} | kept(y) for name, (x, y) in front.points.items()},
+        "bounds": {
+            name: {"at_least": bound.low, "at_most": bound.high} | kept(bound.quality)
+            for name, bound in front.bounds.items()
+        },
+        "front": list(front.front),
+        "dominated": front.dominated,
+        "absent": front.absent,
+    }

@@ -105,7 +105,7 @@ def _pair(position: int, comparison: Comparison, gates: Table) -> PairView:
 
 
 def _drawn(comparison: Comparison) -> list[tuple[int, str]]:
-    """Scenarios that have a QPS ladder."""
+    """Scenarios that have a rate ladder."""
     points = comparison.findings.points
     names = comparison.study.scenarios
     return [

@@ -26,7 +26,7 @@
     } else if (narrow.matches) {
       if (layout.meta !== "ladder") layout.height = 300;
       layout.font.size = 11;
-      for (const trace of data) if (trace.mode === "markers+text") trace.mode = "markers"; // the legend names them
+      for (const trace of data) trace.mode = trace.mode.replace("+text", ""); // the legend names them
       if (layout.meta === "front") { layout.xaxis.autorange = true; delete layout.xaxis.range; }
     }
     figure.drawn = true;

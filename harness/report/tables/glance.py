@@ -5,9 +5,10 @@ from dataclasses import replace
 from math import exp, fsum, log
 
 from harness.analysis import Findings
+from harness.analysis.quality.texts import perplexity_ratios
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.tables.table import Table, Td, name_of, table
-from harness.report.words import NONE, number, percent, size, slo_ratio, times
+from harness.report.words import NONE, bounded_ratio, number, percent, size, times
 
 MOST = 6  # numbers of a variant
 THROUGHPUT = "Throughput"
@@ -47,9 +48,7 @@ def _recovery(findings: Findings, name: str) -> Td | None:
 
 
 def _perplexity(findings: Findings, name: str) -> Td | None:
-    """The geometric mean over texts where there are several, without an interval."""
-    ratios = [t.gap.ratio for (variant, _), t in findings.text_distances.items() if variant == name and t.gap]
-    return _ratio(ratios[0] if len(ratios) == 1 else _mean([ratio.value for ratio in ratios]))
+    return _ratio(perplexity_ratios(findings.text_distances).get(name))
 
 
 def _speed(measure: str) -> Callable[[Findings, str], Td | None]:
@@ -64,10 +63,9 @@ def _speed(measure: str) -> Callable[[Findings, str], Td | None]:
 def _capacity(findings: Findings, name: str) -> Td | None:
     if shown := _speed("capacity")(findings, name):
         return shown
-    if name == findings.study.baseline:
-        return None
-    bounds = (slo_ratio(findings, name, scenario) for scenario in findings.study.scenarios)
-    return next((Td(bound) for bound in bounds if bound), None)
+    found = findings.speedups.get(name)
+    bound = bounded_ratio(*found.capacity_bounds) if found else None
+    return Td(bound) if bound else None
 
 
 def _size(findings: Findings, name: str) -> Td | None:

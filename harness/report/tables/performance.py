@@ -1,11 +1,11 @@
 """Tables of serving performance: single stream, throughput, other loads, the data behind the figures."""
 
 from harness.analysis import Findings
-from harness.analysis.decision.pareto import Front
+from harness.analysis.decision.pareto import RECOVERY, Front
 from harness.analysis.speed.capacity import searched_capacity
 from harness.analysis.speed.performance import PointResult, at, ladder
 from harness.report.tables.table import Table, Td, name_of, table
-from harness.report.words import NONE, number, rate, times
+from harness.report.words import NONE, bounded_ratio, number, percent, rate, times
 
 
 def _value(point: PointResult | None, metric: str) -> Td:
@@ -155,16 +155,19 @@ def ladder_table(findings: Findings, scenario: str, latency: str) -> Table:
 
 def front_table(findings: Findings, front: Front) -> Table:
     study, rows = findings.study, []
+    kept = percent if front.quality == RECOVERY else times
     for variant, (x, y) in front.points.items():
         beaten = front.dominated.get(variant)
-        state = Td("on the front", "good") if variant in front.front else Td("not told apart from the front", "muted")
+        state = Td("on the front", "good") if variant in front.front else Td("not on the front, not dominated", "muted")
         if beaten:
             state = Td("dominated by " + ", ".join(study.label(name) for name in beaten), "muted")
-        recovery = "100 %" if variant == study.baseline else f"{100 * y.value:.1f} %"
-        if y.bounds:
-            recovery += f" [{100 * y.bounds[0]:.1f}, {100 * y.bounds[1]:.1f}]"
-        rows.append([_name(findings, variant), recovery, "1" if variant == study.baseline else times(x), state])
+        base = variant == study.baseline
+        rows.append([_name(findings, variant), "baseline" if base else kept(y), "" if base else times(x), state])
+    for variant, bound in front.bounds.items():
+        gain = bounded_ratio(bound.low, bound.high)
+        rows.append([_name(findings, variant), kept(bound.quality), gain, Td("only a bound of the gain", "muted")])
     rows += [
         [_name(findings, v), Td(NONE, "muted"), Td(NONE, "muted"), Td(why, "warn")] for v, why in front.absent.items()
     ]
-    return table(f"Average recovery against {front.title}", ["Variant", ">Recovery", ">Gain", "State"], rows)
+    title, head = ("Average recovery", "Recovery") if front.quality == RECOVERY else ("Perplexity", "Perplexity ratio")
+    return table(f"{title} against {front.title}", ["Variant", f">{head}", ">Gain", "State"], rows)

@@ -46,7 +46,7 @@ def fixed_rate_table(findings: Findings, scenario: str, latency: str = "itl_ms")
     heads = ["Variant", *(f">at {rate_rps:g}/s" for rate_rps in offered)]
     name = latency.removesuffix("_ms").upper()
     note = f"{HOW} Small print: smallest and largest repeat.{_one(findings)}"
-    return table(f"{name} at fixed QPS: p50 / p99, ms", heads, rows, note)
+    return table(f"{name} at fixed request rates: p50 / p99, ms", heads, rows, note)
 
 
 def fixed_latency_table(findings: Findings, scenario: str, latency: str = "itl_ms") -> Table:
@@ -63,7 +63,7 @@ def fixed_latency_table(findings: Findings, scenario: str, latency: str = "itl_m
     heads = ["Variant", *(f">p99 ≤ {limit:g} ms" for limit in limits)]
     heads += [f">SLO: {slo(slo_limits)}", ">Gain at the SLO"] if slo_limits else []
     name = latency.removesuffix("_ms").upper()
-    return table(f"QPS at fixed {name}, requests/s", heads, rows, HOW + _one(findings))
+    return table(f"Request rate at fixed {name}, requests/s", heads, rows, HOW + _one(findings))
 
 
 def _at_slo(findings: Findings, variant: str, scenario: str) -> list[Td]:

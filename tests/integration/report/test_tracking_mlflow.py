@@ -91,7 +91,7 @@ def test_the_description_leads_to_the_comparison(sqlite):
     view = json.loads(client.get_experiment(parent.info.experiment_id).tags[f"mlflow.sharedViewState.{key}"])
     state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
     assert [section["name"] for section in state["compareRunSections"]] == [
-        "ITL by QPS",
+        "ITL by request rate",
         "Recovery",
         "Accuracy",
         "Capacity",

@@ -39,6 +39,7 @@ def test_by_default_preflight_refuses_it(dry_run):
     done = dry_run("NVIDIA A100-SXM4-80GB", "8.0", "on_unsupported=refuse")
     assert "variant fp8_dynamic needs compute capability 8.9; this machine: 8.0" in done.stdout
     assert "preflight would stop this here, 2 problems:" in done.stdout and "left out" not in done.stdout
+    assert done.returncode == 2, "so that a script sees it, too"
 
 
 def test_the_baseline_is_never_left_out(dry_run):

@@ -12,7 +12,7 @@ from harness.analysis.settings import DecisionSettings, Fidelity
 from harness.analysis.speed.speedups import Speedups
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.non_inferiority import cautions
-from harness.report.recommendation import conclusion
+from harness.report.recommendation import EXPECTED, conclusion
 from harness.report.words import items_needed
 from tests.unit.report.synthetic_study import synthetic_findings
 
@@ -96,6 +96,12 @@ def test_without_an_acceptable_variant_none_qualifies(findings):
     assert said.headline == "No variant qualifies: Dense FP8, 2:4 sparse FP8 and INT4 W4A16 exceed the limits."
     assert sum("mmlu, rejected" in sentence for sentence in said.evidence) == 3, "what rejected each"
     assert said.command is None, "more items change nothing"
+
+
+def test_a_rehearsal_in_which_none_qualifies_says_that_this_is_expected(findings, monkeypatch):
+    monkeypatch.setattr("harness.report.recommendation.simulated", lambda study: True)
+    _, said = answered(findings, dict.fromkeys(COMPARED, REJECTED), dict.fromkeys(COMPARED, FASTER))
+    assert said.headline.startswith("SIMULATED: No variant qualifies") and said.headline.endswith(EXPECTED)
 
 
 def test_a_variant_that_looks_good_names_the_items_that_are_lacking(findings):

@@ -7,7 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from harness.analysis import analyse
+from harness.analysis.decision.pareto import PERPLEXITY, Quality, fronts
 from harness.analysis.quality.accuracy import AverageRecovery
+from harness.analysis.speed.speedups import Speedups
+from harness.analysis.statistics.intervals import Estimate
 from harness.report.files.notes import release_notes
 from harness.report.pages.page import render_page
 from harness.report.sections import fill
@@ -105,11 +108,35 @@ def test_the_notes_open_with_the_sentence_of_the_page(page, notes):
     assert answer and notes.split("\n\n")[1] == f"**{answer[1]}**"
 
 
+def test_the_headline_of_a_simulated_study_says_so():
+    """It may be quoted without the caveat below it."""
+    manifest, records, rows = parts()
+    for record in records:
+        record["engine"] = record["engine"] | {"kind": "simulated"}
+    found = analyse(build(manifest, records, rows))
+    page = render_page(found, fill(found))
+    answer = re.search(r'<p class="answer">(.*?)</p>', page)
+    assert answer and answer[1].startswith("SIMULATED: ") and answer[1].count("SIMULATED") == 1
+    assert "<b>SIMULATED</b>" in page
+
+
 def test_the_notes_are_short_and_fold_what_is_long(notes):
     assert len(notes.splitlines()) <= 250
     visible = re.sub(r"<details>.*?</details>", "", notes, flags=re.S)
     assert len(visible.splitlines()) <= 45 and "charts/pareto_" in visible
     assert notes.count("<details>") == notes.count("</details>") > 8
+
+
+def test_the_first_chart_is_of_perplexity_where_accuracy_is_at_chance(found):
+    guessing = AverageRecovery(None, (), None, "the baseline is at chance on mmlu", left_out=("mmlu",))
+    ratios = {name: Estimate(1.02, 1.01, 1.03) for name in found.study.compared}
+    kept = Quality(PERPLEXITY, ratios)
+    fast = Speedups(Estimate(1.4, 1.3, 1.5), None, None)
+    charts = fronts(found.study, kept, dict.fromkeys(found.study.compared, fast))
+    guessed = replace(found, averages=dict.fromkeys(found.averages, guessing), fronts=charts)
+    page = render_page(guessed, fill(guessed))
+    caption = re.search(r"<figcaption>(.*?)</figcaption>", page)
+    assert caption and caption[1].startswith("Perplexity against single-stream latency")
 
 
 def test_a_baseline_at_chance_gives_no_percentage_of_its_accuracy(found):
