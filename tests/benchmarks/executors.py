@@ -28,7 +28,7 @@ from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
 from harness.sweeps.side_by_side import SideBySide
 
-FIVE = "variant=[bf16,int8,w4a16,fp8_dynamic,fp8_2of4]"
+FIVE = "variant=[bf16,w4a16,fp8_dynamic,int8_w8a8,sparse24_fp8_magnitude]"
 STUDY = (
     *("+sweep=quickstart", "engine=simulated", "on_unsupported=skip", "suite=[]", "judge=null", "noise_runs=0"),
     *("scenario=[rag_256_8]", "load.rates_rps=[4]", "load.repeats=1", "load.capacity.probes=0"),
