@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +30,7 @@ from harness.executors import (
 from harness.executors.packing import longest_first, next_place
 from harness.executors.ray_node import ENDING_S, Ending, Look, Order, SessionActor
 from harness.executors.ray_nodes import RayNode
+from harness.executors.ray_settings import RayConfig
 from harness.machine import scratch
 from harness.machine.host import Node
 from harness.machine.interrupts import held
@@ -37,21 +38,6 @@ from harness.machine.interrupts import held
 LOOK_AGAIN_S = 5.0  # between two looks at which nodes live, while sessions wait
 LOSSES = 10  # nodes that a session may lose before that counts as its own failure
 TRAVEL = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE")  # of the driver's environment
-
-
-@dataclass
-class RayConfig:
-    """Sessions on the nodes of a Ray cluster (docs/clusters.md)."""
-
-    kind: str = "ray"
-    address: str = "auto"  # HOST:PORT, ray://HOST:PORT; auto: RAY_ADDRESS, or the cluster that this machine is in
-    nodes: list[str] | None = None  # host names, addresses or ids of those to use; null: all that have the resources
-    resources: dict[str, float] = field(default_factory=dict)  # a session's beside GPUs: {accelerator_type:H100: 0.001}
-    cpus: float | None = None  # a session's, as Ray counts them; null: its share of the node
-    parallel: int | None = None  # sessions at once; null: as many as fit
-    colocate: str = NONE  # what may run on a node beside a session that measures load: none | accuracy | all
-    shared_cache: bool = True  # for engines that load weights: cache_dir must be one folder on all nodes
-    runtime_env: dict[str, Any] = field(default_factory=dict)  # added to Ray's: {pip: [...], env_vars: {...}}
 
 
 @dataclass(frozen=True)
@@ -96,14 +82,20 @@ class RayCluster(Executor):
 
     def _usable(self, ray: ModuleType) -> tuple[list[RayNode], bool]:
         config, living = self.config, ray_nodes.living(ray)
-        on_gpus = ray_nodes.usable(living, config.nodes, config.resources, True)
+        on_gpus = ray_nodes.usable(living, config.nodes, self._resources, True)
         if self.engine.device == "cuda" or (self.engine.kind == "simulated" and on_gpus):
             return on_gpus, True
-        return ray_nodes.usable(living, config.nodes, config.resources, False), False
+        return ray_nodes.usable(living, config.nodes, self._resources, False), False
+
+    @property
+    def _resources(self) -> dict[str, float]:
+        """What a node must have, and a session takes, beside GPUs and CPUs."""
+        named = {f"accelerator_type:{self.config.accelerator}": 0.001} if self.config.accelerator else {}
+        return {**self.config.resources, **named}
 
     def _no_node(self, living: Sequence[RayNode]) -> str:
         what = "a GPU" if self.engine.device == "cuda" else "CPUs"
-        what = " and ".join([what, *(f"{name}: {amount:g}" for name, amount in self.config.resources.items())])
+        what = " and ".join([what, *(f"{name}: {amount:g}" for name, amount in self._resources.items())])
         among = f" among executor.nodes={self.config.nodes}" if self.config.nodes else ""
         there = "; ".join(f"{node.label}: {node.gpus} GPUs, {node.cpus:g} CPUs" for node in living) or "none"
         return f"executor=ray: no node has {what}{among}; the cluster's nodes: {there}"
@@ -205,7 +197,7 @@ class RayCluster(Executor):
             node=node.id,
             slots=slots,
         )
-        options = {"num_cpus": cpus, "num_gpus": task.needs.gpus, "resources": config.resources, "max_restarts": 0}
+        options = {"num_cpus": cpus, "num_gpus": task.needs.gpus, "resources": self._resources, "max_restarts": 0}
         with held():
             actor = ray_nodes.on_node(self._cluster.ray, node, SessionActor, **options).remote(order)
             one = _Running(task, node, Place(node.host), actor, actor.start.remote())

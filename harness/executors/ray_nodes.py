@@ -97,7 +97,8 @@ def _check_listens(address: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    text = " ".join(dict.fromkeys([lines[0], lines[-1]]))
     if isinstance(error, ConnectionError) and "find any running" in text:
         return "no Ray runs on this machine; start one with `ray start --head`, or set executor.address=HOST:PORT"
     return f"{text[:300]}; the nodes need this machine's versions of Python and Ray"
@@ -221,7 +222,7 @@ def kinds(looks: Mapping[str, Look], labels: Mapping[str, str]) -> list[str]:
     told = "; ".join(f"{_words(nodes)}: {kind}" for kind, nodes in groups.items())
     return [
         f"the nodes are of {len(groups)} kinds, and a sweep is measured on one ({told}); choose with "
-        "executor.nodes=[HOST,...] or executor.resources={accelerator_type:NAME: 0.001}"
+        "executor.nodes=[HOST,...] or executor.accelerator=NAME"
     ]
 
 

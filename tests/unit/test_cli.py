@@ -67,9 +67,14 @@ assert not heavy, heavy
     assert "quickstart" in done.stdout and "hopper_sparse_fp8" in done.stdout
 
 
-def test_a_sweep_starts_without_the_analysis():
-    """Preflight and dry_run need none: half of a second, of SciPy above all."""
-    loaded = "import sys, harness.sweeps.sweep; print('harness.analysis' in sys.modules)"
+def test_a_sweep_starts_without_the_analysis_and_without_ray():
+    """Preflight and dry_run need no analysis: half of a second, of SciPy above all. Only executor=ray needs Ray."""
+    loaded = """
+import sys
+from harness.sweeps import compose, sweep
+compose.register()
+print(bool({"harness.analysis", "ray"} & set(sys.modules)))
+"""
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

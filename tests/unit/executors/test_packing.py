@@ -74,3 +74,22 @@ def test_load_sessions_share_a_machine_only_where_each_has_its_cores():
     assert schedule([one, two], Limits(2, 2, "all", cores=8)).makespan_s == 10
     suites = [Task(name, Needs(1, cores=4), 10.0) for name in "ab"]
     assert schedule(suites, Limits(2, 2, "all", cores=7)).makespan_s == 10, "accuracy does not depend on it"
+
+
+def test_load_sessions_run_at_once_on_different_nodes():
+    tasks = [task(name, 10, times=True) for name in "abc"]
+    assert schedule(tasks, Limits(6, 6, "none", nodes=(2, 2, 2))).makespan_s == 10
+    assert schedule(tasks, Limits(6, 6, "none")).makespan_s == 30
+    assert schedule(tasks, Limits(6, 2, "none", nodes=(2, 2, 2))).makespan_s == 20, "parallel is of all nodes"
+
+
+def test_a_session_does_not_span_nodes():
+    found = schedule([task("a", 5, gpus=3), task("b", 9, gpus=2)], Limits(6, 6, "all", nodes=(2, 4))).placed
+    assert {one.task.name: one.gpus for one in found} == {"b": (2, 3), "a": (2, 3, 4)}
+    with pytest.raises(ValueError, match="big cannot run"):
+        schedule([task("big", 1, gpus=3)], Limits(4, 4, "all", nodes=(2, 2)))
+
+
+def test_nodes_without_gpus_run_one_session_each():
+    tasks = [task(name, 10, gpus=0) for name in "abcd"]
+    assert schedule(tasks, Limits(0, 3, "all", nodes=(0, 0, 0))).makespan_s == 20
