@@ -1,9 +1,9 @@
 """A comparison as JSON, schema 1: for programs.
 
 `verdict`, `failed`, `command`, `pairs`; of each pair `a` and `b` (place, sweep, variant, label), `differences`,
-`suites`, `average_recovery`, `load_points`, `capacities`, `products`, `not_compared`, `marks`, `checks`. An estimate is
-{"value", "low", "high"}; what is not known is null. Differences are b - a in shares (0..1), ratios b / a, times ms, of
-products seconds.
+`suites`, `seed` (of their resampling), `average_recovery`, `load_points`, `capacities`, `products`, `not_compared`,
+`marks`, `checks`. An estimate is {"value", "low", "high"}; what is not known is null. Differences are b - a in shares
+(0..1), ratios b / a, times ms, of products seconds.
 """
 
 import json
@@ -50,6 +50,7 @@ def _pair(pair: Pair, strict: bool) -> Json:
         "marks": [asdict(mark) for mark in findings.marks],
         "differences": [asdict(difference) for difference in comparison.differences],
         "suites": suites,
+        "seed": comparison.study.seed,
         "average_recovery": average.recovery and asdict(average.recovery),
         "load_points": [asdict(change) for change in comparison.changes],
         "capacities": [_capacity(comparison, scenario) for scenario in comparison.study.scenarios],

@@ -2,6 +2,7 @@
 
 from harness.compare.outcome import Outcome, Pair
 from harness.report.files.markdown import code_fence, markdown, markdown_table
+from harness.report.largest_change import largest_change
 from harness.report.regression import regression
 from harness.report.tables.changes import changes_table
 from harness.report.tables.gates import gates_table
@@ -10,6 +11,7 @@ from harness.report.tables.gates import gates_table
 def summary(outcome: Outcome) -> str:
     head = f"### {markdown(outcome.verdict or 'Compared; no gate was asked for')}"
     said = [f"**{markdown(regression(outcome.compared, outcome.strict))}**"]
+    said += [markdown(text)] if (text := largest_change(outcome.compared)) else []
     changes = changes_table(outcome.compared, outcome.strict)
     said += [markdown_table(changes)] if changes.rows else []
     return (

@@ -1,6 +1,7 @@
 """A comparison as text: for a terminal, a CI log, a pipe. Nothing from a store can move the cursor."""
 
 from harness.compare.outcome import Outcome, Pair
+from harness.report.largest_change import largest_change
 from harness.report.regression import regression
 from harness.report.tables import comparison as tables
 from harness.report.tables.changes import changes_table
@@ -38,6 +39,7 @@ def comparison_text(pair: Pair, outcome: Outcome, colour: bool) -> str:
 def conclusion_text(outcome: Outcome, colour: bool) -> str:
     """What comes first: whether B regresses, by how much, from how many measurements."""
     said, changes = regression(outcome.compared, outcome.strict), changes_table(outcome.compared, outcome.strict)
+    said = "\n".join(filter(None, (said, largest_change(outcome.compared))))
     parts = [plain(said), *([table_text(changes, colour)] if changes.rows else [])]
     return "".join(f"{part}\n\n" for part in parts if part)
 

@@ -5,7 +5,7 @@
 
 Each folder is one measurement of the sweep; they are ordered by when they were measured. A series of 6 nights or more
 is searched for changes of its level (circular binary segmentation, 5 % over all series together); each has its size and
-its night with 95 % intervals.
+its night with 95 % intervals. The largest are printed, one screen of them; --html and --json have every series.
 
 Exit codes: 0 shown, 2 a mistake in the command or a folder.
 """
@@ -20,6 +20,8 @@ import harness
 from harness.console.arguments import command_parser
 from harness.errors import ConfigError, HarnessError
 from harness.redaction.masking import mask
+
+CHANGES, ROWS = 5, 12  # that are printed: a screen of 24 lines
 
 
 def main() -> int:
@@ -58,5 +60,9 @@ def show(folders: list[Path], html: Path | None, data: Path | None) -> None:
             write(data, json.dumps([asdict(one) for one in series], indent=1) + "\n")
     except OSError as error:
         raise ConfigError(f"cannot write {error.filename or 'the output'}: {error.strerror or error}") from None
-    shown = "\n".join([plain(conclusion(series)), *map(plain, sentences(series)), "", table_text(trend_table(series))])
+    changes = [plain(sentence) for sentence in sentences(series)]
+    parts = [plain(conclusion(series)), *changes[:CHANGES], "", table_text(trend_table(series, ROWS))]
+    if len(series) > ROWS:
+        parts.append(f"All {len(series)} series: --html FILE or --json FILE.")
+    shown = "\n".join(parts)
     print(shown, file=getattr(sys.stdout, "styled", sys.stdout), flush=True)

@@ -78,7 +78,7 @@ def _gated(checks: list[tuple[Comparison, Check]], compared: Compared, strict: b
     undecided = sum(check.status == INCONCLUSIVE for _, check in checks)
     refused = sum(check.status == REFUSED for _, check in checks)
     if failing:
-        comparison, worst = max(failing, key=lambda found: _excess(found[1]))
+        comparison, worst = max(failing, key=lambda found: found[1].excess)
         head = "B regresses" if worst.estimate else "B cannot be cleared"
         yield f"{head}: {_what(comparison, worst)}. {len(failing)} of {plural(counted, 'check')} failed."
         return
@@ -86,7 +86,7 @@ def _gated(checks: list[tuple[Comparison, Check]], compared: Compared, strict: b
         yield f"Not decided: {refused} of {plural(counted, 'check')} lack starts to compare; none failed."
     elif undecided:
         open_ = [(c, check) for c, check in checks if check.status == INCONCLUSIVE]
-        first = max(open_, key=lambda found: _excess(found[1]))
+        first = max(open_, key=lambda found: found[1].excess)
         yield (
             f"No regression is established; {undecided} of {plural(counted, 'check')} are inconclusive, "
             f"nearest to failing: {_what(*first)}."
@@ -106,14 +106,6 @@ def _what(comparison: Comparison, check: Check) -> str:
     measured = f"{starts.reference} starts of A, {starts.candidate} of B" if starts else _items(comparison)
     what = check.what.replace(check.metric, metric_name(check.metric)) if check.metric else check.what
     return f"{label}, {what}: {check_text(check, check.estimate)}, limit {limit_text(check)} ({measured})"
-
-
-def _excess(check: Check) -> float:
-    """How far beyond its limit: above 1 is beyond."""
-    if check.estimate is None or not check.estimate.value or not check.limit:
-        return 0.0
-    over = check.estimate.value / check.limit
-    return over if check.lower_is_better else 1 / over
 
 
 def _ungated(compared: Compared) -> str:

@@ -4,7 +4,8 @@ Row `rule`: values of starts drawn from a lognormal distribution, decided by the
 shared by all its metrics and load points (`shared`), by all metrics of a load point (`by scenario`), or by none
 (`apart`). False alarms of equal nights (at most 5 % are meant), and how often a true +8 % of the ITL is found: by any
 check of its p50, of its p99, and by the gate at all; by reference nights and start-to-start standard deviation. Beside
-it one value against another, as a gate without intervals decides. `itl p99 only`: a gate on nothing else.
+it one value against another, as a gate without intervals decides. `itl p99 only`: a gate on nothing else. `ab`: as many
+starts of the candidate as of the reference, as `harness ab --starts` has.
 
 The shares of the rule (families.py) were chosen on seeds 5 and 77; the figures in docs/ci.md are of seed 2026.
 
@@ -60,11 +61,13 @@ class Row:
 # -- rule ----------------------------------------------------------------------------------------------------
 
 
-def rule(nights: int, sd: float, comparisons: int, seed: int, world: str = "shared", only: str = "") -> Row:
-    rng = np.random.default_rng(seed)
-    alarms = sum(bool(_failed(_decided(rng, nights, sd, 1.0, world, only))) for _ in range(comparisons))
-    found = [_failed(_decided(rng, nights, sd, REGRESSION, world, only)) for _ in range(comparisons)]
-    return _row("itl p99 only" if only else "rule", nights, sd, alarms, found, world)
+def rule(
+    nights: int, sd: float, comparisons: int, seed: int, world: str = "shared", only: str = "", candidates: int = 1
+) -> Row:
+    rng, sides = np.random.default_rng(seed), (nights, candidates)
+    alarms = sum(bool(_failed(_decided(rng, sides, sd, 1.0, world, only))) for _ in range(comparisons))
+    found = [_failed(_decided(rng, sides, sd, REGRESSION, world, only)) for _ in range(comparisons)]
+    return _row("itl p99 only" if only else "rule" if candidates == 1 else "ab", nights, sd, alarms, found, world)
 
 
 def _row(what: str, nights: int, sd: float, alarms: int, found: list[set[str]], world: str = "shared") -> Row:
@@ -101,10 +104,11 @@ def _starts(
 
 
 def _decided(
-    rng: np.random.Generator, nights: int, sd: float, slower: float, world: str, only: str = ""
+    rng: np.random.Generator, sides: tuple[int, int], sd: float, slower: float, world: str, only: str = ""
 ) -> list[Check]:
-    a, b, found = _starts(rng, nights, sd, 1.0, world), _starts(rng, 1, sd, slower, world), []
-    names = (tuple(f"night {n}" for n in range(nights)), ("tonight",))
+    """`sides`: starts of the reference and of the candidate."""
+    a, b, found = _starts(rng, sides[0], sd, 1.0, world), _starts(rng, sides[1], sd, slower, world), []
+    names = (tuple(f"A {n}" for n in range(sides[0])), tuple(f"B {n}" for n in range(sides[1])))
     for metric in [only] if only else SPREADS:
         lower = metric != "output_tok_per_s"
         points = range(LOAD_POINTS) if lower else [0]
@@ -197,9 +201,10 @@ def _measured(step_s: Callable, point: dict, rng: np.random.Generator) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="rule,worlds,stores", help="rows, separated by commas")
+    parser.add_argument("--only", default="rule,worlds,ab,stores", help="rows, separated by commas")
     parser.add_argument("--comparisons", type=int, default=1000, help="a row; the row stores has a tenth")
     parser.add_argument("--nights", type=int, nargs="+", default=[3, 5, 6, 8, 12], help="of the reference")
+    parser.add_argument("--starts", type=int, nargs="+", default=[4, 6, 8, 10], help="of each side, of the rows ab")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--pool", type=int, default=40, help="simulated nights of the row stores")
     parser.add_argument("--json", help="a file for the figures")
@@ -234,6 +239,8 @@ def _rows(options: argparse.Namespace):
         for world in ("by scenario", "apart"):
             yield from (rule(nights, 0.01, n, seed, world) for nights in options.nights)
         yield from (rule(nights, 0.01, n, seed, only="itl_ms_p99") for nights in options.nights)
+    for sd in (0.01, 0.02) if "ab" in only else ():
+        yield from (rule(starts, sd, n, seed, candidates=starts) for starts in options.starts)
     for sd in (0.005, 0.01) if "stores" in only else ():
         yield stores(options.pool, 5, sd, max(1, n // 10), seed)
 

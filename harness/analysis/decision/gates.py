@@ -52,7 +52,7 @@ class Check:
     lower_is_better: bool = True
     starts: StartChange | None = None
     over: int = 1  # load points
-    whole: bool = False  # the one check of its gate that is of all load points or suites; half of the 5 % are theirs
+    whole: bool = False  # the one check of its gate that is of all load points or suites: WHOLE of the 5 % are theirs
     p: float | None = None
     adjusted: float | None = None
     power: float | None = None
@@ -62,6 +62,14 @@ class Check:
     def failed(self, strict: bool = False) -> bool:
         """Whether it fails the gate; `strict`: what is inconclusive does too."""
         return self.status in (FAILED, NOT_EVALUATED) or (strict and self.status == INCONCLUSIVE)
+
+    @property
+    def excess(self) -> float:
+        """How far beyond its limit: above 1 is beyond; 0 where it is not known."""
+        if self.estimate is None or not self.estimate.value or not self.limit:
+            return 0.0
+        over = self.estimate.value / self.limit
+        return over if self.lower_is_better else 1 / over
 
 
 def checks(comparison: Comparison, gates: Gates, starts: Starts) -> list[Check]:

@@ -6,6 +6,7 @@ from harness.analysis.comparison import Comparison
 from harness.report.figures.changes import changes_figure
 from harness.report.figures.figures import Figure, curve_figure
 from harness.report.figures.style import styles
+from harness.report.largest_change import largest_change
 from harness.report.pages.frame import render
 from harness.report.regression import Compared, regression
 from harness.report.tables import comparison as tables
@@ -39,6 +40,7 @@ def render_comparison(
         pairs=pairs,
         places=_places([comparison for comparison, _ in compared]),
         conclusion=regression(compared, strict),
+        largest=largest_change(compared),
         changes=changes,
         figure=changes_figure(compared, changes),
         brackets=BRACKETS,

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 from harness.analysis.statistics.change_points import SHORTEST
+from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.trend import Night, Series
 from harness.analysis.validity import Mark, simulated
 from harness.report.figures.figures import Figure
 from harness.report.figures.style import VariantStyle, styles
 from harness.report.figures.trend import trend_figure
 from harness.report.pages.frame import render
-from harness.report.tables.comparison import metric_name
-from harness.report.tables.trend import change_text, largest_table, trend_table
+from harness.report.tables.comparison import metric_name, relative
+from harness.report.tables.trend import change_text, difference, largest_first, largest_table, trend_table
 from harness.report.words import plural
 
 
@@ -26,7 +27,7 @@ def conclusion(series: list[Series]) -> str:
     better = sum(len(s.changes) for s in series) - len(worse)
     tested = sum(len(s.points) >= SHORTEST for s in series)
     if not tested:
-        return f"Not tested: no series has the {SHORTEST} nights that a change of level takes."
+        return f"Not tested: no series has the {SHORTEST} nights that a change of level takes.{_differs(series)}"
     if not worse:
         gained = f"; {plural(better, 'change')} for the better" if better else ""
         return f"No regression: none of {tested} series changes its level for the worse{gained}."
@@ -35,6 +36,15 @@ def conclusion(series: list[Series]) -> str:
     return (
         f"Regression in {count} of {tested} series, largest {most.label}, {_what(most)}: {change_text(most, change)}."
     )
+
+
+def _differs(series: list[Series]) -> str:
+    """The largest difference of the last night and the first, where no series is tested."""
+    for most in largest_first(series)[:1]:
+        if found := difference(most):
+            said = f"{most.label}, {_what(most)}: {relative(Estimate(1 + found))}"
+            return f" Largest difference, last night against first: {said} (no interval)."
+    return ""
 
 
 def render_trend(nights: Sequence[Night], series: list[Series], command: str, version: str) -> str:
@@ -66,10 +76,10 @@ def render_trend(nights: Sequence[Night], series: list[Series], command: str, ve
 
 
 def _first(series: list[Series], looks: dict[str, VariantStyle]) -> Figure | None:
-    """The metric with the largest change, of all variants; without a change, the first."""
+    """The metric with the largest change, of all variants."""
     if not series:
         return None
-    most = max(series, key=lambda s: max((abs(c.ratio.value - 1) for c in s.changes), default=0.0))
+    most = largest_first(series)[0]
     key = (most.subject, most.load, most.metric)
     return trend_figure([s for s in series if (s.subject, s.load, s.metric) == key], looks, "trend-first")
 

@@ -2,7 +2,7 @@
 
 from harness.analysis.comparison import Comparison
 from harness.analysis.load_changes import A, B, Change
-from harness.analysis.statistics.intervals import Estimate
+from harness.analysis.statistics.intervals import RESAMPLES, Estimate
 from harness.report.tables.table import Table, Td, table
 from harness.report.words import NONE, capacity_gain, number, p_value, percent, points, rate, slo
 
@@ -52,8 +52,8 @@ def accuracy_table(comparison: Comparison) -> Table:
         rows.append([f"average of {len(average.suites)}", "", "", "", "", recovery, "", ""])
     heads = ["Suite", ">A", ">B", ">Items", ">B − A, points", ">Recovery B / A", ">Lost / gained", ">p, corrected"]
     note = (
-        "Brackets: 95 % intervals; difference and recovery: paired bootstrap over the same items. p: corrected by Holm "
-        "for the suites compared."
+        "Brackets: 95 % intervals; difference and recovery: paired bootstrap over the same items "
+        f"({RESAMPLES:,} resamples, seed {comparison.study.seed}). p: corrected by Holm for the suites compared."
     )
     return table("Accuracy", heads, rows, note)
 

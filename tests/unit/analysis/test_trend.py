@@ -7,7 +7,7 @@ import pytest
 
 from harness.analysis.statistics.change_points import change_points
 from harness.analysis.trend import Night, trend
-from harness.report.pages.trend import render_trend, sentences
+from harness.report.pages.trend import conclusion, render_trend, sentences
 from harness.report.tables.trend import trend_table
 from tests.unit.report.synthetic_study import VARIANTS, build, parts
 
@@ -82,3 +82,20 @@ def test_the_page_and_the_table_say_the_changes(stored):
     specs = [json.loads(block.split(">", 1)[1].split("</script>")[0]) for block in blocks]
     assert specs and all(spec["layout"]["xaxis"]["type"] == "date" for spec in specs)
     assert all(len(trace["x"]) == len(trace["y"]) for spec in specs for trace in spec["data"])
+
+
+def test_what_is_printed_is_a_screen_with_the_changes_first(stored):
+    series = trend(stored)
+    assert len(trend_table(series).rows) == len(series) > 5
+    shown = trend_table(series, 5)
+    assert len(shown.rows) == 5 and f"5 of {len(series)} series" in shown.title
+    assert all(row[-1].tone == "bad" for row in shown.rows[:2]), "FP8's ITLs"
+
+
+def test_two_nights_are_not_tested_and_their_largest_difference_is_named(stored):
+    series = trend([stored[0], stored[-1]])
+    assert conclusion(series).startswith("Not tested: ")
+    named = "Largest difference, last night against first: Dense FP8, chat_512_256"
+    assert named in conclusion(series) and "ITL p" in conclusion(series) and "(no interval)" in conclusion(series)
+    page = render_trend([stored[0], stored[-1]], series, "harness trend", "0")
+    assert named in page and "Largest differences, last night against first" in page

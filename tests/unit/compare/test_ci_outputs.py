@@ -77,8 +77,20 @@ def test_the_summary_has_a_table_with_what_each_check_counts_as(comparison):
     assert "pass (failure with --strict)" in text and "not counted" in text
 
 
+def test_github_shows_ten_of_a_level_so_the_worst_come_first_and_the_tenth_counts_the_others(comparison):
+    made = Check("max-itl-regression", "", 1.05, None, FAILED, "", "itl_ms_p99")
+    found = [replace(made, what=f"point {n}", estimate=Estimate(1 + n / 100, 1, 2)) for n in range(12)]
+    undecided = [replace(check, status=INCONCLUSIVE) for check in found[:10]]
+    pair = Pair(comparison, [*found, *undecided], ("results/a",), ("results/b",))
+    lines = list(annotations(Outcome((pair,), False, 0.08, "")))
+    errors, warnings = ([line for line in lines if line.startswith(f"::{level} ")] for level in ("error", "warning"))
+    assert len(errors) == len(warnings) == 10
+    assert "::point 11:" in errors[0] and "::point 3:" in errors[8] and "::3 checks more" in errors[9]
+    assert "::point 9:" in warnings[0] and "::point 0:" in warnings[9]
+
+
 def test_annotations_are_one_line_each_and_nothing_can_end_one(comparison):
     lines = list(annotations(outcome(comparison, what="x\n::error::forged %0A")))
-    assert [line.split(" ")[0] for line in lines] == ["::error", "::warning", "::error", "::warning"]
+    assert [line.split(" ")[0] for line in lines] == ["::error", "::error", "::warning", "::warning"]
     assert all("\n" not in line and "%250A" in line for line in lines)
     assert [line.split(" ")[0] for line in annotations(outcome(comparison, strict=True))].count("::error") == 3

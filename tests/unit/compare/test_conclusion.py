@@ -8,8 +8,12 @@ from harness.compare.__main__ import main
 from harness.compare.arguments import gates_of, parser
 from harness.compare.outcome import compare_groups
 from harness.compare.sides import groups
+from harness.compare.summary import summary
+from harness.compare.text import conclusion_text
+from harness.report.largest_change import largest_change
 from harness.report.regression import headlines, regression
 from harness.report.tables.changes import changes_table
+from harness.report.tables.comparison import accuracy_table
 from tests.unit.compare.nights import night
 from tests.unit.compare.two_sweeps import FEW, store
 
@@ -76,3 +80,29 @@ def test_gates_decide_the_conclusion_and_name_the_starts(tmp_path, capsys, monke
     header = page[page.index("<header>") : page.index("</header>")]
     assert header.index("B regresses") < header.index("<table") < header.index('id="changes"')
     assert summary.index("B regresses") < summary.index("| Variant |")
+
+
+def test_the_largest_change_is_shown_though_it_is_inconclusive(stores, tmp_path):
+    """One metric of one load point is 40 % slower in two of three repeats: its interval includes no change."""
+
+    def noisy(_manifest, records, _rows):
+        for record in records:
+            point = record["cell"].get("point") or {}
+            if point.get("profile") == "server" and record["cell"]["repeat"]:
+                record["result"]["ttft_ms_p99"] *= 1.4
+
+    new = store(tmp_path / "new", variants={"bf16": FEW["bf16"]}, repeats=3, change=noisy)
+    found = outcome(stores[0], new)
+    said = largest_change(found.compared)
+    assert said.startswith("Largest observed change for the worse: chat_512_256, server ") and "TTFT p99: +2" in said
+    assert "[" in said and said.endswith(", inconclusive.")
+    worst = max(c.ratio.value for (pair, _) in found.compared for c in pair.changes if c.metric == "ttft_ms_p99")
+    assert f"+{100 * (worst - 1):.1f} %" in said
+    for shown in (conclusion_text(found, False), summary(found)):
+        assert "Largest observed change for the worse" in shown
+
+
+def test_the_resampling_names_its_seed(stores):
+    old, same, _ = stores
+    ((comparison, _),) = outcome(old, same).compared
+    assert f"seed {comparison.a.study.seed})" in accuracy_table(comparison).note
