@@ -6,6 +6,7 @@ For tests of what a command does. Tests of how Python starts, of signals and of 
 import functools
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -14,16 +15,36 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
 
+# What huggingface_hub and transformers read when they are imported.
+HUB = re.compile(r"HF_\w+|HUGGING\w+|TRANSFORMERS_\w+|TOKENIZERS_\w+|USE_\w+|XDG_CACHE_HOME|HOME|DISABLE_TELEMETRY")
+
+
+def _hub(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if HUB.fullmatch(name)}
+
+
+AT_START = _hub(os.environ)
+
+
 @functools.cache
-def _server() -> socket.socket:
-    """The fork server of this process, which ends with it."""
+def _server(libraries: str | None, transformers: bool) -> socket.socket:
+    """A fork server of this process, which ends with it.
+
+    `libraries`: LD_LIBRARY_PATH, which is read when Python starts; `transformers`: whether it is imported, with the
+    settings of the hub that were there at the start.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+    environment = {name: value for name, value in environment.items() if not HUB.fullmatch(name)} | AT_START
+    environment |= {"LD_LIBRARY_PATH": libraries} if libraries is not None else {}
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())]
-    subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "tests.fork_server", str(theirs.fileno()), *["transformers"] * transformers]
+    nothing = subprocess.DEVNULL
+    subprocess.Popen(command, cwd=ROOT, env=environment, pass_fds=[theirs.fileno()], stdin=nothing, stdout=nothing)
     theirs.close()
     return ours
 
@@ -41,7 +62,7 @@ def run(
     """
     python, option, module, *arguments = command
     assert (python, option) == (sys.executable, "-m"), command
-    asked = {
+    asked: dict[str, Any] = {
         "module": module,
         "arguments": arguments,
         "directory": str(cwd or Path.cwd()),
@@ -51,7 +72,9 @@ def run(
         answer, report = os.pipe()
         try:
             streams = [nothing.fileno(), out.fileno(), errors.fileno(), report]
-            socket.send_fds(_server(), [json.dumps(asked).encode()], streams)
+            told = asked["environment"]
+            server = _server(told.get("LD_LIBRARY_PATH"), _hub(told) == AT_START)
+            socket.send_fds(server, [json.dumps(asked).encode()], streams)
         finally:
             os.close(report)
         with open(answer) as said:

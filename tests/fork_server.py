@@ -1,10 +1,11 @@
 """Start Python commands by fork, from a process that has imported what they import: 1.5 s of CPU time less for each.
 
-    python -m tests.fork_server FD
+    python -m tests.fork_server FD [transformers]
 
 FD is a Unix socket. Each message is a command (`{"module", "arguments", "directory", "environment"}` as JSON) and four
 file descriptors: its standard input, output and error, and a pipe that gets its process id and then its wait status.
 A command is a process as any other: its own environment, directory, signals, exit code. tests/commands.py asks.
+With `transformers`, which reads settings of the hub when it is imported, commands have this process's settings.
 """
 
 import contextlib
@@ -53,6 +54,8 @@ def main() -> None:
     for name in PRELOADED:
         __import__(name)
     assert not [name for name in READ_THE_ENVIRONMENT if name in sys.modules]
+    if sys.argv[2:] == ["transformers"]:
+        from transformers import AutoTokenizer  # noqa: F401  a second of CPU time
     gc.freeze()  # pages that no collection writes to stay shared
     asked = next_command(socket.socket(fileno=int(sys.argv[1])))
     os.environ.clear()

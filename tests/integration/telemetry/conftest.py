@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
+
 SOURCE = Path(__file__).with_name("nvml_standin.c")
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
@@ -25,10 +27,10 @@ class Standin:
 
     def run(self, *command: str, **more: str) -> subprocess.CompletedProcess:
         environment = {key: value for key, value in self.environment().items() if not key.startswith("CUDA_")}
-        whole = [sys.executable, *command]
-        return subprocess.run(
-            whole, env={**environment, **more}, capture_output=True, text=True, timeout=60, check=False
-        )
+        whole, environment = [sys.executable, *command], environment | more
+        if command[0] == "-m":
+            return commands.run(whole, env=environment, timeout=200)
+        return subprocess.run(whole, env=environment, capture_output=True, text=True, timeout=200, check=False)
 
 
 @pytest.fixture(scope="session")
