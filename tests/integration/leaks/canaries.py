@@ -121,14 +121,15 @@ class ProcessList:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.02):
-            for pid in family(self.root) if self.root else ():
+            members = family(self.root) if self.root else []
+            for pid in members:
                 try:
                     parent, start = ancestry(pid)
                     line = Path(f"/proc/{pid}/cmdline").read_bytes()
                     same = ancestry(pid) == (parent, start)
                 except OSError:
                     continue
-                if line and same and (pid == self.root or parent in family(self.root)):
+                if line and same and (pid == self.root or parent in members):
                     program = line.partition(b"\0")[0].decode(errors="replace")
                     self.seen.setdefault((pid, start), []).append((program, canaries_in(line)))
                     if line == self.typed:
