@@ -28,16 +28,16 @@ system:
 		(apt-get update -q && apt-get install -q -y --no-install-recommends $$(cat tests/system-packages.txt))
 
 # Tests that assert no times run side by side, those with long files first, so that no worker waits for the last one.
-# The real engines are a worker's (tests/conftest.py): they take a core, and the others share what is left of two.
-# The rest measures times, and has the machine to itself.
-PARALLEL := $(addprefix tests/,e2e $(addprefix integration/,accuracy leaks hub checkpoints report gemm \
-	engines/test_server_process.py engines/test_new_engine.py engines/test_hosted_api.py \
-	telemetry/test_gpu_proof_plan.py load/test_tls.py test_closed_pipe.py test_interrupted_start.py) fuzz unit)
+# The real engines are a worker's (tests/conftest.py): they take a core, and the others share what is left of two. They
+# are four, because many wait: for clocks, for loads to arrive at their rates, for processes to end.
+# Those of ALONE measure times, or count what a client that is late sends again, and have the machine to themselves.
+ALONE := $(addprefix tests/integration/,load engines/test_simulated_server.py engines/test_simulated_sweep.py \
+	telemetry/test_nvml.py test_invalid_cell.py)
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
 test: lint $(if $(CI),system)
-	$(BIN)/python -m pytest $(PARALLEL) -n 3 $(BY_FILE)
-	$(BIN)/python -m pytest tests/integration $(addprefix --ignore=,$(PARALLEL))
+	$(BIN)/python -m pytest tests/e2e tests/integration tests/fuzz tests/unit $(addprefix --ignore=,$(ALONE)) -n 4 $(BY_FILE)
+	$(BIN)/python -m pytest $(ALONE)
 
 # The unit tests that start no other programs and write no whole reports.
 test-fast: $(VENV)/dev

@@ -1,5 +1,7 @@
 """The quickstart with fewer cells, and a real judge beside it: nothing here is a stand-in.
 
+The sweep runs with a variant that its engine refuses to serve, then again without that variant, and once more.
+
 The first run installs the engine (vLLM on CPU) and the compression tools into the cache, and makes the checkpoints;
 later runs find them there.
 """
@@ -31,7 +33,7 @@ SMALL = [
     "judge.calibration_items=4",
     "load.single_stream_requests=3",
     "load.rates_rps=[2]",
-    "load.duration_s=3",
+    "load.duration_s=2",
     "load.repeats=1",
     "noise_runs=1",
     "progress=plain",
@@ -49,15 +51,36 @@ def run(folder: Path, *more: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=2900, check=False)
 
 
+def stored(folder: Path) -> dict[str, dict]:
+    found = [json.loads(path.read_text()) for path in (folder / "results/small/cells").glob("*/record.json")]
+    return {record["cell"]["key"]: record for record in found}
+
+
 @pytest.fixture(scope="module")
-def done(folder) -> subprocess.CompletedProcess:
+def broken(folder) -> tuple[subprocess.CompletedProcess, set[str]]:
+    """The sweep with a variant whose engine dies at its start, and the variants that have cells then."""
+    refused = ("variant=[bf16,fp16,fp8_dynamic,w4a16]", "variants.fp16.engine_args=[--quantization,no_such_method]")
+    done = run(folder, *refused, "mlflow.enabled=false")
+    return done, {record["cell"]["variant"] for record in stored(folder).values()}
+
+
+@pytest.fixture(scope="module")
+def done(broken, folder) -> subprocess.CompletedProcess:
     return run(folder)
 
 
 @pytest.fixture(scope="module")
 def records(done, folder) -> dict[str, dict]:
-    found = [json.loads(path.read_text()) for path in (folder / "results/small/cells").glob("*/record.json")]
-    return {record["cell"]["key"]: record for record in found}
+    return stored(folder)
+
+
+def test_a_variant_whose_engine_dies_does_not_take_the_others_along(broken, folder):
+    said, variants = broken
+    assert said.returncode == 1
+    assert "no_such_method" in said.stdout, "the end of the engine's log is in the error"
+    assert "Traceback" not in said.stderr
+    assert variants == {"bf16", "fp8_dynamic", "w4a16"}
+    assert (folder / "reports/small/index.html").is_file()
 
 
 def test_the_sweep_completes_and_says_where_to_look(done, records):
@@ -117,21 +140,6 @@ def test_the_same_command_again_starts_no_engine(done, folder):
     assert "starting the engine" not in again.stderr
     assert (folder / "reports/small/index.html").read_bytes() == page
     assert all(path.stat().st_size == size for path, size in logs.items() if path.name != "harness.log")
-
-
-def test_a_variant_whose_engine_dies_does_not_take_the_others_along(done, folder):
-    broken = run(
-        folder, "name=broken", "suite=[]", "judge=null", "variant=[bf16,w4a16]",
-        "variants.w4a16.engine_args=[--quantization,no_such_method]", "mlflow.enabled=false",
-        "load.throughput_requests=0", "load.rates_rps=[]",
-    )  # fmt: skip
-    assert broken.returncode == 1
-    assert "no_such_method" in broken.stdout, "the end of the engine's log is in the error"
-    assert "Traceback" not in broken.stderr
-    cells = (folder / "results/broken/cells").glob("*/record.json")
-    stored = {json.loads(path.read_text())["cell"]["variant"] for path in cells}
-    assert stored == {"bf16"}
-    assert (folder / "reports/broken/index.html").is_file()
 
 
 def test_mlflow_has_one_parent_and_a_child_a_variant(done, folder):

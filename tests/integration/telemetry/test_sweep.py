@@ -77,7 +77,7 @@ def test_a_sweep_carries_its_telemetry_to_the_report(standin, tiny_model, tmp_pa
     standin.state.write_text("reasons 0 4\n")
     settings = [*SWEEP, *places(tmp_path), f"model={tiny_model}", "engine=simulated", "load.repeats=1"]
     settings += ["load.rates_rps=[20]", "load.duration_s=0.5", "load.min_requests=8"]
-    settings += ["load.single_stream_requests=2", "load.throughput_requests=8"]
+    settings += ["load.single_stream_requests=2", "load.throughput_requests=8", "load.retries=9"]
     done = standin.run("-c", ON_GPUS, *settings)
     assert done.returncode == 0, done.stdout + done.stderr
     cells = sorted((tmp_path / "results/hopper_sparse_fp8/cells").glob("*"))
