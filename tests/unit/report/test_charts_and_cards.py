@@ -37,6 +37,13 @@ SVG = "{http://www.w3.org/2000/svg}"
 ELEMENTS = {"svg", "title", "style", "rect", "text", "path", "g"}
 
 
+def few():
+    """The parts of a study of three variants and one scenario, for cards that do not depend on the others."""
+    return parts(
+        {name: VARIANTS[name] for name in ("bf16", "fp8", "sparse_fp8")}, scenarios={"chat_512_256": (512, 256)}
+    )
+
+
 @pytest.fixture(scope="module")
 def rich():
     return rich_findings()
@@ -196,7 +203,7 @@ def test_a_card_says_what_measured_it_and_names_no_local_path(tmp_path):
 
 
 def test_a_local_folder_that_looks_like_a_hub_id_is_no_base_model():
-    manifest, records, rows = parts()
+    manifest, records, rows = few()
     manifest["variants"]["bf16"]["checkpoint"] = "models/dense"
     for digest, named in (("d" * 64, False), (None, True)):
         for record in records:
@@ -218,7 +225,7 @@ ORIGINS = [  # where the items came from, all of them or not -> the dataset's ty
 @pytest.mark.parametrize(("source", "name", "whole", "kind"), ORIGINS)
 def test_only_all_items_of_a_hub_dataset_go_by_its_id(source, name, whole, kind):
     hub = pytest.importorskip("huggingface_hub")
-    manifest, records, rows = parts()
+    manifest, records, rows = few()
     for record in records:
         if record["cell"].get("suite") == "mmlu" and record["cell"]["kind"] == "accuracy":
             items = record["result"]["counts"]["items"]
@@ -236,7 +243,7 @@ def test_only_all_items_of_a_hub_dataset_go_by_its_id(source, name, whole, kind)
 
 
 def test_the_card_of_a_gguf_file_says_so():
-    manifest, records, rows = parts()
+    manifest, records, rows = few()
     for record in records:
         if record["cell"]["variant"] == "fp8":
             record["engine"]["kind"] = "llamacpp"
@@ -247,7 +254,7 @@ def test_the_card_of_a_gguf_file_says_so():
 
 
 def test_a_simulated_score_is_in_no_model_index():
-    manifest, records, rows = parts()
+    manifest, records, rows = few()
     for record in records:
         record["engine"]["kind"] = "simulated"
     card = model_cards(analyse(build(manifest, records, rows)))["model_card.md"]
