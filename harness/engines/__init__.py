@@ -6,7 +6,7 @@ own and speaks the OpenAI HTTP protocol with it; what a server has beyond that i
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -240,6 +240,10 @@ class Engine(ABC):
 
     def prepare(self, log: Path) -> None:  # noqa: B027 - most engines have none to make
         """Make the environment, if there is one to make. Raises EngineError."""
+
+    def compiling(self, log: Path) -> AbstractContextManager[None]:
+        """Compile the modules of a new environment's server beside what the context does: its first start need not."""
+        return nullcontext()
 
     def cache_variables(self, folder: Path) -> dict[str, str]:
         """The environment by which a server keeps its caches of compiled kernels in `folder`, and shares none."""

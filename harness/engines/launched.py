@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from harness.config.deployments import Axes
 from harness.engines import Deployment, Engine, EngineConfig, Server, environment
@@ -47,6 +47,7 @@ class LaunchedConfig(EngineConfig):
 
 class Launched(Engine):
     loads_weights = True
+    module: ClassVar[str | None] = None  # of Python, which the server is started from
     install_s = 120.0  # 80 to 140 s for vLLM's CPU build, two minutes for 9 GB of CUDA wheels
 
     def __init__(self, config: Any, cache_dir: Path):
@@ -86,6 +87,18 @@ class Launched(Engine):
 
     def prepare(self, log: Path) -> None:
         environment.ensure(self.environment, self.cache_dir, log)
+
+    @contextlib.contextmanager
+    def compiling(self, log: Path) -> Iterator[None]:
+        if self.module is None or self.environment.python:
+            yield
+            return
+        command = [self.python(), "-c", f"import {self.module}"]
+        process = ServerProcess(command, environment.variables(self.environment), log, self.config.stop_grace_s)
+        try:
+            yield
+        finally:
+            process.stop()
 
     def python(self) -> str:
         return str(environment.python_path(self.environment, self.cache_dir))

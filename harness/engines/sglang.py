@@ -64,6 +64,7 @@ class Sglang(Launched):
     dialect = SGLANG
     model_flags = MODEL_FLAGS
     code_flag = "--trust-remote-code"
+    module = MODULE
     start_s = 60.0
 
     def fingerprint(self) -> Facts:

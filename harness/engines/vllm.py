@@ -79,6 +79,7 @@ class Vllm(Launched):
     dialect = VLLM
     model_flags = MODEL_FLAGS
     code_flag = "--trust-remote-code"
+    module = MODULE
 
     @property
     def start_s(self) -> float:

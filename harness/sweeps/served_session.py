@@ -86,9 +86,12 @@ class ServedSession:
 
     def prepare(self) -> Checkpoint:
         """Make environment and checkpoint ready; refuse a checkpoint that is not what its variant claims."""
+        engine = self.prepared.engine
+        installs = not engine.is_ready()
         with self._installing_tools():
             self.run.ready_environment()
-            return self._checkpoint()
+            with engine.compiling(self.run.store.logs / "bytecode.log") if installs else nullcontext():
+                return self._checkpoint()
 
     def _installing_tools(self) -> AbstractContextManager[None]:
         """Install the compression environment beside the engine's, where both are still to be installed."""

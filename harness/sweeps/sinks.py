@@ -68,7 +68,7 @@ def write_sinks(store: Store, config: Config, out: Path) -> Written:
         from harness.tracking import track
 
         try:
-            compare = track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment, results=store.root)
+            compare = track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment, findings, store.root)
         except HarnessError as error:
             print(f"MLflow: {error}", file=sys.stderr)
     return Written(report, compare, not any_failed(results))

@@ -1,6 +1,7 @@
 """Environments made here keep their bytecode, whatever the shell says; those of others are left alone."""
 
 import sys
+import time
 
 import pytest
 
@@ -58,3 +59,23 @@ def test_what_the_user_sets_for_an_engine_comes_last(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError), engine.serve(Deployment("v", "m"), tmp_path / "log"):
         pass
     assert given["PYTHONDONTWRITEBYTECODE"] == "1"
+
+
+def test_a_new_environments_server_is_compiled_beside_what_is_done_meanwhile(tmp_path, monkeypatch):
+    (tmp_path / "served.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(Sglang, "module", "served")
+    home = environment.directory(MADE, tmp_path)
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "python").symlink_to(sys.executable)
+    with Sglang(SglangConfig(environment=MADE), tmp_path).compiling(tmp_path / "log"):
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("__pycache__/served.*.pyc")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert list(tmp_path.glob("__pycache__/served.*.pyc"))
+
+
+def test_nothing_is_compiled_in_an_environment_of_someone_else(tmp_path):
+    with Sglang(SglangConfig(python=sys.executable), tmp_path).compiling(tmp_path / "log"):
+        assert not (tmp_path / "log").exists()
