@@ -48,7 +48,7 @@ class LaunchedConfig(EngineConfig):
 class Launched(Engine):
     loads_weights = True
     module: ClassVar[str | None] = None  # of Python, which the server is started from
-    install_s = 120.0  # 80 to 140 s for vLLM's CPU build, two minutes for 9 GB of CUDA wheels
+    install_s = 90.0  # 72 to 140 s for vLLM's CPU build, two minutes for 9 GB of CUDA wheels
 
     def __init__(self, config: Any, cache_dir: Path):
         super().__init__(config, cache_dir)

@@ -67,7 +67,7 @@ def cpu_pace(weights: float, cores: int, features: frozenset[str]) -> Pace:
     prefill_s = 2 * weights / (core * cores)
     width = 2 if core > FLOPS_OF_CORE["avx2"] else 4  # bytes of a weight: float32 without AVX-512
     step_s = CPU_STEP_S + width * weights / (CPU_BANDWIDTH * min(max(cores, 2), 16) / 2)
-    return Pace(3.0, 0.8, prefill_s, step_s, CPU_SLOT_S + prefill_s, 0.5)
+    return Pace(3.0, 0.5, prefill_s, step_s, CPU_SLOT_S + prefill_s, 0.5)
 
 
 def gpu_pace(weights: float, peak: float, bandwidth: float, gpus: int = 1, bits: float = 16) -> Pace:

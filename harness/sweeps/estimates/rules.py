@@ -10,7 +10,7 @@ BESIDE_S = 5.0  # what is left of it where the engine's environment is installed
 DOWNLOAD_BYTES_PER_S = 100e6
 READ_BYTES_PER_S = 1e9
 IMPORT_S, IMPORT_S_PER_WEIGHT = 8.0, 0.25e-6  # 41 to 54 s for 135M weights
-COMPRESS_S, COMPRESS_S_PER_WEIGHT = 15.0, 0.02e-6  # 17 s, rounding to nearest
+COMPRESS_S, COMPRESS_S_PER_WEIGHT = 10.0, 0.02e-6  # 8 s of imports, 2 s rounding to nearest
 METHOD_S_PER_WEIGHT = {  # beside that, on a CPU: 142 to 160 s of SparseGPT, 240 to 428 s of GPTQ
     "sparsegpt": 1.1e-6,
     "gptq": 2.5e-6,
