@@ -38,7 +38,8 @@ SCENARIO = Scenario(prompt_tokens=256, output_tokens=64)  # of the measured sess
 SUITE = Scenario(prompt_tokens=256, output_tokens=1)  # of accuracy neighbours: requests as of multiple choice
 CONCURRENCY = 4  # requests in flight
 MOST_REQUESTS = 4000
-ROUNDS_BEFORE_END = 3  # that show that neighbours disturb
+LEAST_ROUNDS = 3  # before the test ends early: neighbours disturb, or the machine is slow
+MOST_S = 300.0  # after which no further round begins
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,13 @@ def _take_part(role: Role, load: _Load, emit: Emit) -> None:
         turns.say(IDLE)  # every engine is up
         load.send(SCENARIO, CONCURRENCY)  # warm-up
         requests = load.requests(SCENARIO, role.turn_s)
-        readings: list[Reading] = []
+        readings, began = list[Reading](), time.monotonic()
         for number, state in _order(role.rounds):
             turns.say(IDLE if state == ALONE else state)
             readings.append(Reading(number, state, load.send(SCENARIO, requests)))
             emit(readings[-1])
-            whole = len(readings) % 3 == 0 and len(readings) >= 3 * ROUNDS_BEFORE_END
-            if whole and all(one.harmful for one in beside(readings)):
+            whole = len(readings) % 3 == 0 and len(readings) >= 3 * LEAST_ROUNDS
+            if whole and (time.monotonic() - began > MOST_S or all(one.harmful for one in beside(readings))):
                 return
     finally:
         turns.say(END)

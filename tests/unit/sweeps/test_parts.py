@@ -10,6 +10,7 @@ from harness.console.progress import duration
 from harness.errors import ConfigError
 from harness.executors import Limits
 from harness.executors.interference import keep
+from harness.gemm import GEMM
 from harness.records.interference import ACCURACY, LOAD, Beside, Change, Interference
 from harness.records.store import Store
 from harness.sweeps import packed
@@ -19,6 +20,7 @@ from harness.sweeps.estimates.estimate import estimates
 from harness.sweeps.parts import Work, divide
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
+from harness.sweeps.session import JUDGE
 
 EIGHT = "executor.gpus=[0,1,2,3,4,5,6,7]"
 
@@ -80,6 +82,16 @@ def test_the_default_goes_by_the_interference_test_of_the_machine(hopper, tmp_pa
     assert "load sessions run side by side" in lines[0] and "7 neighbours changed, at most" in lines[1]
     other = prepare(compose_sweep([*sweep, "executor.gpus=[0,1]"]))
     assert other.executor.interference is None, "it is of eight sessions at once"
+
+
+def test_products_and_judge_are_sessions_of_an_executor_too(hopper, tmp_path):
+    prepared = prepare(compose_sweep(["+sweep=gpu_proof", EIGHT]))
+    plan, store = build_plan(prepared), Store(tmp_path)
+    found = packed.division(prepared, plan, store, estimates(prepared, plan, store, Durations()))
+    [products] = [part for part in found.parts if part.session.kind == GEMM]
+    assert products.task.needs.gpus == 1 and products.task.needs.times, "they measure time, on a GPU"
+    [judge] = [part for part in packed.division(*hopper).parts if part.session.kind == JUDGE]
+    assert judge.task.needs.gpus >= 1 and judge.task.after
 
 
 def test_points_and_repeats_of_a_subject_stay_in_one_engine_start_and_the_judge_comes_last(hopper):
