@@ -21,6 +21,7 @@ from harness.records.interference import Interference
 EXECUTORS = {
     "local": "harness.executors.local:Local",
     "ray": "harness.executors.ray_cluster:RayCluster",
+    "slurm": "harness.executors.slurm:Slurm",
 }
 
 AUTO = "auto"  # colocate: as the interference test of the machine decided; not run there: none

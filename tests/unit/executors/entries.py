@@ -21,3 +21,7 @@ def die(description: bytes, place: Place, emit: Emit) -> None:
 def wait(description: bytes, place: Place, emit: Emit) -> None:
     emit(os.getpid())
     signal.pause()
+
+
+def left(description: bytes, events: list) -> bytes:
+    return description + f" after {len(events)} events".encode()
