@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = [command.name for command in COMMANDS]
 HEAVY = (
     *("torch", "transformers", "vllm", "lm_eval", "pandas", "numpy", "scipy", "mlflow", "plotly", "aiohttp", "asyncio"),
-    *("omegaconf", "hydra", "yaml", "rich"),
+    *("omegaconf", "hydra", "yaml", "rich", "submitit"),
 )
 
 

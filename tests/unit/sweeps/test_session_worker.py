@@ -28,7 +28,7 @@ def sent(tmp_path, monkeypatch):
         lambda run, session: measured.append((session, run.place, os.environ.get("CUDA_VISIBLE_DEVICES"))),
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setattr(session_worker, "_start_log", lambda level: None)
+    monkeypatch.setattr(session_worker, "start_log", lambda level: None)
     return work, plan, measured
 
 
