@@ -30,7 +30,7 @@ ENDING_S = 90.0  # that cancelled jobs get to stop their engines; Slurm kills th
 SIGNAL_S = 120  # before its time limit a job is told to stop its engine
 STARTS = 10  # of a session whose jobs are preempted or lose their node
 SILENT = 2  # looks at the queue without a job's id before it counts as over
-AGAIN = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")
+AGAIN = ("COMPLETED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")
 UNKNOWN = Place("")
 
 
@@ -96,7 +96,7 @@ class Slurm(Executor):
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.gpus, self.parallel, self.config.colocate)
+        return Limits(self.gpus, self.parallel, self.config.colocate, nodes=self._slots)
 
     @property
     def variables(self) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ DOWN = ("down", "drain", "fail", "maint", "not_resp", "power", "unknown", "inval
 OVER = {
     "BOOT_FAIL": "its node did not start",
     "CANCELLED": "it was cancelled",
-    "COMPLETED": "it ended without a word",
+    "COMPLETED": "it was told to end",
     "DEADLINE": "it reached its deadline",
     "FAILED": "it failed",
     "NODE_FAIL": "its node failed",

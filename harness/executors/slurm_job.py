@@ -6,7 +6,8 @@ goes on from the events in its file.
 
 submitit sends SIGUSR2 some time before the time limit, or when the job is preempted. Slurm sends it to every process of
 the job, so the session's process and its engine ignore it; this process interrupts the session, waits until its engine
-has stopped and lets submitit requeue the job.
+has stopped and lets submitit requeue the job. SIGTERM (scancel, a requeue) ends the session's process directly, and
+this one leaves the job as it is: it is cancelled, or starts again.
 """
 
 import contextlib
@@ -28,6 +29,7 @@ from harness.machine.host import Node
 from harness.machine.pipes import piped
 
 READ_BYTES, LOOK_S = 1 << 20, 0.5
+STOPPED = (130, -signal.SIGTERM)  # the session's process was told to end, by Slurm: its job's state says why
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class SessionJob:
                 frames.write(piped(process.stdin), (entry, description, place))
             _relay(process, events, interrupted)
             code = process.wait()
-            if not interrupted:
+            if not interrupted and code not in STOPPED:
                 _append(events, Over(code, time.time()))
                 files.work.unlink(missing_ok=True)
         if interrupted and callable(requeue):

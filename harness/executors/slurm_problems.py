@@ -11,7 +11,7 @@ from harness.executors.slurm_options import SlurmConfig, flags, options
 
 
 def problems(config: SlurmConfig, engine: Engine) -> list[str]:
-    if wrong := _settings(config):
+    if wrong := _settings(config, engine):
         return wrong
     if find_spec("submitit") is None:
         return ["executor=slurm needs submitit: pip install 'harness[slurm]'"]
@@ -24,8 +24,10 @@ def problems(config: SlurmConfig, engine: Engine) -> list[str]:
         return [f"executor=slurm: Slurm does not answer: {error}; check with: scontrol ping"]
 
 
-def _settings(config: SlurmConfig) -> list[str]:
+def _settings(config: SlurmConfig, engine: Engine) -> list[str]:
     found = []
+    if engine.config.port is not None:
+        found.append(f"engine.port={engine.config.port} and several jobs on one node: set engine.port=null")
     if config.colocate not in (NONE, ALL):
         found.append(f"executor.colocate={config.colocate!r}: must be {NONE} or {ALL} with Slurm")
     for name in ("cpus_per_task", "mem_gb", "time_min", "parallel", "poll_s"):

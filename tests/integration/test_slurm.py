@@ -53,12 +53,16 @@ def until(found, seconds: float = 240.0):
 
 def left_behind(slurm: dict[str, str], tmp_path: Path) -> list[str]:
     """Jobs and their processes, and what jobs have left in the stores."""
-    found = [*queue(slurm), *map(str, tmp_path.glob("results/*/jobs/*"))]
+    return [*queue(slurm), *map(str, tmp_path.glob("results/*/jobs/*")), *map(str, processes(slurm, b"python"))]
+
+
+def processes(slurm: dict[str, str], word: bytes) -> list[int]:
+    """Return the processes of the cluster's jobs with a word in their command line."""
+    found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            command = (path / "cmdline").read_bytes()
-            if b"python" in command and slurm["SLURM_CONF"].encode() in (path / "environ").read_bytes():
-                found.append(command.decode())
+            ours = slurm["SLURM_CONF"].encode() in (path / "environ").read_bytes()
+            found += [int(path.name)] if ours and word in (path / "cmdline").read_bytes() else []
     return found
 
 
