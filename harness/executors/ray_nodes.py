@@ -80,9 +80,9 @@ def connect(address: str, runtime_env: Mapping[str, Any]) -> ModuleType:
 
 def _check_listens(address: str) -> None:
     """Raise ConfigError where nobody listens; Ray itself would try for half a minute and print every try."""
-    where = address.removeprefix("ray://")
-    if where == "auto":
-        return
+    where = _found() if address == "auto" else address.removeprefix("ray://")
+    if where is None:
+        return  # Ray says at once that there is none
     name, _, port = where.rpartition(":")
     if not name or not port.isdigit():
         raise ConfigError(f"executor.address={address}: must be auto, HOST:PORT or ray://HOST:PORT")
@@ -94,6 +94,16 @@ def _check_listens(address: str) -> None:
             f"executor.address={address}: no Ray listens there ({why}); start one with `ray start --head`, or "
             "correct the address (`ray status` names it)"
         ) from None
+
+
+def _found() -> str | None:
+    """Return the address that Ray takes for `auto`; its cluster may have ended since. None: it knows of none."""
+    if named := os.environ.get("RAY_ADDRESS"):
+        return named.removeprefix("ray://") if named != "auto" else None
+    note = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
+    with contextlib.suppress(OSError):
+        return note.read_text().strip() or None
+    return None
 
 
 def _reason(error: Exception) -> str:

@@ -87,7 +87,8 @@ def trial(cluster, nodes: list, folder: Path, name: str, after_s: float) -> Tria
         again = subprocess.run(arguments, stdout=log, stderr=log, timeout=LONGEST_S, check=False)
         code = again.returncode
     after = records(folder, name)
-    repeated = sum(after.get(key) != record for key, record in stored.items())
+    valid = {key: one for key, one in stored.items() if not any(flag["level"] == "invalid" for flag in one["flags"])}
+    repeated = sum(after.get(key) != record for key, record in valid.items())  # invalid cells are measured again
     problem = "" if code in (0, 1) else f"exit code {code}: {(folder / 'log').read_text()[-500:]}"
     missing = CELLS - len(after)
     if missing:

@@ -60,26 +60,8 @@ def test_a_node_is_killed_and_the_cells_are_those_of_one_machine(cluster, tmp_pa
     assert all(record["placement"]["host"] == os.uname().nodename for record in ray.values())
 
 
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        (("executor.nodes=[nowhere]",), "no node has CPUs among executor.nodes=['nowhere']"),
-        (("deployments.tensor_parallel=2",), "is served on 2 GPUs; no node has more than 1"),
-    ],
-)
-def test_what_the_cluster_does_not_have_is_one_line(cluster, tmp_path, wrong, words):
-    asked = command(tmp_path, "wrong", "executor=ray", f"executor.address={cluster.address}", "dry_run=true", *wrong)
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=240, check=False)
-    assert words in done.stdout + done.stderr and "Traceback" not in done.stderr, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    ("address", "words"),
-    [("127.0.0.1:9", "no Ray listens there"), ("ray://127.0.0.1:9", "no Ray listens there"), ("gpu1", "HOST:PORT")],
-)
-def test_an_address_where_no_ray_is_is_one_line(tmp_path, address, words):
-    done = subprocess.run(
-        command(tmp_path, "wrong", "executor=ray", f"executor.address={address}"),
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
+def test_gpus_that_no_node_has_are_one_line(cluster, tmp_path):
+    wrong = ("executor=ray", f"executor.address={cluster.address}", "deployments.tensor_parallel=[2]", "dry_run=true")
+    done = subprocess.run(command(tmp_path, "wrong", *wrong), capture_output=True, text=True, timeout=240, check=False)
+    said = done.stdout + done.stderr
+    assert "is served on 2 GPUs; no node has more than 1" in said and "Traceback" not in said, said

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.errors import ConfigError
 from harness.executors import ray_nodes
 from harness.executors.ray_node import Look
 from harness.executors.ray_nodes import RayNode
@@ -83,3 +84,28 @@ def test_nodes_of_two_kinds_are_refused_with_how_to_choose():
     (found,) = problems(look("gpu1"), look("gpu2", node=other))
     assert "2 kinds" in found and "node gpu1: Some CPU (avx512f), 64 cores, NVIDIA H100 80GB HBM3" in found
     assert "node gpu2: Some CPU (avx512f), 64 cores, NVIDIA A100-SXM4-80GB" in found and "executor.nodes=" in found
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("127.0.0.1:9", "executor.address=127.0.0.1:9: no Ray listens there .*ray start --head"),
+        ("ray://127.0.0.1:9", "executor.address=ray://127.0.0.1:9: no Ray listens there"),
+        ("gpu1", "executor.address=gpu1: must be auto, HOST:PORT or ray://HOST:PORT"),
+    ],
+)
+def test_an_address_where_no_ray_is_is_one_line(address, words):
+    pytest.importorskip("ray")
+    with pytest.raises(ConfigError, match=words):
+        ray_nodes.connect(address, {})
+
+
+def test_a_cluster_that_has_ended_is_one_line_and_not_a_minute(tmp_path, monkeypatch):
+    """Ray keeps the address of the last cluster, tries it for a minute and ends the process."""
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9\n")
+    with pytest.raises(ConfigError, match=r"executor\.address=auto: no Ray listens there"):
+        ray_nodes.connect("auto", {})
