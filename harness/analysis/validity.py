@@ -97,7 +97,8 @@ def marks(
         found.append(Mark("PARTIAL", "suites measured on a subset of their items: " + ", ".join(subsets.values())))
     if shared := [one for one in study.measured if any(flag.code in SHARED for flag in one.flags)]:
         effect = f": {study.interference.words}" if study.interference else "; their effect was not measured"
-        found.append(Mark("SHARED", f"{len(shared)} cells measured beside other sessions or processes{effect}"))
+        cells = f"{len(shared)} cell{'s' * (len(shared) != 1)}"
+        found.append(Mark("SHARED", f"{cells} measured beside other sessions or processes{effect}"))
     if names := emulated(study):
         labels = ", ".join(study.label(name) for name in names)
         found.append(Mark("EMULATED", f"{labels}: kernels emulated on this hardware; speeds are not representative"))

@@ -1,7 +1,8 @@
 """Which machine and GPU measured what."""
 
 from harness.analysis import analyse
-from harness.report.tables.provenance import places_table
+from harness.records.interference import LOAD, Beside, Change, Interference
+from harness.report.tables.provenance import interference_table, places_table
 from tests.unit.report import synthetic_study
 
 
@@ -30,3 +31,22 @@ def test_each_machine_and_gpu_is_a_row_with_its_variants_and_neighbours():
 
 def test_one_place_is_not_worth_a_table():
     assert placed(lambda cell: None) == []
+
+
+def test_cells_that_neighbours_may_have_changed_are_marked_on_the_first_screen_with_the_test():
+    manifest, records, rows = synthetic_study.parts()
+    assert not any(mark.word == "SHARED" for mark in analyse(synthetic_study.build(manifest, records, rows)).marks)
+    change = Change("itl_ms_p99", 12.5, 1.031, 1.02, 1.042)
+    test = Interference({}, "bf16", "m", 8, 6, 170.0, "2026-11-30T10:00:00+00:00", (Beside(LOAD, (change,)),))
+    manifest["interference"] = test.to_json()
+    loads = [record for record in records if record["cell"]["kind"] == "load"]
+    loads[0]["flags"] = [{"code": "neighbours", "level": "caution", "message": "measured beside fp8"}]
+    findings = analyse(synthetic_study.build(manifest, records, rows))
+    [mark] = [mark for mark in findings.marks if mark.word == "SHARED"]
+    assert mark.reason.startswith("1 cell measured beside other sessions or processes")
+    assert "itl_ms_p99 by +3.1 % [+2.0, +4.2]" in mark.reason
+    found = interference_table(findings)
+    assert [[cell.text for cell in row] for row in found.rows] == [
+        ["load", "itl_ms_p99", "12.50", "+3.1 % [+2.0, +4.2]"]
+    ]
+    assert "8 sessions at once" in found.note and "executor.colocate=auto is none here" in found.note
