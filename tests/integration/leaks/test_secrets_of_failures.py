@@ -39,7 +39,7 @@ REFUSED = {  # what is wrong: (settings, environment, exit code, what the messag
         "PIP_EXTRA_INDEX_URL"),
     "a plan that is only printed": (
         ["engine=vllm_cpu", f"engine.args=[--api-key,{CANARIES.misplaced}]", "dry_run=true",
-         f"+engine.env={{HF_TOKEN: {CANARIES.engine_env}}}"], {}, 0, "preflight would stop this"),
+         f"+engine.env={{HF_TOKEN: {CANARIES.engine_env}}}"], {}, 2, "preflight would stop this"),
 }  # fmt: skip
 
 
