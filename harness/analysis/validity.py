@@ -110,9 +110,16 @@ def marks(
 def _to_come_words(coming: ToCome, total: int) -> str:
     names = ", ".join(session.name for session in coming.sessions)
     return (
-        f"the sweep is running: {coming.cells} of {total} cells are still to come ({names}), "
-        f"about {duration(coming.seconds)} as of {coming.at}"
+        f"written during the run, at {coming.at}: {coming.cells} of {total} cells were still to come ({names}), "
+        f"about {duration(coming.seconds)}; if it was stopped since, the same command goes on from here"
     )
+
+
+def _several_engines(study: Study) -> tuple[str, str]:
+    """Servers that someone else runs are compared as they are: that their builds differ may be the question."""
+    if all(served.engine.kind == "endpoint" for served in study.measured):
+        return "note", "the servers say that they are different builds: what is compared is server against server"
+    return "caution", "the variants were not all served by one engine version"
 
 
 def _causes(invalid: list[Measured]) -> str:
@@ -143,8 +150,8 @@ def flag_groups(study: Study, suites: dict[tuple[str, str], SuiteResult]) -> tup
     if len({version for each in versions.values() for version in each}) > 1:
         for name, each in versions.items():
             if each:
-                add("caution", "engine_differs", "the variants were not all served by one engine version",
-                    f"{name}: {', '.join(each)}")  # fmt: skip
+                level, message = _several_engines(study)
+                add(level, "engine_differs", message, f"{name}: {', '.join(each)}")
     for result in suites.values():
         if result.not_compared:
             add("caution", "not_compared", result.not_compared, f"{result.variant} · {result.suite}")

@@ -50,7 +50,7 @@ class CapacitySearch:
 
     probes: int = 0  # at most so many measurements; 0 leaves the profile out
     requests: int = 200  # of each probe, at least ...
-    duration_s: float = 60.0  # ... and at least so long
+    duration_s: float = 60.0  # ... and at least so long; up to three times that near the estimate
     min_rps: float = 0.1  # lower bound of the search
     max_rps: float = 100.0  # upper bound: a capacity above it is reported as a bound
     precision: float = 0.03  # half width of the 90 % interval, relative, at which the search ends early

@@ -184,17 +184,19 @@ class Endpoint(Engine):
         base_url, model, key = self.target(deployment.name)
         if not base_url:
             raise EngineError(f"variant {deployment.name}: no engine.base_url and no engine.targets.{deployment.name}")
+        own = deployment.name in self.config.targets
+        setting = f"engine.targets.{deployment.name}.model" if own else "engine.model"
         server = Server(base_url, model or "", key)
         available = list_models(server)
         if available is None:
             if not model:
-                raise EngineError(f"{server.base_url} does not list its models at /v1/models; set engine.model")
+                raise EngineError(f"{server.base_url} does not list its models at /v1/models; set {setting}")
             available = [model]  # the first request will tell
         model = model or (available[0] if len(available) == 1 else None)
         if model not in available:
             some = ", ".join(available[:8]) + (f" and {len(available) - 8} more" if len(available) > 8 else "")
             raise EngineError(
-                f"{server.base_url} does not serve {model!r}; it serves {some or 'nothing'}; set engine.model"
+                f"{server.base_url} does not serve {model!r}; it serves {some or 'nothing'}; set {setting}"
             )
         if another := self.another_build(deployment.name):
             raise EngineError(another)

@@ -137,14 +137,8 @@ class Capacity(ServerRate):
         search = load.capacity
         if search.probes < 0:
             raise ConfigError(f"load.capacity.probes: 0 or more, got {search.probes}")
-        slo = read_slo("slo", scenario.slo)
-        if not search.probes or not slo:
+        if not search.probes or not read_slo("slo", scenario.slo):
             return []
-        if mean := next((limit.key for limit in slo.limits if limit.percent is None), None):
-            raise ConfigError(
-                f"slo.{mean}: a capacity search counts the values beyond a limit, which a mean has none of; limit a "
-                "percentile, or set load.capacity.probes=0 and the rate is read off the ladder"
-            )
         _positive("load.capacity", search.min_rps, search.max_rps, search.requests, search.duration_s)
         if search.min_rps >= search.max_rps:
             raise ConfigError(f"load.capacity: min_rps {search.min_rps:g} must be below max_rps {search.max_rps:g}")

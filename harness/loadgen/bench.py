@@ -1,5 +1,6 @@
 """One load point on one server: send its requests, compute what came back."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,14 +58,16 @@ class Bench:
         progress: Progress = lambda done, total: None,
         *,
         however_it_ends: bool = False,
+        timeout_s: float | None = None,
     ) -> PointRun:
-        """`progress(done, total)` counts requests. Raises CellError when nothing completed or more than half of the
-        requests failed, unless `however_it_ends`: there is no number to show then.
+        """`progress(done, total)` counts requests. What is open after `timeout_s`, or load.cell_timeout_s, is cut off.
+        Raises CellError when nothing completed or more than half of the requests failed, unless `however_it_ends`:
+        there is no number to show then.
         """
         exact_length = self.server.dialect.exact_length
         with watch(self.server) as watched:
             requests = plan_requests(self.traffic, point, self.server.model, self.tokenizer, exact_length)
-            samples, client, start_s = self.send(requests, point.concurrency, progress)
+            samples, client, start_s = self.send(requests, point.concurrency, progress, timeout_s)
         if not however_it_ends:
             self._raise_if_hopeless(samples, point.slug)
         result = replace(
@@ -90,6 +93,7 @@ class Bench:
         requests: Iterable[Request],
         concurrency: int | None = None,
         progress: Progress = lambda done, total: None,
+        timeout_s: float | None = None,
     ) -> tuple[list[Sample], ClientFacts, float]:
         """The samples, how the client did, and their time zero on CLOCK_MONOTONIC, in seconds."""
         schedule = run_schedule(
@@ -97,7 +101,7 @@ class Bench:
             requests,
             concurrency=concurrency,
             request_timeout_s=self.load.request_timeout_s,
-            cell_timeout_s=self.load.cell_timeout_s,
+            cell_timeout_s=min(self.load.cell_timeout_s, timeout_s or math.inf),
             workers=self.load.workers,
             path=PATHS[api_of(self.scenario)],
             progress=progress,

@@ -6,10 +6,12 @@ expectation over runs of that length and over their steady-state window; for lon
 equals the limit. The capacity is the lowest of its limits'. What the probes together say about it is in threshold.py;
 this module chooses the rates.
 
-While nothing has failed, the rate rises by up to STEP. A probe that saturates the server bounds the capacity by the
-rate that it achieved, and the next one lies just below. Once the capacity is known to within WIDE, probes lie on both
-sides of it, where the share is expected OFFSETS logits from the allowed, and become up to MOST_REQUESTS times longer
-when that is what it takes to reach the precision in the probes that are left.
+While nothing has failed, the rate rises by up to STEP, or STEP_FROM_START. A probe that saturates the server bounds the
+capacity by the rate at which it answered meanwhile, and the next one lies just below. From the first miss on, every
+probe lies within the 90 % interval of what is known, which is also what progress and report print. Once that is
+narrower than WIDE, probes lie on both sides of the estimate, where the share is expected OFFSETS logits from the
+allowed, and become up to MOST_REQUESTS times longer when that is what it takes to reach the precision in the probes
+that are left.
 
     resolved        half the width of the 90 % interval is at most RESOLVED times `precision`, relative to the estimate,
                     and at least two probes within NEAR of the estimate lie on both sides of it; the search goes on
@@ -28,10 +30,10 @@ import numpy as np
 
 from harness.config.slo import Slo
 from harness.config.workloads import CapacitySearch
-from harness.loadgen.metrics import achieved_rps, window
+from harness.loadgen.metrics import departure_rps, window
 from harness.loadgen.samples import Sample
-from harness.loadgen.slo import SloReading, Tally, judge
-from harness.loadgen.threshold import Posterior, posterior
+from harness.loadgen.slo import Level, SloReading, Tally, judge
+from harness.loadgen.threshold import Posterior, Seen, posterior
 from harness.records.load_result import CapacityProbe, CapacityResult
 from harness.records.point import LoadPoint
 
@@ -40,21 +42,22 @@ NORMAL_90 = 1.645
 DECIDED = 0.95  # posterior probability
 RESOLVED = 2.0
 NEAR = 0.15  # of the estimate
-STEP = 4.0  # of the rate, while nothing fails
+STEP, STEP_FROM_START = 4.0, 2.0  # of the rate, while nothing fails; from a start that was measured
 WIDE = 0.35  # of ln rate: a factor of 1.4
 OFFSETS = (0.6, -0.6, 0.3, -0.3)
+SPREAD = 1.3  # of half the interval, for an offset of one logit
 BELOW_SATURATION = 0.85  # where the first probe after a saturated one goes
 SATURATED = 0.90  # a probe that achieved less of its rate
-CEILING = 1.02  # the achieved rate is itself measured
+CEILING_ERRORS = 2.0  # how many standard errors, 1 / sqrt(requests), the answered rate may be too low
 CLIENT_LIMIT = 0.8  # of a rate that the client could not produce
-MOST_REQUESTS = 4.0
+MOST_REQUESTS = 3.0
 UNSATURATED = 0.8  # below this share of the rate that saturates, a queue is settled within a probe
-GRID, GRID_MARGIN = 3000, 1.0  # points, and how far beyond the bounds they reach in ln rate
+GRID, GRID_MARGIN, GRID_REACH = 400, 1.0, 2.0  # points, and how far they reach in ln rate beyond bounds and probes
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One measurement."""
+    """One measurement. `achieved_rps`: at which rate the server answered while it was loaded."""
 
     rate_rps: float
     achieved_rps: float | None
@@ -68,15 +71,16 @@ class Probe:
         return self.reading.ratio
 
     @property
-    def tallies(self) -> dict[str, Tally]:
+    def tallies(self) -> dict[str, Tally | Level]:
         return self.reading.tallies
 
     @property
     def ceiling_rps(self) -> float:
         """A rate that the capacity is not above, where the probe saturated the server: what it achieved meanwhile."""
-        if self.ratio <= 1 or not self.achieved_rps or self.achieved_rps >= SATURATED * self.rate_rps:
+        if self.ratio <= 1 or not self.achieved_rps:
             return math.inf
-        return self.achieved_rps
+        most = self.achieved_rps * (1 + CEILING_ERRORS / math.sqrt(max(1, self.requests)))
+        return most if most < SATURATED * self.rate_rps else math.inf
 
 
 @dataclass(frozen=True)
@@ -93,31 +97,44 @@ def make_probe(samples: list[Sample], point: LoadPoint, slo: Slo, valid: bool = 
     """Return a measured point's probe: its SLO reading over the steady-state window."""
     assert point.rate_rps is not None
     span = window(samples, point)
-    return Probe(point.rate_rps, achieved_rps(samples, span), point.requests, judge(samples, slo, span), valid)
+    return Probe(point.rate_rps, departure_rps(samples), point.requests, judge(samples, slo, span), valid)
 
 
 # (rate in requests/s, number of the probe, number of requests) -> what was measured; every probe has its own traffic
 Measure = Callable[[float, int, int], Probe]
 
 
-def search(measure: Measure, settings: CapacitySearch, start_rps: float | None = None) -> Capacity:
-    """`start_rps`: a rate near or above the capacity, if one is known, such as that of the throughput profile."""
+def search(
+    measure: Measure,
+    settings: CapacitySearch,
+    start_rps: float | None = None,
+    told: Callable[[Capacity], None] = lambda found: None,
+) -> Capacity:
+    """`start_rps`: a rate near or above the capacity, if one is known, such as that of the throughput profile.
+
+    `told` is what is known after each probe.
+    """
     probes: list[Probe] = []
     rate: float | None = min(max(start_rps or _middle(settings), settings.min_rps), settings.max_rps)
     share = 1.0
     while rate is not None and len(probes) < settings.probes:
         requests = round(share * max(settings.requests, rate * settings.duration_s))
         probes.append(measure(rate, len(probes), requests))
-        found = estimate(probes, settings)
+        belief = _Belief(probes, settings)
+        found = _capacity(belief, probes, settings)
+        told(found)
         if found.status in ("not_reached", "below_minimum") or _precise(found, settings):
             return found
-        rate, share = _next(probes, settings)
+        rate, share = _next(belief, probes, settings, STEP_FROM_START if start_rps else STEP)
     return estimate(probes, settings)
 
 
 def estimate(probes: list[Probe], settings: CapacitySearch) -> Capacity:
     """What the probes so far say."""
-    belief = _Belief(probes, settings)
+    return _capacity(_Belief(probes, settings), probes, settings)
+
+
+def _capacity(belief: "_Belief", probes: list[Probe], settings: CapacitySearch) -> Capacity:
     if not belief.metrics:
         return Capacity("unresolved", None, None, None, None, tuple(probes))
     low, middle, high = (math.exp(belief.quantile(q)) for q in ((1 - INTERVAL) / 2, 0.5, (1 + INTERVAL) / 2))
@@ -154,7 +171,8 @@ def capacity_result(capacity: Capacity, slo: Slo, burst_rps: float | None) -> Ca
 
 def _probe_result(probe: Probe) -> CapacityProbe:
     values = {key: _finite(value) for key, value in probe.reading.values.items()}
-    shares = {f"{name}_share_beyond": tally.share for name, tally in probe.tallies.items()}
+    tallies = {name: tally for name, tally in probe.tallies.items() if isinstance(tally, Tally)}
+    shares = {f"{name}_share_beyond": tally.share for name, tally in tallies.items()}
     return CapacityProbe(
         rate_rps=probe.rate_rps,
         achieved_rps=probe.achieved_rps,
@@ -169,18 +187,27 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _tells(tally: Tally | Level) -> bool:
+    return isinstance(tally, Level) or tally.share is not None
+
+
 class _Belief:
     """The posterior of each metric's capacity, and of the lowest of them."""
 
     def __init__(self, probes: list[Probe], settings: CapacitySearch):
-        low, high = math.log(settings.min_rps) - GRID_MARGIN, math.log(settings.max_rps) + GRID_MARGIN
-        self._grid = np.linspace(low, high, GRID)
         self.valid = [probe for probe in probes if probe.valid]
-        self.ceiling_rps = CEILING * min((probe.ceiling_rps for probe in self.valid), default=math.inf)
+        rates = [math.log(probe.rate_rps) for probe in self.valid]
+        low, high = math.log(settings.min_rps) - GRID_MARGIN, math.log(settings.max_rps) + GRID_MARGIN
+        low, high = max(low, min(rates, default=low) - GRID_REACH), min(high, max(rates, default=high) + GRID_REACH)
+        self._grid = np.linspace(low, high, GRID)
+        # where another probe met the SLO above it, the server was slower then than it usually is
+        met_rps = max((probe.rate_rps for probe in self.valid if probe.ratio <= 1), default=0.0)
+        ceilings = (probe.ceiling_rps for probe in self.valid)
+        self.ceiling_rps = min((ceiling for ceiling in ceilings if ceiling > met_rps), default=math.inf)
         self.metrics: dict[str, Posterior] = {}
         for name in sorted({name for probe in self.valid for name in probe.tallies}):
-            counted = [(p.rate_rps, p.tallies[name]) for p in self.valid if p.tallies[name].share is not None]
-            self.metrics[name] = posterior(name, self._grid, counted, self.ceiling_rps)
+            seen = [Seen(p.rate_rps, p.tallies[name], p.ceiling_rps) for p in self.valid if _tells(p.tallies[name])]
+            self.metrics[name] = posterior(name, self._grid, seen)
         above = np.prod([1 - np.cumsum(metric.mass) for metric in self.metrics.values()], axis=0)
         self._below = 1 - above
 
@@ -205,31 +232,32 @@ def _middle(settings: CapacitySearch) -> float:
     return math.sqrt(settings.min_rps * settings.max_rps)
 
 
-def _next(probes: list[Probe], settings: CapacitySearch) -> tuple[float | None, float]:
+def _next(belief: _Belief, probes: list[Probe], settings: CapacitySearch, step: float) -> tuple[float | None, float]:
     """(rate of the next probe or None for none, how many times its requests)."""
     lowest = settings.min_rps
     highest = min([settings.max_rps, *(CLIENT_LIMIT * probe.rate_rps for probe in probes if not probe.valid)])
     if highest <= lowest:
         return None, 1.0
-    belief = _Belief(probes, settings)
-    rate, share = _proposal(belief, settings, len(probes))
+    rate, share = _proposal(belief, settings, len(probes), step)
     return min(max(rate, lowest), highest), share
 
 
-def _proposal(belief: _Belief, settings: CapacitySearch, number: int) -> tuple[float, float]:
+def _proposal(belief: _Belief, settings: CapacitySearch, number: int, step: float) -> tuple[float, float]:
     if not belief.metrics:
         return _middle(settings), 1.0
     passed = max((probe.rate_rps for probe in belief.valid if probe.ratio <= 1), default=0.0)
     failed = min((probe.rate_rps for probe in belief.valid if probe.ratio > 1), default=math.inf)
     if failed == math.inf:
-        return min(math.exp(belief.quantile(0.75)), STEP * passed), 1.0
+        return min(math.exp(belief.quantile(0.75)), step * passed), 1.0
     low, middle, high = (belief.quantile(q) for q in ((1 - INTERVAL) / 2, 0.5, (1 + INTERVAL) / 2))
     share = _longer(belief, settings, math.exp(middle), (high - low) / 2, settings.probes - number)
     if high - low <= WIDE:
-        offset = OFFSETS[number % len(OFFSETS)] / belief.metrics[belief.limited_by].slope
-        return math.exp(middle + offset), share
-    edge = BELOW_SATURATION * min((probe.ceiling_rps for probe in belief.valid), default=math.inf)
-    if passed < edge < failed:
+        logits = OFFSETS[number % len(OFFSETS)]
+        wide = SPREAD * logits * (high - low) / 2  # the slope is not to be told from noise by probes that are all near
+        offset = max(logits / belief.metrics[belief.limited_by].slope, wide, key=abs)
+        return math.exp(min(max(middle + offset, low), high)), share
+    edge = BELOW_SATURATION * belief.ceiling_rps
+    if max(passed, math.exp(low)) < edge < min(failed, math.exp(high)):
         return edge, 1.0
     return math.exp(middle), share if passed else 1.0
 
@@ -241,12 +269,15 @@ def _longer(belief: _Belief, settings: CapacitySearch, rate_rps: float, half_wid
     N s slope^2. Near saturation queues grow with the length of a run, so there a longer probe would ask another
     question: TTFT is then searched for with probes of one length.
     """
+    last = belief.valid[-1]
+    tally = last.tallies[belief.limited_by]
+    if isinstance(tally, Level):
+        return 1.0
     if belief.limited_by != "itl" and not rate_rps < UNSATURATED * belief.ceiling_rps < math.inf:
         return 1.0
     metric = belief.metrics[belief.limited_by]
-    last = belief.valid[-1]
     usual = max(settings.requests, last.rate_rps * settings.duration_s)
-    values = sum(last.tallies[belief.limited_by].of) / last.requests * usual
-    gain = values / metric.design_effect * last.tallies[belief.limited_by].allowed * metric.slope**2
+    values = sum(tally.of) / last.requests * usual
+    gain = values / metric.design_effect * tally.allowed * metric.slope**2
     missing = (NORMAL_90 / settings.precision) ** 2 - (NORMAL_90 / half_width) ** 2
     return min(max(missing / (gain * max(1, left)), 1.0), MOST_REQUESTS)

@@ -232,6 +232,18 @@ def achieved_rps(samples: list[Sample], span: Window | None) -> float | None:
     return len(_ended_in(span, samples)) / span.seconds if span is not None and span.seconds > 0 else None
 
 
+def departure_rps(samples: list[Sample]) -> float | None:
+    """Return the rate at which conversations end, from the first tenth of them to the last.
+
+    It is that of the arrivals where the server keeps up, however short the run, and the server's own where it is
+    saturated: the ramp at the start and the drain at the end, which are long in a short run, are not in it.
+    """
+    ends = sorted(float(turns[-1].token_s[-1]) for turns in conversations(samples) if turns[-1].completed)
+    cut = len(ends) // 10
+    inner = ends[cut : len(ends) - cut]
+    return (len(inner) - 1) / (inner[-1] - inner[0]) if len(inner) > 1 and inner[-1] > inner[0] else None
+
+
 def _ended_in(span: Window, samples: list[Sample]) -> list[list[Sample]]:
     """The conversations whose last turn was completed in the window."""
     return [turns for turns in conversations(samples) if turns[-1].completed and turns[-1].token_s[-1] in span]

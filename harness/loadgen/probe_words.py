@@ -1,31 +1,23 @@
 """A capacity search as it goes: one line for each probe."""
 
 import math
-from collections.abc import Sequence
 
-from harness.loadgen.capacity import Probe
+from harness.loadgen.capacity import Capacity
+from harness.records.quantities import between
 
 
-def probe_words(probes: Sequence[Probe], most: int) -> str:
-    """Say of the last probe its rate, whether the SLO was met, its p99 values, and the bracket that is left.
+def probe_words(found: Capacity, most: int) -> str:
+    """Say of the last probe its rate and length, whether the SLO was met, its values, and what is known by now.
 
-    ``probe 3 of at most 8: 41.2/s met, p99 TTFT 420 ms, p99 ITL 38.1 ms; the capacity is between 41.2 and 64/s``
+    ``probe 3 of at most 8: 41.2/s for 30 s met, p99 TTFT 420 ms, p99 ITL 38.1 ms; the capacity is 38.4 to 64.0/s``
     """
-    last = probes[-1]
+    last = found.probes[-1]
     values = "".join(f", {_value(key, value)}" for key, value in last.reading.values.items())
     state = "invalid: the client could not send it" if not last.valid else "met" if last.ratio <= 1 else "missed"
-    return f"probe {len(probes)} of at most {most}: {last.rate_rps:.3g}/s {state}{values}; {_bracket(probes)}"
-
-
-def _bracket(probes: Sequence[Probe]) -> str:
-    met = max((probe.rate_rps for probe in probes if probe.valid and probe.ratio <= 1), default=None)
-    missed = min((probe.rate_rps for probe in probes if probe.valid and probe.ratio > 1), default=None)
-    if met is None and missed is None:
-        return "no bound yet"
-    if met is None or missed is None:
-        return f"the capacity is above {met:.3g}/s" if missed is None else f"the capacity is below {missed:.3g}/s"
-    low, high = sorted((met, missed))
-    return f"the capacity is {'between' if met < missed else 'near'} {low:.3g} and {high:.3g}/s"
+    asked = f"{last.rate_rps:.3g}/s for {last.requests / last.rate_rps:.0f} s"
+    known = between(found.low_rps, found.high_rps)
+    bound = f"the capacity is {known}{'' if known == 'unknown' else '/s'}"
+    return f"probe {len(found.probes)} of at most {most}: {asked} {state}{values}; {bound}"
 
 
 def _value(key: str, value: float) -> str:

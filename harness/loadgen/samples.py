@@ -1,6 +1,6 @@
 """One request of a load cell, parsed: what was asked of it, when, and what came back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,24 @@ def row(s: Sample) -> dict[str, Any]:
         error=None if s.error is None else {"kind": s.error.kind, "message": s.error.message},
     )
     return request.to_json()
+
+
+def sample_of(stored: Mapping[str, Any]) -> Sample:
+    """Return a request from its stored columns."""
+    r = Request.from_json(stored)
+    return Sample(
+        index=r.index,
+        asked=Asked(r.prompt_tokens or 0, r.output_tokens or 0, r.turn),
+        intended_s=r.intended_s,
+        sent_s=r.sent_s,
+        connect_s=r.connect_s,
+        end_s=r.end_s,
+        token_s=np.array(r.token_s, dtype=np.float64),
+        merged_events=0,
+        prompt_tokens=r.prompt_tokens,
+        completion_tokens=r.completion_tokens,
+        error=None if r.error is None else Failure(r.error["kind"], r.error["message"]),
+    )
 
 
 def conversations(samples: list[Sample]) -> Iterator[list[Sample]]:

@@ -9,6 +9,9 @@ with the rest. Its gaps count as far as it got.
 the requests. The share is what the capacity search works with: it is a mean, so it is unbiased and may be pooled over
 runs, and it moves smoothly with the request rate where the percentile jumps (a step of continuous batching holds none,
 one or two prefills, and p99 ITL sits on one of those levels).
+
+A limit on a mean has no such share. The search takes the mean relative to its limit there, with the standard error over
+blocks of time. It is of the completed requests, as the stored means are, and infinite where more than 1 % failed.
 """
 
 import math
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.config.slo import GOODPUT, PER_USER, Limit, Slo
+from harness.config.slo import GOODPUT, Limit, Slo
 from harness.loadgen.metrics import Window
 from harness.loadgen.samples import Sample
 from harness.records.slo_values import meets_each, request_value
@@ -41,15 +44,24 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A mean relative to its limit, positive beyond it: its natural logarithm and the standard error of that."""
+
+    ln_ratio: float  # infinite where nothing was measured, or too many requests failed
+    error: float
+
+
+@dataclass(frozen=True)
 class SloReading:
-    """By limit (ttft, itl, e2e_ms_p95, goodput): the value, its ratio to the limit, and the tally beyond the limit.
+    """By limit (ttft, itl, e2e_ms_p95, goodput): the value, its ratio to the limit, and the tally beyond the limit or,
+    of a mean, its level.
 
     `values` has the keys of the SLO.
     """
 
     values: dict[str, float]
     ratios: dict[str, float]
-    tallies: dict[str, Tally]
+    tallies: dict[str, Tally | Level]
 
     @property
     def ratio(self) -> float:
@@ -66,18 +78,20 @@ class SloReading:
 
 
 def judge(samples: list[Sample], slo: Slo, span: Window | None = None) -> SloReading:
-    """Over the requests whose turn came, and the gaps that ended, in `span`; over everything without one.
-
-    Raises ValueError for a limit on a mean.
-    """
+    """Over the requests whose turn came, and the gaps that ended, in `span`; over everything without one."""
     if span is None:
         span = Window("whole", -math.inf, math.inf)
-    values, ratios, tallies = {}, {}, {}
+    values: dict[str, float] = {}
+    ratios: dict[str, float] = {}
+    tallies: dict[str, Tally | Level] = {}
     for limit in slo.limits:
         name = SHORT.get(limit.key, limit.key)
-        if limit.percent is None:
-            raise ValueError(f"{limit.key}: no share of values decides a mean")
         moments, found = _measured(limit, samples, span)
+        if limit.percent is None:
+            values[limit.key] = _mean(limit, found, samples, span)
+            ratios[name] = limit.ratio(values[limit.key])
+            tallies[name] = _level(ratios[name], moments, found)
+            continue
         values[limit.key] = percentile(found, limit.percent, limit.is_floor)
         ratios[name] = limit.ratio(values[limit.key])
         beyond = found < limit.value if limit.is_floor else found > limit.value
@@ -89,6 +103,24 @@ def judge(samples: list[Sample], slo: Slo, span: Window | None = None) -> SloRea
         ratios[GOODPUT] = (1 - values[GOODPUT]) / (1 - slo.goodput)
         tallies[GOODPUT] = _tally(np.array([moment for moment, _ in pairs]), missed, 1 - slo.goodput)
     return SloReading(values, ratios, tallies)
+
+
+def _mean(limit: Limit, found: np.ndarray, samples: list[Sample], span: Window) -> float:
+    completed = [s.completed for s in _turns(samples, span)]
+    if not found.size or len(completed) - sum(completed) > ALLOWED_SHARE * len(completed):
+        return 0.0 if limit.is_floor else math.inf
+    return float(found.mean())
+
+
+def _level(ratio: float, moments: np.ndarray, found: np.ndarray) -> Level:
+    """The error is that of a mean over blocks of time: consecutive values share a queue and a batch."""
+    if not 0 < ratio < math.inf:
+        return Level(math.inf, 0.0)
+    block = _blocks(moments)
+    of, sums = np.bincount(block, minlength=BLOCKS), np.bincount(block, found, BLOCKS)
+    count, mean = int(np.count_nonzero(of)), float(found.mean())
+    variance = float(((sums - mean * of) ** 2).sum()) * count / max(1, count - 1)  # Cochran 1977, 6.13
+    return Level(math.log(ratio), math.sqrt(variance) / (len(found) * mean))
 
 
 def percentile(values: np.ndarray, percent: float, floor: bool = False) -> float:
@@ -104,17 +136,17 @@ def percentile(values: np.ndarray, percent: float, floor: bool = False) -> float
 
 
 def _measured(limit: Limit, samples: list[Sample], span: Window) -> tuple[np.ndarray, np.ndarray]:
-    """(moments in seconds, values): one of each request, of ITL one of each gap."""
-    pairs = list(_gaps(samples, span) if limit.metric == "itl_ms" else _requests(limit.metric, samples, span))
+    """(moments in seconds, values): one of each request, of ITL one of each gap; of a mean, of completed requests."""
+    pairs = list(_gaps(samples, span) if limit.metric == "itl_ms" else _requests(limit, samples, span))
     if not pairs:
         return np.empty(0), np.empty(0)
     return np.concatenate([moment for moment, _ in pairs]), np.concatenate([value for _, value in pairs])
 
 
-def _requests(metric: str, samples: list[Sample], span: Window) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    worst = 0.0 if metric == PER_USER else math.inf
+def _requests(limit: Limit, samples: list[Sample], span: Window) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    worst = None if limit.percent is None else 0.0 if limit.is_floor else math.inf
     for s in _turns(samples, span):
-        value = request_value(s, metric) if s.completed else worst
+        value = request_value(s, limit.metric) if s.completed else worst
         if value is not None:
             yield np.array([s.intended_s]), np.array([value])
 
@@ -137,7 +169,12 @@ def _broken_off(s: Sample) -> bool:
 def _tally(moments: np.ndarray, beyond: np.ndarray, allowed: float) -> Tally:
     if not moments.size:
         return Tally((), (), allowed)
-    edges = np.linspace(moments.min(), moments.max(), BLOCKS + 1)
-    block = np.clip(np.searchsorted(edges, moments, "right") - 1, 0, BLOCKS - 1)
+    block = _blocks(moments)
     of, over = np.bincount(block, minlength=BLOCKS), np.bincount(block[beyond], minlength=BLOCKS)
     return Tally(tuple(over.tolist()), tuple(of.tolist()), allowed)
+
+
+def _blocks(moments: np.ndarray) -> np.ndarray:
+    """Return of each moment its block of time, 0 to BLOCKS - 1."""
+    edges = np.linspace(moments.min(), moments.max(), BLOCKS + 1)
+    return np.clip(np.searchsorted(edges, moments, "right") - 1, 0, BLOCKS - 1)

@@ -7,27 +7,42 @@ logistic function of the logarithm of the rate,
     logit share(r) = logit allowed + slope x (ln r - ln threshold),    allowed = 0.01 for a p99
 
 with a posterior over (ln threshold, slope) on a grid, flat in ln threshold and log-normal in the slope beforehand.
-Two things keep its interval honest:
+Three things keep its interval honest:
 
 - Values of one probe are correlated: a slow step delays a whole batch, queues come in bursts. Counts are divided by a
   design effect (Kish 1965), the variance of the share over blocks of time relative to that of independent values,
   pooled over the probes because one probe has few blocks.
 - The curve is logistic to first order only. A probe whose share lies d logits from the allowed has a standard error of
   at least CURVATURE x d^2, so that far probes point the way and near ones decide.
+- Probes differ by more than their requests: another process takes the core, a host clocks down. So the ln threshold of
+  each probe is the search's plus a normal deviation, whose standard deviation is a parameter (BETWEEN) beside threshold
+  and slope, and one probe in twenty may be off by a factor of two (OUTLIER), as in robust regression (Lange, Little &
+  Taylor 1989). A likelihood depends on ln r - ln threshold alone, so both are convolutions along the grid.
+
+Of a limit on a mean, ln(mean / limit) takes the place of the logits, with the standard error that it has over blocks.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
-from harness.loadgen.slo import ALLOWED_SHARE, Tally
+from harness.loadgen.slo import ALLOWED_SHARE, Level, Tally
 
 CURVATURE = 0.15
+LEVEL_CURVATURE = 0.5  # of the distance itself: a mean bends sharply where queues begin
+LEAST_LIKELIHOOD = 1e-12  # relative to a probe's highest: none excludes what all others say
 # In simulations between 3 (p99 ITL on the level of rare double prefills) and 200 (TTFT where the batch is full).
-SLOPES, SLOPE_LOG_SD = {"itl": 8.0, "ttft": 25.0}, 1.2
+SLOPES, SLOPE_LOG_SD = {"itl": 8.0, "ttft": 25.0}, 0.8
 OTHER_SLOPE = 12.0  # TPOT, E2E, tokens/s and goodput: means over a request and mixtures of the two
-LN_SLOPES = np.linspace(math.log(1.0), math.log(400.0), 37)
+MEAN_SLOPE = 2.0  # of ln(mean / limit): flat at low rates, steep near saturation
+LN_SLOPES = np.linspace(math.log(0.25), math.log(400.0), 25)
+# Standard deviations of ln threshold from probe to probe, and their prior: a machine of one's own, a shared one.
+BETWEEN = {0.04: 0.25, 0.1: 0.45, 0.25: 0.3}
+OUTLIER, OUTLIER_SD = 0.05, 0.7
+LEAST_LEVEL_ERROR = 0.01  # a mean's blocks are ten
 # In continuous batching, before anything is known; it counts as much as a probe with 9 values beyond. A queue that
 # forms near saturation delays tens of requests at once.
 DESIGN_EFFECTS, DESIGN_EFFECT_COUNT = {"itl": 10.0, "ttft": 40.0}, 9.0
@@ -44,22 +59,45 @@ class Posterior:
     design_effect: float
 
 
-def posterior(
-    metric: str, grid: np.ndarray, probes: list[tuple[float, Tally]], ceiling_rps: float = math.inf
-) -> Posterior:
-    """`metric`: a name of slo.py; `probes`: (rate, tally) pairs. The threshold is known to be below `ceiling_rps`."""
-    slopes = np.exp(LN_SLOPES)
-    log_density = np.tile(
-        -0.5 * ((LN_SLOPES - math.log(SLOPES.get(_family(metric), OTHER_SLOPE))) / SLOPE_LOG_SD) ** 2, (grid.size, 1)
-    )
-    effect = design_effect(metric, [tally for _, tally in probes])
-    for rate, tally in probes:
-        eta = target(tally.allowed) + slopes * (math.log(rate) - grid[:, None])
-        log_density += _log_likelihood(eta, tally, effect)
-    log_density[grid > max(math.log(ceiling_rps), grid[0])] = -math.inf
+@dataclass(frozen=True)
+class Seen:
+    """What a probe says of one metric. `ceiling_rps`: the server was saturated and answered no more than that."""
+
+    rate_rps: float
+    tally: Tally | Level
+    ceiling_rps: float = math.inf
+
+
+def posterior(metric: str, grid: np.ndarray, probes: Sequence[Seen]) -> Posterior:
+    """`metric`: a name of slo.py; `grid`: of ln rate, evenly spaced."""
+    effect = design_effect(metric, [seen.tally for seen in probes if isinstance(seen.tally, Tally)])
+    likelihoods = [_likelihood(grid, seen, effect) for seen in probes]
+    usual = MEAN_SLOPE if metric.endswith("_mean") else SLOPES.get(_family(metric), OTHER_SLOPE)
+    prior = np.tile(-0.5 * ((LN_SLOPES - math.log(usual)) / SLOPE_LOG_SD) ** 2, (grid.size, 1))
+    log_density = np.full(prior.shape, -math.inf)
+    for between, weight in BETWEEN.items():
+        spread = sum((np.log(_spread(one, grid, between)) for one in likelihoods), prior)
+        log_density = np.logaddexp(log_density, math.log(weight) + spread)
     density = np.exp(log_density - log_density.max())
     density /= density.sum()
     return Posterior(density.sum(axis=1), math.exp(float(density.sum(axis=0) @ LN_SLOPES)), effect)
+
+
+def _likelihood(grid: np.ndarray, seen: Seen, effect: float) -> np.ndarray:
+    """Return the likelihood of a probe, (grid, slopes), relative to its highest; an outlier's is in it."""
+    tally = seen.tally
+    distance = np.exp(LN_SLOPES) * (math.log(seen.rate_rps) - grid[:, None])
+    found = _log_level(distance, tally) if isinstance(tally, Level) else _log_tally(distance, tally, effect)
+    found[grid > max(math.log(seen.ceiling_rps), grid[0])] = -math.inf
+    likelihood = np.exp(found - found.max())
+    return (1 - OUTLIER) * likelihood + OUTLIER * _spread(likelihood, grid, OUTLIER_SD)
+
+
+def _spread(likelihood: np.ndarray, grid: np.ndarray, deviation: float) -> np.ndarray:
+    step = float(grid[1] - grid[0])
+    if deviation > step:
+        likelihood = gaussian_filter1d(likelihood, deviation / step, axis=0, mode="nearest", truncate=3.0)
+    return np.maximum(likelihood, LEAST_LIKELIHOOD)
 
 
 def target(allowed: float = ALLOWED_SHARE) -> float:
@@ -93,13 +131,16 @@ def _over_blocks(tally: Tally, share: float) -> float:
     return max(1.0, variance / (of.sum() * share * (1 - share)))
 
 
-def _log_likelihood(eta: np.ndarray, tally: Tally, effect: float) -> np.ndarray:
-    """Binomial, of the effective counts. Those that the curvature leaves speak for the distance from the threshold, all
-    of them for its direction: a share below the allowed is below the threshold on any rising curve.
+def _log_tally(away: np.ndarray, tally: Tally, effect: float) -> np.ndarray:
+    """`away`: logits from the allowed share.
+
+    Binomial, of the effective counts. Those that the curvature leaves speak for the distance from the threshold, all of
+    them for its direction: a share below the allowed is below the threshold on any rising curve.
     """
     beyond, count = sum(tally.beyond) / effect, sum(tally.of) / effect
     share = (sum(tally.beyond) + 0.5) / (sum(tally.of) + 1)
     middle = target(tally.allowed)
+    eta = middle + away
     distance = math.log(share / (1 - share)) - middle
     bend = CURVATURE * distance**2
     kept = 1.0 if bend == 0 else min(1.0, 1.0 / (share * (1 - share) * bend**2) / count)
@@ -109,6 +150,17 @@ def _log_likelihood(eta: np.ndarray, tally: Tally, effect: float) -> np.ndarray:
     wrong_side = eta > middle if distance < 0 else eta < middle
     direction = np.where(wrong_side, full - _binomial(middle, beyond, count), 0.0)
     return kept * full + (1 - kept) * direction
+
+
+def _log_level(away: np.ndarray, level: Level) -> np.ndarray:
+    """Normal, with the curvature's error beside its own; for its direction with its own alone."""
+    if not math.isfinite(level.ln_ratio):
+        return np.where(away < 0, math.log(LEAST_LIKELIHOOD), 0.0)
+    error = math.hypot(level.error, LEAST_LEVEL_ERROR)
+    wide = math.hypot(error, LEVEL_CURVATURE * level.ln_ratio)
+    found = -0.5 * ((away - level.ln_ratio) / wide) ** 2
+    wrong_side = away * level.ln_ratio < 0
+    return found - np.where(wrong_side, 0.5 * (away / error) ** 2, 0.0)
 
 
 def _binomial(eta: np.ndarray | float, beyond: float, count: float) -> np.ndarray:

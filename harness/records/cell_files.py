@@ -24,6 +24,7 @@ from harness.records.record import Record, StoredFile
 from harness.records.record_check import record_fault, rows_fault
 from harness.records.stored_json import Damaged, file_digest, parse_object, read_bytes, read_json, with_digest
 from harness.redaction.masked_data import mask_data, mask_row
+from harness.untrusted.names import shortened
 
 IDENTITY = ("cell", "cells", "fingerprint", "key", "files")  # of a record, a manifest and a failure
 RECORD, ROWS, SAMPLES = "record.json", "rows.jsonl.gz", "telemetry.jsonl.gz"
@@ -157,3 +158,7 @@ def move_into(folder: Path, path: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     names = (f"{path.name}.{number}" if number else path.name for number in itertools.count())
     os.rename(path, next(folder / name for name in names if not os.path.lexists(folder / name)))
+
+
+def slug(key: str) -> str:
+    return shortened(re.sub(r"[^\w.-]+", "--", key), 150)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.records.fields import Json
+from harness.records.kept_probes import Probes
 from harness.records.phase import PhaseTime
 from harness.records.record import Record
 from harness.records.usage import SpentBeside
@@ -13,6 +14,10 @@ from harness.records.usage import SpentBeside
 
 class Results(Protocol):
     root: Path
+
+    @property
+    def probes(self) -> Probes:
+        """Those of capacity searches that have not ended."""
 
     @property
     def logs(self) -> Path: ...

@@ -4,6 +4,7 @@
     results/SWEEP/cells/VARIANT--WHAT--FINGERPRINT/record.json, rows.jsonl.gz, and telemetry.jsonl.gz where NVML is
     results/SWEEP/cells/.damaged/                  what was found damaged and set aside; nothing reads it
     results/SWEEP/cells/.earlier/                  invalid tries, and what --fresh measured again (earlier_tries.py)
+    results/SWEEP/probes/FINGERPRINT/              of a capacity search that has not ended (kept_probes.py)
     results/SWEEP/failures/KEY.json                a cell that could not be measured; gone once it could
     results/SWEEP/spent.jsonl                      what an endpoint took for no record: warm-ups, cells that failed
     results/SWEEP/logs/                            server logs, whole; phases.jsonl: how long each phase took
@@ -20,7 +21,6 @@ its rows. Readers leave out what is damaged and list it in `damages`; only `set_
 import contextlib
 import fcntl
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,11 +29,21 @@ from pathlib import Path
 from harness.errors import ConfigError, HarnessError
 from harness.machine.disk import write_atomically
 from harness.records import Damage, cell_files
-from harness.records.cell_files import check_cell, check_rows, masked, move_into, read_record, read_rows, sync_folder
+from harness.records.cell_files import (
+    check_cell,
+    check_rows,
+    masked,
+    move_into,
+    read_record,
+    read_rows,
+    slug,
+    sync_folder,
+)
 from harness.records.disk_errors import disk_errors
 from harness.records.earlier_tries import EARLIER, read_earlier
 from harness.records.failed_cell import FailedCell
 from harness.records.fields import Json
+from harness.records.kept_probes import KeptProbes
 from harness.records.manifest import Manifest
 from harness.records.manifest_check import manifest_fault
 from harness.records.phase import PhaseTime, append_phase, read_phases
@@ -43,7 +53,7 @@ from harness.records.spent import spent_lines, spent_text
 from harness.records.stored_json import Damaged, read_bytes, read_json, with_digest
 from harness.records.stored_shape import shape_of
 from harness.records.usage import SpentBeside
-from harness.untrusted.names import link_out, shortened
+from harness.untrusted.names import link_out
 
 CHANGED = "it was changed after it was written: it does not match its digest"
 
@@ -52,6 +62,7 @@ class Store:
     def __init__(self, root: Path):
         self.root = root
         self.cells = root / "cells"
+        self.probes = KeptProbes(root)
         self._index = {path.name.rsplit("--", 1)[-1]: path for path in sorted(self.cells.glob("*--*"))}
         self._checked: set[str] = set()  # fingerprints whose rows are the record's
         self._again: set[str] = set()  # fingerprints of cells that are to be measured again
@@ -71,7 +82,7 @@ class Store:
         """One sweep at a time in one results folder. Raises ConfigError when another runs."""
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            if link := link_out(self.root, ("cells", "failures", "logs")):
+            if link := link_out(self.root, ("cells", "failures", "logs", "probes")):
                 raise ConfigError(f"{link} is a symbolic link: what is written there would land elsewhere; remove it")
             lock = (self.root / ".lock").open("w")
         with lock:
@@ -96,6 +107,7 @@ class Store:
     def measure_again(self, fingerprints: Iterable[str]) -> None:
         """Count these as not measured. Each stays until `write` has the new one, and for ever if that fails."""
         for fingerprint in self._index.keys() & set(fingerprints):
+            self.probes.ignore([fingerprint])
             self._again.add(fingerprint)
             del self._index[fingerprint]
 
@@ -210,6 +222,7 @@ class Store:
         self._index[fingerprint] = home
         self._checked.add(fingerprint)
         self._failure_path(key).unlink(missing_ok=True)
+        self.probes.drop([fingerprint])
 
     def write_manifest(self, manifest: Manifest) -> None:
         with disk_errors(self.root):
@@ -293,7 +306,3 @@ class Store:
 
     def _failure_path(self, key: str) -> Path:
         return self.root / "failures" / f"{slug(key)}.json"
-
-
-def slug(key: str) -> str:
-    return shortened(re.sub(r"[^\w.-]+", "--", key), 150)

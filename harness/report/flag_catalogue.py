@@ -100,6 +100,7 @@ FLAGS = {
         "the search ended before the capacity was known to the asked precision",
         "set load.capacity.probes or load.capacity.requests higher",
     ),
+    "search_resumed": Explained("some probes of the search are of an earlier run that was interrupted"),
     # The engine and the hardware
     "simulated": Explained("the simulated engine answered: no model was measured"),
     "emulated_kernel": Explained("the scheme is emulated here: answers are the scheme's, speeds are not", ENGINE),

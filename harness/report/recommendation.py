@@ -10,7 +10,7 @@ from harness.analysis.decision.recommend import NONE, RUN_MORE, SHIP, Recommenda
 from harness.analysis.quality.paired import INCONCLUSIVE, REJECTED
 from harness.analysis.validity import simulated
 from harness.report.evidence import evidence, gain_words, listed
-from harness.report.slo_answer import NOT_TRIED, slo_answer
+from harness.report.slo_answer import NOT_TRIED, speed_answer
 
 CLAIMS = {
     "capacity": "serves {gain} the requests of {base} at the SLO",
@@ -51,7 +51,7 @@ def conclusion(findings: Findings) -> Conclusion | None:
     mark = "SIMULATED: " if simulated(findings.study) else ""
     if not findings.study.suites:
         none = f"No rate at an SLO: no scenario has an SLO that was searched for or met. {NOT_TRIED}"
-        return Conclusion(mark + (slo_answer(findings) or none))
+        return Conclusion(mark + (speed_answer(findings) or none))
     if not any(candidate.criteria for candidate in found.candidates.values()):
         none = "No recommendation: no suite scored answers item by item, and decision.fidelity has no limit."
         return Conclusion(mark + none)

@@ -5,8 +5,8 @@ from harness.analysis.speed.capacity import Gain, estimate, ratio_bounds
 from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, UNRESOLVED, Reading
 from harness.analysis.statistics.intervals import Estimate
 from harness.config.slo import GOODPUT, PER_USER, Limit, Slo
+from harness.records.quantities import NONE, between, number
 
-NONE = "–"
 SIMULATED = "SIMULATED: "  # before a sentence that may be quoted without the page around it
 BRACKETS = "Brackets are 95 % intervals; a number without them is of one run (n = 1)."
 WITHIN = " (within one search: run-to-run variation is not included)"
@@ -59,15 +59,6 @@ def _plain(value: float, digits: int) -> float:
     return round(value, digits) + 0.0
 
 
-def number(value: float | None) -> str:
-    """Three significant digits, never fewer than the whole part: 0.0123, 1.23, 12.3, 123, 1,234."""
-    if value is None:
-        return NONE
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:#.3g}"
-
-
 def about(count: int) -> str:
     """Two significant digits, rounded up: ``about 110,000``"""
     step = 10 ** max(0, len(str(count)) - 2)
@@ -93,8 +84,7 @@ def p_value(p: float | None) -> str:
 
 def reading(found: Reading) -> str:
     if found.status == UNRESOLVED:
-        low, high = (None if bound is None else number(bound) for bound in (found.low, found.high))
-        return f"{low} to {high}" if low and high else f"≥ {low}" if low else f"≤ {high}"
+        return between(found.low, found.high)
     if found.value is None:
         return found.status
     mark = {AT_LEAST: "≥ ", INTERPOLATED: "≈ "}.get(found.status, "")

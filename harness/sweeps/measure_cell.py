@@ -75,6 +75,7 @@ class Measuring:
             tokenizer_location=lambda: run.tokenizer_location,
             advance=run.progress.advance,
             say=run.progress.say,
+            confirm_build=self._confirm_build,
         )
         outcome = SERVED[cell.kind].measure(cell, bench)
         self._confirm_build()

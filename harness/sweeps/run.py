@@ -18,6 +18,7 @@ from harness.executors import Place
 from harness.machine import disk, host, scratch
 from harness.records import Outcome
 from harness.records.cell import PlannedCell
+from harness.records.cell_files import slug
 from harness.records.engine_facts import EngineFacts
 from harness.records.fields import Json
 from harness.records.flag import Flag
@@ -25,7 +26,6 @@ from harness.records.host_facts import HostFacts
 from harness.records.phase import CHECKPOINT, Phase
 from harness.records.record import Record
 from harness.records.results import Results
-from harness.records.store import slug
 from harness.records.usage import Spent, SpentBeside, Usage
 from harness.redaction.masking import mask
 from harness.sweeps.budget import Budget

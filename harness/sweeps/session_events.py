@@ -8,6 +8,7 @@ from typing import Any
 from harness.config.schema import Config
 from harness.machine.host import Node
 from harness.records.fields import Json
+from harness.records.kept_probes import Kept, KeptProbe
 from harness.records.phase import Phase, PhaseTime
 from harness.records.record import Record
 from harness.records.usage import SpentBeside
@@ -29,6 +30,7 @@ class SessionWork:
     records: dict[str, Record]  # stored ones that it has to know: invalid ones that are measured again
     earlier: dict[str, list[Record]]  # fingerprint -> earlier tries
     rows: dict[str, list[Json]] = field(repr=False)  # fingerprint -> answers that it judges
+    probes: dict[str, list[Kept]] = field(default_factory=dict, repr=False)  # fingerprint -> of unfinished searches
     node: Node | None = field(default=None, repr=False)  # the machine that the plan is for; None: the planner's
 
 
@@ -37,6 +39,13 @@ class Measured:
     record: Record
     rows: list[Json] = field(repr=False)
     samples: list[Json] | None = field(repr=False)  # of the GPUs
+
+
+@dataclass(frozen=True)
+class ProbeMeasured:
+    fingerprint: str
+    probe: KeptProbe
+    rows: list[Json] = field(repr=False)
 
 
 @dataclass(frozen=True)

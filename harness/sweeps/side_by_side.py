@@ -11,17 +11,26 @@ from harness.config.schema import Config
 from harness.errors import DiskFull
 from harness.executors import Ended, Place, Said, Started, Task
 from harness.machine import host
+from harness.records.cell_files import slug
 from harness.records.fields import Json
 from harness.records.placement import Placement
 from harness.records.record import Record
-from harness.records.store import slug
 from harness.sweeps.estimates.phases import phases_of_part
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.neighbours import neighbour_flag
 from harness.sweeps.parts import Part
 from harness.sweeps.prepare import shared_folders
 from harness.sweeps.run import Run
-from harness.sweeps.session_events import Failed, Measured, PhaseNoted, Refused, SessionWork, Shown, SpentNoted
+from harness.sweeps.session_events import (
+    Failed,
+    Measured,
+    PhaseNoted,
+    ProbeMeasured,
+    Refused,
+    SessionWork,
+    Shown,
+    SpentNoted,
+)
 
 ENTRY, RESUME = "harness.sweeps.session_worker:measure", "harness.sweeps.session_events:resumed"
 CLOCK_S = 1.0  # resolution of a record's `started_at`
@@ -76,6 +85,8 @@ class SideBySide:
                 run.progress.say(line)
             case Measured(record, rows, samples):
                 run.accept(self._placed(task, place, record), rows, samples)
+            case ProbeMeasured(fingerprint, probe, rows):
+                run.store.probes.keep(fingerprint, probe, rows)
             case Failed(key, error, log):
                 run.note_failure(key, error, log)
             case SpentNoted(taken):
@@ -132,6 +143,7 @@ class SideBySide:
             records={fingerprint: store.record(fingerprint) for fingerprint in known},
             earlier={cell.fingerprint: store.earlier_tries(cell.fingerprint) for cell in pending},
             rows=self._answers(part),
+            probes={cell.fingerprint: store.probes.read(cell.fingerprint) for cell in pending},
             node=host.node(),
         )
         return pickle.dumps(work)

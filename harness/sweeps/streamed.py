@@ -6,12 +6,26 @@ from pathlib import Path
 
 from harness.executors import Emit
 from harness.records.fields import Json
+from harness.records.kept_probes import Kept, KeptProbe
 from harness.records.phase import PhaseTime
 from harness.records.record import Record
 from harness.records.usage import SpentBeside
-from harness.sweeps.session_events import Failed, Measured, PhaseNoted, SessionWork, Shown, SpentNoted
+from harness.sweeps.session_events import Failed, Measured, PhaseNoted, ProbeMeasured, SessionWork, Shown, SpentNoted
 
 ADVANCE_S = 0.5  # between two reports of how far a cell is
+
+
+class StreamedProbes:
+    """Probes (harness/records/kept_probes.py) of one session."""
+
+    def __init__(self, work: SessionWork, emit: Emit):
+        self._known, self._emit = work.probes, emit
+
+    def read(self, fingerprint: str) -> list[Kept]:
+        return self._known.get(fingerprint, [])
+
+    def keep(self, fingerprint: str, probe: KeptProbe, rows: Sequence[Json]) -> None:
+        self._emit(ProbeMeasured(fingerprint, probe, list(rows)))
 
 
 class StreamedResults:
@@ -19,6 +33,7 @@ class StreamedResults:
 
     def __init__(self, work: SessionWork, emit: Emit):
         self.root = Path(work.root)
+        self.probes = StreamedProbes(work, emit)
         self._records, self._rows = dict(work.records), work.rows
         self._earlier = {fingerprint: list(tries) for fingerprint, tries in work.earlier.items()}
         self._emit = emit

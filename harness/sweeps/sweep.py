@@ -76,15 +76,16 @@ def _run(prepared: Prepared, composed: DictConfig, argv: list[str], progress: Pr
     if not config.dry_run:
         _clean_up_after_killed_runs(store, progress)
     found = preflight.problems(prepared, plan)
-    known = known_durations(prepared, plan, store)
     money = budget(prepared, plan, store)
-    if config.fresh:
-        store.measure_again(cell.fingerprint for cell in plan.cells)
-    wanted = to_measure(plan.cells, store)
-    ahead = estimates(prepared, plan, store, known)
+    wanted = list(plan.cells) if config.fresh else to_measure(plan.cells, store)
     priced = any(prepared.engine.price_of(name).known for name in config.variants)
     asked_of = [] if found else list(ask(prepared, plan, wanted, send=not (config.dry_run and priced)))
     found += [one.problem for one in asked_of if one.problem]
+    answers = {one.session.name: one.answer for one in asked_of if one.answer}
+    known = known_durations(prepared, plan, store, answers)
+    if config.fresh:
+        store.measure_again(cell.fingerprint for cell in plan.cells)
+    ahead = estimates(prepared, plan, store, known, answers)
     stops = bool(found) and any(cell.fingerprint not in store for cell in wanted)  # a complete sweep reports anywhere
     if config.dry_run:
         print_plan(prepared, plan, store, ahead, found, money.words, notes)

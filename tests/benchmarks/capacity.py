@@ -5,6 +5,10 @@ second. The truth is what the search looks for: the rate at which 1 % of the val
 over runs of the length of a probe. It is read off the pooled shares of many such runs at a few rates around it, whose
 seeds the search never sees; its own standard error is printed.
 
+With --noise S every probe finds a server that is slower or faster by a log-normal factor of standard deviation S, with
+--halved P a share P of them one of half the speed: a machine that others use too. The truth stays that of the machine
+at its usual speed.
+
 Per server: the share of searches within 3 % of the truth, the error's mean and 90th percentile, probes used, the
 interval's coverage (90 % is meant) and half width, and how many searches were resolved.
 """
@@ -85,10 +89,10 @@ CASES = (
 )
 
 
-def run(case: Case, rate_rps: float, requests: int, seed: int) -> list[Sample]:
+def run(case: Case, rate_rps: float, requests: int, seed: int, speed: float = 1.0) -> list[Sample]:
     model = Roofline(HARDWARE[case.hardware], SHAPES[case.shape], SCHEMES[case.scheme])
     batching = ContinuousBatching(
-        model.step_s,
+        lambda *step: model.step_s(*step) / speed,
         max_num_batched_tokens=case.max_num_batched_tokens,
         kv_cache_tokens=model.kv_cache_tokens,
         jitter=JITTER,
@@ -103,14 +107,28 @@ def run(case: Case, rate_rps: float, requests: int, seed: int) -> list[Sample]:
     ]
 
 
-def probe(case: Case, seed: int, rate_rps: float, number: int, requests: int) -> Probe:
-    samples = run(case, rate_rps, requests, 1000 * seed + number)
+@dataclass(frozen=True)
+class Disturbed:
+    """How the speed of a machine varies from probe to probe."""
+
+    noise: float = 0.0  # standard deviation of ln speed
+    halved: float = 0.0  # share of the probes
+
+    def speed(self, seed: int, number: int) -> float:
+        rng = np.random.default_rng((seed, number))
+        return math.exp(rng.normal(0, self.noise)) * (0.5 if rng.random() < self.halved else 1.0)
+
+
+def probe(case: Case, seed: int, disturbed: Disturbed, rate_rps: float, number: int, requests: int) -> Probe:
+    samples = run(case, rate_rps, requests, 1000 * seed + number, disturbed.speed(seed, number))
     return make_probe(samples, LoadPoint("capacity", rate_rps, requests, probe=number), case.slo)
 
 
-def one_search(case: Case, settings: CapacitySearch, start_share: float | None, truth: float, seed: int) -> Capacity:
+def one_search(
+    case: Case, settings: CapacitySearch, start_share: float | None, truth: float, disturbed: Disturbed, seed: int
+) -> Capacity:
     start = None if start_share is None else start_share * truth
-    return search(partial(probe, case, seed), settings, start)
+    return search(partial(probe, case, seed, disturbed), settings, start)
 
 
 def shares(case: Case, settings: CapacitySearch, job: tuple[float, int]) -> dict[str, tuple[int, int]]:
@@ -180,6 +198,8 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=8)
     parser.add_argument("--start", type=float, default=None, help="start of the search as a share of the truth")
     parser.add_argument("--cases", type=int, nargs="*", default=None, help="numbers from 0")
+    parser.add_argument("--noise", type=float, default=0.0, help="standard deviation of ln speed from probe to probe")
+    parser.add_argument("--halved", type=float, default=0.0, help="share of the probes at half the speed")
     parser.add_argument("--verbose", action="store_true", help="every search")
     parser.add_argument("--json", default=None, help="file for the figures")
     options = parser.parse_args()
@@ -188,7 +208,7 @@ def main() -> None:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for case in [CASES[number] for number in options.cases or range(len(CASES))]:
             truth, truth_error = true_capacity(case, settings, options.truth_runs, pool)
-            job = partial(one_search, case, settings, options.start, truth)
+            job = partial(one_search, case, settings, options.start, truth, Disturbed(options.noise, options.halved))
             found = list(pool.map(job, range(1, options.seeds + 1)))
             row = report(case, truth, truth_error, found)
             rows.append(row)

@@ -32,7 +32,9 @@ def test_a_sweep_killed_after_its_first_session_has_a_report_that_says_what_was_
     before = records(tmp_path)
     assert {key.split("/")[0] for key in before} == {"bf16"}, said
     page = (tmp_path / "reports/flow/index.html").read_text()
-    assert re.search(r"the sweep is running: 2 of 4 cells are still to come \(fp8_dynamic\), about \d+:\d\d", page)
+    assert re.search(
+        r"written during the run, at [^ ]+: 2 of 4 cells were still to come \(fp8_dynamic\), about \d+:\d\d", page
+    )
     assert 'id="to_come"' in page and any("the report is up to date" in line for line in said)
     _, parent, _ = runs_of(uri.partition("=")[2])
     assert parent.info.status == "RUNNING" and "INCOMPLETE" in parent.data.tags["harness.marks"]

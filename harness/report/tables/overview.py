@@ -46,6 +46,7 @@ def variants_table(findings: Findings) -> Table:
         wins = winners[key] == name and (key == "recovery" or name not in slow)
         return Td(show(estimate), "best" if wins else "" if estimate else "muted", "; ".join(filter(None, notes)))
 
+    weighed = any(v.checkpoint_bytes for v in study.variants.values())  # not where someone else serves them
     rows = []
     for name, v in study.variants.items():
         average = findings.averages.get(name)
@@ -55,7 +56,7 @@ def variants_table(findings: Findings) -> Table:
         row = [name_of(study, name), Td(v.weights or NONE, note=scheme)]
         row += [Td(str(v.gpus))] if several else []
         row += [
-            Td(size(v.checkpoint_bytes), note=_smaller(findings, name)),
+            *([Td(size(v.checkpoint_bytes), note=_smaller(findings, name))] if weighed else []),
             _same_recovery(findings, name) or gain("recovery", name, [kept] if kept else [], percent),
             gain("latency", name, _mean_e2e(findings, name)),
             _capacity(findings, name, gain("capacity", name, _mean_rate(findings, name) + _search(findings, name))),
@@ -63,7 +64,8 @@ def variants_table(findings: Findings) -> Table:
             _served(findings, name) or Td(v.checkpoint or NONE, "code", rates),
         ]
         rows.append(row)
-    heads = ["Variant", "Scheme", *([">GPUs"] if several else []), ">Weights on disk", ">Average recovery"]
+    heads = ["Variant", "Scheme", *([">GPUs"] if several else []), *([">Weights on disk"] if weighed else [])]
+    heads += [">Average recovery"]
     heads += [">Single-stream speed-up", ">Capacity at the SLO", ">Throughput", "Checkpoint"]
     note = (
         "Against the baseline; brackets are 95 % intervals. Average recovery: sum of suite scores / sum of the "

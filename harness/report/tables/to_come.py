@@ -12,5 +12,5 @@ def to_come_table(findings: Findings) -> Table:
     rows = [[session.name, session.cells, duration(session.seconds)] for session in coming.sessions]
     if len(rows) > 1:
         rows.append(["all", coming.cells, duration(coming.seconds)])
-    note = f"Estimated at {coming.at}. The sweep writes this report again after its next session."
+    note = f"Estimated at {coming.at}. While the sweep runs, it writes this report again after its next session."
     return table("Still to come", ["Session", ">Cells", ">Estimated time"], rows, note)

@@ -1,7 +1,8 @@
 """What a session's requests are answered by: the model's size and the device, as far as they are known."""
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +15,17 @@ from harness.engines.parallel import gpus_of
 from harness.gemm.hardware import data_sheet
 from harness.machine import host
 from harness.machine.data_sheets import HARDWARE
-from harness.sweeps.estimates.pace import EMULATED, FLOPS_OF_CORE, INT4_ON_CPU, SIMULATED, Pace, cpu_pace, gpu_pace
+from harness.sweeps.estimates.pace import (
+    EMULATED,
+    FLOPS_OF_CORE,
+    INT4_ON_CPU,
+    SIMULATED,
+    Answer,
+    Pace,
+    answered_pace,
+    cpu_pace,
+    gpu_pace,
+)
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import Session
 from harness.sweeps.unsupported import emulated
@@ -28,6 +39,7 @@ class Device:
     """The machine that a sweep's engine computes on."""
 
     prepared: Prepared
+    answers: Mapping[str, Answer] = field(default_factory=dict)  # of a server of someone else, by session
 
     @property
     def on_cpu(self) -> bool:
@@ -43,6 +55,10 @@ class Device:
         """What rules of thumb start from."""
         if self.prepared.engine.kind == "simulated":
             return "for the simulated engine"
+        if self.answers:
+            return f"from one answer of {'the server' if len(self.answers) == 1 else 'each server'}"
+        if not self.prepared.engine.loads_weights:
+            return "for a server of unknown speed"
         if self.on_cpu:
             flag = next((flag for flag in FLOPS_OF_CORE if flag in host.cpu_flags()), "")
             return f"for {host.facts()['cores']} CPU cores with {CPU_NAMES.get(flag, 'no AVX2')}"
@@ -76,6 +92,8 @@ class Device:
         prepared = self.prepared
         if prepared.engine.kind == "simulated":
             return SIMULATED
+        if answer := self.answers.get(session.name):
+            return answered_pace(answer)
         weights = self.weights(session.checkpoint or prepared.config.model)
         variant = prepared.config.variants[session.variant] if session.variant else None
         bits = variant.scheme.weights.bits if variant else 16

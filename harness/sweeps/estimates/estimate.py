@@ -5,13 +5,14 @@ measures is learned at once, and what is left is scaled by how true the last est
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from harness.records.phase import CHECKPOINT, ENVIRONMENT, REPORT, START, WARM_UP, Phase, PhaseTime
 from harness.records.store import Store
 from harness.sweeps.estimates import durations
 from harness.sweeps.estimates.durations import Durations
+from harness.sweeps.estimates.pace import Answer
 from harness.sweeps.estimates.phases import Phases
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.plan import Plan
@@ -20,6 +21,9 @@ from harness.sweeps.prepare import Prepared
 RECENT = 15  # finished phases whose estimates are compared with what they took
 ENOUGH_S = 10.0  # of them, before the comparison counts
 MOST = 5.0
+
+Answers = Mapping[str, Answer]
+NONE_ASKED: Answers = {}
 
 
 class Estimates:
@@ -112,9 +116,9 @@ class Estimates:
         return min(max(sum(taken for _, taken in self._recent[learned]) / estimated_s, 1 / MOST), MOST)
 
 
-def known_durations(prepared: Prepared, plan: Plan, store: Store) -> Durations:
+def known_durations(prepared: Prepared, plan: Plan, store: Store, answers: Answers = NONE_ASKED) -> Durations:
     """Return what this machine took for phases, by the cache and by the cells that the sweep has."""
-    phases = Phases(prepared)
+    phases = Phases(prepared, answers)
     known = Durations(durations.read(prepared.workshop.cache_dir, phases.machine))
     records = {cell.key: store.record(cell.fingerprint) for cell in plan.cells if cell.fingerprint in store}
     for phase, seconds in phases.measured(plan, records):
@@ -122,9 +126,11 @@ def known_durations(prepared: Prepared, plan: Plan, store: Store) -> Durations:
     return known
 
 
-def estimates(prepared: Prepared, plan: Plan, store: Store, known: Durations) -> Estimates:
-    """Estimate what a run would do now."""
-    phases = Phases(prepared)
+def estimates(
+    prepared: Prepared, plan: Plan, store: Store, known: Durations, answers: Answers = NONE_ASKED
+) -> Estimates:
+    """Estimate what a run would do now. `answers`: of the servers of someone else, by session."""
+    phases = Phases(prepared, answers)
     return Estimates(phases.ahead(plan, store), known, phases.device.words)
 
 

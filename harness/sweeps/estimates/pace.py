@@ -58,6 +58,20 @@ class Pace:
         )
 
 
+@dataclass(frozen=True)
+class Answer:
+    """How fast a server answered one request alone."""
+
+    prompt_tokens: int
+    ttft_s: float
+    gap_s: float  # mean time between tokens
+
+
+def answered_pace(answer: Answer) -> Pace:
+    """Of a server that nothing else is known of: what one request shows, and a usual GPU's for many at once."""
+    return Pace(3.0, 1.0, answer.ttft_s / max(1, answer.prompt_tokens), answer.gap_s, 0.0, 0.2, slots=64)
+
+
 SIMULATED = Pace(suite_s=2.0, cell_s=0.3, prefill_s=1e-5, step_s=0.01, slot_s=0.0, judgement_s=0.05)
 
 

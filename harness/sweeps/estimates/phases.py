@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from harness.checkpoints import source
@@ -16,7 +16,7 @@ from harness.records.store import Store
 from harness.sweeps.estimates import rules
 from harness.sweeps.estimates.device import Device
 from harness.sweeps.estimates.load_rules import conversation_tokens
-from harness.sweeps.estimates.pace import Pace
+from harness.sweeps.estimates.pace import Answer, Pace
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
@@ -34,10 +34,11 @@ class Phases:
     """Names and estimates the phases of one plan."""
 
     prepared: Prepared
+    answers: Mapping[str, Answer] = field(default_factory=dict)  # by session: device.py
 
     @cached_property
     def device(self) -> Device:
-        return Device(self.prepared)
+        return Device(self.prepared, self.answers)
 
     @cached_property
     def machine(self) -> str:
@@ -47,6 +48,11 @@ class Phases:
     def engine(self) -> str:
         engine = self.prepared.engine
         return " ".join(filter(None, (engine.kind, engine.version, engine.device)))
+
+    def _engine(self, session: Session | None) -> str:
+        """Return what a session's pace follows from; servers of other people have nothing in common."""
+        target = self.prepared.engine.target(session.served.name) if session and session.served else None
+        return self.engine if target is None else f"{self.engine} {digest(target.base_url)}"
 
     def ahead(self, plan: Plan, store: Store) -> list[Phase]:
         """Return what a run would do now, in order."""
@@ -137,7 +143,7 @@ class Phases:
             key=f"{kind} {name}".strip(),
             session=session.name if session else "",
             variant=(session.variant or "") if session else "",
-            engine=self.engine,
+            engine=self._engine(session),
             model=digest(model),
             machine=self.machine,
             rule_s=round(rule_s, 3),

@@ -27,6 +27,7 @@ class Bench:
     tokenizer_location: Callable[[], str]
     advance: Callable[[int, int], None]  # (done, total)
     say: Callable[[str], None]  # a line of progress
+    confirm_build: Callable[[], None] = lambda: None  # raises EngineError where another build answers now
 
 
 class CellKind(Protocol):

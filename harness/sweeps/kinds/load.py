@@ -7,6 +7,8 @@ from harness.config.schema import Config
 from harness.config.slo import Given, Slo
 from harness.records import Outcome
 from harness.records.cell import Cell, PlannedCell
+from harness.records.fields import Json
+from harness.records.kept_probes import KeptProbe
 from harness.records.point import LoadPoint
 from harness.sweeps.estimates.load_rules import conversation_tokens, load_s
 from harness.sweeps.estimates.pace import Pace
@@ -59,13 +61,21 @@ class Load:
 
     def measure(self, cell: Cell, bench: Bench) -> Outcome:
         from harness.loadgen import bench as loadgen
+        from harness.loadgen.capacity_cell import Begun
         from harness.loadgen.measure import measure
         from harness.loadgen.traffic.requests import Traffic
 
         config, name = bench.prepared.config, cell.scenario_name
         traffic = Traffic(name, config.scenarios[name], config.load, config.seed)
         sent = loadgen.Bench(bench.server, bench.tokenizer(), traffic)
-        return measure(sent, cell.load_point, bench.advance, lambda line: bench.say(f"{cell.key}: {line}"))
+
+        def keep(probe: KeptProbe, rows: Sequence[Json]) -> None:
+            bench.confirm_build()  # it will be read as one of this build
+            probes.keep(cell.fingerprint, probe, rows)
+
+        probes = bench.store.probes
+        begun = Begun(probes.read(cell.fingerprint), keep)
+        return measure(sent, cell.load_point, bench.advance, lambda line: bench.say(f"{cell.key}: {line}"), begun)
 
     def seconds(self, cell: Cell, prepared: Prepared, pace: Pace, first: bool) -> float:
         return load_s(prepared.config.scenarios[cell.scenario_name], cell.load_point, prepared.config.load, pace)

@@ -11,8 +11,10 @@ from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.errors import CellError
 from harness.loadgen import load_points
 from harness.loadgen.bench import Bench
+from harness.loadgen.capacity_cell import Begun
 from harness.loadgen.measure import measure
 from harness.loadgen.traffic.requests import Traffic
+from harness.records.kept_probes import KeptProbes
 from harness.records.point import LoadPoint
 from harness.selftest.checks import known_server
 
@@ -83,6 +85,34 @@ def test_a_capacity_is_searched_on_a_server_with_a_knee(tokenizer, prose_file, t
     assert {row["probe"] for row in rows} == set(range(len(result["probes"])))
     assert len({probe["rate_rps"] for probe in result["probes"]}) > 1
     assert result["slo"] == {"ttft_ms_p99": 200.0}
+
+
+def test_an_interrupted_search_goes_on_from_its_finished_probes(tokenizer, prose_file, tmp_path):
+    scenario = Scenario(prompt_tokens=64, output_tokens=5, text=prose_file, slo={"ttft_ms_mean": 100.0})
+    search = CapacitySearch(probes=4, requests=40, duration_s=0.5, min_rps=1.0, max_rps=400.0, precision=0.001)
+    load = LoadPoints(0, 0, rates_rps=[], capacity=search)
+    (point,) = load_points(load, scenario)
+    kept, said = KeptProbes(tmp_path), []
+
+    def keep_two(probe, rows):
+        kept.keep("cell", probe, rows)
+        if probe.number == 1:
+            raise KeyboardInterrupt
+
+    with serving(tmp_path / "log", max_num_seqs=2) as server:
+        bench = Bench(server, tokenizer, Traffic("tiny", scenario, load, 0))
+        with pytest.raises(KeyboardInterrupt):
+            measure(bench, point, say=said.append, begun=Begun((), keep_two))
+        first = kept.read("cell")
+        again = Begun(first, lambda probe, rows: kept.keep("cell", probe, rows))
+        outcome = measure(bench, point, say=said.append, begun=again)
+    probes, rows = outcome.result.probes, list(outcome.rows)
+    assert len(first) == 2 and [p.rate_rps for p in probes[:2]] == [one.rate_rps for one, _ in first]
+    assert [r["token_s"] for r in rows if r["probe"] == 0] == [r["token_s"] for r in first[0][1]], "not sent again"
+    assert {row["probe"] for row in rows} == set(range(len(probes)))
+    assert [line.endswith("measured earlier") for line in said[-len(probes) :]][:3] == [True, True, False]
+    assert "2 of 4 probes" in next(flag.message for flag in outcome.flags if flag.code == "search_resumed")
+    assert outcome.result.capacity_limited_by == "ttft_ms_mean"
 
 
 def test_a_capacity_beyond_the_bounds_is_said(tokenizer, prose_file, tmp_path):

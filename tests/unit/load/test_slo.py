@@ -104,6 +104,24 @@ def test_goodput_counts_requests_that_meet_all_limits_at_once():
     assert not judge(samples, Slo.of(ttft_ms=250.0, tpot_ms=120.0, goodput=0.95)).met
 
 
-def test_a_mean_has_no_share_of_values():
-    with pytest.raises(ValueError, match="itl_ms_mean: no share of values decides a mean"):
-        judge(cell(), Slo.of(itl_ms_mean=100.0))
+def test_a_mean_has_a_level_with_the_error_of_its_blocks():
+    reading = judge(cell(), Slo.of(itl_ms_mean=80.0, tok_per_s_per_user_mean=5.0))
+    assert reading.values == pytest.approx({"itl_ms_mean": 100.0, "tok_per_s_per_user_mean": 10.0})
+    assert reading.ratios == pytest.approx({"itl_ms_mean": 1.25, "tok_per_s_per_user_mean": 0.5})
+    assert reading.tallies["itl_ms_mean"].ln_ratio == pytest.approx(math.log(1.25))
+    assert reading.tallies["itl_ms_mean"].error == pytest.approx(0.0, abs=1e-6)
+    rng = np.random.default_rng(0)
+    errors, means = [], []
+    for _ in range(200):
+        ttft_s = rng.exponential(0.2, 200)
+        samples = [made(n, n * 1.0, n * 1.0, [n + one, n + one + 0.1]) for n, one in enumerate(ttft_s)]
+        level = judge(samples, Slo.of(ttft_ms_mean=200.0)).tallies["ttft_ms_mean"]
+        errors.append(level.error)
+        means.append(level.ln_ratio)
+    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.2)
+
+
+def test_a_mean_is_of_completed_requests_and_without_bound_where_too_many_failed():
+    slo = Slo.of(e2e_ms_mean=1000.0)
+    assert judge([*cell(requests=199), failed(199)], slo).values["e2e_ms_mean"] == pytest.approx(600.0)
+    assert judge([*cell(requests=95), *(failed(n) for n in range(95, 100))], slo).ratio == math.inf

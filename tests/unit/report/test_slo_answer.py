@@ -63,3 +63,44 @@ def test_the_first_section_holds_the_slo_and_each_rate(measured):
     [verdict] = fill(findings, tuple(section for section in SECTIONS if section.id == "verdict"))
     assert verdict.id == "verdict" and slo_table(findings) in [block.table for block in verdict.blocks[1:]]
     assert "at least 2.16× the requests" in verdicts(findings)[0].headline
+
+
+def test_the_answer_says_what_to_deploy_on_speed(measured):
+    faster = answered(measured, searched(27.8, 38.2), searched(82.4, 190.9))
+    assert recommendation(faster).startswith("On speed, deploy ")
+    slower = answered(measured, searched(82.4, 190.9), searched(27.8, 38.2))
+    assert recommendation(slower).startswith(f"On speed, keep {slower.study.label(OLD)}: ")
+    alike = answered(measured, searched(30.0, 40.0), searched(32.0, 45.0))
+    assert recommendation(alike).startswith("On speed, no difference is established: ")
+
+
+def replayed(repeats: int):
+    """The findings of a study of two variants without suites and SLOs."""
+    from harness.analysis import analyse
+    from tests.unit.report.synthetic_records import VARIANTS
+    from tests.unit.report.synthetic_study import SCENARIOS, build, parts
+
+    chat = {"chat_512_256": SCENARIOS["chat_512_256"]}
+    variants = {name: VARIANTS[name] for name in (OLD, NEW)}
+    manifest, records, rows = parts(variants, rates=[2.0], repeats=repeats, scenarios=chat)
+    keys = {cell["key"] for cell in manifest["cells"] if cell["kind"] == "load"}
+    manifest["cells"] = [cell for cell in manifest["cells"] if cell["key"] in keys]
+    study = build(manifest, [one for one in records if one["cell"]["key"] in keys], rows)
+    scenarios = {name: replace(facts, slo={}) for name, facts in study.scenarios.items()}
+    return replace(analyse(replace(study, suites=(), scenarios=scenarios)), emulated=())
+
+
+def test_traffic_without_an_slo_is_answered_by_its_latencies():
+    findings = replayed(repeats=1)
+    base, own = (findings.study.label(name) for name in (OLD, NEW))
+    said = recommendation(findings)
+    assert said.startswith(f"On speed, {own} looks better; load.repeats=3 gives an interval: {own} answers ")
+    assert f"× as fast as {base} in chat_512_256, " in said and " (E2E p50 " in said
+    assert "; TTFT " in said and "; ITL " in said and "; n = 1, no CI). " in said
+    assert f"{base} completed 64 of 64 requests, {own} 64 of 64." in said
+    assert said.endswith("Accuracy was not measured.")
+
+
+def test_repeats_give_the_latency_answer_an_interval():
+    said = recommendation(replayed(repeats=3))
+    assert said.startswith("On speed, deploy ") and "n = 1" not in said and "× [" in said

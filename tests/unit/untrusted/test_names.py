@@ -5,7 +5,8 @@ import re
 import pytest
 
 from harness.errors import ConfigError
-from harness.records.store import Store, slug
+from harness.records.cell_files import slug
+from harness.records.store import Store
 from harness.sweeps import compose
 from harness.sweeps.compose import compose_sweep
 from harness.untrusted.names import file_name, folder_for, name_problem
