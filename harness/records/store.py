@@ -29,16 +29,7 @@ from pathlib import Path
 from harness.errors import ConfigError, HarnessError
 from harness.machine.disk import write_atomically
 from harness.records import Damage, cell_files
-from harness.records.cell_files import (
-    check_cell,
-    check_rows,
-    masked,
-    move_into,
-    read_record,
-    read_rows,
-    slug,
-    sync_folder,
-)
+from harness.records.cell_files import check_rows, masked, move_into, read_record, slug
 from harness.records.disk_errors import disk_errors
 from harness.records.earlier_tries import EARLIER, read_earlier
 from harness.records.failed_cell import FailedCell
@@ -143,7 +134,7 @@ class Store:
 
     def rows(self, fingerprint: str) -> list[Json]:
         """Return the items, requests or products beside a record."""
-        return read_rows(self._index[fingerprint])
+        return cell_files.read_rows(self._index[fingerprint])
 
     def survey(self, fingerprints: Iterable[str]) -> None:
         """Read all that a sweep of these cells builds on: see `damages`. Raises NewerSchema."""
@@ -155,7 +146,7 @@ class Store:
         cells = list(self._index)
         for fingerprint in cells:
             with self._noting(fingerprint):
-                check_cell(self._index[fingerprint], read_record(self._index[fingerprint]))
+                cell_files.check_cell(self._index[fingerprint], read_record(self._index[fingerprint]))
         self._survey_files()
         return len(cells)
 
@@ -216,7 +207,7 @@ class Store:
                 elif fingerprint in self and self.record(fingerprint).invalid:
                     move_into(self.cells / EARLIER, self._index.pop(fingerprint))
                 os.rename(work, home)
-                sync_folder(self.cells)
+                cell_files.sync_folder(self.cells)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
         self._index[fingerprint] = home
