@@ -222,6 +222,8 @@ def _read_header(container: Container, name: str, size: int) -> None:
 
 
 def _tensor(name: str, value: JsonObject, file: str, base: int) -> Tensor:
+    if "\ufffd" in name:  # a lone surrogate (strict_json), which the safetensors library does not take
+        raise ValueError(f"{name}: the name is not valid Unicode")
     begin, end = value["data_offsets"]
     shape = tuple(value["shape"])
     if not all(type(n) is int and 0 <= n < MAX_SIZE for n in (begin, end, *shape)) or end < begin or len(shape) > 64:

@@ -228,6 +228,9 @@ DOCTORED: dict[str, tuple[Doctor, str | None, list[str]]] = {
     "offsets beyond each other": (
         edit_file("fp8", header(lambda h: h[f"{LAYER}.weight"].update(shape=[512, 255]))), None,
         [f"{LAYER}.weight", "do not hold F8_E4M3 [512, 255]"]),
+    "a name that is not Unicode": (
+        edit_file("fp8", header(lambda h: h.update({"\ud800.weight": h.pop(f"{LAYER}.weight")}))), None,
+        ["model.safetensors", "its header cannot be read", "not valid Unicode", "download it again"]),
     "an unknown dtype": (
         edit_file("fp8", header(lambda h: h[f"{LAYER}.weight"].update(dtype="F7"))), None, ["dtype F7 is not known"]),
     "config.json missing": (edit_file("fp8", lambda f: (f / "config.json").unlink()), None, ["config.json", "not there"]),
