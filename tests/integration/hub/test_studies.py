@@ -4,9 +4,11 @@ import json
 import re
 from pathlib import Path
 
-from tests.hub.contents import CALIBRATION, JUDGE, MODEL, ROOT
+from tests.hub.contents import CALIBRATION, JUDGE, MODEL, ROOT, tiny_llama
+from tests.hub.repositories import Repository
 from tests.hub.server import Fault
 from tests.hub.user import TOKEN
+from tests.unit.checkpoints import built
 
 WORKER = ROOT / "harness" / "checkpoints" / "workers" / "compress" / "calibration.py"
 CHAT = ROOT / "scenarios" / "corpus" / "chat.jsonl"
@@ -51,6 +53,31 @@ def test_calibration_that_the_hub_refuses_is_one_line(hub, python):
     said = f"calibration: dataset {CALIBRATION} is gated, and no token is set; accept its terms at "
     said += f"https://huggingface.co/datasets/{CALIBRATION}, then export a token of that account as HF_TOKEN, "
     assert done.stderr.splitlines()[-1] == said + "or set calibration.file to JSON lines with `messages`"
+
+
+def test_a_study_of_hub_ids_is_written_and_its_dry_run_finds_no_problem(hub, python, tmp_path, monkeypatch):
+    """Formats and sizes are read from the hub's files; the plan names the quantized checkpoint."""
+    quantized = tmp_path / "fp8"
+    sizes = {"hidden_size": built.HIDDEN, "num_hidden_layers": built.LAYERS, "max_position_embeddings": 4096}
+    built.checkpoint(quantized, "fp8", said=built.config("fp8") | sizes)
+    built.checkpoint(tmp_path / "bf16", "bf16", said=built.config("bf16") | sizes)
+    ids = {"acme/small-llama": "bf16", "acme/small-llama-FP8": "fp8"}
+    tokenizer = {name: data for name, data in tiny_llama(1).items() if "token" in name or "template" in name}
+    for name, folder in ids.items():
+        files = {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
+        hub.add(Repository("model", name)).commit(files | tokenizer)
+    monkeypatch.chdir(tmp_path)
+    try:
+        done = python("-m", "harness", "study", *ids)
+        assert done.returncode == 0, done.stderr
+        written = (tmp_path / "conf/sweep/small_llama.yaml").read_text()
+        assert "checkpoint: acme/small-llama-FP8" in written and "recipe: null" in written
+        planned = python("-m", "harness", "+sweep=small_llama", "dry_run=cells", f"cache_dir={tmp_path / 'cache'}")
+    finally:
+        for name in ids:
+            del hub.repositories["model", name]
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert "acme/small-llama-FP8" in planned.stdout and "problem" not in planned.stdout
 
 
 def test_which_compression_is_planned_and_passes_preflight_with_a_hub_id(hub, python, tmp_path):
