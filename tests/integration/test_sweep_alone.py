@@ -1,10 +1,40 @@
-"""A cell that the server has spoiled, through the command line; it counts the requests that reach the server."""
+"""What a sweep measures, and how it counts requests, through the command line; alone on the machine (Makefile)."""
 
+import subprocess
 import sys
 
 from tests import commands
-from tests.integration.flow import records, run
+from tests.integration.flow import CELLS, command, records, run
 from tests.unit.test_wording import BANNED
+
+
+def test_measure_report_and_resume(scripted, tiny_model, tmp_path):
+    whole = command(tmp_path, tiny_model, scripted.port)
+    first = subprocess.run(whole, capture_output=True, text=True, timeout=240, check=False)
+    assert first.returncode == 0, first.stdout + first.stderr
+    report = tmp_path / "reports/flow/index.html"
+    assert f"report:  {report}" in first.stdout
+    assert 'id="energy"' not in report.read_text()
+    stored = records(tmp_path)
+    assert len(stored) == CELLS
+    for record in stored.values():
+        result = record["result"]
+        assert result["requests_completed"] == result["requests_sent"] > 0
+        assert 8 < result["itl_ms_p50"] < 40, "the server sends a token every 10 ms"
+        assert "telemetry" not in record, "whose GPUs serve an endpoint is not known"
+    prompts = [body["prompt"] for body in scripted.bodies if body["max_tokens"] == 8]
+    assert {len(prompt) for prompt in prompts} == {256}
+
+    asked = len(scripted.bodies)
+    page = report.read_bytes()
+    second = run(tmp_path, tiny_model, scripted.port)
+    assert second.returncode == 0
+    assert len(scripted.bodies) == asked, "everything is cached: not one request is sent"
+    assert report.read_bytes() == page
+
+    third = run(tmp_path, tiny_model, scripted.port, "load.rates_rps=[20,40]")
+    assert third.returncode == 0
+    assert len(records(tmp_path)) == CELLS + 4, "a new rate is four new cells; the others stay"
 
 
 def test_an_invalid_cell_is_measured_again_and_its_tries_are_kept(scripted, tiny_model, tmp_path):
