@@ -102,7 +102,8 @@ class Reading:
         self._keep(-1)
 
     def _keep(self, offset: int) -> None:
-        self._read.write_text(str(offset))
+        with contextlib.suppress(FileNotFoundError):  # somebody removed the folder
+            self._read.write_text(str(offset))
 
 
 def kept(root: Path) -> list[Batch]:

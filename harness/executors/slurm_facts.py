@@ -18,7 +18,7 @@ from harness.executors.slurm_problems import problems
 from harness.machine.disk import write_atomically
 from harness.machine.host import Node
 
-KEPT, WAIT_S, LIMIT_MIN = "slurm_nodes.json", 24 * 3600.0, 5
+KEPT, MOST, WAIT_S, LIMIT_MIN = "slurm_nodes.json", 20, 24 * 3600.0, 5
 
 
 def node_facts(
@@ -42,7 +42,7 @@ def node_facts(
             raise PreflightError(found)
         say(f"{where}: asking a node for its CPU and GPUs, in a short job (once; kept in {cache})")
         known[key] = _asked(asked, folders)
-        write_atomically(cache, json.dumps(known, indent=1))
+        write_atomically(cache, json.dumps(dict([*known.items()][-MOST:]), indent=1))
     node = Node.from_json(known[key])
     most = max((one.gpus_of(config.gpu_type) for one in nodes(config.partition)), default=0) if node.gpus else 0
     return Node(node.facts, node.cpu_flags, node.gpus[:1] * most, node.no_nvml)  # the job saw one of them
