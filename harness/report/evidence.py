@@ -18,6 +18,8 @@ from harness.analysis.decision.recommend import SHIP, Recommendation
 from harness.analysis.quality.paired import ESTABLISHED, REJECTED
 from harness.report.words import items_needed, measured, percent, times
 
+FEW = 2  # requirements whose numbers are given of every variant that meets them
+
 
 def evidence(findings: Findings, found: Recommendation) -> tuple[str, ...]:
     return tuple([
@@ -50,7 +52,7 @@ def _candidates(findings: Findings, found: Recommendation) -> Iterator[str]:
     chosen = {study.variants[name].accuracy_of or name for name in (*found.ship, *filter(None, [found.promising]))}
     for name, candidate in found.candidates.items():
         label = study.label(name)
-        if name in chosen:
+        if name in chosen or (candidate.status == ESTABLISHED and len(candidate.criteria) <= FEW):
             yield f"{label}: {'; '.join(_criterion(c) for c in candidate.criteria)}{_corrected(candidate, found)}."
         elif candidate.status == ESTABLISHED:
             yield f"{label}: every requirement is established."

@@ -89,7 +89,7 @@ def _kept(findings: Findings, name: str) -> str:
     if texts.issuperset(findings.study.suites) and (perplexities := _perplexities(findings, name)):
         return f"has {' and '.join(perplexities)}"
     if average.at_chance:
-        return ""
+        return f"has {' and '.join(perplexities)}" if (perplexities := _perplexities(findings, name)) else ""
     if average.recovery is None:
         return f"has no accuracy recovery ({average.reason})"
     return f"keeps {percent(average.recovery)} of {baseline}'s accuracy{difference_words(findings, average)}"
@@ -101,7 +101,7 @@ def _uninformative(findings: Findings, name: str) -> str:
     if not suites or findings.study.variants[name].accuracy_of:
         return ""
     them = "it does" if len(suites) == 1 else "they do"
-    return f"Accuracy: the baseline is at chance on {listed(list(suites))}, so {them} not tell variants apart."
+    return f"Accuracy: the baseline is at chance on {listed(list(suites))}, so {them} not distinguish variants."
 
 
 def _perplexities(findings: Findings, name: str) -> list[str]:

@@ -28,11 +28,11 @@ def points(estimate: Estimate | None) -> str:
     return f"{_plain(100 * estimate.value, digits):+.{digits}f}{_interval(estimate, 100, digits, sign='+')}"
 
 
-def times(estimate: Estimate | None) -> str:
+def times(estimate: Estimate | None, digits: int = 2) -> str:
     """``1.48× [1.44, 1.52]``"""
     if estimate is None:
         return NONE
-    digits = _digits(estimate, 1, 2)
+    digits = _digits(estimate, 1, digits)
     return f"{estimate.value:.{digits}f}×{_interval(estimate, 1, digits)}"
 
 

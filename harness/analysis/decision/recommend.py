@@ -6,7 +6,7 @@
    candidates.
 2. Gain. The first objective of `decision.objective` on which an acceptable variant is established as better than the
    baseline decides (objective.py); corrected by Holm for variants and objectives. The largest gain is shipped. Others
-   whose interval reaches into its own are not told apart from it: that they share the baseline's error makes this
+   whose interval reaches into its own are named beside it: that they share the baseline's error makes this
    cautious.
 
 Each step is wrong with a probability of at most 2.5 %, so that SHIP names a variant that is not acceptable, or not
@@ -34,7 +34,8 @@ SHIP, RUN_MORE, NONE = "ship", "run_more", "none"
 
 @dataclass(frozen=True)
 class Recommendation:
-    """`ship`: the largest established gain first, then those not told apart from it; empty unless SHIP."""
+    """`ship`: the largest established gain first, then those whose difference from it is not established; empty unless
+    SHIP."""
 
     outcome: str  # SHIP | RUN_MORE | NONE
     ship: tuple[str, ...]

@@ -93,7 +93,7 @@ class AverageRecovery:
 
     @property
     def at_chance(self) -> bool:
-        """No suite is left that tells variants apart."""
+        """No suite is left that distinguishes variants."""
         return self.recovery is None and bool(self.left_out) and not self.suites
 
 

@@ -38,4 +38,6 @@ def markdown_table(table: Table, note: bool = True) -> str:
 
 def _cell(td: Td) -> str:
     text = f"**{markdown(td.text)}**" if td.tone == "best" else markdown(td.text)
+    if td.note.startswith("["):  # an interval
+        return f"{text} {markdown(td.note)}"
     return f"{text} ({markdown(td.note)})" if td.note else text

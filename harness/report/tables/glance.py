@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import exp, fsum, log
 
 from harness.analysis import Findings
@@ -48,7 +49,8 @@ def _recovery(findings: Findings, name: str) -> Td | None:
 
 
 def _perplexity(findings: Findings, name: str) -> Td | None:
-    return _ratio(perplexity_ratios(findings.text_distances).get(name))
+    """Three digits: a limit of 1.02 is not read from two."""
+    return _ratio(perplexity_ratios(findings.text_distances).get(name), partial(times, digits=3))
 
 
 def _speed(measure: str) -> Callable[[Findings, str], Td | None]:

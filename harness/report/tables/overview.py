@@ -13,7 +13,7 @@ from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
 from harness.report.non_inferiority import each_suite
 from harness.report.tables.table import Table, Td, best, name_of, table
-from harness.report.words import NONE, capacity_gain, measured, number, percent, points, size, times
+from harness.report.words import NONE, bounded_ratio, measured, number, percent, points, size, times
 
 POCKET = "pocket"  # the project's own suites: they bear the names of published ones, and hold other items
 OTHER_ITEMS = Td("not compared", "muted", "the pocket suites are not the published ones")
@@ -127,13 +127,14 @@ def _geometric(values: list[float]) -> float:
 
 
 def _capacity(findings: Findings, name: str, mean: Td) -> Td:
-    """The mean over scenarios, else the first scenario that has a ratio or a bound of it."""
-    if mean.text != NONE:
+    """The mean over scenarios, else its bounds."""
+    means = findings.speedups.get(name)
+    bound = bounded_ratio(*means.capacity_bounds) if means else None
+    if mean.text != NONE or not bound:
         return mean
-    for scenario in findings.study.scenarios:
-        if found := findings.gains.get((name, scenario)):
-            return Td(capacity_gain(found), "", f"in {scenario}")
-    return mean
+    shared = next((s.capacity_scenarios for s in findings.speedups.values() if s.capacity_scenarios), ())
+    where = f"in {shared[0]}" if len(shared) == 1 else ""
+    return Td(bound, note="; ".join(filter(None, (where, "emulated" if name in findings.emulated else ""))))
 
 
 def published_table(findings: Findings) -> Table:

@@ -92,7 +92,9 @@ def test_figures_of_gains_and_cost_are_those_of_the_summary(browser, rich):
     for front in summary["fronts"]:
         data = browser.execute_script("return document.getElementById(arguments[0]).data", f"front-{front['name']}")
         for trace in data:
-            if trace.get("meta"):
+            if bound := front["bounds"].get(trace.get("meta")):
+                assert trace["x"][0] == pytest.approx(bound["at_least"] or bound["at_most"], rel=1e-5)
+            elif trace.get("meta"):
                 point = front["points"][trace["meta"]]
                 assert trace["x"] == pytest.approx([point["gain"]["value"]], rel=1e-5)
                 assert trace["y"] == pytest.approx([100 * point["recovery"]["value"]], rel=1e-5)

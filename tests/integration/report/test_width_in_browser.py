@@ -1,11 +1,13 @@
 """Pages in a real browser: nothing is wider than the window at 1280 px; at 390 px tables scroll within their boxes."""
 
 import copy
+import io
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageStat
 
 from harness.compare.__main__ import main as compare
 from harness.compare.sides import read_study
@@ -26,6 +28,10 @@ WIDER = """return [...document.querySelectorAll('body *')]
 SPILLED = """return [...document.querySelectorAll('.scroll')]
     .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5 || getComputedStyle(e).overflowX !== 'auto')
     .length"""
+
+WIDER_THAN_ITS_CARD = """return [...document.querySelectorAll('.plot .main-svg')]
+    .filter(e => e.getBoundingClientRect().right > e.closest('figure').getBoundingClientRect().right)
+    .map(e => e.closest('.plot').id)"""
 
 WITH_A_FIRST_SCREEN = ("report", "rich", "compare")
 BOTTOMS = """return ['.answer', '.first table', '.first .plot'].map(part =>
@@ -86,3 +92,20 @@ def test_no_page_has_a_part_wider_than_the_window(browser, pages, name):
     browser.execute_script(OPEN)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     assert browser.execute_script(SPILLED) == 0
+    assert browser.execute_script(WIDER_THAN_ITS_CARD) == []
+
+
+def test_a_table_has_a_shadow_at_the_side_on_which_columns_are_hidden(browser, report):
+    open_page(browser, report, 390)
+    box = browser.find_element("css selector", ".first .scroll")
+    assert browser.execute_script("return arguments[0].scrollWidth > arguments[0].clientWidth", box)
+    cut = edge(box)
+    browser.execute_script("arguments[0].scrollLeft = arguments[0].scrollWidth", box)
+    assert cut < edge(box) - 20, "darker while there is more to the right"
+
+
+def edge(box) -> float:
+    """The mean brightness, 0 to 255, of the last pixels within the right border of a box, below its heads."""
+    picture = Image.open(io.BytesIO(box.screenshot_as_png)).convert("L")
+    width, height = picture.size
+    return ImageStat.Stat(picture.crop((width - 4, height // 2, width - 2, height - 8))).mean[0]

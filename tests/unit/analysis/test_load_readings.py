@@ -174,7 +174,7 @@ def test_pareto_front_and_what_dominates():
     around = {name: tuple(Estimate(v, v - 0.004, v + 0.004) for v in p) for name, p in points.items()}
     assert pareto.dominated(around) == {"bad": ["good", "twin"]}
     wide = around | {"bad": (around["bad"][0], Estimate(0.97, 0.95, 0.99))}
-    assert pareto.dominated(wide) == {}, "their recoveries are not told apart"
+    assert pareto.dominated(wide) == {}, "the difference of their recoveries is not established"
     once = around | {"bad": (Estimate(1.2), around["bad"][1])}
     assert pareto.dominated(once) == {}, "one run"
 

@@ -147,5 +147,5 @@ def test_a_baseline_at_chance_gives_no_percentage_of_its_accuracy(found):
     for verdict in verdicts(guessed):
         assert "%" not in verdict.headline and "accuracy" not in verdict.headline
         assert verdict.detail.startswith(
-            "Accuracy: the baseline is at chance on mmlu, so it does not tell variants apart."
+            "Accuracy: the baseline is at chance on mmlu, so it does not distinguish variants."
         )
