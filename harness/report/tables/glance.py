@@ -49,8 +49,9 @@ def _recovery(findings: Findings, name: str) -> Td | None:
 
 
 def _perplexity(findings: Findings, name: str) -> Td | None:
-    """Three digits: a limit of 1.02 is not read from two."""
-    return _ratio(perplexity_ratios(findings.text_distances).get(name), partial(times, digits=3))
+    """Near 1 three digits: a limit of 1.02 is not read from two. A ratio far from it takes no more room."""
+    ratio = perplexity_ratios(findings.text_distances).get(name)
+    return _ratio(ratio, partial(times, digits=1 if ratio and ratio.value >= 10 else 3))
 
 
 def _speed(measure: str) -> Callable[[Findings, str], Td | None]:
