@@ -13,6 +13,7 @@ from typing import Any
 
 SCRIPT = re.compile(r"Dataset scripts are no longer supported, but found ([\w.-]+)")
 SIZES = re.compile(r"should be of size (\d+) but has size (\d+) \(.*?([^/()…]*)\)\.")
+XET = re.compile(r"CAS Client Error: .*?\((https?://[^/\s)]+)")  # hf_xet's
 NO_CONFIG = re.compile(r"BuilderConfig '[^']*' not found\. Available: \[.*?\]", re.DOTALL)
 BUSY = (408, 500, 502, 503, 504)
 TOKEN = "HF_TOKEN"
@@ -182,6 +183,11 @@ def _text(said: str, place: Place) -> str | None:
         return f"{place}: the connection was closed during a download; run the same command again"
     if re.search(r"Couldn't reach '.*' on the Hub", said):
         return f"{place} is not in the hub's cache, and {_endpoint()} cannot be reached; connect, or use local files"
+    if found := XET.search(said):
+        return (
+            f"{place}: the hub's Xet storage ({printable(found[1])}) cannot be reached; allow that host, or export "
+            "HF_HUB_DISABLE_XET=1 to download through the hub"
+        )
     if found := NO_CONFIG.search(said):
         return f"{place}: {printable(' '.join(found[0].split()))}"
     return None
