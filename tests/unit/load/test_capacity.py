@@ -137,8 +137,9 @@ def test_where_a_probe_met_the_slo_a_saturated_one_below_bounds_nothing():
 def test_a_good_start_saves_probes():
     def probes(start_rps):
         servers = [KnownServer(seed, most_rps=26.0, itl=(20.0, 15.0)) for seed in range(10)]
-        return sum(len(search(server, SETTINGS, start_rps).probes) for server in servers)
+        return sum(len(search(server, settings, start_rps).probes) for server in servers)
 
+    settings = replace(SETTINGS, precision=0.06)  # eight probes of a server that may vary do not give 3 %
     assert probes(24.0) < probes(None)
 
 
