@@ -25,7 +25,11 @@ COMMANDS = (
     Command("report", "harness.report.__main__", "write a sweep's report again, from its store"),
     Command("compare", "harness.compare.__main__", "compare two sweeps, or two variants; gates for CI"),
     Command("ab", "harness.sweeps.ab", "start two engine versions or settings in turn, and compare the starts"),
-    Command("interference", "harness.sweeps.interference", "test whether sessions that run at once disturb each other"),
+    Command(
+        "interference",
+        "harness.sweeps.interference.command",
+        "test whether sessions side by side disturb each other",
+    ),
     Command("trend", "harness.compare.trend", "show a sweep's numbers over nights, and where their level changes"),
     Command("inspect", "harness.inspect", "show what is in a checkpoint, and whether an engine can read it"),
     Command("merge", "harness.sweeps.merge", "merge the stores of one sweep from several machines"),

@@ -26,7 +26,7 @@ def rehearsal(given: list[str]) -> list[str]:
     """`given` as the command line of its rehearsal. Raises ConfigError for what does not compose."""
     import yaml  # here: these take long to import, and an interrupt meanwhile needs the handlers of masked_main
 
-    from harness.sweeps.compose import compose_sweep
+    from harness.sweeps.composing.compose import compose_sweep
 
     settings = yaml.safe_load((conf_dir() / "rehearsal.yaml").read_text())
     keep, items = settings.pop("scenarios"), settings.pop("items")

@@ -21,7 +21,7 @@ from typing import Any
 PRELOADED = (
     *("aiohttp", "harness.check", "harness.compare.__main__", "harness.engines", "harness.engines.simulated"),
     *("harness.inspect", "harness.loadgen.measure", "harness.report.__main__", "harness.sweeps.command"),
-    *("harness.sweeps.compose", "harness.sweeps.sweep", "harness.track"),
+    *("harness.sweeps.composing.compose", "harness.sweeps.sweep", "harness.track"),
 )
 READ_THE_ENVIRONMENT = ("datasets", "evalplus", "huggingface_hub", "lm_eval", "mlflow", "openai", "transformers")
 

@@ -16,7 +16,7 @@ from harness.config.schema import Config
 from harness.engines import ENGINES, engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.executors import EXECUTORS, executor_class
-from harness.sweeps.setting_types import is_optional, plain
+from harness.sweeps.composing.setting_types import is_optional, plain
 
 HEAD = """\
 # Settings

@@ -46,7 +46,7 @@ def study(arguments: argparse.Namespace) -> int:
     from harness.draft.drafting import draft_of
     from harness.draft.sweep_file import sweep_text
     from harness.machine import disk
-    from harness.sweeps.compose import compose_sweep
+    from harness.sweeps.composing.compose import compose_sweep
 
     draft, path = draft_of(
         arguments.checkpoints, arguments.name, arguments.out, arguments.engine, arguments.data, arguments.force

@@ -14,7 +14,7 @@ from harness.engines import engine_class
 from harness.errors import HarnessError
 from harness.machine import host
 from harness.paths import conf_dir
-from harness.sweeps.unsupported import engine_fits
+from harness.sweeps.preflight.unsupported import engine_fits
 
 ON_GPU = ("vllm", "vllm_sparse", "vllm_sparse_marlin")  # the newest first
 CHECKED = ("vllm", "llamacpp")  # kinds whose versions are compared with the checkpoints

@@ -20,8 +20,8 @@ from harness.records.interference import Interference
 
 EXECUTORS = {
     "local": "harness.executors.local:Local",
-    "ray": "harness.executors.ray_cluster:RayCluster",
-    "slurm": "harness.executors.slurm:Slurm",
+    "ray": "harness.executors.ray.cluster:RayCluster",
+    "slurm": "harness.executors.slurm.cluster:Slurm",
 }
 
 AUTO = "auto"  # colocate: as the interference test of the machine decided; not run there: none

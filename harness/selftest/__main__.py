@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     needs, workers = Needs.default(), 1
     if arguments.overrides:
-        from harness.sweeps.compose import compose_sweep
+        from harness.sweeps.composing.compose import compose_sweep
 
         config = compose_sweep(arguments.overrides)
         needs, workers = Needs.of(config), config.load.workers

@@ -78,6 +78,6 @@ def _sweep(text: str) -> list[str]:
 
 
 def _name(words: list[str]) -> str:
-    from harness.sweeps.compose import compose_sweep
+    from harness.sweeps.composing.compose import compose_sweep
 
     return compose_sweep(words).name

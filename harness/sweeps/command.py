@@ -36,8 +36,8 @@ def main() -> int:
 
 def compose_and_run() -> int:
     """Compose the command line with Hydra, run the sweep and return its exit code. Raises what the sweep raises."""
-    from harness.sweeps import compose  # here: secrets on the command line are hidden before slow imports
-    from harness.sweeps.overrides import prepare_arguments
+    from harness.sweeps.composing import compose  # here: secrets on the command line are hidden before slow imports
+    from harness.sweeps.composing.overrides import prepare_arguments
 
     compose.register()
     arguments, typed = prepare_arguments(sys.argv[1:], compose.options("sweep")), list(sys.argv)
@@ -55,7 +55,7 @@ def run_through_hydra(arguments: list[str], typed: list[str]) -> int:
     """
     import hydra
 
-    from harness.sweeps import compose
+    from harness.sweeps.composing import compose
 
     outcomes: list[int | Exception] = []  # hydra.main returns nothing
     composing = contextlib.ExitStack()

@@ -26,16 +26,16 @@ from harness.records.cell import Cell, PlannedCell
 from harness.records.phase import REPORT
 from harness.records.store import Store
 from harness.sweeps.cached import cached_words
-from harness.sweeps.checkpoint_problems import unfingerprinted_code
+from harness.sweeps.distributed.packed import schedule_lines
 from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.kinds import KINDS, measured_in
-from harness.sweeps.packed import schedule_lines
 from harness.sweeps.plan import Plan
+from harness.sweeps.preflight.checkpoint_problems import unfingerprinted_code
+from harness.sweeps.preflight.problem_groups import grouped
+from harness.sweeps.preflight.unsupported import said_of
 from harness.sweeps.prepare import Prepared
-from harness.sweeps.problem_groups import grouped
 from harness.sweeps.retries import retried, to_measure
 from harness.sweeps.session import JUDGE, Session
-from harness.sweeps.unsupported import said_of
 
 if TYPE_CHECKING:
     from rich.console import Console

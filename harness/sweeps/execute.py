@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from harness.errors import DiskFull, HarnessError
 from harness.gemm import GEMM
-from harness.sweeps.earlier_parts import beside, earlier_parts
-from harness.sweeps.packed import division
-from harness.sweeps.products import measure_products_session
+from harness.sweeps.distributed.earlier_parts import beside, earlier_parts
+from harness.sweeps.distributed.packed import division
+from harness.sweeps.distributed.side_by_side import SideBySide
+from harness.sweeps.measuring.products import measure_products_session
+from harness.sweeps.measuring.served_session import measure_served_session
 from harness.sweeps.run import Run
-from harness.sweeps.served_session import measure_served_session
 from harness.sweeps.session import JUDGE, VARIANT, Session
-from harness.sweeps.side_by_side import SideBySide
 
 MEASURE: dict[str, Callable[[Run, Session], None]] = {
     VARIANT: measure_served_session,

@@ -25,9 +25,9 @@ from harness.loadgen import load_points
 from harness.records.fields import Facts
 from harness.records.manifest import LeftOut
 from harness.records.point import LoadPoint
+from harness.sweeps.preflight.unsupported import leave_out
 from harness.sweeps.session import VARIANT, Session
 from harness.sweeps.sessions import Sessions, baseline_first
-from harness.sweeps.unsupported import leave_out
 from harness.text import hub_text
 from harness.text.corpora import corpus_digest, is_on_hub
 

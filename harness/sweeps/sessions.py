@@ -28,7 +28,7 @@ from harness.machine import host
 from harness.records.fields import Facts
 from harness.records.manifest import LeftOut
 from harness.sweeps.fingerprint import fingerprint
-from harness.sweeps.judge_server import judge_server
+from harness.sweeps.measuring.judge_server import judge_server
 from harness.sweeps.session import JUDGE, VARIANT, Session
 
 

@@ -25,23 +25,24 @@ from harness.records.manifest import Manifest, Published, Scenario, Variant
 from harness.records.phase import REPORT
 from harness.records.store import Store
 from harness.redaction.masking import mask
-from harness.sweeps import compose, preflight
 from harness.sweeps.budget import budget
+from harness.sweeps.composing import compose
+from harness.sweeps.distributed.packed import division, test_first
 from harness.sweeps.dry_run import print_plan
-from harness.sweeps.endpoint_problems import ask
 from harness.sweeps.estimates.estimate import estimates, known_durations
 from harness.sweeps.execute import execute
-from harness.sweeps.judge_problems import unjudged
 from harness.sweeps.measured_again import measured_again
-from harness.sweeps.packed import division, test_first
 from harness.sweeps.plan import Plan, build_plan
+from harness.sweeps.preflight import preflight
+from harness.sweeps.preflight.endpoint_problems import ask
+from harness.sweeps.preflight.judge_problems import unjudged
+from harness.sweeps.preflight.unsupported import emulated
 from harness.sweeps.prepare import Prepared, executor_of, prepare, shared_folders, store_folder
 from harness.sweeps.retries import retried, retried_words, to_measure
 from harness.sweeps.run import Run
 from harness.sweeps.session_lock import await_abandoned
 from harness.sweeps.sessions import checkpoint_of
 from harness.sweeps.sinks import Updates, Written, write_sinks
-from harness.sweeps.unsupported import emulated
 from harness.untrusted.names import folder_for
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,9 @@ def _run(prepared: Prepared, composed: DictConfig, argv: list[str], progress: Pr
 
 def _test_interference(prepared: Prepared, plan: Plan, store: Store, progress: Progress) -> None:
     """Decide what may run at once; load sessions run alone where that cannot be tested."""
-    from harness.sweeps import interference  # and with it the analysis, which few sweeps need before their end
+    from harness.sweeps.interference import (
+        command as interference,  # and with it the analysis, which few sweeps need before their end
+    )
 
     try:
         interference.test(prepared, plan, store, progress)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from harness.records.store import Store
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.phases import Phases
 from harness.sweeps.plan import build_plan

@@ -19,14 +19,14 @@ from table import Row, markdown
 
 from harness.console.progress import PlainProgress
 from harness.records.store import Store
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
+from harness.sweeps.distributed.packed import division
+from harness.sweeps.distributed.side_by_side import SideBySide
 from harness.sweeps.estimates.estimate import estimates, known_durations
 from harness.sweeps.execute import execute
-from harness.sweeps.packed import division
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
-from harness.sweeps.side_by_side import SideBySide
 
 FIVE = "variant=[bf16,w4a16,fp8_dynamic,int8_w8a8,sparse24_fp8_magnitude]"
 STUDY = (

@@ -20,7 +20,7 @@ from harness.engines import engine_class
 from harness.engines.vllm_gemm import GEMM_WORKER
 from harness.gemm.formats import format_of
 from harness.gemm.shapes import layers
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 
 TIMER = Path(__file__).with_name("gemm_rows") / "timer.py"
 SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3}

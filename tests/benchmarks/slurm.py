@@ -23,8 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.executors.slurm_batches import kept
-from harness.sweeps.session_events import Measured
+from harness.executors.slurm.batches import kept
+from harness.sweeps.distributed.session_events import Measured
 from tests.integration.slurm_cluster import cluster, missing, queue
 from tests.integration.test_side_by_side import records
 from tests.integration.test_slurm import SLURM, arguments, left_behind, processes

@@ -22,7 +22,7 @@ from harness.checkpoints.prepare import Workshop
 from harness.engines import Deployment, engine_class
 from harness.engines.launched import ask_json
 from harness.loadgen.server_metrics import scrape
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 
 CONFIG = compose.compose_sweep(["+sweep=gguf", "engine.slots=2", "engine.max_model_len=512"])
 CACHE = Path(CONFIG.cache_dir).expanduser()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 from harness.sweeps.prepare import prepare
 
 SWEEP = ("+sweep=quickstart", "engine=simulated", "executor.gpus=[0,1]", "progress=plain", "variant=[bf16]")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
-from harness.executors.slurm_options import SlurmConfig
-from harness.executors.slurm_problems import problems
+from harness.executors.slurm.options import SlurmConfig
+from harness.executors.slurm.problems import problems
 from tests.integration.slurm_cluster import cluster, missing, queue
 from tests.integration.test_side_by_side import command, items, records
 

@@ -9,7 +9,8 @@ from harness.config.schemes import bits_per_weight, problems, scheme_words, weig
 from harness.config.variants import Format, Needs, Scheme
 from harness.errors import ConfigError
 from harness.machine import host
-from harness.sweeps import compose, preflight
+from harness.sweeps.composing import compose
+from harness.sweeps.preflight import preflight
 
 README = Path(__file__).parents[2] / "README.md"
 ASKED = [

@@ -71,7 +71,8 @@ def test_a_sweep_starts_without_the_analysis_and_without_ray():
     """Preflight and dry_run need no analysis: half of a second, of SciPy above all. Only executor=ray needs Ray."""
     loaded = """
 import sys
-from harness.sweeps import compose, sweep
+from harness.sweeps.composing import compose
+from harness.sweeps import sweep
 compose.register()
 print(bool({"harness.analysis", "ray"} & set(sys.modules)))
 """

@@ -20,7 +20,7 @@ from harness.cli import COMMANDS
 from harness.records.item import TextWindow
 from harness.rehearse import rehearsal
 from harness.report.sections import SECTIONS
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.schema import Config
-from harness.sweeps.compose import compose_sweep
-from harness.sweeps.unsupported import engine_fits
+from harness.sweeps.composing.compose import compose_sweep
+from harness.sweeps.preflight.unsupported import engine_fits
 from tests.wheels import forms, made, standins, studies, wheels
 from tests.wheels.expected import CHECKPOINTS, HOME, RUNS
 

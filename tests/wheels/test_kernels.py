@@ -9,8 +9,8 @@ from harness.engines import Server
 from harness.engines.layer_names import expand
 from harness.engines.vllm_log import read_log
 from harness.records.engine_facts import EngineFacts
-from harness.sweeps.compose import compose_sweep
-from harness.sweeps.engine_flags import engine_flags
+from harness.sweeps.composing.compose import compose_sweep
+from harness.sweeps.measuring.engine_flags import engine_flags
 from tests.wheels import standins
 from tests.wheels.cases import answers, built, log_of, name_of, said
 from tests.wheels.expected import RUNS, Error

@@ -18,7 +18,7 @@ from harness.engines import engine_class
 from harness.engines.environment import locked
 from harness.engines.vllm import NEEDS_PYTHON
 from harness.paths import conf_dir
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 from tests.wheels import standins
 
 ROOT = Path(os.environ.get("HARNESS_WHEELS", "~/.cache/harness/wheels")).expanduser()

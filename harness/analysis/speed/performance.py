@@ -41,7 +41,7 @@ class PointResult:
 
     @cached_property
     def _metrics(self) -> tuple[Mapping[str, float], ...]:
-        """Of each run; tables and curves ask for the same values thousands of times."""
+        """Return the values of each run; tables and curves ask for the same ones thousands of times."""
         return tuple(run.metrics for run in self.runs)
 
     def values(self, metric: str) -> list[float]:

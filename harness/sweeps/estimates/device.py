@@ -26,9 +26,9 @@ from harness.sweeps.estimates.pace import (
     cpu_pace,
     gpu_pace,
 )
+from harness.sweeps.preflight.unsupported import emulated
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import Session
-from harness.sweeps.unsupported import emulated
 
 CPU_WEIGHTS, GPU_WEIGHTS = 135e6, 8e9  # of a model whose size is not known yet
 ASSUMED_GPU = HARDWARE["h100"]

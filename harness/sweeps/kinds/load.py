@@ -14,9 +14,9 @@ from harness.sweeps.estimates.load_rules import conversation_tokens, load_s
 from harness.sweeps.estimates.pace import Pace
 from harness.sweeps.fingerprint import fingerprint
 from harness.sweeps.kinds.contract import Bench, Tokens
+from harness.sweeps.preflight.unsupported import emulated
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import VARIANT, Session
-from harness.sweeps.unsupported import emulated
 
 NO_TRAFFIC = (
     "rates_rps",

@@ -10,7 +10,7 @@ from harness.accuracy import Context, suite_class
 from harness.checkpoints.prepare import Workshop
 from harness.engines import Deployment, Engine, Server, engine_class
 from harness.records import Outcome
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 
 from harness.accuracy import Context
 from harness.accuracy.lm_eval.suite import LmEval
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 from tests.integration.accuracy.small_lm_server import Seen
 
 WORDS = ["river", "stone", "copper", "window", "garden", "winter", "silver", "market", "engine", "paper", "harbor"]

@@ -14,7 +14,7 @@ from harness.checkpoints.prepare import COMPRESS, WORKERS
 from harness.checkpoints.recipes import recipe_of
 from harness.config.schemes import number
 from harness.engines import environment
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 

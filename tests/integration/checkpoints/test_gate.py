@@ -16,11 +16,12 @@ from harness.engines.dialect import VLLM
 from harness.engines.vllm_log import logged_scheme
 from harness.records.engine_facts import EngineFacts, LoggedScheme
 from harness.records.store import Store
-from harness.sweeps import checkpoint_problems, compose
+from harness.sweeps.composing import compose
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.execute import execute
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight import checkpoint_problems
 from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
 from harness.sweeps.sweep import manifest_of

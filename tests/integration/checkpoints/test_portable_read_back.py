@@ -12,7 +12,7 @@ from transformers import AutoConfig
 from harness.checkpoints.workers import portable
 from harness.engines import environment
 from harness.engines.environment import EnvironmentConfig
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]  # installs transformers 4.57.6
 

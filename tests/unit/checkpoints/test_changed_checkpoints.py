@@ -12,14 +12,14 @@ from harness.console.progress import make_progress
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
 from harness.records.store import Store
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.execute import execute
+from harness.sweeps.measuring.served_session import ServedSession
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
-from harness.sweeps.served_session import ServedSession
 from tests.unit.checkpoints.changes import CHANGES, NO_TOKENIZER, RECIPE, overwrite
 
 
@@ -101,7 +101,7 @@ def test_a_checkpoint_that_changes_after_planning_is_not_measured(composed, chec
     plan = build_plan(prepared)
     session = next(session for session in plan.sessions if session.variant == "bf16")
     monkeypatch.setattr(Run, "ready_environment", lambda run: None)
-    monkeypatch.setattr("harness.sweeps.served_session.admitted", lambda *_: None)
+    monkeypatch.setattr("harness.sweeps.measuring.served_session.admitted", lambda *_: None)
     store, progress = Store(tmp_path / "results"), make_progress("plain")
     run = Run(prepared, plan, store, progress, Estimates((), Durations()))
     assert ServedSession(run, session).prepare().digest == session.cells[0].inputs["weights"]["content"]

@@ -11,7 +11,7 @@ from harness.checkpoints.file_digests import Digests
 from harness.checkpoints.prepare import Workshop
 from harness.engines.environment import EnvironmentConfig
 from harness.errors import HarnessError
-from harness.sweeps.served_session import ServedSession
+from harness.sweeps.measuring.served_session import ServedSession
 
 COMMIT = "1" * 40
 WEIGHTS = b"weights of a model" * 100

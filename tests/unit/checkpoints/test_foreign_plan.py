@@ -10,13 +10,14 @@ from harness.checkpoints.inspection import remote
 from harness.console.progress import make_progress
 from harness.errors import HarnessError
 from harness.records.store import Store
-from harness.sweeps import checkpoint_problems, compose
+from harness.sweeps.composing import compose
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import Estimates
+from harness.sweeps.measuring.served_session import ServedSession
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight import checkpoint_problems
 from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
-from harness.sweeps.served_session import ServedSession
 from tests.unit.checkpoints import built
 
 pytestmark = pytest.mark.slow

@@ -14,9 +14,9 @@ from harness.engines.parallel import gpus_of
 from harness.engines.vllm import Vllm, VllmConfig, kv_cache_dtypes
 from harness.errors import ConfigError
 from harness.machine import host
-from harness.sweeps import preflight
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight import preflight
 from harness.sweeps.prepare import prepare
 
 pytestmark = pytest.mark.slow

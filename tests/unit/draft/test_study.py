@@ -12,9 +12,9 @@ from harness.draft import command as study
 from harness.draft import drafting, engines
 from harness.draft.contents import tensor_parallel
 from harness.engines import engine_class
-from harness.sweeps import preflight
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight import preflight
 from harness.sweeps.prepare import prepare
 from tests.unit.checkpoints import built, test_gguf
 

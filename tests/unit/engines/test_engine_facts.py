@@ -86,8 +86,8 @@ def test_an_unknown_engine_is_named():
 )
 def test_a_cpu_without_bf16_arithmetic_computes_in_fp32_and_the_cell_says_so(monkeypatch, tmp_path, flags, dtype):
     from harness.machine import host
-    from harness.sweeps.compose import compose_sweep
-    from harness.sweeps.engine_flags import widened_flags
+    from harness.sweeps.composing.compose import compose_sweep
+    from harness.sweeps.measuring.engine_flags import widened_flags
 
     monkeypatch.setattr(host, "_cpu", lambda: ("a CPU", frozenset(flags.split())))
     config = compose_sweep(["+sweep=quickstart"])

@@ -25,9 +25,9 @@ from harness.loadgen.samples import Sample
 from harness.loadgen.traffic.requests import Traffic
 from harness.records.cell import Cell
 from harness.records.point import LoadPoint
-from harness.sweeps import capabilities
 from harness.sweeps.budget import Budget
 from harness.sweeps.kinds.load import load_tokens
+from harness.sweeps.preflight import capabilities
 from harness.sweeps.prepare import allowed_concurrency
 
 LOAD = LoadPoints(single_stream_requests=2, throughput_requests=0, rates_rps=[1.0, 20.0], repeats=2)

@@ -14,8 +14,8 @@ from harness.engines.layer_names import compact, expand
 from harness.engines.vllm import Vllm, VllmConfig
 from harness.engines.vllm_log import DEBUG_LOGGERS, logging_config, read_log
 from harness.records.engine_facts import EngineFacts
-from harness.sweeps.engine_flags import engine_flags
 from harness.sweeps.kinds import KINDS
+from harness.sweeps.measuring.engine_flags import engine_flags
 
 LAYERS = [f"model.layers.{n}.{kind}" for n in range(2)
           for kind in ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj")]  # fmt: skip

@@ -9,7 +9,7 @@ from harness.executors.local import Local
 from harness.executors.slots import Slots
 from harness.machine import host
 from harness.machine.devices import Device
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 

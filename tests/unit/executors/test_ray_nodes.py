@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import ConfigError
-from harness.executors import ray_nodes
-from harness.executors.ray_node import Look
-from harness.executors.ray_nodes import RayNode
+from harness.executors.ray import nodes as ray_nodes
+from harness.executors.ray.node import Look
+from harness.executors.ray.nodes import RayNode
 from harness.machine.host import Node
 
 H100 = {"name": "NVIDIA H100 80GB HBM3", "compute_capability": 9.0, "mig_instance": False, "memory_gib": 79.6}

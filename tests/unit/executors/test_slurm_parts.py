@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.executors import Needs, Task
-from harness.executors.slurm_batches import Batch, Reading, kept
-from harness.executors.slurm_commands import JobState, SlurmNode, parse_jobs, parse_node, said
-from harness.executors.slurm_job import Began, Files, Over, SessionJob
-from harness.executors.slurm_options import SlurmConfig, flags, minutes, options
+from harness.executors.slurm.batches import Batch, Reading, kept
+from harness.executors.slurm.commands import JobState, SlurmNode, parse_jobs, parse_node, said
+from harness.executors.slurm.job import Began, Files, Over, SessionJob
+from harness.executors.slurm.options import SlurmConfig, flags, minutes, options
 
 ENTRIES = "tests.unit.executors.entries"
 

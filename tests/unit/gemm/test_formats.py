@@ -7,7 +7,7 @@ from harness.config.variants import Format, Scheme
 from harness.errors import ConfigError
 from harness.gemm.formats import FORMATS, flops, format_of, moved_bytes, weight_bytes
 from harness.gemm.hardware import data_sheet
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 
 CATALOGUE = catalogue.variants()
 DERIVED = {

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.gemm import GEMM
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 

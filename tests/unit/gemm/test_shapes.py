@@ -11,7 +11,7 @@ from harness.errors import HarnessError
 from harness.gemm.cells import gemm_problems
 from harness.gemm.shapes import LAYERS, layers
 from harness.machine import host
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 
 LLAMA_8B = {
     "model_type": "llama",

@@ -11,8 +11,9 @@ from harness.config.deployments import Axes
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
 from harness.hub.commits import DATASET, MODEL, commit_of, resolve
-from harness.sweeps import checkpoint_problems, compose, preflight
+from harness.sweeps.composing import compose
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight import checkpoint_problems, preflight
 from harness.sweeps.prepare import prepare
 from harness.text.corpora import corpus_digest
 

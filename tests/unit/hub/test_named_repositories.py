@@ -15,10 +15,10 @@ from harness.checkpoints.named_repositories import (
 from harness.checkpoints.prepare import identity, tokenizer_identity
 from harness.engines import engine_class
 from harness.engines.environment import EnvironmentConfig
-from harness.sweeps import compose
-from harness.sweeps.checkpoint_problems import problems, unfingerprinted_code
+from harness.sweeps.composing import compose
 from harness.sweeps.measured_again import _reasons
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight.checkpoint_problems import problems, unfingerprinted_code
 from harness.sweeps.prepare import prepare
 
 ONE, TWO = "1" * 40, "2" * 40

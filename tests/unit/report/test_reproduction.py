@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 
 from harness.report.files.public_names import hub_id, public
 from harness.report.files.reproduction import command, sweep_file, sweep_yaml
-from harness.sweeps.compose import compose_sweep, config_path, options, plain, register, typed
-from harness.sweeps.overrides import prepare_overrides
+from harness.sweeps.composing.compose import compose_sweep, config_path, options, plain, register, typed
+from harness.sweeps.composing.overrides import prepare_overrides
 
 pytestmark = pytest.mark.slow
 

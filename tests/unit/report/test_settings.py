@@ -4,7 +4,7 @@ import pytest
 
 from harness.engines.parallel import gpus_of
 from harness.errors import ConfigError
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 
 SWEEP = ["+sweep=hopper_sparse_fp8"]
 PRICE = ["report.price.per_gpu_hour=2.49", "report.price.date=2026-11-20", "report.price.source='a list'"]

@@ -20,8 +20,8 @@ from harness.report.tables.performance import other_loads_table
 from harness.report.tables.table import best
 from harness.report.verdicts import verdicts
 from harness.report.words import NONE, measured, number, p_value, percent, points, reading, size, slo, times
-from harness.sweeps.compose import compose_sweep
-from harness.sweeps.report_settings import SECTIONS
+from harness.sweeps.composing.compose import compose_sweep
+from harness.sweeps.composing.report_settings import SECTIONS
 from tests.unit.report.synthetic_study import build, parts, synthetic_study
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import ConfigError
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 
 
 def decision(*overrides: str):

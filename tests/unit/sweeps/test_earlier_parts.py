@@ -8,14 +8,14 @@ import pytest
 from harness.executors import Needs, Task
 from harness.records.flag import Flag
 from harness.records.store import Store
-from harness.sweeps import packed
-from harness.sweeps.compose import compose_sweep
-from harness.sweeps.earlier_parts import beside, earlier_parts
+from harness.sweeps.composing.compose import compose_sweep
+from harness.sweeps.distributed import packed
+from harness.sweeps.distributed.earlier_parts import beside, earlier_parts
+from harness.sweeps.distributed.session_events import Measured, SessionWork, resumed
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import estimates
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
-from harness.sweeps.session_events import Measured, SessionWork, resumed
 from tests.unit.records.test_store import record
 
 

@@ -9,7 +9,7 @@ import pytest
 from harness.machine import host
 from harness.records.phase import CHECKPOINT, ENVIRONMENT, START, Phase
 from harness.records.store import Store
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import Estimates, estimates
 from harness.sweeps.estimates.phases import IMPORT

@@ -11,7 +11,7 @@ from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.records.manifest import Manifest
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 from harness.sweeps.fingerprint import fingerprint
 from harness.sweeps.measured_again import NOW_BUILD, measured_again
 from harness.sweeps.plan import Plan, build_plan

@@ -9,7 +9,7 @@ import pytest
 
 from harness.machine.core_use import CoreUse, busy_ticks, core_use
 from harness.records.interference import ACCURACY, LOAD, Beside, Change, Interference
-from harness.sweeps.neighbours import neighbour_flag, watching
+from harness.sweeps.distributed.neighbours import neighbour_flag, watching
 
 HARMLESS = tuple(Change(metric, 10.0, 1.0, 0.995, 1.005) for metric in ("itl_ms_p50", "itl_ms_p99"))
 HARMFUL = (Change("itl_ms_p99", 10.0, 1.031, 1.02, 1.042),)

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from harness.errors import ConfigError
-from harness.sweeps.compose import compose_sweep
-from harness.sweeps.overrides import prepare_arguments, prepare_overrides
+from harness.sweeps.composing.compose import compose_sweep
+from harness.sweeps.composing.overrides import prepare_arguments, prepare_overrides
 from harness.sweeps.prepare import points_of
 from tests import commands
 

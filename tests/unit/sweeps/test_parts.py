@@ -13,11 +13,11 @@ from harness.executors.interference import keep
 from harness.gemm import GEMM
 from harness.records.interference import ACCURACY, LOAD, Beside, Change, Interference
 from harness.records.store import Store
-from harness.sweeps import packed
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
+from harness.sweeps.distributed import packed
+from harness.sweeps.distributed.parts import Work, divide
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import estimates
-from harness.sweeps.parts import Work, divide
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 from harness.sweeps.session import JUDGE

@@ -4,7 +4,7 @@ import pytest
 
 from harness.checkpoints.recipes import recipe_of
 from harness.errors import ConfigError
-from harness.sweeps import compose
+from harness.sweeps.composing import compose
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 

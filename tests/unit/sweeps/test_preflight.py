@@ -3,8 +3,8 @@
 import logging
 from types import SimpleNamespace
 
-from harness.sweeps import preflight
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
+from harness.sweeps.preflight import preflight
 
 
 def test_unreadable_data_is_one_line_without_a_traceback(caplog, capsys):

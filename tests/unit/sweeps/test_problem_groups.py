@@ -1,6 +1,6 @@
 """Problems that are alike are one, with what differs between them."""
 
-from harness.sweeps.problem_groups import grouped
+from harness.sweeps.preflight.problem_groups import grouped
 
 HUB = "is not in the hub's cache, and https://huggingface.co cannot be reached"
 

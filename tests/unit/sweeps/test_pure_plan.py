@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from harness.records.cell_files import slug
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 

@@ -7,9 +7,9 @@ import pytest
 from harness.checkpoints.quantized import quantization_of
 from harness.config.catalogue import has_default_recipe, variants
 from harness.errors import HarnessError
-from harness.sweeps import checkpoint_problems
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight import checkpoint_problems
 from harness.sweeps.prepare import prepare
 from tests.unit.checkpoints import built
 

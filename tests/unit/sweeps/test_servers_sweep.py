@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import ConfigError
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 
 URLS = ("engine.targets.old.base_url=http://127.0.0.1:8000", "engine.targets.new.base_url=http://127.0.0.1:8001")
 

@@ -6,11 +6,11 @@ import pickle
 import pytest
 
 from harness.executors import Place
-from harness.sweeps import session_worker
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
+from harness.sweeps.distributed import session_worker
+from harness.sweeps.distributed.session_events import Refused, SessionWork
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
-from harness.sweeps.session_events import Refused, SessionWork
 
 
 @pytest.fixture

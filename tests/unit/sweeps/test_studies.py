@@ -9,9 +9,9 @@ import pytest
 from harness.engines.vllm import last_argument
 from harness.errors import ConfigError
 from harness.rehearse import rehearsal
-from harness.sweeps import preflight
-from harness.sweeps.compose import compose_sweep, options
+from harness.sweeps.composing.compose import compose_sweep, options
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight import preflight
 from harness.sweeps.prepare import prepare
 from tests import commands
 

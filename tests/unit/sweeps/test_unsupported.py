@@ -11,10 +11,10 @@ from harness.errors import ConfigError
 from harness.gemm import GEMM
 from harness.gemm.cells import gemm_problems, products_left_out
 from harness.machine import host
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight.unsupported import emulated, engine_fits, leave_out, said_of, unmet
 from harness.sweeps.prepare import prepare
-from harness.sweeps.unsupported import emulated, engine_fits, leave_out, said_of, unmet
 
 SWEEP = ["+sweep=gpu_proof"]
 ENTRY = "variant: bf16, value: 29.2, tolerance: 0.01, source: s"

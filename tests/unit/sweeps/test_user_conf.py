@@ -6,7 +6,7 @@ import pytest
 
 from harness.cli import help_text
 from harness.errors import ConfigError
-from harness.sweeps.compose import compose_sweep, options
+from harness.sweeps.composing.compose import compose_sweep, options
 
 SWEEP = """\
 # @package _global_

@@ -8,7 +8,7 @@ import pytest
 from harness.config.schema import Config
 from harness.config.workloads import Scenario
 from harness.errors import ConfigError
-from harness.sweeps import preflight
+from harness.sweeps.preflight import preflight
 from harness.text import hub_text as hub
 from harness.text.corpora import corpus_digest, load_corpus
 

@@ -7,8 +7,8 @@ import pytest
 from harness.errors import ConfigError
 from harness.records.cell_files import slug
 from harness.records.store import Store
-from harness.sweeps import compose
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing import compose
+from harness.sweeps.composing.compose import compose_sweep
 from harness.untrusted.names import file_name, folder_for, name_problem
 
 BAD = [

@@ -12,9 +12,9 @@ from harness.engines.simulated.batching import Sequence
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.engines.simulated.options import arguments, pace
 from harness.errors import ConfigError
-from harness.sweeps import preflight
-from harness.sweeps.compose import compose_sweep
+from harness.sweeps.composing.compose import compose_sweep
 from harness.sweeps.plan import build_plan
+from harness.sweeps.preflight import preflight
 from harness.sweeps.prepare import prepare
 
 pytestmark = pytest.mark.slow

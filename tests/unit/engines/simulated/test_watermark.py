@@ -7,7 +7,7 @@ import pytest
 from harness.analysis import analyse
 from harness.report import write_report
 from harness.report.verdicts import verdicts
-from harness.sweeps.engine_flags import simulated_flags
+from harness.sweeps.measuring.engine_flags import simulated_flags
 from harness.tracking import track
 from tests.unit.report.synthetic_study import build, parts, synthetic_study
 

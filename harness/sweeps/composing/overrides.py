@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from harness.config.schema import Config
 from harness.errors import ConfigError, did_you_mean
 from harness.paths import GROUPS
-from harness.sweeps.setting_types import is_optional, is_optional_block, plain, types_of
+from harness.sweeps.composing.setting_types import is_optional, is_optional_block, plain, types_of
 
 LISTS = ("variant", "suite", "scenario")  # groups of which several are chosen
 FLAGS = {"--fresh": "fresh=true"}

@@ -12,9 +12,9 @@ from typing import Any
 
 from harness.engines import Engine
 from harness.errors import PreflightError
-from harness.executors.slurm_commands import SlurmError, nodes, output
-from harness.executors.slurm_options import SlurmConfig, flags, options
-from harness.executors.slurm_problems import problems
+from harness.executors.slurm.commands import SlurmError, nodes, output
+from harness.executors.slurm.options import SlurmConfig, flags, options
+from harness.executors.slurm.problems import problems
 from harness.machine.disk import write_atomically
 from harness.machine.host import Node
 

@@ -10,7 +10,15 @@ from harness.records.kept_probes import Kept, KeptProbe
 from harness.records.phase import PhaseTime
 from harness.records.record import Record
 from harness.records.usage import SpentBeside
-from harness.sweeps.session_events import Failed, Measured, PhaseNoted, ProbeMeasured, SessionWork, Shown, SpentNoted
+from harness.sweeps.distributed.session_events import (
+    Failed,
+    Measured,
+    PhaseNoted,
+    ProbeMeasured,
+    SessionWork,
+    Shown,
+    SpentNoted,
+)
 
 ADVANCE_S = 0.5  # between two reports of how far a cell is
 

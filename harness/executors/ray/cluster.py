@@ -13,24 +13,12 @@ from typing import Any
 
 from harness.engines import Engine
 from harness.errors import ConfigError, HarnessError
-from harness.executors import (
-    ACCURACY,
-    ALL,
-    NONE,
-    Ended,
-    Executor,
-    Limits,
-    Place,
-    Receive,
-    Said,
-    Started,
-    Task,
-    ray_nodes,
-)
+from harness.executors import ACCURACY, ALL, NONE, Ended, Executor, Limits, Place, Receive, Said, Started, Task
 from harness.executors.packing import longest_first, next_place
-from harness.executors.ray_node import ENDING_S, Ending, Look, Order, SessionActor
-from harness.executors.ray_nodes import RayNode
-from harness.executors.ray_settings import RayConfig
+from harness.executors.ray import nodes as ray_nodes
+from harness.executors.ray.node import ENDING_S, Ending, Look, Order, SessionActor
+from harness.executors.ray.nodes import RayNode
+from harness.executors.ray.settings import RayConfig
 from harness.machine import scratch
 from harness.machine.host import Node
 from harness.machine.interrupts import held

@@ -17,10 +17,10 @@ from harness.records import Outcome, Window
 from harness.records.cell import PlannedCell
 from harness.records.engine_facts import EngineFacts, ServedCheckpoint
 from harness.records.record_check import result_fault
-from harness.sweeps.engine_flags import engine_flags
+from harness.sweeps.distributed.neighbours import watching
 from harness.sweeps.kinds import SERVED
 from harness.sweeps.kinds.contract import Bench
-from harness.sweeps.neighbours import watching
+from harness.sweeps.measuring.engine_flags import engine_flags
 from harness.sweeps.run import Run
 from harness.sweeps.session import Session
 from harness.telemetry.sampler import Sampler

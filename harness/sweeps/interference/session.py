@@ -21,17 +21,17 @@ from harness.machine import disk, scratch
 from harness.records.interference import ACCURACY, LOAD
 from harness.records.point import LoadPoint
 from harness.redaction.known_secrets import learn_config
+from harness.sweeps.distributed.session_events import Refused, SessionWork
+from harness.sweeps.distributed.session_worker import start_log
+from harness.sweeps.distributed.streamed import StreamedProgress, StreamedResults
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import Estimates
-from harness.sweeps.interference_turns import END, IDLE, POLL_S, Turns
+from harness.sweeps.interference.turns import END, IDLE, POLL_S, Turns
+from harness.sweeps.measuring.served_session import ServedSession
 from harness.sweeps.plan import build_plan
 from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
-from harness.sweeps.served_session import ServedSession
-from harness.sweeps.session_events import Refused, SessionWork
 from harness.sweeps.session_lock import counted
-from harness.sweeps.session_worker import start_log
-from harness.sweeps.streamed import StreamedProgress, StreamedResults
 
 NAME = "interference"
 SCENARIO = Scenario(prompt_tokens=256, output_tokens=64)  # of the measured session and of load neighbours

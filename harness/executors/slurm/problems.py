@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from harness.engines import Engine
 from harness.errors import did_you_mean
 from harness.executors import ALL, NONE
-from harness.executors.slurm_commands import SlurmError, nodes, partitions, refusal
-from harness.executors.slurm_options import SlurmConfig, flags, options
+from harness.executors.slurm.commands import SlurmError, nodes, partitions, refusal
+from harness.executors.slurm.options import SlurmConfig, flags, options
 
 
 def problems(config: SlurmConfig, engine: Engine) -> list[str]:

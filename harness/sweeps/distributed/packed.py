@@ -7,9 +7,9 @@ from harness.console.progress import duration
 from harness.executors import ALL, AUTO, Limits
 from harness.records.cell import PlannedCell
 from harness.records.results import Results
+from harness.sweeps.distributed.parts import Division, Work, divide
 from harness.sweeps.estimates.estimate import Estimates
-from harness.sweeps.interference_turns import test_s
-from harness.sweeps.parts import Division, Work, divide
+from harness.sweeps.interference.turns import test_s
 from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.retries import to_measure

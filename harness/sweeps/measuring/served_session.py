@@ -16,10 +16,10 @@ from harness.engines import Server
 from harness.engines.model_list import is_served
 from harness.errors import DiskFull, HarnessError
 from harness.executors.cores import apart, bound
-from harness.sweeps.checkpoint_problems import unfingerprinted_code
 from harness.sweeps.estimates.phases import start_key, warm_up_key
-from harness.sweeps.judge_server import judge_server
-from harness.sweeps.measure_cell import Measuring
+from harness.sweeps.measuring.judge_server import judge_server
+from harness.sweeps.measuring.measure_cell import Measuring
+from harness.sweeps.preflight.checkpoint_problems import unfingerprinted_code
 from harness.sweeps.run import Run
 from harness.sweeps.session import Session
 from harness.sweeps.session_gpus import devices

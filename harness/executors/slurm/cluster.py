@@ -16,12 +16,12 @@ from harness.engines import Engine
 from harness.errors import HarnessError
 from harness.executors import Ended, Executor, Limits, Place, Receive, Said, Started, Task
 from harness.executors.packing import longest_first
-from harness.executors.slurm_batches import FOLDER, Batch, Reading, kept
-from harness.executors.slurm_commands import USUAL, JobState, SlurmError, SlurmNode, cancel, jobs, named, nodes
-from harness.executors.slurm_facts import node_facts
-from harness.executors.slurm_job import Began, Over
-from harness.executors.slurm_options import SlurmConfig, minutes, options
-from harness.executors.slurm_problems import problems
+from harness.executors.slurm.batches import FOLDER, Batch, Reading, kept
+from harness.executors.slurm.commands import USUAL, JobState, SlurmError, SlurmNode, cancel, jobs, named, nodes
+from harness.executors.slurm.facts import node_facts
+from harness.executors.slurm.job import Began, Over
+from harness.executors.slurm.options import SlurmConfig, minutes, options
+from harness.executors.slurm.problems import problems
 from harness.machine import disk
 from harness.machine.host import Node
 from harness.machine.interrupts import held
@@ -172,7 +172,7 @@ class Slurm(Executor):
         """Return the id of the job, or of the array. Raises SlurmError."""
         import submitit
 
-        from harness.executors.slurm_job import SessionJob
+        from harness.executors.slurm.job import SessionJob
 
         task = batch.tasks[0]
         limit = self.config.time_min or max(map(minutes, batch.tasks))

@@ -15,13 +15,9 @@ from harness.records.cell_files import slug
 from harness.records.fields import Json
 from harness.records.placement import Placement
 from harness.records.record import Record
-from harness.sweeps.estimates.phases import phases_of_part
-from harness.sweeps.kinds import KINDS
-from harness.sweeps.neighbours import neighbour_flag
-from harness.sweeps.parts import Part
-from harness.sweeps.prepare import shared_folders
-from harness.sweeps.run import Run
-from harness.sweeps.session_events import (
+from harness.sweeps.distributed.neighbours import neighbour_flag
+from harness.sweeps.distributed.parts import Part
+from harness.sweeps.distributed.session_events import (
     Failed,
     Measured,
     PhaseNoted,
@@ -31,8 +27,12 @@ from harness.sweeps.session_events import (
     Shown,
     SpentNoted,
 )
+from harness.sweeps.estimates.phases import phases_of_part
+from harness.sweeps.kinds import KINDS
+from harness.sweeps.prepare import shared_folders
+from harness.sweeps.run import Run
 
-ENTRY, RESUME = "harness.sweeps.session_worker:measure", "harness.sweeps.session_events:resumed"
+ENTRY, RESUME = "harness.sweeps.distributed.session_worker:measure", "harness.sweeps.distributed.session_events:resumed"
 CLOCK_S = 1.0  # resolution of a record's `started_at`
 STARTS = 2  # a session whose process died is started once more for the cells that are left
 

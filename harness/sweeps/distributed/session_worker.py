@@ -13,6 +13,8 @@ from harness.executors import Emit, Place
 from harness.executors.cores import bound
 from harness.machine import disk, host, scratch
 from harness.redaction.known_secrets import learn_config
+from harness.sweeps.distributed.session_events import Refused, SessionWork
+from harness.sweeps.distributed.streamed import StreamedProgress, StreamedResults
 from harness.sweeps.estimates.durations import Durations
 from harness.sweeps.estimates.estimate import Estimates
 from harness.sweeps.execute import measure_session
@@ -20,9 +22,7 @@ from harness.sweeps.plan import Plan, build_plan
 from harness.sweeps.prepare import prepare
 from harness.sweeps.run import Run
 from harness.sweeps.session import Session
-from harness.sweeps.session_events import Refused, SessionWork
 from harness.sweeps.session_lock import counted
-from harness.sweeps.streamed import StreamedProgress, StreamedResults
 
 
 def measure(description: bytes, place: Place, emit: Emit) -> None:

@@ -28,8 +28,8 @@ from harness.gemm.formats import check_gemm
 from harness.machine import host
 from harness.paths import GROUPS, conf_dir, conf_dirs, conf_files, scenarios_dir
 from harness.redaction.known_secrets import learn_config
-from harness.sweeps.decision_settings import check_decision, rename_margin
-from harness.sweeps.overrides import (
+from harness.sweeps.composing.decision_settings import check_decision, rename_margin
+from harness.sweeps.composing.overrides import (
     NULL_BLOCKS,
     PRESENT,
     ambiguous,
@@ -37,7 +37,7 @@ from harness.sweeps.overrides import (
     root_blocks,
     typed_in_shell,
 )
-from harness.sweeps.report_settings import check_checks, check_published, check_report
+from harness.sweeps.composing.report_settings import check_checks, check_published, check_report
 from harness.untrusted.names import check_name
 
 PACKAGES = {"sweep": "_global_", "variant": "variants.{}", "suite": "suites.{}", "scenario": "scenarios.{}"}

@@ -31,15 +31,15 @@ from harness.executors.interference import keep
 from harness.machine.scratch import scratch
 from harness.records.interference import Interference
 from harness.records.store import Store
-from harness.sweeps.interference_session import NAME, Role
-from harness.sweeps.interference_turns import ROUNDS, TURN_S
+from harness.sweeps.distributed.session_events import Refused, Shown
+from harness.sweeps.interference.session import NAME, Role
+from harness.sweeps.interference.turns import ROUNDS, TURN_S
 from harness.sweeps.plan import Plan, build_plan
 from harness.sweeps.prepare import Prepared, prepare, store_folder
 from harness.sweeps.session import Session
-from harness.sweeps.session_events import Refused, Shown
 from harness.sweeps.session_gpus import needed
 
-ENTRY = "harness.sweeps.interference_session:measure"
+ENTRY = "harness.sweeps.interference.session:measure"
 
 
 def main() -> int:
@@ -59,8 +59,8 @@ def main() -> int:
 
 
 def _command(settings: list[str], rounds: int, turn_s: float) -> int:
-    from harness.sweeps import preflight
-    from harness.sweeps.compose import compose_sweep
+    from harness.sweeps.composing.compose import compose_sweep
+    from harness.sweeps.preflight import preflight
 
     if rounds < 2:
         raise ConfigError(f"--rounds {rounds}: at least 2, or there is no interval")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.executors import Needs, Task
-from harness.executors.slurm_job import Files
+from harness.executors.slurm.job import Files
 from harness.machine.disk import write_atomically
 
 FOLDER, ABOUT = "jobs", "batch.json"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from harness.executors import Task
-from harness.sweeps.parts import Part, narrowed, reads
+from harness.sweeps.distributed.parts import Part, narrowed, reads
 from harness.sweeps.plan import Plan
 
 

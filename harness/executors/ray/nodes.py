@@ -16,8 +16,8 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from harness.errors import ConfigError
-from harness.executors import ray_node
-from harness.executors.ray_node import Look
+from harness.executors.ray import node as ray_node
+from harness.executors.ray.node import Look
 from harness.machine.interrupts import SIGNALS
 from harness.machine.scratch import scratch
 from harness.paths import PACKAGE, conf_dir, conf_dirs, scenarios_dir

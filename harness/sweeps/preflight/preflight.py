@@ -20,11 +20,12 @@ from harness.gemm.cells import gemm_problems
 from harness.loadgen.traffic.requests import Traffic, longest_request
 from harness.machine import host, scratch
 from harness.redaction.masking import mask
-from harness.sweeps import capabilities, checkpoint_problems, judge_problems, packed
+from harness.sweeps.distributed import packed
 from harness.sweeps.plan import Plan
+from harness.sweeps.preflight import capabilities, checkpoint_problems, judge_problems
+from harness.sweeps.preflight.unsupported import engine_fits, unmet
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session_gpus import gpu_problems
-from harness.sweeps.unsupported import engine_fits, unmet
 from harness.text.corpora import is_on_hub, load_corpus
 from harness.text.hub_text import parse
 from harness.text.verbatim import bound_problem

@@ -1,0 +1,1 @@
+"""executor=ray: sessions on the nodes of a Ray cluster."""

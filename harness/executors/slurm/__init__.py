@@ -1,0 +1,1 @@
+"""executor=slurm: sessions as jobs of a Slurm cluster."""

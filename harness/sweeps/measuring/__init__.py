@@ -1,0 +1,1 @@
+"""A session on this machine: its server, and its cells one by one."""
