@@ -20,7 +20,7 @@ def earlier_parts(tasks: Iterable[Task], plan: Plan) -> list[Part]:
 
 
 def beside(started: Sequence[Part], parts: Iterable[Part]) -> Iterator[Part]:
-    """Yield what else is to be measured: with names of its own, and after the answers that are being gathered."""
+    """Yield what else is to be measured: with other names, and after the answers that are being gathered."""
     taken = {part.task.name for part in started}
     parts = list(parts)
     names = {part.task.name: next(name for name in _names(part.task.name) if name not in taken) for part in parts}

@@ -68,7 +68,7 @@ class Answer:
 
 
 def answered_pace(answer: Answer) -> Pace:
-    """Of a server that nothing else is known of: what one request shows, and a usual GPU's for many at once."""
+    """Return the pace of an unknown server: what one request shows, and a usual GPU's where many are served."""
     return Pace(3.0, 1.0, answer.ttft_s / max(1, answer.prompt_tokens), answer.gap_s, 0.0, 0.2, slots=64)
 
 
