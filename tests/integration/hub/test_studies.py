@@ -85,7 +85,7 @@ def test_which_compression_is_planned_and_passes_preflight_with_a_hub_id(hub, py
     study = ["-m", "harness", "+sweep=which_compression", f"model={MODEL}", *own]
     cpu = ["engine=vllm_cpu", "compression=llmcompressor_cpu", "variant=[bf16,w4a16_gptq]"]
     cpu += ["variants.w4a16_gptq.scheme.weights.group_size=64", "suites.perplexity.window=1024"]
-    planned = python(*study, *cpu, "dry_run=cells")
+    planned = python(*study, *cpu, "dry_run=cells", "hardware.min_free_disk_gb=1")
     assert planned.returncode == 0, planned.stderr
     assert f"{MODEL}" in planned.stdout and "0 cached" in planned.stdout
     done = python(*study, *cpu, "hardware.min_free_disk_gb=1000000")

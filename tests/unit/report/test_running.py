@@ -10,7 +10,10 @@ from tests.unit.report.synthetic_records import VARIANTS
 from tests.unit.report.synthetic_study import build, parts
 
 COMING = ToCome((SessionToCome("fp8", 12, 90.0), SessionToCome("judge", 1, 3600.0)), "2026-11-30T21:00+00:00")
-SENTENCE = "13 of 27 cells are still to come (fp8, judge), about 1:01:30 as of 2026-11-30T21:00+00:00"
+SENTENCE = (
+    "written during the run, at 2026-11-30T21:00+00:00: 13 of 27 cells were still to come (fp8, judge), about 1:01:30; "
+    "if it was stopped since, the same command goes on from here"
+)
 
 
 def test_it_is_marked_incomplete_and_says_what_is_to_come(tmp_path: Path) -> None:

@@ -33,11 +33,12 @@ def test_only_the_simulated_engine_is_flagged():
     assert simulated_flags("vllm") == simulated_flags("endpoint") == []
 
 
-def test_the_page_says_it_once_on_the_first_screen_and_in_what_stays_on_every_other(report):
+def test_the_page_says_it_in_headline_and_caveat_and_in_what_stays_on_every_screen(report):
     page = (report / "index.html").read_text()
     body = page[page.index("<body>") :]
     first, rest = body.split("<nav", 1)
-    assert first.count("SIMULATED") == 1 and '<li><a href="#provenance"><b>SIMULATED</b></a>' in first
+    assert first.count("SIMULATED: ") == 1 and first.count("SIMULATED") == 2, "a headline may be quoted alone"
+    assert '<li><a href="#provenance"><b>SIMULATED</b></a>' in first
     navigation, rest = rest.split("</nav>", 1)
     assert '<b class="words">' in navigation and navigation.count("SIMULATED") == 1, "it stays when the page scrolls"
     sentences = rest[rest.index('<ul class="verdicts">') :]
