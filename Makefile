@@ -32,7 +32,7 @@ system:
 # are four, because many wait: for clocks, for loads to arrive at their rates, for processes to end.
 # Those of ALONE measure times, or count what a client that is late sends again, and have the machine to themselves.
 ALONE := $(addprefix tests/integration/,load engines/test_simulated_server.py engines/test_simulated_sweep.py \
-	telemetry/test_nvml.py test_sweep_alone.py)
+	telemetry/test_nvml.py telemetry/test_sweep.py test_sweep_alone.py)
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
 test: lint $(if $(CI),system)
