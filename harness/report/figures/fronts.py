@@ -76,7 +76,7 @@ def _point(findings: Findings, looks: dict[str, VariantStyle], front: Front, nam
         "error_x": bars([gain], 1, look),
         "error_y": bars([kept], y.scale, look),
         "text": [escape(text)],
-        "textfont": {"color": "@muted" if beaten else "@ink", "size": 12},
+        "textfont": {"color": "@muted" if beaten else look.token, "size": 12},  # the next name may be nearer
         "opacity": 0.45 if beaten else 1,
         "cliponaxis": False,
         "marker": {
@@ -109,7 +109,7 @@ def _bound(findings: Findings, looks: dict[str, VariantStyle], name: str, bound:
         "x": [short(end) for end in ends],
         "y": [height, height],
         "text": [text, ""],
-        "textfont": {"color": "@ink", "size": 12},
+        "textfont": {"color": look.token, "size": 12},
         "cliponaxis": False,
         "line": {"color": look.token, "width": 1.5},
         "marker": {"symbol": symbols, "size": 11, "color": look.token, "line": {"color": look.token, "width": 1.5}},
