@@ -105,6 +105,14 @@ class Ended:
     at_s: float = field(default_factory=time.time, compare=False)
 
 
+def death(code: int, where: str = "") -> str | None:
+    """Return the `error` of an Ended for a session's process that ended with `code`; None: it did its work."""
+    if code == 0:
+        return None
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return f"its process {where}{how}"
+
+
 Receive = Callable[[Task, Place, Any], None]  # an event: Started, what the entry emitted, Said, Ended
 Emit = Callable[[Any], None]
 

@@ -28,6 +28,7 @@ from harness.executors import (
     Started,
     Task,
     cores,
+    death,
     frames,
 )
 from harness.executors.interference import known
@@ -51,9 +52,7 @@ class LocalConfig:
 
     kind: str = "local"
     gpus: list[Any] | None = None  # indices or UUIDs, MIG instances too; null: the free ones that CUDA shows
-    parallel: int | None = (
-        None  # sessions at once; null: one for each GPU; 1: one after the other; on CPUs: N share them
-    )
+    parallel: int | None = None  # sessions at once; null: one for each GPU; on CPUs: as many share them
     colocate: str = AUTO  # beside a load session: none | accuracy | all; auto: as `harness interference` decided
 
 
@@ -237,7 +236,7 @@ class Local(Executor):
             del self._running[events]
             self._ended.add(one.task.name)
             code = _end(one.process)
-        receive(one.task, one.place, Ended(None if self._stopping else _died(code)))
+        receive(one.task, one.place, Ended(None if self._stopping else death(code)))
 
     def _stop(self, selector: selectors.BaseSelector, receive: Receive) -> None:
         """Interrupt what runs, store what it had measured, and wait until its engines have stopped."""
@@ -267,9 +266,3 @@ def _end(process: subprocess.Popen) -> int:
         if pipe and not pipe.closed:
             pipe.close()
     return code
-
-
-def _died(code: int) -> str | None:
-    if code == 0:
-        return None
-    return f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"

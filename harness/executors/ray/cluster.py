@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.engines import Engine
 from harness.errors import ConfigError, HarnessError
-from harness.executors import ACCURACY, ALL, NONE, Ended, Executor, Limits, Place, Receive, Said, Started, Task
+from harness.executors import ACCURACY, ALL, NONE, Ended, Executor, Limits, Place, Receive, Said, Started, Task, death
 from harness.executors.packing import longest_first, next_place
 from harness.executors.ray import nodes as ray_nodes
 from harness.executors.ray.node import ENDING_S, Ending, Look, Order, SessionActor
@@ -269,8 +269,5 @@ def _unread(ray: ModuleType, one: _Running) -> list[Any]:
 
 
 def _died(ending: Ending, node: RayNode) -> str | None:
-    if ending.code == 0:
-        return None
-    said = f" ({ending.said})" if ending.said else ""
-    how = f"was killed by signal {-ending.code}" if ending.code < 0 else f"ended with exit code {ending.code}"
-    return f"its process on {node.label} {how}{said}"
+    error = death(ending.code, f"on {node.label} ")
+    return f"{error} ({ending.said})" if error and ending.said else error

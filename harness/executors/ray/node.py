@@ -139,9 +139,7 @@ class SessionActor:
                 pass_fds=held,
                 start_new_session=True,
             )
-        with contextlib.suppress(
-            OSError
-        ):  # Ray runs its workers at nice 15 (RAY_worker_niceness), and load has to be timed
+        with contextlib.suppress(OSError):  # Ray's workers are at nice 15 (RAY_worker_niceness); load has to be timed
             os.setpriority(os.PRIO_PROCESS, self.process.pid, os.getpriority(os.PRIO_PROCESS, os.getppid()))
         with contextlib.suppress(BrokenPipeError):
             frames.write(piped(self.process.stdin), (order.entry, order.description, place))

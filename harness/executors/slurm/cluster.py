@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.engines import Engine
 from harness.errors import HarnessError
-from harness.executors import Ended, Executor, Limits, Place, Receive, Said, Started, Task
+from harness.executors import Ended, Executor, Limits, Place, Receive, Said, Started, Task, death
 from harness.executors.packing import longest_first
 from harness.executors.slurm.batches import FOLDER, Batch, Reading, kept
 from harness.executors.slurm.commands import USUAL, JobState, SlurmError, SlurmNode, cancel, jobs, named, nodes
@@ -233,7 +233,7 @@ class Slurm(Executor):
                     one.place = place
                     receive(one.task, place, Started(at_s))
                 case Over(code, at_s):
-                    return _Over(Ended(_died(code), at_s))
+                    return _Over(Ended(death(code), at_s))
                 case _:
                     receive(one.task, one.place, event)
         return None
@@ -285,12 +285,6 @@ class _Over:
 
 def _alike(task: Task) -> tuple[int, bool]:
     return task.needs.gpus, task.needs.times
-
-
-def _died(code: int) -> str | None:
-    if code == 0:
-        return None
-    return f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
 
 
 def _jobs(ids: Sequence[str]) -> str:
