@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.engines.replies import BadReply, a_count, a_list, a_logprob, a_text, an_object, shown
 from harness.errors import CellError
+from harness.protocol.replies import BadReply, a_count, a_list, a_logprob, a_text, an_object, shown
 from harness.records.item import UNREADABLE
 
 Body = dict[str, Any]  # a request of the OpenAI protocol

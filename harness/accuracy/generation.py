@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 from harness.accuracy.completions import Body, Reply, check, counts_of, tolerated, unreadable
 from harness.accuracy.refusals import advice, final, is_rate_limit
 from harness.engines import Server
-from harness.engines.failures import failure_of, unwrapped
 from harness.engines.limits import Pace
-from harness.engines.replies import BadReply, parse_json, shown, words
-from harness.engines.urls import REDIRECTS, proxy_of, redirect_words
 from harness.errors import CellError
+from harness.protocol.failures import failure_of, unwrapped
+from harness.protocol.replies import BadReply, parse_json, shown, words
+from harness.protocol.urls import REDIRECTS, proxy_of, redirect_words
 
 if TYPE_CHECKING:
     import aiohttp

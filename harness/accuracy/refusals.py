@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harness.engines.failures import error_of, unwrapped
+from harness.protocol.failures import error_of, unwrapped
 
 QUOTA, KEY, MODEL = "quota", "key", "model"
 CODES = {  # error.code, error.type, error.status, in lower case

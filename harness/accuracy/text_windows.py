@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from harness.accuracy.completions import Reply, problem_of, tolerated
 from harness.accuracy.items import digest
-from harness.engines.replies import NO_PROBABILITY, BadReply, a_logprob
 from harness.errors import CellError
+from harness.protocol.replies import NO_PROBABILITY, BadReply, a_logprob
 from harness.records.item import TextWindow
 
 PREFIX = "token_id:"  # return_tokens_as_token_ids

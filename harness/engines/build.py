@@ -22,10 +22,10 @@ from typing import Any
 from harness.engines import Server
 from harness.engines.credentials import without_credentials
 from harness.engines.model_list import ServedModel, read_models
-from harness.engines.replies import BadReply, parse_json
-from harness.engines.urls import fetch
 from harness.errors import EngineError, HarnessError
 from harness.machine.disk import write_atomically
+from harness.protocol.replies import BadReply, parse_json
+from harness.protocol.urls import fetch
 from harness.records.fields import Stored, optional
 from harness.redaction.masking import mask
 

@@ -19,10 +19,10 @@ from harness.engines import Deployment, Engine, EngineConfig, Server, environmen
 from harness.engines.environment import EnvironmentConfig
 from harness.engines.model_list import list_models
 from harness.engines.process import ServerProcess, own_port, port_in_use
-from harness.engines.replies import BadReply, parse_json
-from harness.engines.urls import fetch
 from harness.errors import ConfigError, EngineError, did_you_mean
 from harness.hub.commits import MODEL, commit_of
+from harness.protocol.replies import BadReply, parse_json
+from harness.protocol.urls import fetch
 from harness.records.engine_facts import EngineFacts
 from harness.records.fields import Facts
 from harness.untrusted.strict_json import JsonObject

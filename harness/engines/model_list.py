@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.engines import Server
-from harness.engines.failures import stated_error
-from harness.engines.replies import BadReply, a_count, parse_json, shown
-from harness.engines.urls import REDIRECTS, fetch, redirect_words
 from harness.errors import EngineError
+from harness.protocol.failures import stated_error
+from harness.protocol.replies import BadReply, a_count, parse_json, shown
+from harness.protocol.urls import REDIRECTS, fetch, redirect_words
 
 PATH = "/v1/models"
 TIMEOUT_S = 10.0

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.engines import leftovers
-from harness.engines.urls import no_proxy_for_loopback
 from harness.errors import EngineError
 from harness.machine import disk, scratch
 from harness.machine.interrupts import held
 from harness.machine.pipes import piped
+from harness.protocol.urls import no_proxy_for_loopback
 from harness.redaction.masking import excerpt, known_values, mask
 
 WATCHDOG = Path(__file__).with_name("watchdog.py")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from harness.engines import Server
-from harness.engines.urls import fetch
+from harness.protocol.urls import fetch
 from harness.records.load_result import ServerFigures
 
 TIMEOUT_S = 10.0

@@ -21,7 +21,7 @@ from harness.errors import ConfigError
 from harness.executors import Executor, executor_class
 from harness.gemm.cells import products_left_out
 from harness.hub.commits import DATASET, MODEL, commit_of
-from harness.loadgen import load_points
+from harness.loadgen.profiles import load_points
 from harness.records.fields import Facts
 from harness.records.manifest import LeftOut
 from harness.records.point import LoadPoint

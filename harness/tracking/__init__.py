@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.analysis import Findings, Study, analyse
-from harness.engines.urls import loopback_without_proxy, proxy_of
 from harness.errors import HarnessError
+from harness.protocol.urls import loopback_without_proxy, proxy_of
 from harness.redaction.known_secrets import learn_url
 from harness.redaction.masking import MASK, excerpt, mask
 from harness.tracking.metrics import metric_name

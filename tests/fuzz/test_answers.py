@@ -12,10 +12,10 @@ from harness.accuracy.lm_eval.generations import generation
 from harness.accuracy.lm_eval.logprobs import echoed_score, next_token_scores
 from harness.accuracy.refusals import advice, final
 from harness.accuracy.text_windows import AskedWindow, scored_window
-from harness.engines.failures import failure_of, unwrapped
 from harness.engines.limits import Meter
-from harness.engines.replies import BadReply, parse_json, shown
 from harness.errors import CellError
+from harness.protocol.failures import failure_of, unwrapped
+from harness.protocol.replies import BadReply, parse_json, shown
 from tests.fuzz.budget import examples
 from tests.fuzz.foreign import JSON, changed, damaged, encoded, readable
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from harness.accuracy.generation import PAUSE_S, pause_s, retry_after_s
 from harness.engines.metric_names import KNOWN
 from harness.engines.model_list import parse_models
-from harness.engines.urls import redirect_words
 from harness.errors import EngineError
 from harness.hub.waiting import bounded
 from harness.loadgen.server_metrics import COUNTERS, GAUGES, Watched, parse
+from harness.protocol.urls import redirect_words
 from tests.fuzz.budget import examples
 from tests.fuzz.foreign import JSON, NUMBERS, changed, damaged, encoded
 

@@ -20,8 +20,8 @@ from harness.accuracy.completions import Reply, completion
 from harness.accuracy.data_files import Row
 from harness.accuracy.generation import request_many
 from harness.engines import Server
-from harness.engines.replies import a_logprob
 from harness.errors import CellError, HarnessError
+from harness.protocol.replies import a_logprob
 
 LETTERS = ("m", "M")  # the first and the second answer
 

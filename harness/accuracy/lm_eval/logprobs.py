@@ -2,8 +2,8 @@
 
 from harness.accuracy.completions import Body, Reply, problem_of
 from harness.engines.dialect import VLLM, Dialect
-from harness.engines.replies import BadReply, a_logprob
 from harness.errors import CellError
+from harness.protocol.replies import BadReply, a_logprob
 
 Score = tuple[float, bool]  # log-probability (nats); would greedy decoding say it
 UNREAD: Score = (-1e300, False)  # of an answer that cannot be read; no log-probability is so low (replies.a_logprob)

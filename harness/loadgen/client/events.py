@@ -24,7 +24,13 @@ def sse_events(reads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     after_cr = False  # a CR ended the last read: an LF that comes next belongs to it
     read = 0
     for read, chunk in enumerate(reads):
-        if chunk.startswith(b"data: ") and not (partial or data or names or after_cr) and _is_one_event(chunk):
+        if (  # nearly every read: one line of data and the empty line that ends it
+            chunk.startswith(b"data: ")
+            and chunk.find(b"\n") == len(chunk) - 2
+            and chunk.endswith(b"\n")
+            and b"\r" not in chunk
+            and not (partial or data or names or after_cr)
+        ):
             yield read, chunk[6:-2]
             continue
         skip = after_cr and chunk.startswith(b"\n")
@@ -46,11 +52,6 @@ def sse_events(reads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         _field(b"".join(partial), data, names)
     if data or names:
         yield read, _data(data, names)
-
-
-def _is_one_event(chunk: bytes) -> bool:
-    """What nearly every read is: one line of data and the empty line that ends it."""
-    return chunk.endswith(b"\n\n") and chunk.count(b"\n") == 2 and b"\r" not in chunk
 
 
 def _field(line: bytes, data: list[bytes], names: list[bytes]) -> None:

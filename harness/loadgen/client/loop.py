@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.engines.replies import shown
 from harness.loadgen.client.agenda import Agenda
 from harness.loadgen.client.answers import said_in
 from harness.loadgen.client.connections import READ, Clock, Exchange, PlainConnection
@@ -17,6 +16,7 @@ from harness.loadgen.client.requests import is_chat
 from harness.loadgen.client.sockets import error_message
 from harness.loadgen.client.spool import Planned, Raw, TraceWriter, trace
 from harness.loadgen.client.trace import Failure
+from harness.protocol.replies import shown
 
 LOOK_AHEAD_S = 0.25  # a connection is opened so long before its request is due
 PRE_OPEN_S = 10.0  # at most so long for the connections that are needed at once

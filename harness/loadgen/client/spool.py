@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from harness.engines.replies import shown, words
-from harness.engines.urls import REDIRECTS, redirect_words
 from harness.loadgen.client.http import BadHttp, Head, body_reads, parse_head
 from harness.loadgen.client.requests import PATH
 from harness.loadgen.client.trace import Asked, Failure, Request, Trace
+from harness.protocol.replies import shown, words
+from harness.protocol.urls import REDIRECTS, redirect_words
 
 WRITE_BUFFER = 256 << 10
 

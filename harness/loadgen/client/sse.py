@@ -4,22 +4,22 @@ A token's time is the arrival of the read that completed its event. What an even
 network cut the stream (events.py).
 
 A stream that ends in an error is a failed request, however the server says it: an event named error, a chunk that is
-an error object, a line of JSON that is no event, a choice that was aborted (engines/failures.py). A chunk that has only
-a message, like `{"message": "keep-alive"}`, is an error if no token and no finish_reason follows.
+an error object, a line of JSON that is no event, a choice that was aborted (protocol/failures.py). A chunk that has
+only a message, like `{"message": "keep-alive"}`, is an error if no token and no finish_reason follows.
 
 A stream that ends well may still say what cannot be: `oddities` names it (oddities.py).
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from harness.engines.failures import bare_message, explicit_error, failed_choice, stated_error
-from harness.engines.replies import BadReply, a_count, parse_json, shown, words
 from harness.loadgen.client.events import ErrorEvent, sse_events
 from harness.loadgen.client.oddities import several_answers, surplus
 from harness.loadgen.client.trace import Failure, Trace
+from harness.protocol.failures import bare_message, explicit_error, failed_choice, stated_error
+from harness.protocol.replies import BadReply, a_count, parse_json, shown, words
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,9 @@ class Stream:
     oddities: tuple[str, ...] = ()
 
 
-class _Event(NamedTuple):
-    read: int
-    has_text: bool
-    is_last: bool  # carries the reason why the stream ended
+# (read that completed it, whether it has text, whether it carries the reason why the stream ended): a plain tuple,
+# because there is one for each token of a study.
+Event = tuple[int, bool, bool]
 
 
 def parse(trace: Trace) -> Stream:
@@ -51,7 +50,7 @@ def parse(trace: Trace) -> Stream:
 
 def _parse(trace: Trace) -> Stream:
     reads = [data for _, data in trace.chunks]
-    events: list[_Event] = []
+    events: list[Event] = []
     said: list[bytes] = []  # the events with text, up to the answer's end
     names: list[Any] = []  # of each event with text the id of its answer
     usage: dict[str, Any] = {}
@@ -59,7 +58,7 @@ def _parse(trace: Trace) -> Stream:
     bare: tuple[int, str] | None = None  # the last chunk with a message alone: (events before it, message)
     error = None
     for read, data in sse_events(reads):
-        if data == b"[DONE]" or data.strip() == b"[DONE]":
+        if not data.startswith(b"{") and data.strip() == b"[DONE]":
             done = True
             continue
         chunk, problem = _chunk(data)
@@ -74,8 +73,10 @@ def _parse(trace: Trace) -> Stream:
                 except BadReply as reason:
                     problem = _no_chunk(str(reason), data)
                     continue
+                has_text = is_last = False
                 if event is not None:
-                    if event.has_text:
+                    _, has_text, is_last = event
+                    if has_text:
                         if finished or done:
                             late = True
                         else:
@@ -83,9 +84,9 @@ def _parse(trace: Trace) -> Stream:
                         if choice.get("index"):
                             mixed = True
                         names.append(chunk.get("id"))
-                    finished = finished or event.is_last
+                    finished = finished or is_last
                     events.append(event)
-                if (event is None or event.is_last or not event.has_text) and (why := failed_choice(choice)):
+                if (is_last or not has_text) and (why := failed_choice(choice)):
                     problem = Failure("server_error_object", why)
         if problem is not None and (error is None or problem.kind == "server_error_object"):
             error = problem
@@ -108,8 +109,8 @@ def _parse(trace: Trace) -> Stream:
     found = {"late_tokens": late, "mixed_answers": mixed or several_answers(names), **surplus(said, completion_tokens)}
     found |= {"excess_bytes": bool(trace.beyond), "second_answer": trace.beyond.startswith(b"HTTP/1.")}
     return Stream(
-        token_s=[trace.chunks[event.read][0] for event in tokens],
-        merged_events=len(tokens) - len({event.read for event in tokens}),
+        token_s=[trace.chunks[read][0] for read in tokens],
+        merged_events=len(tokens) - len(set(tokens)),
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         error=error,
@@ -149,7 +150,7 @@ def _chunk(data: bytes) -> tuple[dict[str, Any], Failure | None]:
             chunk = parse_json(data)  # a broken character is a token all the same
         except BadReply as reason:
             return {}, Failure("invalid_json", str(reason))
-    if not isinstance(chunk, dict):
+    if type(chunk) is not dict:
         return {}, _no_chunk("not an object", data)
     suspect = chunk.get("error") or chunk.get("errors") or not chunk.get("choices")
     if suspect and (error := explicit_error(chunk)):
@@ -178,7 +179,7 @@ def _said(data: bytes) -> str:
     return (isinstance(found, dict) and stated_error(found)) or words(data, 300) or "an error event without data"
 
 
-def _event(read: int, choice: dict[str, Any]) -> _Event | None:
+def _event(read: int, choice: dict[str, Any]) -> Event | None:
     """None for chat's first chunk, which announces the role and is never a token. Raises BadReply."""
     finished = bool(choice.get("finish_reason"))
     text = choice.get("text")
@@ -192,22 +193,26 @@ def _event(read: int, choice: dict[str, Any]) -> _Event | None:
             return None
     if text and type(text) is not str and type(text) is not list:  # a list of parts: Mistral's reasoning
         raise BadReply(f"the text is {shown(text)}, not a text")
-    return _Event(read, bool(text), finished)
+    return read, bool(text), finished
 
 
-def _token_events(events: list[_Event], completion_tokens: int | None) -> list[_Event]:
-    """The events that carried a token: those with text, and of the empty ones as many as the usage still misses.
+def _token_events(events: list[Event], completion_tokens: int | None) -> list[int]:
+    """The reads of the events that carried a token: those with text, and of the empty ones as many as the usage still
+    misses.
 
     vLLM sends an empty event for a token whose bytes are not yet a whole character; other servers send empty events
     that are no tokens (a first one, heartbeats, llama.cpp's last). Only the server's own count tells them apart.
     """
-    missing = (completion_tokens or 0) - sum(event.has_text for event in events)
-    first = next((index for index, event in enumerate(events) if event.has_text), len(events))
-    empty = [index for index, event in enumerate(events) if not event.has_text]
+    with_text = [read for read, has_text, _ in events if has_text]
+    missing = (completion_tokens or 0) - len(with_text)
+    if missing <= 0 or len(with_text) == len(events):
+        return with_text
+    first = next((index for index, (_, has_text, _) in enumerate(events) if has_text), len(events))
+    empty = [index for index, (_, has_text, _) in enumerate(events) if not has_text]
     # most likely a token first: inside the text, then before it (nearest first), then the last event
-    empty.sort(key=lambda index: (events[index].is_last, max(0, first - index), index))
-    counted = set(empty[: max(0, missing)])
-    return [event for index, event in enumerate(events) if event.has_text or index in counted]
+    empty.sort(key=lambda index: (events[index][2], max(0, first - index), index))
+    counted = set(empty[:missing])
+    return [read for index, (read, has_text, _) in enumerate(events) if has_text or index in counted]
 
 
 def _unstreamed(reads: list[bytes]) -> Failure | None:

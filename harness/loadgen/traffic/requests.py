@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config.workloads import CHAT, VERBATIM, LoadPoints, Scenario, Spread
-from harness.loadgen import PROFILES, derive_seed, traffic_seed
 from harness.loadgen.client.requests import EXACT_LENGTH, MARK, make_request
 from harness.loadgen.client.trace import Asked, Request
+from harness.loadgen.profiles import PROFILES, derive_seed, traffic_seed
 from harness.loadgen.traffic.chat import chat_request, make_chat_texts
 from harness.loadgen.traffic.lengths import draw_lengths
 from harness.loadgen.traffic.prompts import make_block_prompts, make_prompts, writer

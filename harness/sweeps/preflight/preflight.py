@@ -14,11 +14,11 @@ from harness.config.workloads import VERBATIM
 from harness.engines import Engine
 from harness.engines.credentials import argument_problems
 from harness.engines.parallel import gpus_of
-from harness.engines.urls import proxy_of
 from harness.errors import ConfigError
 from harness.gemm.cells import gemm_problems
 from harness.loadgen.traffic.requests import Traffic, longest_request
 from harness.machine import host, scratch
+from harness.protocol.urls import proxy_of
 from harness.redaction.masking import mask
 from harness.sweeps.distributed import packed
 from harness.sweeps.plan import Plan

@@ -56,9 +56,9 @@ def _plan(cell: Cell):
 def _traces(cell: Cell, tokens: Path) -> dict:
     """Metrics as measure() computes them; a line a request: its id, and its token times."""
     from harness.engines import Server
-    from harness.loadgen import read_slo
     from harness.loadgen.client.schedule import run_schedule
     from harness.loadgen.metrics import summarize
+    from harness.loadgen.profiles import read_slo
     from harness.loadgen.samples import sample
     from harness.loadgen.traffic.requests import Traffic, plan_requests
 

@@ -8,9 +8,9 @@ import pytest
 from harness.config.workloads import LoadPoints, Scenario
 from harness.engines import Server
 from harness.errors import CellError
-from harness.loadgen import load_points
 from harness.loadgen.bench import Bench
 from harness.loadgen.measure import measure, warm_up
+from harness.loadgen.profiles import load_points
 from harness.loadgen.traffic.requests import Traffic
 from harness.records.point import LoadPoint
 

@@ -9,10 +9,10 @@ from harness.config.workloads import CapacitySearch, LoadPoints, Scenario
 from harness.engines import Deployment
 from harness.engines.simulated.engine import Simulated, SimulatedConfig
 from harness.errors import CellError
-from harness.loadgen import load_points
 from harness.loadgen.bench import Bench
 from harness.loadgen.capacity_cell import Begun
 from harness.loadgen.measure import measure
+from harness.loadgen.profiles import load_points
 from harness.loadgen.traffic.requests import Traffic
 from harness.records.kept_probes import KeptProbes
 from harness.records.point import LoadPoint

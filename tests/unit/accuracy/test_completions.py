@@ -8,8 +8,8 @@ from harness.accuracy.completions import Completion, completion
 from harness.accuracy.items import answer_of
 from harness.accuracy.reasoning import answer_flags, judged_flags, reasoning_in
 from harness.accuracy.refusals import KEY, MODEL, QUOTA, advice, final
-from harness.engines.failures import failure_of
 from harness.errors import CellError
+from harness.protocol.failures import failure_of
 from harness.records.item import Answer
 
 EMPTY = [

@@ -11,8 +11,8 @@ from harness.accuracy.generation import retry_after_s
 from harness.accuracy.lm_eval.logprobs import echoed_score, next_token_scores
 from harness.accuracy.reasoning import answer_flags
 from harness.accuracy.text_windows import AskedWindow, scored_window
-from harness.engines.replies import BadReply, parse_json, shown
 from harness.errors import CellError
+from harness.protocol.replies import BadReply, parse_json, shown
 from harness.records.item import Answer
 
 WINDOW = AskedWindow("p/0", "d", [1, 2])

@@ -17,10 +17,10 @@ from harness.engines.dialect import LLAMACPP, OPENAI, SGLANG
 from harness.engines.endpoint import Endpoint, EndpointConfig
 from harness.engines.limits import Limits, Meter, Pace, TokenPrice, tokens_of
 from harness.engines.llamacpp import LlamaCpp, LlamaCppConfig
-from harness.loadgen import load_points
 from harness.loadgen.bench import Bench
 from harness.loadgen.client.requests import make_request
 from harness.loadgen.client.trace import Asked, Failure
+from harness.loadgen.profiles import load_points
 from harness.loadgen.samples import Sample
 from harness.loadgen.traffic.requests import Traffic
 from harness.records.cell import Cell

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from harness.config.workloads import LoadPoints
-from harness.loadgen import PROFILES
+from harness.loadgen.profiles import PROFILES
 from harness.loadgen.traffic.arrivals import ARRIVALS, constant, gamma, poisson, ramp
 from harness.records.point import LoadPoint
 

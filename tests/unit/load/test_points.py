@@ -6,14 +6,22 @@ import pytest
 
 from harness.config.workloads import CapacitySearch, LoadPoints, Scenario
 from harness.errors import ConfigError
-from harness.loadgen import PROFILES, derive_seed, load_points, traffic_seed
+from harness.loadgen.profiles import PROFILES, derive_seed, load_points, traffic_seed
 from harness.records.point import LoadPoint
 
 CHAT = Scenario(prompt_tokens=512, output_tokens=256)
 
 
-def test_importing_the_room_loads_nothing_heavy():
-    code = "import sys, harness.loadgen; print([m for m in ('numpy', 'aiohttp', 'transformers') if m in sys.modules])"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("harness.loadgen.profiles", ("numpy", "aiohttp", "transformers")),
+        # one starts for every load cell
+        ("harness.loadgen.client.worker", ("numpy", "aiohttp", "transformers", "omegaconf", "yaml", "asyncio")),
+    ],
+)
+def test_importing_is_light(module: str, heavy: tuple[str, ...]):
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.config.workloads import LoadPoints, Scenario, Spread
-from harness.loadgen import load_points
 from harness.loadgen.client.requests import MARK, continue_body, said_ids
+from harness.loadgen.profiles import load_points
 from harness.loadgen.traffic.requests import (
     Traffic,
     expected_prefix_share,

@@ -6,7 +6,7 @@ import pytest
 
 from harness.config.workloads import LoadPoints, Scenario
 from harness.errors import ConfigError
-from harness.loadgen import load_points
+from harness.loadgen.profiles import load_points
 from harness.loadgen.traffic.requests import Traffic, expected_prefix_share, plan_requests, warm_up_requests
 from harness.loadgen.traffic.verbatim import api_of, mean_lengths, repeated
 from harness.records.point import LoadPoint

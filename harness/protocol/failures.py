@@ -12,7 +12,7 @@
 import re
 from typing import Any
 
-from harness.engines.replies import words
+from harness.protocol.replies import words
 from harness.untrusted.strict_json import JsonObject
 
 FAILED_END = re.compile(

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from harness.engines.urls import (
+from harness.protocol.urls import (
     fetch,
     is_loopback,
     loopback_without_proxy,

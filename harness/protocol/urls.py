@@ -16,8 +16,8 @@ from http.client import HTTPException, HTTPMessage
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from harness.engines.replies import shown as quoted
-from harness.engines.replies import words
+from harness.protocol.replies import shown as quoted
+from harness.protocol.replies import words
 
 LOOPBACK = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")  # as no_proxy lists it: not every library reads networks
 REDIRECTS = (301, 302, 303, 307, 308)
