@@ -101,7 +101,8 @@ def _clock(result: LoadResult) -> list[Flag]:
         return []
     said = []
     if steps:
-        said.append(f"the system's clock was set {steps} times, by {result.client.clock_step_ms_max:.1f} ms at most")
+        times = "once" if steps == 1 else f"{steps} times"
+        said.append(f"the system's clock was set {times}, by at most {result.client.clock_step_ms_max:.1f} ms")
     if rejected:
         said.append(f"{rejected} kernel time stamps cannot be and are replaced by the time of reading, which is later")
     message = "; ".join(said)

@@ -8,7 +8,7 @@ from harness.records.flag import Flag
 MORE_WORKERS = "set load.workers higher, or stop other programs here; `harness selftest` shows what it can send"
 STREAM = "check the server, and any proxy before it: its stream is not one answer to each request"
 CLOCK = "stop what sets the system's clock (a time daemon that steps it, a virtual machine that was paused)"
-SERVER_LOG = "read the server's log; lower the rate, or raise the server's limits"
+SERVER_LOG = "read the server's log; if it was overloaded, lower the rate or raise the server's limits"
 ENGINE = "use an engine and a GPU that have the kernel (`needs` of the variant); see conf/engine/"
 MORE_TOKENS = "set suites.NAME.max_tokens higher"
 
