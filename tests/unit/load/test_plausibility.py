@@ -151,7 +151,7 @@ def test_bytes_that_nobody_asked_for_count_as_excess():
 
 def test_a_step_of_the_clock_is_flagged_and_is_not_said_to_be_tls():
     stepped = verdict([GOOD] * 200, clock_steps=2, clock_step_ms_max=5.0)
-    assert stepped["clock_step"].level == "caution" and "2 times, by 5.0 ms" in stepped["clock_step"].message
+    assert stepped["clock_step"].level == "caution" and "2 times, by at most 5.0 ms" in stepped["clock_step"].message
     rejected = verdict([*[GOOD] * 199, dataclasses.replace(GOOD, rejected_stamps=1)])
     assert set(rejected) == {"rejected_stamps"} and "TLS" not in rejected["rejected_stamps"].message
     many = [dataclasses.replace(GOOD, rejected_stamps=1)] * 200
