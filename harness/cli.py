@@ -21,6 +21,7 @@ class Command:
 
 COMMANDS = (
     Command("demo", "harness.sweeps.demo", "show a whole report in a minute: a simulated study, no network"),
+    Command("servers", "harness.sweeps.servers", "compare running servers on your traffic: requests/s within an SLO"),
     Command("study", "harness.draft.command", "compare finished checkpoints: write the sweep file that does"),
     Command("report", "harness.report.__main__", "write a sweep's report again, from its store"),
     Command("compare", "harness.compare.__main__", "compare two sweeps, or two variants; gates for CI"),
@@ -52,8 +53,7 @@ run a sweep (the same command again measures only what is missing):
   harness +sweep=quickstart                       five variants of a 135M model on two CPU cores
   harness +sweep=quickstart dry_run=true          its plan, time and problems; dry_run=cells: every cell
   harness +sweep=quickstart --fresh               measure all of it again; earlier results are kept
-  harness +sweep=servers model=ORG/NAME engine.targets.old.base_url=http://HOST:8000 \\
-    engine.targets.new.base_url=http://HOST:8001  two servers that run already: which serves more within the SLO
+  harness servers old=URL new=URL --slo itl_ms_p99=50  which of two running servers takes more of your traffic
   harness +sweep=quickstart --help                every group and setting; --cfg job: the composed configuration
 
 sweeps:

@@ -72,6 +72,7 @@ def _register(engines: tuple[str, ...], suites: tuple[str, ...], executors: tupl
     store.store(group="compression", name="schema", node=EnvironmentConfig)
     for name in root_blocks():
         store.store(group=f"{NULL_BLOCKS}/{name}", name=PRESENT, node={name: {}}, package="_global_")
+    store.store(group="variant/own", name="new", node={"label": "???"})  # +variant/own@variants.NAME=new adds NAME
     if not OmegaConf.has_resolver("scenarios"):
         OmegaConf.register_new_resolver("scenarios", lambda path: str(scenarios_dir() / path))
         OmegaConf.register_new_resolver("cpu_dtype", host.cpu_dtype)

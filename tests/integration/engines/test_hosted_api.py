@@ -29,6 +29,7 @@ class Hosted(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.too_many, self.retry_after = too_many, retry_after
         self.answers: int | None = None  # how many requests are answered; others are refused
+        self.restarts_after: int | None = None  # how many requests; another build answers from then on
         self.served: list[dict] = []
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
@@ -54,8 +55,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self) -> None:
+        after = self.server.restarts_after
+        created = 1 if after is None or len(self.server.served) < after else 3
         self.answer(
-            200, {"data": [{"id": "big", "created": 1}, {"id": "small", "created": 2}]}
+            200, {"data": [{"id": "big", "created": created}, {"id": "small", "created": 2}]}
         ) if self.path == "/v1/models" else self.answer(404, {})
 
     def do_POST(self) -> None:
@@ -173,6 +176,16 @@ def test_what_no_record_holds_was_spent_too(hosted, tiny_model, tmp_path):
     assert (tmp_path / "results/hosted/spent.jsonl").read_text().count("warm-up") == 1, "nothing was warmed up for it"
     summary = json.loads((tmp_path / "reports/hosted/summary.json").read_text())
     assert [one["subject"] for one in summary["spending"]] == ["preflight, warm-ups and failed cells, of every run"]
+
+
+def test_a_cell_in_which_the_server_was_restarted_with_another_build_fails_and_says_so(hosted, tiny_model, tmp_path):
+    settings = ("engine.dialect=openai", "variant=[bf16]", "load.rates_rps=[]")
+    hosted.restarts_after = 3  # preflight asks for one answer, the cell for three
+    restarted = sweep(hosted, tiny_model, tmp_path, *settings)
+    assert restarted.returncode == 1 and not records(tmp_path), "nobody knows which build answered what"
+    assert "serves another build than when the sweep was planned" in restarted.stdout
+    again = sweep(hosted, tiny_model, tmp_path, *settings)
+    assert again.returncode == 0 and len(records(tmp_path)) == 1, again.stdout + again.stderr
 
 
 def test_a_strict_api_is_told_from_the_first_cell_and_then_measured_and_paid(hosted, tiny_model, tmp_path):
