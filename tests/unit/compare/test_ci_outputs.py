@@ -61,6 +61,28 @@ def test_junit_keeps_the_schema_and_counts_what_fails(comparison, strict):
     assert {root.get(name) for name in ("tests", "failures", "errors")} == {"6", "2" if strict else "1", "1"}
 
 
+def test_every_suite_keeps_the_schema_of_mavens_surefire(comparison):
+    """surefire-test-report.xsd: what must be there, in which order, and that a failure has a type."""
+    for suite in ET.fromstring(junit(outcome(comparison))):
+        assert {"name", "tests", "errors", "skipped", "failures"} <= set(suite.keys())
+        for case in suite:
+            assert case.tag == "testcase" and {"name", "time"} <= set(case.keys())
+            assert re.fullmatch(r"\d+(\.\d{0,3})?", case.get("time"))
+            order = [("failure", "skipped", "error", "system-out", "system-err").index(child.tag) for child in case]
+            assert order == sorted(set(order))
+            assert all(child.get("type") for child in case if child.tag in ("failure", "error"))
+
+
+def test_a_reader_of_junit_counts_what_we_count(comparison):
+    """junitparser, with which GitHub's test result actions read files."""
+    parser = pytest.importorskip("junitparser", reason="junitparser is not installed: pip install 'harness[dev]'")
+    read = parser.JUnitXml.fromstring(junit(outcome(comparison)).encode())
+    read.update_statistics()
+    assert (read.tests, read.failures, read.errors, read.skipped) == (6, 1, 1, 2)
+    assert [case.is_passed for suite in read for case in suite] == [True, False, True, False, False, False]
+    assert [case.is_skipped for suite in read for case in suite] == [False] * 4 + [True] * 2
+
+
 def test_junit_of_hostile_names_is_well_formed(comparison):
     root = ET.fromstring(junit(outcome(comparison, what='<a b="]]>&\x00\x1b\ud800')))
     assert all("<a b=" in case.get("name") for case in root.iter("testcase"))
