@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m harness.machine.packages --quiet
 
 # Keep the bytecode of what is imported, whatever the shell says: a sweep starts hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
@@ -10,13 +11,13 @@ export PYTHONDONTWRITEBYTECODE :=
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile uv
+	$(INSTALL) -e .
 	touch $@
 
 # What the tests and the documentation need beside it.
 $(VENV)/dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	touch $@
 
 quickstart: $(VENV)/installed
@@ -51,7 +52,6 @@ fuzz: $(VENV)/dev
 
 # The CUDA wheels of vLLM on a machine without a GPU (tests/wheels/README.md): by hand and before a release, not in CI.
 wheels: $(VENV)/dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,wheels]'
 	$(BIN)/python -m pytest tests/wheels -n 2 --dist loadgroup --timeout 3000
 
 lint: $(VENV)/dev

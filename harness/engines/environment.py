@@ -18,7 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.engines.credentials import argument_problems
-from harness.errors import HarnessError
+from harness.errors import DiskFull, HarnessError
+from harness.machine import packages
 from harness.records.fields import Facts
 from harness.redaction.masked_data import mask_data
 from harness.redaction.masking import mask_urls
@@ -121,17 +122,26 @@ def ensure(config: EnvironmentConfig, cache_dir: Path, log: Path) -> Path:
 
 
 def _make(config: EnvironmentConfig, home: Path, log: Path) -> None:
+    """Python compiles what is imported, when it is imported; to compile all 15,000 modules here would take longer."""
     python = str(home / "bin" / "python")
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    # Python compiles what is imported, when it is imported; pip would compile the other 15,000 modules as well.
-    install = [*pip, "install", "--no-compile"]
-    run_logged([sys.executable, "-m", "venv", str(home)], log, config.name)
-    run_logged([*install, "--quiet", "--upgrade", "pip"], log, config.name, BYTECODE)
+    run_logged([sys.executable, "-m", "venv", "--without-pip", str(home)], log, config.name)
     for line in config.install:
-        run_logged([*install, *shlex.split(line)], log, config.name, {**BYTECODE, **config.env})
+        _first_that_works(packages.installing(python, shlex.split(line)), config.env, log, config.name)
     if config.uninstall:
-        run_logged([*pip, "uninstall", "--yes", *config.uninstall], log, config.name, BYTECODE)
+        _first_that_works(packages.removing(python, config.uninstall), {}, log, config.name)
     (home / "complete").write_text(json.dumps(fingerprint(config), indent=1))
+
+
+def _first_that_works(attempts: list[packages.Attempt], env: dict[str, str], log: Path, what: str) -> None:
+    """Raises HarnessError of the last attempt, and DiskFull of any."""
+    for attempt in attempts:
+        try:
+            return run_logged(attempt.command, log, what, {**BYTECODE, **attempt.env, **env})
+        except DiskFull:
+            raise
+        except HarnessError:
+            if attempt is attempts[-1]:
+                raise
 
 
 def run_logged(command: list[str], log: Path, what: str, env: dict[str, str] | None = None) -> None:
