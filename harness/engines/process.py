@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.engines import leftovers
 from harness.errors import EngineError
-from harness.machine import disk, scratch
+from harness.machine import disk, pipes, scratch
 from harness.machine.interrupts import held
 from harness.machine.pipes import piped
 from harness.protocol.urls import no_proxy_for_loopback
@@ -162,9 +162,8 @@ class ServerProcess:
             self._stop()
 
     def _stop(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe and not pipe.closed:
-                pipe.close()
+        pipes.close(self._process.stdin)
+        pipes.close(self._process.stdout)
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
         try:

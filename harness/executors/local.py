@@ -37,7 +37,7 @@ from harness.executors.slots import SETTING, Slots, declared, slots
 from harness.machine import disk, host, nvml
 from harness.machine.devices import VARIABLE
 from harness.machine.interrupts import held
-from harness.machine.pipes import piped
+from harness.machine.pipes import close, piped
 from harness.records.interference import Interference
 from harness.telemetry.problems import others
 
@@ -243,7 +243,7 @@ class Local(Executor):
         self._stopping = bool(self._running)
         with held():
             for one in self._running.values():
-                piped(one.process.stdin).close()
+                close(one.process.stdin)
             deadline = time.monotonic() + ENDING_S
             while self._running and time.monotonic() < deadline:
                 for key, _ in selector.select(1.0):
@@ -262,7 +262,6 @@ def _end(process: subprocess.Popen) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         code = process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe and not pipe.closed:
-            pipe.close()
+    close(process.stdin)
+    close(process.stdout)
     return code

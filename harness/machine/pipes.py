@@ -1,5 +1,6 @@
 """The pipes of a process that was started with them."""
 
+import contextlib
 from typing import IO
 
 
@@ -8,3 +9,10 @@ def piped(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
         raise ValueError("the process was started without this pipe")
     return stream
+
+
+def close(stream: IO[bytes] | None) -> None:
+    """Close a pipe, if there is one, whose other end may be dead: closing writes what was not written yet."""
+    if stream and not stream.closed:
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()

@@ -21,7 +21,7 @@ from harness.executors import Place, cores, frames
 from harness.machine import nvml
 from harness.machine.devices import ORDER, visible
 from harness.machine.host import Node
-from harness.machine.pipes import piped
+from harness.machine.pipes import close, piped
 
 ENDING_S = 60.0  # that a session gets to stop its engine
 WAIT_S = 0.5  # for events, in which a stop waits
@@ -158,7 +158,7 @@ class SessionActor:
         """Interrupt the session and return what it still tells; it stops its engine meanwhile."""
         if self.process is None:
             return []
-        piped(self.process.stdin).close()
+        close(self.process.stdin)
         rest, deadline = list[Any](), time.monotonic() + ENDING_S
         while not rest or not isinstance(rest[-1], Ending):
             rest += self.events() if time.monotonic() < deadline else [self._end()]

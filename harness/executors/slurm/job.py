@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from harness.executors import Place, frames
 from harness.machine.host import Node
-from harness.machine.pipes import piped
+from harness.machine.pipes import close, piped
 
 READ_BYTES, LOOK_S = 1 << 20, 0.5
 STOPPED = (130, -signal.SIGTERM)  # the session's process was told to end, by Slurm: its job's state says why
@@ -128,9 +128,8 @@ def _relay(process: "subprocess.Popen[bytes]", events: IO[bytes], interrupted: l
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
         while True:
-            stdin = piped(process.stdin)
-            if interrupted and not stdin.closed:
-                stdin.close()
+            if interrupted:
+                close(process.stdin)
             if not selector.select(LOOK_S):
                 continue
             data = os.read(output, READ_BYTES)

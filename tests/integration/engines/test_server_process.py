@@ -193,6 +193,16 @@ def test_a_watchdog_that_is_killed_or_stopped_leaves_nothing(tmp_path, manner, n
     assert records(tmp_path) == []
 
 
+def test_a_watchdog_that_died_before_it_read_its_orders_is_no_traceback(tmp_path):
+    process = ServerProcess(["sleep", "600"], {}, tmp_path / "server.log", grace_s=1.0)
+    stdin = process._process.stdin
+    process._process.kill()
+    process._process.wait()
+    stdin.write(b"not read")  # buffered: closing writes it
+    process.stop()
+    assert stdin.closed and process.exit_code() == -signal.SIGKILL
+
+
 def test_a_watchdog_that_is_killed_takes_a_polite_server_along_without_the_harness(tmp_path):
     """The kernel sends SIGTERM: nobody else is there to do it."""
     port, log = free_port(), tmp_path / "server.log"
