@@ -42,7 +42,8 @@ def variants_table(findings: Findings) -> Table:
         estimate = columns[key].get(name)
         notes += ["emulated"] if name in slow and key != "recovery" else []
         if name == study.baseline:
-            return Td("100 %" if key == "recovery" else "1", "muted", "; ".join(["baseline", *notes]))
+            itself = ("100 %" if study.suites else NONE) if key == "recovery" else "1"
+            return Td(itself, "muted", "; ".join(["baseline", *notes]))
         wins = winners[key] == name and (key == "recovery" or name not in slow)
         return Td(show(estimate), "best" if wins else "" if estimate else "muted", "; ".join(filter(None, notes)))
 

@@ -8,8 +8,10 @@ from harness.analysis.speed.capacity import gain
 from harness.analysis.speed.readings import AT_LEAST, BELOW, UNRESOLVED, Reading
 from harness.report.recommendation import recommendation
 from harness.report.sections import SECTIONS, fill
+from harness.report.tables.overview import variants_table
 from harness.report.tables.slo import slo_table
 from harness.report.verdicts import verdicts
+from harness.report.words import NONE
 from tests.unit.report.synthetic_study import synthetic_findings
 
 OLD, NEW = "bf16", "fp8"
@@ -63,6 +65,13 @@ def test_the_first_section_holds_the_slo_and_each_rate(measured):
     [verdict] = fill(findings, tuple(section for section in SECTIONS if section.id == "verdict"))
     assert verdict.id == "verdict" and slo_table(findings) in [block.table for block in verdict.blocks[1:]]
     assert "at least 2.16× the requests" in verdicts(findings)[0].headline
+
+
+def test_a_baseline_without_suites_recovers_nothing(measured):
+    findings = answered(measured, searched(27.8, 38.2), searched(82.4, 190.9))
+    table = variants_table(replace(findings, averages={}))
+    [column] = [number for number, head in enumerate(table.columns) if "recovery" in head]
+    assert table.rows[0][column].text == NONE
 
 
 def test_the_answer_says_what_to_deploy_on_speed(measured):
