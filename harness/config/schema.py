@@ -8,8 +8,7 @@ each. Engines and suites bring their own dataclass (`engines/`, `accuracy/`), ch
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
-
+from harness.config import MISSING
 from harness.config.variants import Calibration, Deployments, Variant
 from harness.config.workloads import Gemm, LoadPoints, Scenario
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
+from harness.config import MISSING
 
 
 @dataclass

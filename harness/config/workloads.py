@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
+from harness.config import MISSING
 
 GENERATED, VERBATIM = "generated", "verbatim"  # values of a scenario's `send` ...
 COMPLETIONS, CHAT = "completions", "chat"  # ... and of its `api`

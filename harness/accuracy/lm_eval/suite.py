@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from omegaconf import MISSING
-
 from harness.accuracy import Context, Suite
 from harness.accuracy.datasets import Source, source
 from harness.accuracy.items import mean_scores, outcome
@@ -35,6 +33,7 @@ from harness.accuracy.lm_eval.mirrors import DATA
 from harness.accuracy.lm_eval.tasks import choose_items, load_tasks
 from harness.accuracy.reasoning import answer_flags
 from harness.accuracy.suite import ECHO, Facts
+from harness.config import MISSING
 from harness.engines.dialect import NEXT_TOKEN_LOGPROBS, PROMPT_LOGPROBS
 from harness.errors import CellError, ConfigError, HarnessError, did_you_mean
 from harness.records import Outcome

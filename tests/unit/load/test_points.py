@@ -16,8 +16,9 @@ CHAT = Scenario(prompt_tokens=512, output_tokens=256)
     ("module", "heavy"),
     [
         ("harness.loadgen.profiles", ("numpy", "aiohttp", "transformers")),
-        # one starts for every load cell
+        # one of these starts for every load cell, and for every simulated session
         ("harness.loadgen.client.worker", ("numpy", "aiohttp", "transformers", "omegaconf", "yaml", "asyncio")),
+        ("harness.engines.simulated.server", ("numpy", "aiohttp", "transformers", "omegaconf", "yaml")),
     ],
 )
 def test_importing_is_light(module: str, heavy: tuple[str, ...]):
