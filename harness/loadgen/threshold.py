@@ -40,7 +40,7 @@ OTHER_SLOPE = 12.0  # TPOT, E2E, tokens/s and goodput: means over a request and 
 MEAN_SLOPE = 2.0  # of ln(mean / limit): flat at low rates, steep near saturation
 LN_SLOPES = np.linspace(math.log(0.25), math.log(400.0), 25)
 # Standard deviations of ln threshold from probe to probe, and their prior: a machine of one's own, a shared one.
-# 90 % intervals then hold in 93 % and more of simulated searches at deviations of 0, 0.03 and 0.1 alike.
+# 90 % intervals then hold in 92 to 100 % of searches on logistic curves, at deviations of 0, 0.03 and 0.1.
 BETWEEN = {0.01: 0.2, 0.04: 0.2, 0.1: 0.35, 0.25: 0.25}
 OUTLIER, OUTLIER_SD = 0.05, 0.7
 LEAST_LEVEL_ERROR = 0.01  # a mean's blocks are ten
