@@ -208,8 +208,8 @@ class _Belief:
         for name in sorted({name for probe in self.valid for name in probe.tallies}):
             seen = [Seen(p.rate_rps, p.tallies[name], p.ceiling_rps) for p in self.valid if _tells(p.tallies[name])]
             self.metrics[name] = posterior(name, self._grid, seen)
-        # A slow moment is slow for all limits, so that their posteriors rise and fall together (comonotone): as if they
-        # were independent, their minimum would lie below the truth
+        # A slow moment is slow for all limits: their posteriors rise and fall together (comonotone). The minimum of
+        # independent ones is biased low
         above = np.min([1 - np.cumsum(metric.mass) for metric in self.metrics.values()], axis=0, initial=1.0)
         self._below = 1 - above
 
