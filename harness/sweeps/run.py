@@ -89,6 +89,9 @@ class Run:
                 with self.timed(phase.key):
                     workshop.ready_environment()
             elif phase.kind == CHECKPOINT:
+                if phase.key not in imports and workshop.is_made(session.checkpoint, session.recipe):
+                    self.estimates.dropped(phase.key)  # made beside the session before: the time is no checkpoint's
+                    continue
                 with self.timed(phase.key):
                     if phase.key in imports:
                         workshop.tokenizer(imports[phase.key])

@@ -16,8 +16,11 @@ from harness.engines import Server
 from harness.engines.model_list import is_served
 from harness.errors import DiskFull, HarnessError
 from harness.executors.cores import apart, bound
+from harness.records.cell import PlannedCell
 from harness.sweeps.estimates.phases import start_key, warm_up_key
+from harness.sweeps.kinds import SERVED
 from harness.sweeps.measuring.judge_server import judge_server
+from harness.sweeps.measuring.made_beside import making_next
 from harness.sweeps.measuring.measure_cell import Measuring
 from harness.sweeps.preflight.checkpoint_problems import unfingerprinted_code
 from harness.sweeps.run import Run
@@ -75,14 +78,25 @@ class ServedSession:
             run.note_spent(f"{session.name}, warm-up", run.spend(session, server.meter.lap()))
             measuring = Measuring(run, session, server, checkpoint, self.inspection, self.variant, sampler)
             while pending := run.pending(session):  # invalid cells again, after all others
-                for cell in pending:
-                    if refusal := run.budget.refusal(cell):
-                        run.fail(cell, refusal, self.log_file)
-                        continue
-                    measuring.measure(cell)
-                    if cell.key in run.failed and not is_served(server):
-                        run.progress.say(f"{session.name}: the engine died; its log: {self.log_file}")
+                timed = [cell for cell in pending if SERVED[cell.kind].times]
+                if not self._measure(measuring, timed):
+                    return
+                with making_next(run, session):
+                    if not self._measure(measuring, [cell for cell in pending if cell not in timed]):
                         return
+
+    def _measure(self, measuring: Measuring, cells: list[PlannedCell]) -> bool:
+        """Measure the cells in turn. False when the engine died."""
+        run, session = self.run, self.session
+        for cell in cells:
+            if refusal := run.budget.refusal(cell):
+                run.fail(cell, refusal, self.log_file)
+                continue
+            measuring.measure(cell)
+            if cell.key in run.failed and not is_served(measuring.server):
+                run.progress.say(f"{session.name}: the engine died; its log: {self.log_file}")
+                return False
+        return True
 
     def prepare(self) -> Checkpoint:
         """Make environment and checkpoint ready; refuse a checkpoint that is not what its variant claims."""

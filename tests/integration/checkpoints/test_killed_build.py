@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.checkpoints.beside import making
 from harness.checkpoints.prepare import Workshop
 from harness.engines.environment import EnvironmentConfig
 
@@ -46,14 +47,20 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_killed_build_is_made_again(tmp_path):
-    model = tmp_path / "model"
+def workshop_in(folder: Path) -> tuple[Workshop, str]:
+    """A workshop whose tool writes half a checkpoint and waits, and a model."""
+    model, tool = folder / "model", folder / "tool"
     model.mkdir()
     (model / "config.json").write_text('{"model_type": "llama"}')
     (model / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
-    tool = tmp_path / "tool"
     tool.write_text(TOOL)
     tool.chmod(0o755)
+    config = EnvironmentConfig(python=str(tool))
+    return Workshop(config, folder / "cache", folder / "log", lambda said: None), str(model)
+
+
+def test_a_killed_build_is_made_again(tmp_path):
+    workshop, model = workshop_in(tmp_path)
     command = [sys.executable, "-c", BUILD % RECIPE, str(tmp_path)]
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     builder = subprocess.Popen(command, env=env)
@@ -64,13 +71,28 @@ def test_a_killed_build_is_made_again(tmp_path):
 
     made = tmp_path / "cache" / "checkpoints"
     assert [path.name[0] for path in made.iterdir() if path.is_dir()] == ["."], "half-made, under a hidden name"
-    workshop = Workshop(EnvironmentConfig(python=str(tool)), tmp_path / "cache", tmp_path / "log", lambda said: None)
-    assert not workshop.is_made(str(model), RECIPE)
+    assert not workshop.is_made(model, RECIPE)
     while alive(worker):
         time.sleep(0.05)
 
     (tmp_path / "go").touch()
-    checkpoint = workshop.prepare(str(model), RECIPE)
+    checkpoint = workshop.prepare(model, RECIPE)
     (home,) = [path for path in made.iterdir() if path.is_dir()]
     assert str(home) == checkpoint.location and (home / "model.safetensors").stat().st_size == 64
-    assert workshop.is_made(str(model), RECIPE)
+    assert workshop.is_made(model, RECIPE)
+
+
+def test_a_checkpoint_is_made_beside_other_work(tmp_path):
+    workshop, model = workshop_in(tmp_path)
+    (tmp_path / "go").touch()
+    with making(workshop, model, RECIPE):
+        appears(tmp_path / "pid")
+    assert workshop.is_made(model, RECIPE), "waited for"
+
+
+def test_an_error_of_the_other_work_stops_it(tmp_path):
+    workshop, model = workshop_in(tmp_path)
+    with pytest.raises(KeyboardInterrupt), making(workshop, model, RECIPE):
+        appears(tmp_path / "pid")
+        raise KeyboardInterrupt
+    assert not alive(int((tmp_path / "pid").read_text())) and not workshop.is_made(model, RECIPE)
