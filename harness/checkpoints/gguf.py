@@ -94,6 +94,8 @@ def holds(location: str) -> str | None:
 class GgufWorkshop(Workshop):
     """`quantizer` says where llama-quantize is, once the engine's environment is made; `tools` what it comes from."""
 
+    beside = False  # it takes seconds
+
     def __init__(self, dense: Workshop, quantizer: Callable[[], str], tools: Facts):
         super().__init__(dense.compression, dense.cache_dir, dense.log, dense.say)
         self.dense, self.quantizer, self.tools = dense, quantizer, tools

@@ -103,6 +103,8 @@ def _portable(recipe: RecipeFields, digests: Digests | None) -> RecipeFields:
 class Workshop:
     """Makes checkpoints under `cache_dir`, telling `say` before every step that takes long."""
 
+    beside = True  # whether beside.making() can, in another process
+
     def __init__(self, compression: EnvironmentConfig, cache_dir: Path, log: Path, say: Callable[[str], None]):
         self.compression, self.cache_dir, self.log, self.say = compression, cache_dir, log, say
         self.digests = Digests(cache_dir / FOLDER, say)

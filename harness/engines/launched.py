@@ -45,13 +45,17 @@ class LaunchedConfig(EngineConfig):
     stop_grace_s: float = 20.0  # from SIGTERM to SIGKILL
 
 
+# Rules of thumb: 18 s for vLLM's CPU build, 1 GB on a disk; 9 GB of CUDA wheels are downloaded.
+INSTALL_CPU_S, INSTALL_CUDA_S = 25.0, 120.0
+
+
 class Launched(Engine):
     loads_weights = True
     module: ClassVar[str | None] = None  # of Python, which the server is started from
-    install_s = 90.0  # 72 to 140 s for vLLM's CPU build, two minutes for 9 GB of CUDA wheels
 
     def __init__(self, config: Any, cache_dir: Path):
         super().__init__(config, cache_dir)
+        self.install_s = INSTALL_CPU_S if config.device == "cpu" else INSTALL_CUDA_S
         self.environment = replace(config.environment, python=config.python or config.environment.python)
 
     @abstractmethod

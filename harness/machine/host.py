@@ -121,6 +121,15 @@ def _kind(gpu: HostGpu) -> str:
     return f"{gpu['name']}, {gpu['memory_gib']:g} GiB of it" if gpu["memory_gib"] else f"{gpu['name']}, a part of it"
 
 
+def available_bytes() -> int:
+    """Memory that processes can still take (Linux: MemAvailable); 0 where that is not known."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), 0)
+
+
 def gpus() -> list[HostGpu]:
     """[{name, compute_capability, memory_gib, driver, power_limit_w, ...}] of machine/nvml.py; empty without NVML.
 

@@ -38,6 +38,7 @@ from harness.records.judge_details import Calibration, Standing
 from harness.text.tokenizer import load_tokenizer
 
 BASELINE = "baseline"
+PROMPT_TOKENS = 60.0  # of an item, with the chat template, for estimates of time
 CHARS_PER_TOKEN = 4  # an estimate, for the plan
 MEAN_INSTRUCTION_CHARS = 165  # of AlpacaEval's 805
 
@@ -87,6 +88,9 @@ class AlpacaEval(JudgedSuite):
 
     def answer_tokens(self) -> int:
         return self.config.max_tokens
+
+    def typical_tokens(self) -> tuple[float, float]:
+        return PROMPT_TOKENS, super().typical_tokens()[1]
 
     def run(self, context: Context) -> Outcome:
         data = self._source(context.data_root)

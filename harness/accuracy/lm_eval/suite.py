@@ -41,6 +41,7 @@ from harness.records.accuracy_result import AccuracyResult, scores_to_json
 
 REVISION = 1  # of this module's own protocol: raise it when prompts, requests or scores change
 CHOICES = 4  # of a multiple-choice item, for estimates of time
+EXAMPLE_TOKENS = 90.0  # of a question of MMLU or GSM8K with its answer, likewise
 
 
 @dataclass
@@ -96,7 +97,7 @@ class LmEval(Suite):
         return 1 if NEXT_TOKEN_LOGPROBS in self.asks() else self.config.max_tokens
 
     def typical_tokens(self) -> tuple[float, float]:
-        prompt, answer = super().typical_tokens()
+        prompt, answer = EXAMPLE_TOKENS * (self.config.fewshot + 1), super().typical_tokens()[1]
         if PROMPT_LOGPROBS in self.asks():  # a request for each choice
             return CHOICES * ECHO * prompt, CHOICES
         return prompt, answer

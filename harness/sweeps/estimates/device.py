@@ -32,6 +32,8 @@ from harness.sweeps.session import Session
 
 CPU_WEIGHTS, GPU_WEIGHTS = 135e6, 8e9  # of a model whose size is not known yet
 ASSUMED_GPU = HARDWARE["h100"]
+COMPRESSED_BYTES = 8  # memory for each weight of a model that is compressed: twice the model in single precision
+RESERVE_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,13 @@ class Device:
             with contextlib.suppress(OSError, ValueError):  # not made yet
                 found = active_weights(read_file(folder / "config.json")) or found
         return found or (CPU_WEIGHTS if self.on_cpu else GPU_WEIGHTS)
+
+    def may_make_beside(self, reference: str) -> bool:
+        """Whether a checkpoint may be compressed while a server of this machine answers: there is no GPU that both
+        need, and memory for both."""
+        if not (self.prepared.engine.loads_weights and self.prepared.workshop.beside and self.on_cpu) or host.gpus():
+            return False
+        return host.available_bytes() >= COMPRESSED_BYTES * self.weights(reference) + RESERVE_BYTES
 
     def _folder(self, reference: str) -> Path | None:
         origin = source(reference)

@@ -59,15 +59,24 @@ class Phases:
         found: dict[str, Phase] = {}
         pending = {session.name: to_measure(session.cells, store) for session in plan.sessions}
         first = first_of_each_suite([cell for cells in pending.values() for cell in cells])
+        before: list[PlannedCell] = []
         for session in plan.sessions:
             if cells := pending[session.name]:
                 pace = self.device.pace(session)
-                phases = [*self.preparation(session), *self.beginning(session, cells, pace)]
+                made_beside = self._makes_next(before, session)
+                preparation = [one for one in self.preparation(session) if not (made_beside and _is_compression(one))]
+                before = cells
+                phases = [*preparation, *self.beginning(session, cells, pace)]
                 phases += [self.cell(session, cell, pace, cell.key in first) for cell in cells]
                 for phase in phases:
                     found.setdefault(phase.key, phase)  # what an earlier session makes is made
         report = self._phase(REPORT, "", rule_s=rules.report_s(len(plan.cells)))
         return [*found.values(), report]
+
+    def _makes_next(self, before: Sequence[PlannedCell], session: Session) -> bool:
+        """Whether a session's checkpoint is made while cells of the session before, which measure no time, run."""
+        suites = any(not KINDS[cell.kind].times for cell in before)
+        return suites and self.prepared.executor.serial and self.device.may_make_beside(session.checkpoint)
 
     def measured(self, plan: Plan, records: Mapping[str, Record]) -> Iterator[tuple[Phase, float]]:
         """Yield what records, by the keys of their cells, tell: the cells and the starts of engines, in seconds."""
@@ -148,6 +157,10 @@ class Phases:
             machine=self.machine,
             rule_s=round(rule_s, 3),
         )
+
+
+def _is_compression(phase: Phase) -> bool:
+    return phase.kind == CHECKPOINT and phase.group != IMPORT
 
 
 def needed(prepared: Prepared, session: Session) -> list[str]:

@@ -18,18 +18,7 @@ from harness.sweeps.prepare import prepare
 
 MEASURED = json.loads((Path(__file__).parents[2] / "fixtures" / "durations" / "quickstart_amx.json").read_text())
 AMX = frozenset(["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"])
-SWEEP = (
-    *(
-        "+sweep=quickstart",
-        "variant=[bf16,fp8_dynamic,int8_w8a8]",
-        "suite=[mmlu,gsm8k,humaneval,alpaca_eval,perplexity]",
-    ),
-    *("suites.mmlu.items=24", "suites.gsm8k.items=8", "suites.gsm8k.max_tokens=80", "suites.humaneval.items=8"),
-    *("suites.humaneval.max_tokens=96", "suites.alpaca_eval.items=6", "suites.alpaca_eval.max_tokens=64"),
-    *("suites.perplexity.items=24", "suites.perplexity.window=256", "load.single_stream_requests=3"),
-    *("load.throughput_requests=12", "load.rates_rps=[2,4,8]", "load.duration_s=2", "load.min_requests=5"),
-    *("load.repeats=3", "load.rate_repeats=1", "noise_runs=0"),
-)
+SWEEP = ("+sweep=quickstart", "variant=[bf16,fp8_dynamic,int8_w8a8]")
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_nothing_is_made_where_it_would_be_in_the_way(made, tmp_path, monkeypatc
     if obstacle == "gpu":
         monkeypatch.setattr(host, "gpus", lambda: [{"name": "H100"}])
     if obstacle == "memory":
-        monkeypatch.setattr(made_beside, "available_bytes", lambda: 1 << 30)
+        monkeypatch.setattr(host, "available_bytes", lambda: 1 << 30)
     if obstacle == "environment":
         monkeypatch.setattr(Workshop, "has_environment", lambda self: False)
     made_beside.making_next(run, session)
@@ -71,4 +71,4 @@ def test_nothing_is_made_where_it_would_be_in_the_way(made, tmp_path, monkeypatc
 
 
 def test_available_memory_is_psutils():
-    assert made_beside.available_bytes() == pytest.approx(psutil.virtual_memory().available, rel=0.1)
+    assert host.available_bytes() == pytest.approx(psutil.virtual_memory().available, rel=0.1)
