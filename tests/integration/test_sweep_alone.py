@@ -50,7 +50,7 @@ def test_an_invalid_cell_is_measured_again_and_its_tries_are_kept(scripted, tiny
         "1 cell is invalid and not compared:" in first.stdout
         and f"{key}: 3 of 10 requests failed (http_503 3)" in first.stdout
     )
-    assert "read the server's log; lower the rate" in first.stdout
+    assert "read the server's log; if it was overloaded" in first.stdout
     assert "measured again at the end of the session" in first.stderr
     page = (tmp_path / "reports/flow/index.html").read_text()
     assert "Invalid cells" in page and "read the server&#39;s log" in page and "not reached" not in page
