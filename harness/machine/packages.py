@@ -3,22 +3,27 @@
     python -m harness.machine.packages ARGUMENTS...     # of `pip install`, for this interpreter
 
 uv reads no pip.conf and no PIP_ variables, so they are handed to it as its own; and an extra index that cannot be
-reached, which pip ignores, is left out. Where uv is missing, knows no counterpart of a setting or fails, pip installs,
-and its message is the one to read.
+reached, which pip ignores, is left out. What the user has set for uv holds, and where this interpreter has no pip,
+nothing else. Where uv is missing, knows no counterpart of a setting or fails, pip installs, and its message is the one
+to read.
 """
 
 import ast
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 SECTIONS = ("global", "install", ":env:")  # of pip's settings; a later one goes first
 EXTRA_INDEX, RETRIES = "--extra-index-url", "--retries"
-AS_PIP = {"UV_INDEX_STRATEGY": "unsafe-best-match"}  # the best version of all indexes
+AS_PIP = {"UV_INDEX_STRATEGY": "unsafe-best-match"}  # pip takes the best version of all indexes
+REACH_S = 5.0
 
 # pip's setting: uv's variable, and what separates its values. Variables, because a URL may hold a password, and
 # arguments are for everyone to see.
@@ -51,18 +56,20 @@ class Attempt:
 
 def installing(python: str, arguments: Sequence[str]) -> list[Attempt]:
     """What to try in turn, so that the interpreter `python` has what `pip install ARGUMENTS` names."""
-    return [*_by_uv(python, "install", arguments), _by_pip(python, "install", ["--no-compile", *arguments])]
+    return [*_by_uv(python, "install", arguments), *_by_pip(python, "install", ["--no-compile", *arguments])]
 
 
 def removing(python: str, names: Sequence[str]) -> list[Attempt]:
     """What to try in turn, so that the interpreter `python` has none of these packages."""
-    return [*_by_uv(python, "uninstall", names), _by_pip(python, "uninstall", ["--yes", *names])]
+    return [*_by_uv(python, "uninstall", names), *_by_pip(python, "uninstall", ["--yes", *names])]
 
 
-def _by_pip(python: str, action: str, arguments: Sequence[str]) -> Attempt:
-    """pip of this interpreter, so that the other one needs none."""
+def _by_pip(python: str, action: str, arguments: Sequence[str]) -> list[Attempt]:
+    """pip of this interpreter, so that the other one needs none; nothing where only uv is here."""
+    if pip_settings() is None and uv_program() is not None:
+        return []
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--python", python]
-    return Attempt([*pip, action, *arguments])
+    return [Attempt([*pip, action, *arguments])]
 
 
 def _by_uv(python: str, action: str, arguments: Sequence[str]) -> list[Attempt]:
@@ -70,12 +77,25 @@ def _by_uv(python: str, action: str, arguments: Sequence[str]) -> list[Attempt]:
     settings = uv_settings(pip_settings(), os.environ) if uv else None
     if uv is None or settings is None:
         return []
-    command, env = [uv, "pip", action, "--python", python], {**AS_PIP, **settings}
-    plain, retries = _without(arguments, RETRIES)
+    words, retries = _without(arguments, RETRIES)
     if retries:
-        env["UV_HTTP_RETRIES"] = retries[-1]
-    reachable, indexes = _without(plain, EXTRA_INDEX)
-    return [Attempt([*command, *words], env) for words in ([plain, reachable] if indexes else [plain])]
+        settings["UV_HTTP_RETRIES"] = retries[-1]
+    words, indexes = _without(words, EXTRA_INDEX)
+    reached = [word for url in indexes if is_reached(url) for word in (EXTRA_INDEX, url)]
+    return [Attempt([uv, "pip", action, "--python", python, *reached, *words], settings)]
+
+
+def is_reached(url: str) -> bool:
+    """Whether the server of an index takes a connection; True behind a proxy, and for a file."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or getproxies().get(parts.scheme):
+        return True
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), REACH_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _without(arguments: Sequence[str], option: str) -> tuple[list[str], list[str]]:
@@ -104,19 +124,20 @@ def uv_program() -> str | None:
 
 
 @lru_cache
-def pip_settings() -> str:
-    """What `pip config list` prints; nothing where this interpreter has no pip: uv's own settings hold then."""
+def pip_settings() -> str | None:
+    """What `pip config list` prints; None where this interpreter has no pip."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else ""
+    return done.stdout if done.returncode == 0 else None
 
 
-def uv_settings(listed: str, environ: Mapping[str, str]) -> dict[str, str] | None:
+def uv_settings(listed: str | None, environ: Mapping[str, str]) -> dict[str, str] | None:
     """pip's settings, as `pip config list` prints them, as uv's variables; None where one has no counterpart. What the
     user has set for uv is left as it is."""
-    settings = _read(listed.splitlines())
-    found: dict[str, str] = {}
-    for name, value in settings.items():
+    if listed is None:
+        return {}
+    found = dict(AS_PIP)
+    for name, value in _read(listed.splitlines()).items():
         if name in WITHOUT_EFFECT:
             continue
         if name not in COUNTERPARTS:

@@ -63,7 +63,7 @@ class Phases:
         for session in plan.sessions:
             if cells := pending[session.name]:
                 pace = self.device.pace(session)
-                made_beside = self._makes_next(before, session)
+                made_beside = self._is_made_beside(before, session, environment_key(COMPRESSION) in found)
                 preparation = [one for one in self.preparation(session) if not (made_beside and _is_compression(one))]
                 before = cells
                 phases = [*preparation, *self.beginning(session, cells, pace)]
@@ -73,10 +73,13 @@ class Phases:
         report = self._phase(REPORT, "", rule_s=rules.report_s(len(plan.cells)))
         return [*found.values(), report]
 
-    def _makes_next(self, before: Sequence[PlannedCell], session: Session) -> bool:
-        """Whether a session's checkpoint is made while cells of the session before, which measure no time, run."""
+    def _is_made_beside(self, before: Sequence[PlannedCell], session: Session, installed: bool) -> bool:
+        """Whether a session's checkpoint is made while cells of the session before, which measure no time, run;
+        `installed`: an earlier session needs the compression environment too."""
+        prepared = self.prepared
         suites = any(not KINDS[cell.kind].times for cell in before)
-        return suites and self.prepared.executor.serial and self.device.may_make_beside(session.checkpoint)
+        possible = suites and prepared.executor.serial and (installed or prepared.workshop.has_environment())
+        return possible and self.device.may_make_beside(session.checkpoint)
 
     def measured(self, plan: Plan, records: Mapping[str, Record]) -> Iterator[tuple[Phase, float]]:
         """Yield what records, by the keys of their cells, tell: the cells and the starts of engines, in seconds."""

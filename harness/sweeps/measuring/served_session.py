@@ -78,11 +78,10 @@ class ServedSession:
             run.note_spent(f"{session.name}, warm-up", run.spend(session, server.meter.lap()))
             measuring = Measuring(run, session, server, checkpoint, self.inspection, self.variant, sampler)
             while pending := run.pending(session):  # invalid cells again, after all others
-                timed = [cell for cell in pending if SERVED[cell.kind].times]
-                if not self._measure(measuring, timed):
+                if not self._measure(measuring, [cell for cell in pending if SERVED[cell.kind].times]):
                     return
                 with making_next(run, session):
-                    if not self._measure(measuring, [cell for cell in pending if cell not in timed]):
+                    if not self._measure(measuring, [cell for cell in pending if not SERVED[cell.kind].times]):
                         return
 
     def _measure(self, measuring: Measuring, cells: list[PlannedCell]) -> bool:

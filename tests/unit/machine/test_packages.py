@@ -1,5 +1,6 @@
 """Packages are installed by uv under pip's settings, and by pip where uv cannot."""
 
+import socket
 import subprocess
 import sys
 import zipfile
@@ -47,8 +48,9 @@ def listed(tmp_path):
 
 def test_pips_settings_are_handed_to_uv(listed):
     said = [line for line in listed(PIP_CONF).splitlines() if "/opt/" not in line]
-    assert uv_settings("\n".join(said), {}) == AS_UV
-    assert uv_settings("\n".join(said), {"UV_INDEX": "mine"}) == {k: v for k, v in AS_UV.items() if k != "UV_INDEX"}
+    assert uv_settings("\n".join(said), {}) == AS_UV | packages.AS_PIP
+    mine = {"UV_INDEX": "mine", "UV_INDEX_STRATEGY": "first-index"}
+    assert uv_settings("\n".join(said), mine) == {k: v for k, v in AS_UV.items() if k != "UV_INDEX"}
 
 
 def test_variables_go_before_files_and_the_command_before_all_commands(listed):
@@ -65,17 +67,32 @@ def test_a_setting_without_a_counterpart_leaves_it_to_pip(listed, monkeypatch):
     assert attempt.command[1:3] == ["-m", "pip"]
 
 
-def test_pip_comes_last_and_an_extra_index_is_left_out_before(monkeypatch):
+def test_an_extra_index_that_cannot_be_reached_is_left_out_and_pip_comes_last(monkeypatch):
     monkeypatch.setattr(packages, "pip_settings", lambda: "")
     monkeypatch.setattr(packages, "uv_program", lambda: "uv")
-    line = ["--retries", "1", "--extra-index-url", "https://gone.example", "torch==2"]
-    first, second, last = installing("/env/bin/python", line)
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = f"http://127.0.0.1:{server.getsockname()[1]}/simple"
+        line = ["--retries", "1", f"--extra-index-url={here}", "--extra-index-url", "http://127.0.0.1:9", "torch==2"]
+        by_uv, by_pip = installing("/env/bin/python", line)
     at = ["uv", "pip", "install", "--python", "/env/bin/python"]
-    assert first.command == [*at, "--extra-index-url", "https://gone.example", "torch==2"]
-    assert second.command == [*at, "torch==2"] and second.env["UV_HTTP_RETRIES"] == "1"
-    assert last.command[-7:] == ["install", "--no-compile", *line]
+    assert by_uv.command == [*at, "--extra-index-url", here, "torch==2"] and by_uv.env["UV_HTTP_RETRIES"] == "1"
+    assert by_pip.command[-8:] == ["install", "--no-compile", *line]
     monkeypatch.setattr(packages, "uv_program", lambda: None)
     assert [attempt.command[-2:] for attempt in removing("/env/bin/python", ["x"])] == [["--yes", "x"]]
+
+
+def test_an_index_behind_a_proxy_counts_as_reached(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    assert packages.is_reached("https://127.0.0.1:9/simple") and packages.is_reached("file:///simple")
+
+
+def test_without_pip_uvs_settings_alone_hold(monkeypatch):
+    monkeypatch.setattr(packages, "pip_settings", lambda: None)
+    monkeypatch.setattr(packages, "uv_program", lambda: "uv")
+    (attempt,) = installing("/env/bin/python", ["x"])
+    assert attempt.command[0] == "uv" and attempt.env == {}
 
 
 def wheel(folder: Path) -> None:
