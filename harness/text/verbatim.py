@@ -50,8 +50,10 @@ class Prompt:
 def load_verbatim(name: str) -> tuple[Prompt, ...]:
     """Read a file of prompts. Raises ConfigError with the line of a row that is none."""
     path = Path(name).expanduser()
-    if path.suffix not in (".jsonl", ".json") or not path.is_file():
+    if path.suffix not in (".jsonl", ".json"):
         raise ConfigError(f"send: verbatim needs a file of JSON lines (.jsonl) or a JSON list (.json); {name} is none")
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; send: verbatim reads the requests from it")
     try:
         found = tuple(_prompt(row, f"{path}:{number}", number) for number, row in _rows(path))
     except (TextError, OSError) as error:

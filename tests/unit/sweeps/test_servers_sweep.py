@@ -78,7 +78,8 @@ def test_a_log_is_sent_as_it_is_and_without_an_slo_compared_by_repeats(typed, lo
         (["a=http://h:1", "a=http://h:2"], "a: the name of two servers"),
         (["dry_run=true"], "no server; name them: old=http://HOST:8000"),
         (["a=http://h:1", "--slo", "itl_ms_p99<50"], "a limit is METRIC=VALUE"),
-        (["a=http://h:1", "--log", "nowhere.jsonl"], "nowhere.jsonl is none"),
+        (["a=http://h:1", "--log", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
+        (["a=http://h:1", "--log", "requests.txt"], "requests.txt is none"),
     ],
 )
 def test_a_mistake_is_one_line(words, said, monkeypatch, capsys):
