@@ -42,7 +42,7 @@ from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_l
 from harness.report.tables.slo import slo_table
 from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
-from harness.report.verdicts import remarks, verdicts
+from harness.report.verdicts import remarks, uninformative, verdicts
 from harness.report.words import slo
 from harness.untrusted.names import file_name
 
@@ -104,7 +104,7 @@ def slo_rates(findings: Findings) -> Iterator[Block]:
 def answer(findings: Findings) -> Iterator[Block]:
     study = findings.study
     said = tuple(verdicts(findings))
-    yield Answer(conclusion(findings), said, study.label(study.baseline), remarks(said))
+    yield Answer(conclusion(findings), said, study.label(study.baseline), remarks(said), uninformative(said))
 
 
 def categories(findings: Findings) -> Iterator[Block]:

@@ -6,19 +6,31 @@ from dataclasses import dataclass, replace
 from harness.analysis import Findings
 from harness.analysis.speed.capacity import Gain
 from harness.analysis.validity import simulated
-from harness.report.evidence import listed
 from harness.report.non_inferiority import difference_words, verdict_words
-from harness.report.words import SIMULATED, WITHIN, capacity_gain, percent, plural, slo, slo_ratio, times, told
+from harness.report.words import (
+    SIMULATED,
+    WITHIN,
+    capacity_gain,
+    percent,
+    perplexity_ratio,
+    plural,
+    slo,
+    slo_ratio,
+    times,
+    told,
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`headline`: accuracy and speed in one sentence; `detail`: what an engineer asks next. Where several are shown
-    together, `remarks` are said once beside them; `text` may be quoted without the page around it."""
+    """`headline`: accuracy and speed in one sentence; `detail`: what an engineer asks next; `uninformative`: the suites
+    that do not distinguish variants, and why. Where several are shown together, `remarks` are said once beside them;
+    `text` may be quoted without the page around it."""
 
     variant: str
     headline: str
     detail: str
+    uninformative: str = ""
     mark: str = ""
     one_run: bool = False  # a ratio has no interval, for want of repeats
 
@@ -28,16 +40,22 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        return f"{self.mark}{self.bare}{' ' + ONE_RUN if self.one_run else ''}"
+        said = (self.bare, self.uninformative, ONE_RUN if self.one_run else "")
+        return f"{self.mark}{' '.join(filter(None, said))}"
 
 
 ONE_RUN = "Ratios without an interval are of one run each (n = 1, no CI)."
 
 
 def remarks(shown: Sequence[Verdict]) -> tuple[str, ...]:
-    """What holds for several verdicts, once: that an engine was simulated, that ratios are of one run."""
-    simulated_words = ("SIMULATED: no model was measured.",) if any(verdict.mark for verdict in shown) else ()
-    return (*simulated_words, *((ONE_RUN,) if any(verdict.one_run for verdict in shown) else ()))
+    """What holds for several verdicts, once: that an engine was simulated, which suites distinguish no variants, that
+    ratios are of one run."""
+    found = ["SIMULATED: no model was measured."] if any(verdict.mark for verdict in shown) else []
+    return (*found, *uninformative(shown), *((ONE_RUN,) if any(verdict.one_run for verdict in shown) else ()))
+
+
+def uninformative(shown: Sequence[Verdict]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(verdict.uninformative for verdict in shown if verdict.uninformative))
 
 
 def verdicts(findings: Findings) -> list[Verdict]:
@@ -67,7 +85,7 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
     kept = _kept(findings, name)
     said = f"{kept}{joint}{first}" if kept else first if speeds else "was not compared in speed"
     headline = f"{findings.study.label(name)} {said}."
-    detail = [_uninformative(findings, name), verdict_words(findings, name), *_wins(findings, name)]
+    detail = [verdict_words(findings, name), *_wins(findings, name)]
     detail += [f"It {' and '.join(rest)}."] if rest else []
     if any(not whole.valid for whole in (findings.gemm.wholes.get(name, {}) if findings.gemm else {}).values()):
         detail.append("Its GEMM kernel returned incorrect results on this machine: its speed is not given.")
@@ -75,11 +93,12 @@ def _verdict(findings: Findings, name: str, mark: str) -> Verdict:
         detail.append("Its kernels are emulated here: these speeds are not representative of hardware that has them.")
     gains = (findings.latency.get(name), findings.throughput.get(name), findings.speedups[name].capacity)
     one_run = any(gain is not None and not gain.bounded for gain in gains)
-    return Verdict(name, headline, " ".join(text for text in detail if text), mark, one_run)
+    own_text = " ".join(text for text in detail if text)
+    return Verdict(name, headline, own_text, _uninformative(findings, name), mark, one_run)
 
 
 def _kept(findings: Findings, name: str) -> str:
-    """Nothing where the baseline is at chance on every suite."""
+    """Nothing where no suite distinguishes variants."""
     average, baseline = findings.averages[name], findings.study.label(findings.study.baseline)
     if scored := findings.study.variants[name].accuracy_of:
         return f"is {findings.study.label(scored)}, served in another way"
@@ -88,7 +107,7 @@ def _kept(findings: Findings, name: str) -> str:
     texts = {suite for _, suite in findings.text_distances}
     if texts.issuperset(findings.study.suites) and (perplexities := _perplexities(findings, name)):
         return f"has {' and '.join(perplexities)}"
-    if average.at_chance:
+    if average.uninformative:
         return f"has {' and '.join(perplexities)}" if (perplexities := _perplexities(findings, name)) else ""
     if average.recovery is None:
         return f"has no accuracy recovery ({average.reason})"
@@ -96,20 +115,20 @@ def _kept(findings: Findings, name: str) -> str:
 
 
 def _uninformative(findings: Findings, name: str) -> str:
-    """Name the suites on which the baseline is at chance: what is said of accuracy does not rest on them."""
-    suites = findings.averages[name].left_out
-    if not suites or findings.study.variants[name].accuracy_of:
+    """Name the suites on which the baseline guesses or scores 0: what is said of accuracy does not rest on them."""
+    average = findings.averages[name]
+    if not average.left_out or findings.study.variants[name].accuracy_of:
         return ""
-    them = "it does" if len(suites) == 1 else "they do"
-    return f"Accuracy: the baseline is at chance on {listed(list(suites))}, so {them} not distinguish variants."
+    those = "suite does" if len(average.left_out) == 1 else "suites do"
+    return f"{average.why_left_out[0].upper()}{average.why_left_out[1:]}: the {those} not distinguish variants."
 
 
 def _perplexities(findings: Findings, name: str) -> list[str]:
-    """``103.0 % [102.2, 103.7] of BF16's perplexity (a significant rise)``, of each text."""
+    """``1.030× [1.022, 1.037] BF16's perplexity (a significant rise)``, of each text."""
     gaps = {suite: t.gap for (variant, suite), t in findings.text_distances.items() if variant == name and t.gap}
     baseline = findings.study.label(findings.study.baseline)
     return [
-        f"{percent(gap.ratio)} of {baseline}'s perplexity{f' on {suite}' if len(gaps) > 1 else ''}"
+        f"{perplexity_ratio(gap.ratio)} {baseline}'s perplexity{f' on {suite}' if len(gaps) > 1 else ''}"
         f"{told(gap.ratio, 'fall', 'rise')}"
         for suite, gap in gaps.items()
     ]

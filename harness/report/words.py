@@ -36,6 +36,11 @@ def times(estimate: Estimate | None, digits: int = 2) -> str:
     return f"{estimate.value:.{digits}f}×{_interval(estimate, 1, digits)}"
 
 
+def perplexity_ratio(estimate: Estimate | None) -> str:
+    """``1.034× [1.022, 1.046]``: near 1 three digits, as a limit of 1.02 is not read from two; ``29.5×`` elsewhere."""
+    return times(estimate, digits=1 if estimate and estimate.value >= 10 else 3)
+
+
 def _digits(estimate: Estimate, scale: float, usual: int) -> int:
     """Digits that show an interval as one: ``+0.00 [-0.03, +0.03]`` and not ``[+0.0, +0.0]``; at most two more."""
     if estimate.bounds is None or estimate.bounds[0] == estimate.bounds[1]:

@@ -80,7 +80,8 @@ class SuiteResult:
 class AverageRecovery:
     """Macro-average over suites; `recovery` is None, and `reason` says why, when a suite has no comparison.
 
-    `left_out`: suites that are not averaged, as the baseline is at chance there or scored nothing.
+    `left_out`: suites that are not averaged, as the baseline is at chance there or scored nothing; `unscored`: those of
+    them on which it scored nothing.
     """
 
     recovery: Estimate | None
@@ -90,11 +91,20 @@ class AverageRecovery:
     p: float | None = None  # of a recovery of 1, from the draws
     p_holm: float | None = None  # corrected for the variants of the sweep
     left_out: tuple[str, ...] = ()
+    unscored: tuple[str, ...] = ()
 
     @property
-    def at_chance(self) -> bool:
+    def uninformative(self) -> bool:
         """No suite is left that distinguishes variants."""
         return self.recovery is None and bool(self.left_out) and not self.suites
+
+    @property
+    def why_left_out(self) -> str:
+        """``the baseline is at chance on mmlu and scores 0 on gsm8k, humaneval``"""
+        guessed = [suite for suite in self.left_out if suite not in self.unscored]
+        said = [f"is at chance on {', '.join(guessed)}"] if guessed else []
+        said += [f"scores 0 on {', '.join(self.unscored)}"] if self.unscored else []
+        return f"the baseline {' and '.join(said)}" if said else ""
 
 
 def average_recovery(pairs: dict[str, Paired], margin: float, seed: int, resamples: int = RESAMPLES) -> AverageRecovery:
@@ -138,7 +148,8 @@ def suite_results(study: Study) -> tuple[dict[tuple[str, str], SuiteResult], dic
     results = _corrected(results)
     wanted = [suite for suite in study.suites if (study.baseline, suite) in results]
     left_out = tuple(suite for suite in wanted if not results[study.baseline, suite].tells_apart)
-    averages = {name: _average(study, pairs[name], wanted, left_out) for name in study.forms}
+    unscored = tuple(suite for suite in left_out if not results[study.baseline, suite].score.value)
+    averages = {name: _average(study, pairs[name], wanted, left_out, unscored) for name in study.forms}
     adjusted = holm({name: average.p for name, average in averages.items()})
     averages = {name: replace(average, p_holm=adjusted[name]) for name, average in averages.items()}
     return results, {name: averages.get(name) or _shared(study, averages, name, wanted) for name in study.compared}
@@ -255,18 +266,23 @@ def _beside(comparison: Comparison, noise: Comparison) -> Comparison:
 
 
 def _average(
-    study: Study, pairs: dict[str, Paired], wanted: list[str], left_out: tuple[str, ...] = ()
+    study: Study,
+    pairs: dict[str, Paired],
+    wanted: list[str],
+    left_out: tuple[str, ...] = (),
+    unscored: tuple[str, ...] = (),
 ) -> AverageRecovery:
     if not wanted:
         return AverageRecovery(None, (), None, f"{study.label(study.baseline)} has no scored suite")
     averaged = {suite: pair for suite, pair in pairs.items() if suite not in left_out}
     kept = [suite for suite in wanted if suite not in left_out]
+    whole = AverageRecovery(None, tuple(averaged), None, None, left_out=left_out, unscored=unscored)
     if not kept:
-        return AverageRecovery(None, (), None, f"the baseline is at chance on {', '.join(left_out)}", left_out=left_out)
+        return replace(whole, reason=whole.why_left_out)
     if lacking := [suite for suite in kept if suite not in pairs]:
         why = f"no comparison on {', '.join(lacking)}"
-        return AverageRecovery(None, tuple(averaged), None, why, left_out=left_out)
-    return replace(average_recovery(averaged, study.margin, study.seed), left_out=left_out)
+        return replace(whole, reason=why)
+    return replace(average_recovery(averaged, study.margin, study.seed), left_out=left_out, unscored=unscored)
 
 
 def _shared(study: Study, averages: dict[str, AverageRecovery], name: str, wanted: list[str]) -> AverageRecovery:

@@ -21,9 +21,11 @@ def recovery_table(findings: Findings) -> Table:
                 rows.append(_win_row(findings, rate))
     for name in study.forms if rows else ():
         average = findings.averages[name]
+        if average.uninformative:
+            continue
         shown = Td(percent(average.recovery), note=average.reason or "")
         verdict = Td(average.verdict or NONE, TONES.get(average.verdict or "", "muted"))
-        without = f"; without {', '.join(average.left_out)}: the baseline is at chance" if average.left_out else ""
+        without = f"; {average.why_left_out}" if average.left_out else ""
         over = Td("average", note=f"{plural(len(average.suites), 'suite')} with equal weight{without}")
         rows.append([over, name_of(study, name), "", "", "", "", "", shown, "", "", verdict])
     heads = ["Suite", "Variant", ">Score", ">Items", ">Difference, points", ">Noise floor", ">Detectable", ">Recovery"]

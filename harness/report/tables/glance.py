@@ -2,24 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from math import exp, fsum, log
 
 from harness.analysis import Findings
+from harness.analysis.quality.accuracy import AverageRecovery
 from harness.analysis.quality.texts import perplexity_ratios
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.tables.table import Table, Td, name_of, table
-from harness.report.words import NONE, bounded_ratio, number, percent, size, times
+from harness.report.words import NONE, bounded_ratio, number, percent, perplexity_ratio, size, times
 
 MOST = 6  # numbers of a variant
 THROUGHPUT = "Throughput"
+CAPACITY = "Requests at the SLO"
 Column = tuple[str, Callable[[Findings, str], Td | None]]  # its head, and what it says of a variant
 
 
 def glance_table(findings: Findings) -> Table:
     """The columns that the study has numbers for; empty where nothing is compared."""
     study = findings.study
-    chosen = [(head, cell) for head, cell in COLUMNS if any(cell(findings, name) for name in study.compared)]
+    columns = [(_of_scenarios(findings) if head == CAPACITY else head, cell) for head, cell in COLUMNS]
+    chosen = [(head, cell) for head, cell in columns if any(cell(findings, name) for name in study.compared)]
     if len(chosen) > MOST:  # requests at the SLO say what throughput says, and more
         chosen = [(head, cell) for head, cell in chosen if head != THROUGHPUT]
     rows = [
@@ -27,6 +29,15 @@ def glance_table(findings: Findings) -> Table:
         for name in study.variants
     ]
     return table("Variants at a glance", ["Variant", *(f">{head}" for head, _ in chosen)], rows if chosen else [])
+
+
+def _of_scenarios(findings: Findings) -> str:
+    """Name the scenarios that the ratio is of, where it is not of all."""
+    of = next((s.capacity_scenarios for s in findings.speedups.values() if s.capacity_scenarios), ())
+    every = len(findings.study.scenarios)
+    if not of or len(of) == every:
+        return CAPACITY
+    return f"{CAPACITY}, {of[0] if len(of) == 1 else f'{len(of)} of {every} scenarios'}"
 
 
 def _none(findings: Findings, name: str) -> Td:
@@ -43,15 +54,18 @@ def _ratio(estimate: Estimate | None, show: Callable[[Estimate | None], str] = t
 
 def _recovery(findings: Findings, name: str) -> Td | None:
     average = findings.averages.get(name)
-    if average and average.at_chance:
-        return Td("at chance", "muted")
+    if average and average.uninformative:
+        return Td(_no_signal(average), "muted")
     return _ratio(average.recovery, percent) if average else None
 
 
+def _no_signal(average: AverageRecovery) -> str:
+    guessed = len(average.left_out) > len(average.unscored)
+    return "at chance" + (" or 0 %" if average.unscored else "") if guessed else "baseline 0 %"
+
+
 def _perplexity(findings: Findings, name: str) -> Td | None:
-    """Near 1 three digits: a limit of 1.02 is not read from two. A ratio far from it takes no more room."""
-    ratio = perplexity_ratios(findings.text_distances).get(name)
-    return _ratio(ratio, partial(times, digits=1 if ratio and ratio.value >= 10 else 3))
+    return _ratio(perplexity_ratios(findings.text_distances).get(name), perplexity_ratio)
 
 
 def _speed(measure: str) -> Callable[[Findings, str], Td | None]:
@@ -97,7 +111,7 @@ COLUMNS: tuple[Column, ...] = (
     ("Accuracy recovery", _recovery),
     ("Perplexity", _perplexity),
     ("Single-stream speed", _speed("latency")),
-    ("Requests at the SLO", _capacity),
+    (CAPACITY, _capacity),
     (THROUGHPUT, _speed("throughput")),
     ("Weights", _size),
     ("Cost of 1M output tokens", _cost),

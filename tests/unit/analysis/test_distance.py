@@ -146,7 +146,7 @@ def test_a_study_of_perplexity_alone_has_verdicts_of_it_and_no_recovery():
     base, own, _ = texts(0.5)
     findings = analyse(text_study(base=base, v=own))
     [verdict] = verdicts(findings)
-    assert re.match(r"V has \d+\.\d % \[.+\] of BASE's perplexity \(", verdict.headline)
+    assert re.match(r"V has \d+\.\d{3}× \[.+\] BASE's perplexity \(", verdict.headline)
     notes = release_notes(findings, fill(findings))
     assert "Recovery by suite" not in notes and "Distance from the baseline" in notes
 

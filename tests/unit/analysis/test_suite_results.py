@@ -1,5 +1,7 @@
 """A sweep's suites as a whole: noise floor, Holm over all comparisons, errors clustered by subject, drifted prompts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -101,8 +103,10 @@ def test_a_suite_on_which_the_baseline_scored_nothing_is_not_averaged(monkeypatc
     known = study(FLIPS)
     monkeypatch.setitem(globals(), "scores", lambda flips, seed: np.zeros(N))
     nothing = suite_results(study(FLIPS))[1]["fp8"]
-    assert nothing.at_chance and nothing.recovery is None and nothing.left_out == SUITES
-    assert nothing.reason == "the baseline is at chance on mmlu, gsm8k"
+    assert nothing.uninformative and nothing.recovery is None and nothing.left_out == nothing.unscored == SUITES
+    assert nothing.reason == "the baseline scores 0 on mmlu, gsm8k"
+    one = replace(nothing, unscored=("gsm8k",))
+    assert one.why_left_out == "the baseline is at chance on mmlu and scores 0 on gsm8k"
     assert suite_results(known)[1]["fp8"].left_out == ()
 
 
