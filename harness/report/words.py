@@ -1,6 +1,7 @@
 """Numbers and findings in words: every number with its unit and, where there is one, its 95 % interval."""
 
 from harness.analysis import Findings
+from harness.analysis.quality.accuracy import AverageRecovery
 from harness.analysis.speed.capacity import Gain, estimate, ratio_bounds
 from harness.analysis.speed.readings import AT_LEAST, INTERPOLATED, UNRESOLVED, Reading
 from harness.analysis.statistics.intervals import Estimate
@@ -39,6 +40,13 @@ def times(estimate: Estimate | None, digits: int = 2) -> str:
 def perplexity_ratio(estimate: Estimate | None) -> str:
     """``1.034× [1.022, 1.046]``: near 1 three digits, as a limit of 1.02 is not read from two; ``29.5×`` elsewhere."""
     return times(estimate, digits=1 if estimate and estimate.value >= 10 else 3)
+
+
+def no_signal(average: AverageRecovery) -> str:
+    """What a table has in place of a recovery where no suite distinguishes variants."""
+    if not average.unscored:
+        return "at chance"
+    return "baseline 0 %" if average.unscored == average.left_out else "at chance or 0 %"
 
 
 def _digits(estimate: Estimate, scale: float, usual: int) -> int:

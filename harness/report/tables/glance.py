@@ -5,11 +5,10 @@ from dataclasses import replace
 from math import exp, fsum, log
 
 from harness.analysis import Findings
-from harness.analysis.quality.accuracy import AverageRecovery
 from harness.analysis.quality.texts import perplexity_ratios
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.tables.table import Table, Td, name_of, table
-from harness.report.words import NONE, bounded_ratio, number, percent, perplexity_ratio, size, times
+from harness.report.words import NONE, bounded_ratio, no_signal, number, percent, perplexity_ratio, size, times
 
 MOST = 6  # numbers of a variant
 THROUGHPUT = "Throughput"
@@ -55,13 +54,8 @@ def _ratio(estimate: Estimate | None, show: Callable[[Estimate | None], str] = t
 def _recovery(findings: Findings, name: str) -> Td | None:
     average = findings.averages.get(name)
     if average and average.uninformative:
-        return Td(_no_signal(average), "muted")
+        return Td(no_signal(average), "muted")
     return _ratio(average.recovery, percent) if average else None
-
-
-def _no_signal(average: AverageRecovery) -> str:
-    guessed = len(average.left_out) > len(average.unscored)
-    return "at chance" + (" or 0 %" if average.unscored else "") if guessed else "baseline 0 %"
 
 
 def _perplexity(findings: Findings, name: str) -> Td | None:

@@ -13,7 +13,7 @@ from harness.analysis.statistics.intervals import Estimate
 from harness.analysis.study import Study
 from harness.report.non_inferiority import each_suite
 from harness.report.tables.table import Table, Td, best, name_of, table
-from harness.report.words import NONE, bounded_ratio, measured, number, percent, points, size, times
+from harness.report.words import NONE, bounded_ratio, measured, no_signal, number, percent, points, size, times
 
 POCKET = "pocket"  # the project's own suites: they bear the names of published ones, and hold other items
 OTHER_ITEMS = Td("not compared", "muted", "the pocket suites are not the published ones")
@@ -51,7 +51,7 @@ def variants_table(findings: Findings) -> Table:
     rows = []
     for name, v in study.variants.items():
         average = findings.averages.get(name)
-        kept = (_non_inferior(findings, name, average) if average.verdict else average.reason) if average else ""
+        kept = _kept(findings, name, average) if average else ""
         scheme = "; ".join(filter(None, (f"activations {v.activations}" if v.activations else "", v.sparsity or "")))
         rates = f"rates: {v.load_checkpoint}" if v.load_checkpoint else ""
         row = [name_of(study, name), Td(v.weights or NONE, note=scheme)]
@@ -75,6 +75,12 @@ def variants_table(findings: Findings) -> Table:
     )
     note += ", among the variants on as many GPUs as the baseline." if several else "."
     return table("Variants", heads, rows, note)
+
+
+def _kept(findings: Findings, name: str, average: AverageRecovery) -> str | None:
+    if average.uninformative:
+        return no_signal(average)
+    return _non_inferior(findings, name, average) if average.verdict else average.reason
 
 
 def _non_inferior(findings: Findings, name: str, average: AverageRecovery) -> str:
