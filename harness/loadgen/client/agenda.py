@@ -6,6 +6,8 @@ from collections import deque
 from harness.loadgen.client.requests import continue_body
 from harness.loadgen.client.spool import Planned, Shard
 
+NEVER_S = float("inf")
+
 
 class Agenda:
     """Times are seconds since the cell's start. An open loop has every first turn on it from the beginning; a closed
@@ -25,7 +27,7 @@ class Agenda:
         return bool(self._due)
 
     def next_due_s(self) -> float:
-        return self._due[0][0] if self._due else float("inf")
+        return self._due[0][0] if self._due else NEVER_S
 
     def pop(self) -> tuple[float, Planned, bytes | None]:
         """(intended send, request, its body unless it lies in the file)."""

@@ -13,7 +13,8 @@ from harness.loadgen.client.spool import Planned
 READ_BYTES = 64 << 10
 AHEAD_NS = 10**6  # a token may arrive so long after the clock was read; beyond that it is read again
 STEP_NS = 10**6  # a change of the offset between the clocks that is no slewing: the clock was set
-SUSPECT_NS = 50_000  # a change of the offset that makes us read both clocks again: 500 ppm slew 10 us in a tick
+# A change of the offset outside these makes us read both clocks again: 500 ppm slew 10 us in a tick.
+SUSPECT_NS, UNSUSPECT_NS = 50_000, -50_000
 READINGS = 5
 NEVER_S = float("-inf")
 JITTER_S = 1e-4  # by so much two readings of the offset may differ, where this process lost its core between the clocks
@@ -66,31 +67,37 @@ class Clock:
     and where a step stays unseen because the stamp is still possible, a token is moved by the step and by no more.
     """
 
-    __slots__ = ("latest_s", "start_ns", "step_ns_max", "stepped_ns", "steps", "to_monotonic_ns")
+    __slots__ = ("latest_s", "offset_ns", "start_ns", "step_ns_max", "stepped_ns", "steps")
 
     def __init__(self, start_ns: int):
         self.start_ns = start_ns
         self.steps, self.step_ns_max = 0, 0
         self.stepped_ns = 0  # by the last step the offset grew by so much
-        _, self.to_monotonic_ns = _clocks()
+        self.offset_ns = _clocks()[1] - start_ns  # from a stamp to the time since the start
+        self.set()
+
+    def start(self, start_ns: int) -> None:
+        self.offset_ns += self.start_ns - start_ns
+        self.start_ns = start_ns
         self.set()
 
     def now(self) -> float:
         return (time.monotonic_ns() - self.start_ns) / 1e9
 
     def set(self) -> None:
-        read_ns = time.monotonic_ns()
-        change = read_ns - time.time_ns() - self.to_monotonic_ns
-        if -SUSPECT_NS < change < SUSPECT_NS:
-            self.to_monotonic_ns += change
-            self.latest_s = (read_ns + AHEAD_NS - self.start_ns) / 1e9
+        since_ns = time.monotonic_ns() - self.start_ns
+        offset_ns = since_ns - time.time_ns()
+        if UNSUSPECT_NS < offset_ns - self.offset_ns < SUSPECT_NS:
+            self.offset_ns = offset_ns
+            self.latest_s = (since_ns + AHEAD_NS) / 1e9
         else:
             self._reread()
 
     def _reread(self) -> None:
-        read_ns, offset = _clocks()
-        change_ns = offset - self.to_monotonic_ns
-        self.to_monotonic_ns = offset
+        read_ns, to_monotonic_ns = _clocks()
+        offset_ns = to_monotonic_ns - self.start_ns
+        change_ns = offset_ns - self.offset_ns
+        self.offset_ns = offset_ns
         self.latest_s = (read_ns + AHEAD_NS - self.start_ns) / 1e9
         if abs(change_ns) > STEP_NS:
             self.latest_s = NEVER_S
@@ -103,9 +110,9 @@ class Clock:
         if self.latest_s != NEVER_S:
             if floor_s - JITTER_S <= moment <= self.now() + JITTER_S:
                 return max(moment, floor_s)
-            offset = self.to_monotonic_ns
+            offset_ns = self.offset_ns
             self._reread()
-            moment += (self.to_monotonic_ns - offset) / 1e9
+            moment += (self.offset_ns - offset_ns) / 1e9
         latest_s = self.now() + JITTER_S
         by_either = (moment, moment - self.stepped_ns / 1e9) if self.latest_s == NEVER_S else (moment,)
         if possible := [one for one in by_either if floor_s - JITTER_S <= one <= latest_s]:
@@ -174,7 +181,7 @@ class PlainConnection:
         exchange.lengths.append(length)
         if ancillary and ancillary[0][1] == SO_TIMESTAMPNS:
             seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
-            moment = (seconds * 1_000_000_000 + nanoseconds + clock.to_monotonic_ns - clock.start_ns) / 1e9
+            moment = (seconds * 1_000_000_000 + nanoseconds + clock.offset_ns) / 1e9
             if (
                 exchange.floor_s <= moment <= clock.latest_s
                 or (moment := clock.second_look(moment, exchange.floor_s)) is not None

@@ -75,7 +75,7 @@ class Loop:
 
     def run(self, start_ns: int, control: int, progress: Callable[[int], None]) -> None:
         """Until every request has ended, the cell's time is up, or `control` (a file descriptor) can be read."""
-        self._clock.start_ns = start_ns
+        self._clock.start(start_ns)
         self._pool.watch(control)
         tick, told = max(self._clock.now(), 0.0) + TICK_S, 0.0
         told_to_stop = False
@@ -91,10 +91,11 @@ class Loop:
                     told = now
                     progress(self.done)
                     self._look_for_ends()
-            while self._agenda.next_due_s() <= now:
-                self._send(*self._agenda.pop())
-            now = self._clock.now()
-            ready = self._pool.wait(tick - now, self._agenda.next_due_s() - now, self._gather_s())
+            if (due := self._agenda.next_due_s()) <= now:
+                while (due := self._agenda.next_due_s()) <= now:
+                    self._send(*self._agenda.pop())
+                now = self._clock.now()
+            ready = self._pool.wait(tick - now, due - now, self._gather_s())
             told_to_stop = self._serve(ready, control)
         self._clock.set()  # tells of a step after the last look at it
         for connection in self._pool.busy():

@@ -37,7 +37,7 @@ def clocks(monkeypatch):
 
 def stamped(clock, realtime_ns, floor_s=0.0):
     """As a connection takes a stamp."""
-    moment = (realtime_ns + clock.to_monotonic_ns - clock.start_ns) / 1e9
+    moment = (realtime_ns + clock.offset_ns) / 1e9
     return moment if floor_s <= moment <= clock.latest_s else clock.second_look(moment, floor_s)
 
 
