@@ -1,9 +1,10 @@
-"""Signals as an interactive shell gives them, and which tests run side by side.
+"""Signals as an interactive shell gives them, which tests run side by side, and how often garbage is looked for.
 
 Under `nohup`, or with `&` in a script, SIGHUP or SIGINT are inherited as ignored, and so they would be in every command
 that a test starts and interrupts.
 """
 
+import gc
 import signal
 from typing import Any
 
@@ -13,6 +14,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and collected tests out of the garbage collections, which took a tenth of the CPU time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.hookimpl(optionalhook=True)

