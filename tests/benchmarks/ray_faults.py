@@ -84,16 +84,21 @@ def trial(cluster, nodes: list, folder: Path, name: str, after_s: float) -> Tria
         driver.kill()
         driver.wait()
         stored = records(folder, name)
-        again = subprocess.run(arguments, stdout=log, stderr=log, timeout=LONGEST_S, check=False)
-        code = again.returncode
+        code = subprocess.run(arguments, stdout=log, stderr=log, timeout=LONGEST_S, check=False).returncode
     after = records(folder, name)
     valid = {key: one for key, one in stored.items() if not any(flag["level"] == "invalid" for flag in one["flags"])}
-    repeated = sum(after.get(key) != record for key, record in valid.items())  # invalid cells are measured again
+    again = [key for key, record in valid.items() if after.get(key) != record]  # invalid cells are measured again
     problem = "" if code in (0, 1) else f"exit code {code}: {(folder / 'log').read_text()[-500:]}"
+    problem += "".join(f"{key}: {_differs(valid[key], after.get(key))}; " for key in again)
     missing = CELLS - len(after)
     if missing:
         problem += (folder / "log").read_text()[-1500:]
-    return Trial(name, at_s, len(stored), missing, repeated, _left(name), time.monotonic() - began, problem)
+    return Trial(name, at_s, len(stored), missing, len(again), _left(name), time.monotonic() - began, problem)
+
+
+def _differs(before: dict, after: dict | None) -> str:
+    """The parts of a record that differ, to tell a cell that was measured again from one that was written again."""
+    return ", ".join(key for key in before if after is None or after.get(key) != before[key])
 
 
 def _left(name: str) -> int:
