@@ -1,5 +1,6 @@
 """What a sweep writes from its store: the report and MLflow. Each may fail alone, and the store is whole."""
 
+import contextlib
 import shlex
 import sys
 import time
@@ -17,6 +18,7 @@ from harness.redaction.masking import mask
 from harness.sweeps.run import Run
 
 if TYPE_CHECKING:  # the analysis and SciPy: half of a second in which a mistake of the command line is to be said
+    from harness.analysis import Findings
     from harness.analysis.to_come import SessionToCome, ToCome
 
 SHARE = 20  # an update is due once twenty times what the last one took has passed: at most 5 % of a run
@@ -65,13 +67,26 @@ def write_sinks(store: Store, config: Config, out: Path) -> Written:
         print("", answer.headline, *(f"  {sentence}" for sentence in answer.evidence), *run, sep="\n")
     compare = None
     if config.mlflow.enabled:
-        from harness.tracking import track
-
         try:
-            compare = track(study, out, config.mlflow.tracking_uri, config.mlflow.experiment, findings, store.root)
+            compare = _log_to_mlflow(findings, out, config, store.root)
         except HarnessError as error:
             print(f"MLflow: {error}", file=sys.stderr)
     return Written(report, compare, not any_failed(results))
+
+
+def _log_to_mlflow(findings: "Findings", out: Path, config: Config, root: Path) -> str:
+    """Raises HarnessError. MLflow takes seconds to import: not where its database is as logging this left it."""
+    from harness.tracking.kept import keep_link, kept_link
+
+    uri, experiment = config.mlflow.tracking_uri, config.mlflow.experiment
+    if kept := kept_link(root, out, uri, experiment):
+        return kept
+    from harness.tracking import track
+
+    link = track(findings.study, out, uri, experiment, findings, root)
+    with contextlib.suppress(OSError):  # without it the same command logs again
+        keep_link(link, root, out, uri, experiment)
+    return link
 
 
 def _why(error: OSError, out: Path) -> str:

@@ -66,7 +66,11 @@ class RayCluster(Executor):
         nodes, on_gpus = self._usable(ray)
         if not nodes:
             raise ConfigError(self._no_node(ray_nodes.living(ray)))
-        return _Cluster(ray, tuple(nodes), ray_nodes.look_at(ray, nodes, self._folders, self._asks_hub), on_gpus)
+        looks = ray_nodes.look_at(ray, nodes, self._folders, self._asks_hub)
+        left = tuple(node for node in nodes if node.id in looks)
+        if not left:
+            raise ConfigError(self._no_node(ray_nodes.living(ray)))
+        return _Cluster(ray, left, looks, on_gpus)
 
     def _usable(self, ray: ModuleType) -> tuple[list[RayNode], bool]:
         config, living = self.config, ray_nodes.living(ray)
@@ -237,7 +241,7 @@ class RayCluster(Executor):
         looks = ray_nodes.look_at(cluster.ray, new, self._folders, self._asks_hub)
         cluster.looks.update(looks)
         planned = next(look.node for look in cluster.looks.values() if isinstance(look, Look))
-        fit = [node for node in new if isinstance(look := looks[node.id], Look) and look.node.kind == planned.kind]
+        fit = [node for node in new if isinstance(look := looks.get(node.id), Look) and look.node.kind == planned.kind]
         self.__dict__["_cluster"] = replace(cluster, nodes=(*cluster.nodes, *fit))
 
     def _stop(self, receive: Receive) -> None:

@@ -158,7 +158,19 @@ def packages() -> dict[str, str]:
 
 
 def look_at(ray: ModuleType, nodes: Sequence[RayNode], folders: Sequence[str], ask_hub: bool) -> dict[str, Look | str]:
-    """Return what each node is, by its id, or why it did not answer. `folders`: the cache folder first."""
+    """Return what each node is, by its id, or why it did not answer. `folders`: the cache folder first.
+
+    A node that is lost meanwhile is left out: Ray names one as living until some seconds after its death.
+    """
+    if not nodes:
+        return {}
+    found = _look_at(ray, nodes, folders, ask_hub)
+    still = {node.id for node in living(ray)}
+    left = [node for node in nodes if node.id in still]
+    return found if len(left) == len(nodes) else look_at(ray, left, folders, ask_hub)  # with a token of one that lives
+
+
+def _look_at(ray: ModuleType, nodes: Sequence[RayNode], folders: Sequence[str], ask_hub: bool) -> dict[str, Look | str]:
     token = f".shared-{uuid.uuid4().hex}"
     with _token(ray, nodes, folders[0], token):
         asked = {

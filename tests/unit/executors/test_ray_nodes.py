@@ -109,3 +109,23 @@ def test_a_cluster_that_has_ended_is_one_line_and_not_a_minute(tmp_path, monkeyp
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9\n")
     with pytest.raises(ConfigError, match=r"executor\.address=auto: no Ray listens there"):
         ray_nodes.connect("auto", {})
+
+
+def test_a_node_that_dies_while_it_is_looked_at_is_left_out_and_the_others_are_asked_again(monkeypatch):
+    """Its token was the dead one's: without a second look the others would share no cache folder."""
+    asked, lives = [], list(NODES[1:])
+
+    def answer(ray, nodes, folders, ask_hub):
+        asked.append([node.host for node in nodes])
+        if len(asked) == 1:
+            lives.remove(NODES[1])
+            return {NODES[1].id: "cannot run the harness", NODES[2].id: look("gpu2", shares=False)}
+        return {node.id: look(node.host) for node in nodes}
+
+    monkeypatch.setattr(ray_nodes, "_look_at", answer)
+    monkeypatch.setattr(ray_nodes, "living", lambda ray: lives)
+    found = ray_nodes.look_at(None, NODES[1:], ["/cache"], ask_hub=False)
+    assert asked == [["gpu1", "gpu2"], ["gpu2"]]
+    assert found == {NODES[2].id: look("gpu2")}
+    lives.clear()
+    assert ray_nodes.look_at(None, NODES[2:], ["/cache"], ask_hub=False) == {}
