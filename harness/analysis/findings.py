@@ -122,7 +122,7 @@ def analyse(study: Study) -> Findings:
         fronts=fronts(study, quality(study, averages, texts), means),
         recommendation=recommend(study, suites, rates, means, slow, texts),
         emulated=slow,
-        marks=marks(study, suites, rates),
+        marks=marks(study, suites, rates, averages),
         flags=flag_groups(study, suites),
         gemm=gemm(study),
     )

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from harness.analysis.quality.accuracy import SuiteResult
+from harness.analysis.quality.accuracy import AverageRecovery, SuiteResult
 from harness.analysis.quality.judge import WinRate
 from harness.analysis.study import Measured, Study
 from harness.analysis.to_come import ToCome
@@ -20,7 +20,7 @@ SHARED = ("neighbours", "foreign_cpu")  # flags
 class Mark:
     """A word across the page, and why."""
 
-    word: str  # DAMAGED | INCOMPLETE | PARTIAL | INVALID | SHARED | EMULATED | SIMULATED
+    word: str  # DAMAGED | INCOMPLETE | PARTIAL | INVALID | UNINFORMATIVE | SHARED | EMULATED | SIMULATED
     reason: str
 
 
@@ -74,7 +74,10 @@ def simulated(study: Study) -> bool:
 
 
 def marks(
-    study: Study, suites: dict[tuple[str, str], SuiteResult], win_rates: dict[tuple[str, str], WinRate]
+    study: Study,
+    suites: dict[tuple[str, str], SuiteResult],
+    win_rates: dict[tuple[str, str], WinRate],
+    averages: dict[str, AverageRecovery],
 ) -> tuple[Mark, ...]:
     found = []
     if study.damaged:
@@ -95,6 +98,10 @@ def marks(
             subsets[result.suite] = f"{result.suite} ({result.items:,} of {result.population:,} items)"
     if subsets:
         found.append(Mark("PARTIAL", "suites measured on a subset of their items: " + ", ".join(subsets.values())))
+    average = next((average for average in averages.values() if average.left_out), None)
+    if average and not simulated(study):
+        effect = f"{'that suite does' if len(average.left_out) == 1 else 'those suites do'} not distinguish variants"
+        found.append(Mark("UNINFORMATIVE", f"{average.why_left_out}: {effect}"))
     if shared := [one for one in study.measured if any(flag.code in SHARED for flag in one.flags)]:
         effect = f": {study.interference.words}" if study.interference else "; their effect was not measured"
         cells = f"{len(shared)} cell{'s' * (len(shared) != 1)}"

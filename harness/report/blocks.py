@@ -126,15 +126,13 @@ class FirstScreen(Block):
 
 @dataclass(frozen=True)
 class Answer(Block):
-    """The conclusion, for the notes, and what is said of each variant; `baseline`: its label; `remarks`: of all, for
-    the notes; `uninformative`: the one of them that the page has nowhere else."""
+    """The conclusion, for the notes, and what is said of each variant; `baseline`: its label; `remarks`: of all."""
 
     kind = "answer"
     conclusion: Conclusion | None
     verdicts: tuple[Verdict, ...]
     baseline: str
     remarks: tuple[str, ...] = ()
-    uninformative: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

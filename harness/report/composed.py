@@ -42,7 +42,7 @@ from harness.report.tables.readings import cutoffs_table, fastest_table, fixed_l
 from harness.report.tables.slo import slo_table
 from harness.report.tables.table import Table
 from harness.report.tables.validity import flags_table
-from harness.report.verdicts import remarks, uninformative, verdicts
+from harness.report.verdicts import remarks, verdicts
 from harness.report.words import slo
 from harness.untrusted.names import file_name
 
@@ -75,7 +75,13 @@ def first_screen(findings: Findings) -> Iterator[Block]:
 
 def _section(mark: Mark) -> str:
     """The section that explains a mark."""
-    return {"SIMULATED": "provenance", "EMULATED": "provenance", "INCOMPLETE": "to_come"}.get(mark.word, "validity")
+    sections = {
+        "SIMULATED": "provenance",
+        "EMULATED": "provenance",
+        "INCOMPLETE": "to_come",
+        "UNINFORMATIVE": "recovery",
+    }
+    return sections.get(mark.word, "validity")
 
 
 def _picture(findings: Findings) -> Drawing | None:
@@ -104,7 +110,7 @@ def slo_rates(findings: Findings) -> Iterator[Block]:
 def answer(findings: Findings) -> Iterator[Block]:
     study = findings.study
     said = tuple(verdicts(findings))
-    yield Answer(conclusion(findings), said, study.label(study.baseline), remarks(said), uninformative(said))
+    yield Answer(conclusion(findings), said, study.label(study.baseline), remarks(said))
 
 
 def categories(findings: Findings) -> Iterator[Block]:

@@ -24,8 +24,8 @@ from harness.report.words import (
 @dataclass(frozen=True)
 class Verdict:
     """`headline`: accuracy and speed in one sentence; `detail`: what an engineer asks next; `uninformative`: the suites
-    that do not distinguish variants, and why. Where several are shown together, `remarks` are said once beside them;
-    `text` may be quoted without the page around it."""
+    that do not distinguish variants, and why. Where several are shown together, a mark says it once, and `remarks` the
+    rest; `text` may be quoted without the page around it."""
 
     variant: str
     headline: str
@@ -48,14 +48,9 @@ ONE_RUN = "Ratios without an interval are of one run each (n = 1, no CI)."
 
 
 def remarks(shown: Sequence[Verdict]) -> tuple[str, ...]:
-    """What holds for several verdicts, once: that an engine was simulated, which suites distinguish no variants, that
-    ratios are of one run."""
-    found = ["SIMULATED: no model was measured."] if any(verdict.mark for verdict in shown) else []
-    return (*found, *uninformative(shown), *((ONE_RUN,) if any(verdict.one_run for verdict in shown) else ()))
-
-
-def uninformative(shown: Sequence[Verdict]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(verdict.uninformative for verdict in shown if verdict.uninformative))
+    """What holds for several verdicts, once: that an engine was simulated, that ratios are of one run."""
+    simulated_words = ("SIMULATED: no model was measured.",) if any(verdict.mark for verdict in shown) else ()
+    return (*simulated_words, *((ONE_RUN,) if any(verdict.one_run for verdict in shown) else ()))
 
 
 def verdicts(findings: Findings) -> list[Verdict]:

@@ -52,7 +52,7 @@ def _state(database: Path) -> list[int | str]:
 
 
 def _digest(results: Path, report_dir: Path, tracking_uri: str, experiment: str) -> str:
-    """Of the sweep's manifest and its report, which holds every number that is logged. Raises OSError."""
+    """A digest of the manifest and of the report, which holds every number that is logged. Raises OSError."""
     found = hashlib.sha256(json.dumps([tracking_uri, experiment]).encode())
     for path in (results / "sweep.json", *sorted(path for path in report_dir.rglob("*") if path.is_file())):
         found.update(f"\n{path}\n{path.stat().st_size}\n".encode())

@@ -8,7 +8,7 @@ from harness.analysis import Findings
 from harness.analysis.quality.texts import perplexity_ratios
 from harness.analysis.statistics.intervals import Estimate
 from harness.report.tables.table import Table, Td, name_of, table
-from harness.report.words import NONE, bounded_ratio, no_signal, number, percent, perplexity_ratio, size, times
+from harness.report.words import NONE, bounded_ratio, number, percent, perplexity_ratio, size, times
 
 MOST = 6  # numbers of a variant
 THROUGHPUT = "Throughput"
@@ -52,9 +52,8 @@ def _ratio(estimate: Estimate | None, show: Callable[[Estimate | None], str] = t
 
 
 def _recovery(findings: Findings, name: str) -> Td | None:
+    """Where no suite distinguishes variants a mark says so, in place of a column."""
     average = findings.averages.get(name)
-    if average and average.uninformative:
-        return Td(no_signal(average), "muted")
     return _ratio(average.recovery, percent) if average else None
 
 

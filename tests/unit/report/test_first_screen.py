@@ -11,6 +11,7 @@ from harness.analysis.decision.pareto import PERPLEXITY, Quality, fronts
 from harness.analysis.quality.accuracy import AverageRecovery
 from harness.analysis.speed.speedups import Speedups
 from harness.analysis.statistics.intervals import Estimate
+from harness.analysis.validity import marks
 from harness.report.files.notes import release_notes
 from harness.report.pages.page import render_page
 from harness.report.sections import fill
@@ -142,8 +143,11 @@ def test_the_first_chart_is_of_perplexity_where_accuracy_is_at_chance(found):
 def test_a_baseline_at_chance_gives_no_percentage_of_its_accuracy(found):
     guessing = AverageRecovery(None, (), None, "the baseline is at chance on mmlu", left_out=("mmlu",))
     guessed = replace(found, averages=dict.fromkeys(found.averages, guessing))
-    cells = {row[1].text for row in glance_table(guessed).rows[1:]}
-    assert cells == {"at chance"}
+    assert ">Accuracy recovery" in glance_table(found).columns
+    assert ">Accuracy recovery" not in glance_table(guessed).columns, "a mark says why"
+    [mark] = [m for m in marks(found.study, {}, {}, guessed.averages) if m.word == "UNINFORMATIVE"]
+    assert mark.reason == "the baseline is at chance on mmlu: that suite does not distinguish variants"
+    assert not [m for m in marks(found.study, {}, {}, found.averages) if m.word == "UNINFORMATIVE"]
     for verdict in verdicts(guessed):
         assert "%" not in verdict.headline and "accuracy" not in verdict.headline
         assert "The baseline is at chance on mmlu: the suite does not distinguish variants." in verdict.text
