@@ -21,7 +21,12 @@ def changes_figure(compared: Compared, data: Table) -> Figure:
     traces = [_trace(tone, [row for row in rows if row[1].tone == tone]) for tone in TOKENS]
     order = [name for name, _ in reversed(rows)]
     y_axis = axis("") | {"type": "category", "categoryorder": "array", "categoryarray": order}
-    x_axis = axis("change from A to B, %") | {"ticksuffix": " %", "zeroline": True, "zerolinewidth": 1.5}
+    x_axis = axis("change from A to B, %") | {
+        "ticksuffix": " %",
+        "zeroline": True,
+        "zerolinewidth": 1.5,
+        "rangemode": "tozero",
+    }
     shape = layout(x_axis, y_axis) | {"height": MARGIN_PX + ROW_PX * max(4, len(rows)), "meta": "ladder"}
     title = "Change from A to B: right of zero is better"
     summary = f"{title}. {'; '.join(f'{name} {found.shown}' for name, found in rows)}"
