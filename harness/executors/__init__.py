@@ -113,6 +113,22 @@ def death(code: int, where: str = "") -> str | None:
     return f"its process {where}{how}"
 
 
+def setting_problems(config: Any, engine: Engine, colocate: Sequence[str], shared: bool) -> list[str]:
+    """Return what is wrong with the settings that all executors have, a line each. Pure.
+
+    `colocate`: the values that this executor knows; `shared`: whether sessions may run on one machine at once.
+    """
+    found = []
+    if engine.config.port is not None and shared:
+        found.append(f"engine.port={engine.config.port} and several sessions on one machine: set engine.port=null")
+    if config.parallel is not None and config.parallel < 1:
+        found.append(f"executor.parallel={config.parallel}: must be at least 1")
+    if config.colocate not in colocate:
+        known = f"{', '.join(colocate[:-1])} or {colocate[-1]}"
+        found.append(f"executor.colocate={config.colocate!r}: must be {known}")
+    return found
+
+
 Receive = Callable[[Task, Place, Any], None]  # an event: Started, what the entry emitted, Said, Ended
 Emit = Callable[[Any], None]
 

@@ -30,6 +30,7 @@ from harness.executors import (
     cores,
     death,
     frames,
+    setting_problems,
 )
 from harness.executors.interference import known
 from harness.executors.packing import longest_first, next_task
@@ -145,18 +146,14 @@ class Local(Executor):
             found.append(f"{SETTING} and engine.env.{VARIABLE} both choose GPUs; leave one of them out")
         if asked == []:
             found.append(f"{SETTING}=[] leaves no GPU; name those to use, or set {SETTING}=null for all")
-        if engine.config.port is not None and not self.serial and self.limits.width > 1:
-            found.append(f"engine.port={engine.config.port} and several sessions at once: set engine.port=null")
-        if self.config.parallel is not None and self.config.parallel < 1:
-            found.append(f"executor.parallel={self.config.parallel}: must be at least 1")
+        shared = not self.serial and self.limits.width > 1
+        found += setting_problems(self.config, engine, (AUTO, NONE, ACCURACY, ALL), shared)
         if engine.device == "cpu" and (self.config.parallel or 1) > 1 and not self._shares:
             there = sum(map(len, cores.nodes().values()))
             found.append(
                 f"executor.parallel={self.config.parallel}: {engine.label} computes on this machine's {there} "
                 "CPU cores, fewer than one for each session"
             )
-        if self.config.colocate not in (AUTO, NONE, ACCURACY, ALL):
-            found.append(f"executor.colocate={self.config.colocate!r}: must be {AUTO}, {NONE}, {ACCURACY} or {ALL}")
         return found
 
     @cached_property

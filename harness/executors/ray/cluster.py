@@ -13,7 +13,21 @@ from typing import Any
 
 from harness.engines import Engine
 from harness.errors import ConfigError, HarnessError
-from harness.executors import ACCURACY, ALL, NONE, Ended, Executor, Limits, Place, Receive, Said, Started, Task, death
+from harness.executors import (
+    ACCURACY,
+    ALL,
+    NONE,
+    Ended,
+    Executor,
+    Limits,
+    Place,
+    Receive,
+    Said,
+    Started,
+    Task,
+    death,
+    setting_problems,
+)
 from harness.executors.packing import longest_first, next_place
 from harness.executors.ray import nodes as ray_nodes
 from harness.executors.ray.node import ENDING_S, Ending, Look, Order, SessionActor
@@ -128,13 +142,7 @@ class RayCluster(Executor):
         found = ray_nodes.problems(cluster.looks, labels, shared, ray_nodes.LEAST_GB)
         if self.engine.device == "rocm":
             found.append("executor=ray assigns NVIDIA GPUs; run engines for AMD GPUs with executor=local")
-        if config.parallel is not None and config.parallel < 1:
-            found.append(f"executor.parallel={config.parallel}: must be at least 1")
-        if config.colocate not in (NONE, ACCURACY, ALL):
-            found.append(f"executor.colocate={config.colocate!r}: must be {NONE}, {ACCURACY} or {ALL}")
-        if self.engine.config.port is not None and max(cluster.slots) > 1:
-            found.append(f"engine.port={self.engine.config.port} and several sessions on a node: set engine.port=null")
-        return found
+        return found + setting_problems(config, self.engine, (NONE, ACCURACY, ALL), shared=max(cluster.slots) > 1)
 
     def run(self, tasks: Sequence[Task], receive: Receive) -> None:
         ray, waiting, losses = self._cluster.ray, longest_first(tasks), Counter[str]()

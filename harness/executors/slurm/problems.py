@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from harness.engines import Engine
 from harness.errors import did_you_mean
-from harness.executors import ALL, NONE
+from harness.executors import ALL, NONE, setting_problems
 from harness.executors.slurm.commands import SlurmError, nodes, partitions, refusal
 from harness.executors.slurm.options import SlurmConfig, flags, options
 
@@ -25,12 +25,8 @@ def problems(config: SlurmConfig, engine: Engine) -> list[str]:
 
 
 def _settings(config: SlurmConfig, engine: Engine) -> list[str]:
-    found = []
-    if engine.config.port is not None:
-        found.append(f"engine.port={engine.config.port} and several jobs on one node: set engine.port=null")
-    if config.colocate not in (NONE, ALL):
-        found.append(f"executor.colocate={config.colocate!r}: must be {NONE} or {ALL} with Slurm")
-    for name in ("cpus_per_task", "mem_gb", "time_min", "parallel", "poll_s"):
+    found = setting_problems(config, engine, (NONE, ALL), shared=True)
+    for name in ("cpus_per_task", "mem_gb", "time_min", "poll_s"):
         value = getattr(config, name)
         if value is not None and value <= 0:
             found.append(f"executor.{name}={value}: must be more than 0")

@@ -2,10 +2,11 @@
 
 import itertools
 import random
+from types import SimpleNamespace
 
 import pytest
 
-from harness.executors import Limits, Needs, Task
+from harness.executors import ALL, NONE, Limits, Needs, Task, setting_problems
 from harness.executors.packing import may_share, schedule
 
 
@@ -93,3 +94,21 @@ def test_a_session_does_not_span_nodes():
 def test_nodes_without_gpus_run_one_session_each():
     tasks = [task(name, 10, gpus=0) for name in "abcd"]
     assert schedule(tasks, Limits(0, 3, "all", nodes=(0, 0, 0))).makespan_s == 20
+
+
+@pytest.mark.parametrize(
+    ("port", "shared", "parallel", "colocate", "said"),
+    [
+        (None, True, None, NONE, []),
+        (8000, False, 1, NONE, []),
+        (8000, True, 0, "some", [
+            "engine.port=8000 and several sessions on one machine: set engine.port=null",
+            "executor.parallel=0: must be at least 1",
+            "executor.colocate='some': must be none or all",
+        ]),
+    ],
+)  # fmt: skip
+def test_settings_of_all_executors_have_one_wording(port, shared, parallel, colocate, said):
+    config = SimpleNamespace(parallel=parallel, colocate=colocate)
+    engine = SimpleNamespace(config=SimpleNamespace(port=port))
+    assert setting_problems(config, engine, (NONE, ALL), shared) == said
