@@ -147,7 +147,7 @@ def test_what_a_session_needs_travels_as_bytes(hopper):
         (["executor.gpus=[]"], "executor.gpus=[] leaves no GPU"),
         (["executor.parallel=0"], "executor.parallel=0: must be at least 1"),
         (["executor.colocate=some"], "executor.colocate='some': must be auto, none, accuracy or all"),
-        (["executor.gpus=[0,1]", "engine.port=8000"], "engine.port=8000 and several sessions at once"),
+        (["executor.gpus=[0,1]", "engine.port=8000"], "engine.port=8000 and several sessions on one machine"),
     ],
 )
 def test_a_setting_that_cannot_work_is_a_problem(settings, said):
