@@ -14,10 +14,11 @@ from harness.paths import conf_files
 def variants() -> dict[str, Variant]:
     """Every variant of the catalogue by name. Raises HarnessError for a file that does not fit the schema."""
     found: dict[str, Variant] = {}
+    schema = OmegaConf.structured(Variant)
     for name, path in conf_files("variant").items():
         try:
             values = OmegaConf.create(yaml.safe_load(path.read_text()) or {})
-            variant = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Variant), values))
+            variant = OmegaConf.to_object(OmegaConf.merge(schema, values))
             assert isinstance(variant, Variant)
             found[name] = variant
         except Exception as error:
