@@ -12,15 +12,13 @@ from harness.report.words import NONE, bounded_ratio, number, percent, perplexit
 
 MOST = 6  # numbers of a variant
 THROUGHPUT = "Throughput"
-CAPACITY = "Requests at the SLO"
 Column = tuple[str, Callable[[Findings, str], Td | None]]  # its head, and what it says of a variant
 
 
 def glance_table(findings: Findings) -> Table:
     """The columns that the study has numbers for; empty where nothing is compared."""
     study = findings.study
-    columns = [(_of_scenarios(findings) if head == CAPACITY else head, cell) for head, cell in COLUMNS]
-    chosen = [(head, cell) for head, cell in columns if any(cell(findings, name) for name in study.compared)]
+    chosen = [(head, cell) for head, cell in COLUMNS if any(cell(findings, name) for name in study.compared)]
     if len(chosen) > MOST:  # requests at the SLO say what throughput says, and more
         chosen = [(head, cell) for head, cell in chosen if head != THROUGHPUT]
     rows = [
@@ -30,13 +28,13 @@ def glance_table(findings: Findings) -> Table:
     return table("Variants at a glance", ["Variant", *(f">{head}" for head, _ in chosen)], rows if chosen else [])
 
 
-def _of_scenarios(findings: Findings) -> str:
-    """Name the scenarios that the ratio is of, where it is not of all."""
+def _some_scenarios(findings: Findings) -> str:
+    """Name the scenarios that the ratio of capacities is of, where it is not of all."""
     of = next((s.capacity_scenarios for s in findings.speedups.values() if s.capacity_scenarios), ())
     every = len(findings.study.scenarios)
     if not of or len(of) == every:
-        return CAPACITY
-    return f"{CAPACITY}, {of[0] if len(of) == 1 else f'{len(of)} of {every} scenarios'}"
+        return ""
+    return of[0] if len(of) == 1 else f"{len(of)} of {every} scenarios"
 
 
 def _none(findings: Findings, name: str) -> Td:
@@ -71,6 +69,8 @@ def _speed(measure: str) -> Callable[[Findings, str], Td | None]:
 
 
 def _capacity(findings: Findings, name: str) -> Td | None:
+    if name == findings.study.baseline and (scenarios := _some_scenarios(findings)):
+        return Td("baseline", "muted", scenarios)
     if shown := _speed("capacity")(findings, name):
         return shown
     found = findings.speedups.get(name)
@@ -104,7 +104,7 @@ COLUMNS: tuple[Column, ...] = (
     ("Accuracy recovery", _recovery),
     ("Perplexity", _perplexity),
     ("Single-stream speed", _speed("latency")),
-    (CAPACITY, _capacity),
+    ("Requests at the SLO", _capacity),
     (THROUGHPUT, _speed("throughput")),
     ("Weights", _size),
     ("Cost of 1M output tokens", _cost),
