@@ -12,6 +12,7 @@ from harness.report.words import NONE, bounded_ratio, number, percent, perplexit
 
 MOST = 6  # numbers of a variant
 THROUGHPUT = "Throughput"
+CAPACITY = "Requests at the SLO"
 Column = tuple[str, Callable[[Findings, str], Td | None]]  # its head, and what it says of a variant
 
 
@@ -25,7 +26,10 @@ def glance_table(findings: Findings) -> Table:
         [name_of(study, name), *(cell(findings, name) or _none(findings, name) for _, cell in chosen)]
         for name in study.variants
     ]
-    return table("Variants at a glance", ["Variant", *(f">{head}" for head, _ in chosen)], rows if chosen else [])
+    scenarios = _some_scenarios(findings) if any(head == CAPACITY for head, _ in chosen) else ""
+    heads = ["Variant", *(f">{head}" for head, _ in chosen)]
+    note = f"{CAPACITY}: in {scenarios}." if scenarios else ""
+    return table("Variants at a glance", heads, rows if chosen else [], note)
 
 
 def _some_scenarios(findings: Findings) -> str:
@@ -69,8 +73,6 @@ def _speed(measure: str) -> Callable[[Findings, str], Td | None]:
 
 
 def _capacity(findings: Findings, name: str) -> Td | None:
-    if name == findings.study.baseline and (scenarios := _some_scenarios(findings)):
-        return Td("baseline", "muted", scenarios)
     if shown := _speed("capacity")(findings, name):
         return shown
     found = findings.speedups.get(name)
@@ -104,7 +106,7 @@ COLUMNS: tuple[Column, ...] = (
     ("Accuracy recovery", _recovery),
     ("Perplexity", _perplexity),
     ("Single-stream speed", _speed("latency")),
-    ("Requests at the SLO", _capacity),
+    (CAPACITY, _capacity),
     (THROUGHPUT, _speed("throughput")),
     ("Weights", _size),
     ("Cost of 1M output tokens", _cost),
