@@ -1,7 +1,8 @@
 """MLflow: a measurement of a sweep is a parent run, a variant a child run. A sink: it may fail, and can be rebuilt.
 
 metrics.py names the numbers, content.py the rest, measurement.py tells one night from another, runs.py writes,
-history.py adds each night to the trend, view.py saves the comparison for MLflow's UI.
+history.py adds each night to the trend, view.py saves the comparison for MLflow's UI, kept.py tells when all of it is
+there already.
 """
 
 import contextlib

@@ -14,7 +14,7 @@ from harness.machine import disk
 
 FILE = "tracked.json"
 SQLITE = "sqlite:///"
-ARTIFACTS = "mlartifacts"  # beside a SQLite file (runs.py)
+ARTIFACTS = "mlartifacts"  # the folder beside a SQLite file
 
 
 def kept_link(results: Path, report_dir: Path, tracking_uri: str, experiment: str) -> str | None:

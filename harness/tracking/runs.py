@@ -21,6 +21,7 @@ from harness.analysis import Findings, Study
 from harness.analysis.validity import simulated
 from harness.tracking import content
 from harness.tracking.history import HISTORY, add_point, trend_view
+from harness.tracking.kept import ARTIFACTS, SQLITE
 from harness.tracking.measurement import (
     MEASUREMENT,
     NOTHING_YET,
@@ -237,7 +238,7 @@ def _filter(tags: dict[str, str]) -> str:
 def _create_experiment(client: Any, tracking_uri: str, experiment: str) -> str:
     """Beside a SQLite file its artifacts, not wherever the command was run."""
     location = None
-    if tracking_uri.startswith("sqlite:///"):
-        location = (Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
+    if tracking_uri.startswith(SQLITE):
+        location = (Path(tracking_uri.removeprefix(SQLITE)).resolve().parent / ARTIFACTS).as_uri()
     kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs and metrics, not on traces
     return client.create_experiment(experiment, artifact_location=location, tags=kind)

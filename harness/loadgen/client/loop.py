@@ -77,8 +77,7 @@ class Loop:
         """Until every request has ended, the cell's time is up, or `control` (a file descriptor) can be read."""
         self._clock.start(start_ns)
         self._pool.watch(control)
-        tick, told = max(self._clock.now(), 0.0) + TICK_S, 0.0
-        told_to_stop = False
+        tick, told, told_to_stop = max(self._clock.now(), 0.0) + TICK_S, 0.0, False
         while (self._agenda or self._in_flight) and not told_to_stop:
             now = self._clock.now()
             if now >= tick:
